@@ -1,0 +1,527 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+)
+
+// maxColumns is SQLite's upper limit on the columns of a result
+// (SQLITE_MAX_COLUMN, https://www.sqlite.org/limits.html).
+const maxColumns = 32767
+
+// Result is one entry of a response's "results": what the server said about
+// one statement.
+type Result struct {
+	LastInsertID int64
+	RowsAffected int64
+	Error        string   // "" when the statement succeeded
+	Columns      []string // nil when the entry has no columns
+	Types        []string // as many as Columns: lower-case declared types, or what the server made up
+}
+
+// Kind is the JSON kind of a cell.
+type Kind uint8
+
+// The kinds of a cell.
+const (
+	Null Kind = iota
+	False
+	True
+	Number // Data is the number's text
+	Text   // Data is the text
+	Blob   // Data is the bytes of a BLOB, sent as an array
+)
+
+// Cell is one value of a row. Data is valid until the decoder is used again.
+type Cell struct {
+	Kind Kind
+	Data []byte
+}
+
+// Trailer is what stands beside "results" in a response.
+type Trailer struct {
+	Error          string // of the request as a whole
+	SequenceNumber int64  // of a queued write
+	RaftIndex      uint64
+}
+
+// where a Decoder is in the document.
+type place uint8
+
+const (
+	atStart    place = iota // before the document
+	inResults               // before an entry of results, or its end
+	inValues                // before a row, or the end of values
+	inRow                   // within a row
+	afterTable              // within an entry, behind its values
+	atEnd                   // behind the document
+)
+
+// Decoder reads one response from a stream. The order of calls is NextResult;
+// then for an entry with rows NextRow, and Cell once for each column; and again
+// until NextResult returns io.EOF, when Trailer holds the rest.
+//
+// A Decoder is not safe for concurrent use. Its errors are those of the reader,
+// io.ErrUnexpectedEOF for a response that stops early, and [*SyntaxError]; none
+// is io.EOF but where a method says so. After an error nothing more can be read.
+type Decoder struct {
+	scan     scanner
+	at       place
+	first    bool // nothing was read yet of the list the decoder is in
+	seen     bool // "results" was read
+	sawTable bool // the entry has "values"
+	result   Result
+	trailer  Trailer
+	err      error
+}
+
+var decoders = sync.Pool{New: func() any { return new(Decoder) }}
+
+// NewDecoder returns a Decoder that reads from r. Release gives it back.
+func NewDecoder(r io.Reader) *Decoder {
+	d := decoders.Get().(*Decoder)
+	scan := d.scan
+	*d = Decoder{scan: scan}
+	d.scan.reset(r)
+	return d
+}
+
+// Release makes the decoder's buffers available to other responses. Neither
+// the decoder nor a Cell of it may be used afterwards.
+func (d *Decoder) Release() {
+	const keep = 64 << 10 // one huge value must not stay for the life of the process
+	if len(d.scan.buf) > keep {
+		d.scan.buf = nil
+	}
+	if cap(d.scan.scratch) > keep {
+		d.scan.scratch = nil
+	}
+	*d = Decoder{scan: d.scan}
+	d.scan.r = nil
+	decoders.Put(d)
+}
+
+// Trailer returns what stood beside "results". It is complete once NextResult
+// has returned io.EOF.
+func (d *Decoder) Trailer() Trailer { return d.trailer }
+
+// Result returns the entry that NextResult read last. Its Error may be set
+// while its rows are read, when the statement failed on the way.
+func (d *Decoder) Result() *Result { return &d.result }
+
+// NextResult reads the next entry of "results" up to its rows, passing over
+// what was left unread of the one before. At the end of the response, which it
+// reads to its last byte, it returns io.EOF. The Result is overwritten by the
+// next call; its slices are not.
+func (d *Decoder) NextResult() (*Result, error) {
+	if d.err == nil {
+		d.err = d.nextResult()
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	return &d.result, nil
+}
+
+func (d *Decoder) nextResult() error {
+	switch d.at {
+	case atStart:
+		if err := d.scan.expect('{'); err != nil {
+			return err
+		}
+		d.first = true
+		if err := d.members(); err != nil {
+			return err
+		}
+	case inRow, inValues:
+		if err := d.skipRows(); err != nil {
+			return err
+		}
+	case inResults, afterTable, atEnd:
+	}
+	if d.at == atEnd {
+		return io.EOF
+	}
+	again, err := d.scan.more(']', d.first)
+	if err != nil {
+		return err
+	}
+	if again {
+		d.first = false
+		return d.entry()
+	}
+	d.first = false
+	if err := d.members(); err != nil { // "results" comes once, so this ends the document
+		return err
+	}
+	return io.EOF
+}
+
+// members reads members of the top-level object until "results" opens or the
+// document ends.
+func (d *Decoder) members() error {
+	for ; ; d.first = false {
+		again, err := d.scan.more('}', d.first)
+		if err != nil {
+			return err
+		}
+		if !again {
+			d.at = atEnd
+			return d.eof()
+		}
+		opened, err := d.member()
+		if err != nil {
+			return err
+		}
+		if opened {
+			d.at, d.first = inResults, true
+			return nil
+		}
+	}
+}
+
+// member reads one member of the top-level object; opened says that it was
+// "results", of which the bracket has been read.
+func (d *Decoder) member() (opened bool, err error) {
+	name, err := d.scan.key()
+	if err != nil {
+		return false, err
+	}
+	switch name {
+	case "results":
+		if d.seen {
+			return false, d.scan.fault(`a second "results"`)
+		}
+		d.seen = true
+		if c, err := d.scan.peek(); err == nil && c == 'n' {
+			return false, d.scan.literal("null")
+		}
+		return true, d.scan.expect('[')
+	case "error":
+		d.trailer.Error, err = d.scan.string()
+	case "sequence_number":
+		d.trailer.SequenceNumber, err = d.integer()
+	case "raft_index":
+		d.trailer.RaftIndex, err = d.unsigned()
+	default:
+		err = d.scan.skip(0)
+	}
+	return false, err
+}
+
+// eof demands that nothing but white space follows.
+func (d *Decoder) eof() error {
+	c, err := d.scan.peek()
+	if err == nil {
+		return d.scan.fault("%q behind the end", c)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+// entry reads one entry of "results" up to its rows.
+func (d *Decoder) entry() error {
+	d.result = Result{}
+	d.sawTable = false
+	if err := d.scan.expect('{'); err != nil {
+		return err
+	}
+	return d.entryMembers(true)
+}
+
+// entryMembers reads members of an entry until "values" opens or it ends.
+func (d *Decoder) entryMembers(first bool) error {
+	for ; ; first = false {
+		again, err := d.scan.more('}', first)
+		if err != nil {
+			return err
+		}
+		if !again {
+			d.at = inResults
+			return d.checkHeader()
+		}
+		opened, err := d.entryMember()
+		if err != nil {
+			return err
+		}
+		if opened {
+			d.at, d.first, d.sawTable = inValues, true, true
+			return d.checkHeader()
+		}
+	}
+}
+
+func (d *Decoder) entryMember() (opened bool, err error) {
+	name, err := d.scan.key()
+	if err != nil {
+		return false, err
+	}
+	switch name {
+	case "columns":
+		d.result.Columns, err = d.header()
+	case "types":
+		d.result.Types, err = d.header()
+	case "values":
+		if d.sawTable {
+			return false, d.scan.fault(`a second "values" in an entry`)
+		}
+		if c, err := d.scan.peek(); err == nil && c == 'n' {
+			return false, d.scan.literal("null")
+		}
+		return true, d.scan.expect('[')
+	case "last_insert_id":
+		d.result.LastInsertID, err = d.integer()
+	case "rows_affected":
+		d.result.RowsAffected, err = d.integer()
+	case "error":
+		d.result.Error, err = d.scan.string()
+	default:
+		err = d.scan.skip(0)
+	}
+	return false, err
+}
+
+// checkHeader demands that columns and types belong together: rows cannot be
+// read without them.
+func (d *Decoder) checkHeader() error {
+	if len(d.result.Columns) != len(d.result.Types) {
+		return d.scan.fault("an entry with %d columns and %d types", len(d.result.Columns), len(d.result.Types))
+	}
+	if d.at == inValues && len(d.result.Columns) == 0 {
+		return d.scan.fault("an entry whose values come before its columns")
+	}
+	return nil
+}
+
+// header reads an array of texts: column names or types.
+func (d *Decoder) header() ([]string, error) {
+	if c, err := d.scan.peek(); err == nil && c == 'n' {
+		return nil, d.scan.literal("null")
+	}
+	if err := d.scan.expect('['); err != nil {
+		return nil, err
+	}
+	list := make([]string, 0, 4)
+	for {
+		again, err := d.scan.more(']', len(list) == 0)
+		if err != nil || !again {
+			return list, err
+		}
+		if len(list) == maxColumns {
+			return nil, d.scan.fault("more than %d columns", maxColumns)
+		}
+		text, err := d.scan.string()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+}
+
+// NextRow goes to the next row of the current entry, whose Cells follow. It
+// returns io.EOF behind the last row; the entry's Error is complete then.
+func (d *Decoder) NextRow() error {
+	if d.err != nil {
+		return d.err
+	}
+	switch d.at {
+	case inValues:
+	case inRow:
+		if d.err = d.scan.expect(']'); d.err != nil {
+			return d.err
+		}
+		d.at, d.first = inValues, false
+	case atStart, inResults, afterTable, atEnd:
+		return io.EOF
+	}
+	again, err := d.scan.more(']', d.first)
+	if err == nil && !again {
+		if err = d.endTable(); err == nil {
+			return io.EOF
+		}
+	}
+	if err == nil {
+		err = d.scan.expect('[')
+	}
+	d.at, d.first, d.err = inRow, true, err
+	return err
+}
+
+// endTable reads the rest of an entry whose rows have been read.
+func (d *Decoder) endTable() error {
+	d.at, d.first = afterTable, false
+	return d.entryMembers(false)
+}
+
+func (d *Decoder) skipRows() error {
+	if d.at == inRow { // cells may have been read already
+		for {
+			again, err := d.scan.more(']', d.first)
+			if err != nil {
+				return err
+			}
+			if !again {
+				break
+			}
+			d.first = false
+			if err := d.scan.skip(0); err != nil {
+				return err
+			}
+		}
+		d.at, d.first = inValues, false
+	}
+	for {
+		again, err := d.scan.more(']', d.first)
+		if err != nil {
+			return err
+		}
+		if !again {
+			return d.endTable()
+		}
+		d.first = false
+		if err := d.scan.skip(0); err != nil {
+			return err
+		}
+	}
+}
+
+// Cell reads the next value of the current row. A row with fewer values than
+// the entry has columns is a [*SyntaxError]; so is one with more, at NextRow.
+func (d *Decoder) Cell() (Cell, error) {
+	if d.err != nil {
+		return Cell{}, d.err
+	}
+	var cell Cell
+	again, err := d.scan.more(']', d.first)
+	switch {
+	case err != nil:
+	case !again:
+		err = d.scan.fault("a row with fewer values than there are columns")
+	default:
+		d.first = false
+		cell, err = d.value()
+	}
+	d.err = err
+	return cell, err
+}
+
+func (d *Decoder) value() (Cell, error) {
+	c, err := d.scan.peek()
+	if err != nil {
+		return Cell{}, err
+	}
+	var cell Cell
+	switch c {
+	case '"':
+		cell.Kind = Text
+		cell.Data, err = d.scan.text()
+	case 'n':
+		err = d.scan.literal("null")
+	case 't':
+		cell.Kind = True
+		err = d.scan.literal("true")
+	case 'f':
+		err = d.scan.literal("false")
+		cell.Kind = False
+	case '[':
+		cell.Kind = Blob
+		cell.Data, err = d.blob()
+	case '{':
+		err = d.scan.fault("an object where a value belongs")
+	default:
+		cell.Kind = Number
+		cell.Data, err = d.scan.number()
+	}
+	return cell, err
+}
+
+// blob reads an array of byte values.
+func (d *Decoder) blob() ([]byte, error) {
+	s := &d.scan
+	s.pos++
+	out := s.scratch[:0]
+	for first := true; ; first = false {
+		again, err := s.more(']', first)
+		if err != nil {
+			return nil, err
+		}
+		if !again {
+			s.scratch = out
+			return out, nil
+		}
+		if len(out) >= maxToken {
+			return nil, s.fault("a BLOB is longer than %d bytes", maxToken)
+		}
+		out = d.blobRun(out)
+		text, err := s.number()
+		if err != nil {
+			return nil, err
+		}
+		n, err := strconv.ParseUint(string(text), 10, 8)
+		if err != nil {
+			return nil, s.fault("a BLOB with an element that is no byte")
+		}
+		out = append(out, byte(n))
+	}
+}
+
+// blobRun reads the elements that lie in the buffer whole, in the form the
+// server writes them, digits and a comma. It stops before the last element and
+// before anything unusual, which blob reads with the general code.
+func (d *Decoder) blobRun(out []byte) []byte {
+	s := &d.scan
+	buf := s.buf[s.pos:s.end]
+	for len(buf) >= 5 {
+		n, size := uint(buf[0]-'0'), 1
+		if n > 9 {
+			break
+		}
+		for ; size < 4 && buf[size]-'0' <= 9; size++ {
+			n = n*10 + uint(buf[size]-'0')
+		}
+		leadingZero := buf[0] == '0' && size > 1
+		if buf[size] != ',' || n > 255 || leadingZero || buf[size+1]-'0' > 9 {
+			break
+		}
+		out = append(out, byte(n))
+		buf = buf[size+1:]
+		s.pos += size + 1
+	}
+	return out
+}
+
+func (d *Decoder) integer() (int64, error) {
+	text, err := d.numberText()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, d.scan.fault("a number that is no 64-bit integer")
+	}
+	return n, nil
+}
+
+func (d *Decoder) unsigned() (uint64, error) {
+	text, err := d.numberText()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, d.scan.fault("a number that is no unsigned 64-bit integer")
+	}
+	return n, nil
+}
+
+func (d *Decoder) numberText() (string, error) {
+	if _, err := d.scan.peek(); err != nil {
+		return "", err
+	}
+	text, err := d.scan.number()
+	return string(text), err
+}

@@ -1,0 +1,170 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// TimeFormat is the text a time.Time is stored as: the first of the formats
+// SQLite's date functions read that keeps nanoseconds and the zone, and the one
+// github.com/mattn/go-sqlite3 writes.
+const TimeFormat = "2006-01-02 15:04:05.999999999-07:00"
+
+// Reasons a value cannot be sent.
+var (
+	errNotUTF8  = errors.New("the text is not valid UTF-8, which JSON cannot carry: pass it as []byte")
+	errInfinite = errors.New("an infinite number cannot be sent: JSON has none")
+)
+
+// AppendStatement appends one element of a request body to dst: the statement
+// as a string, or, when it has parameters, an array of the statement and its
+// values in the order of their SQLite parameter numbers.
+//
+// The values are those of [database/sql/driver.Value]. On an error dst is
+// returned unchanged; an error about a value is a [*ValueError].
+func AppendStatement(dst []byte, sql string, args []any) ([]byte, error) {
+	start := len(dst)
+	if len(args) > 0 {
+		dst = append(dst, '[')
+	}
+	dst, ok := appendString(dst, sql)
+	if !ok {
+		return dst[:start], fmt.Errorf("the statement is not valid UTF-8")
+	}
+	if len(args) == 0 {
+		return dst, nil
+	}
+	for i, arg := range args {
+		dst = append(dst, ',')
+		var err error
+		if dst, err = AppendValue(dst, arg); err != nil {
+			return dst[:start], &ValueError{Parameter: i + 1, Err: err}
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+// ValueError says which parameter of a statement cannot be sent, and why.
+type ValueError struct {
+	Parameter int // 1-based, SQLite's number of the parameter
+	Err       error
+}
+
+// Error implements error.
+func (e *ValueError) Error() string {
+	return "parameter " + strconv.Itoa(e.Parameter) + ": " + e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *ValueError) Unwrap() error { return e.Err }
+
+// AppendValue appends one parameter value to dst.
+//
+// The server binds a number as an integer when it can be read as one, so a
+// float64 is always written with a fraction or an exponent. NaN, which SQLite
+// stores as NULL, and a nil []byte are sent as null. Infinities, text that is
+// not UTF-8 and types other than those of driver.Value are errors.
+func AppendValue(dst []byte, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case nil:
+		return append(dst, "null"...), nil
+	case int64:
+		return strconv.AppendInt(dst, v, 10), nil
+	case float64:
+		return appendFloat(dst, v)
+	case bool:
+		return strconv.AppendBool(dst, v), nil
+	case string:
+		out, ok := appendString(dst, v)
+		if !ok {
+			return dst, errNotUTF8
+		}
+		return out, nil
+	case []byte:
+		return appendBlob(dst, v), nil
+	case time.Time:
+		dst = append(dst, '"')
+		dst = v.AppendFormat(dst, TimeFormat)
+		return append(dst, '"'), nil
+	default:
+		return dst, fmt.Errorf("a value of type %T cannot be sent", value)
+	}
+}
+
+func appendFloat(dst []byte, f float64) ([]byte, error) {
+	switch {
+	case math.IsNaN(f):
+		return append(dst, "null"...), nil
+	case math.IsInf(f, 0):
+		return dst, errInfinite
+	}
+	start := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'g', -1, 64)
+	for _, c := range dst[start:] {
+		if c == '.' || c == 'e' {
+			return dst, nil
+		}
+	}
+	return append(dst, ".0"...), nil
+}
+
+// appendBlob writes the array of byte values that the server binds as a BLOB.
+func appendBlob(dst, blob []byte) []byte {
+	if blob == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '[')
+	for i, b := range blob {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, decimal[b].text[:decimal[b].size]...)
+	}
+	return append(dst, ']')
+}
+
+// decimal holds the digits of every byte value.
+var decimal = func() (table [256]struct {
+	text [3]byte
+	size uint8
+}) {
+	for i := range table {
+		table[i].size = uint8(copy(table[i].text[:], strconv.Itoa(i)))
+	}
+	return table
+}()
+
+const hexDigits = "0123456789abcdef"
+
+// appendString writes s as a JSON string. It reports false, having written
+// nothing of use, when s is not valid UTF-8.
+func appendString(dst []byte, s string) (out []byte, ok bool) {
+	dst = append(dst, '"')
+	start, ascii := 0, true
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			ascii = false
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		start = i + 1
+		if c == '"' || c == '\\' {
+			dst = append(dst, '\\', c)
+		} else {
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	if !ascii && !utf8.ValidString(s) {
+		return dst, false
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"'), true
+}

@@ -1,0 +1,448 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	// bufferSize is what the buffer starts with: a power of two that holds the
+	// answer to a point query and takes large answers in few reads.
+	bufferSize = 16 << 10
+	// maxToken bounds what one text may take in the response. SQLite's own
+	// bound on a value is 1,000,000,000 bytes (SQLITE_MAX_LENGTH).
+	maxToken = 1 << 30
+	// maxDepth bounds the nesting of values that are skipped.
+	maxDepth = 64
+)
+
+// SyntaxError is a response that is not what rqlite's API documents: not JSON,
+// JSON of another shape, or a value that cannot be read exactly.
+type SyntaxError struct {
+	Offset  int64 // bytes of the response before the fault; 0 when it is not in one place
+	Message string
+}
+
+// Error implements error.
+func (e *SyntaxError) Error() string {
+	if e.Offset == 0 {
+		return "malformed response: " + e.Message
+	}
+	return fmt.Sprintf("malformed response at byte %d: %s", e.Offset, e.Message)
+}
+
+// scanner reads JSON tokens from a stream. Slices it returns point into its
+// buffers and are valid until the next call.
+type scanner struct {
+	r       io.Reader
+	buf     []byte
+	pos     int // next unread byte of buf
+	end     int // end of what has been read into buf
+	base    int64
+	scratch []byte // unescaped texts and blobs
+}
+
+// reset makes the scanner read from r, keeping its buffers.
+func (s *scanner) reset(r io.Reader) {
+	if s.buf == nil {
+		s.buf = make([]byte, bufferSize)
+	}
+	s.r, s.pos, s.end, s.base = r, 0, 0, 0
+}
+
+func (s *scanner) fault(format string, args ...any) error {
+	return &SyntaxError{Offset: s.base + int64(s.pos), Message: fmt.Sprintf(format, args...)}
+}
+
+// fill reads more input. The bytes from s.pos on are kept and moved to the
+// front of the buffer. The end of the input is io.ErrUnexpectedEOF: nobody
+// asks for more than the document needs.
+func (s *scanner) fill() error {
+	if s.pos > 0 {
+		copy(s.buf, s.buf[s.pos:s.end])
+		s.base += int64(s.pos)
+		s.end -= s.pos
+		s.pos = 0
+	}
+	if s.end == len(s.buf) {
+		if len(s.buf) >= maxToken {
+			return s.fault("a value is longer than %d bytes", maxToken)
+		}
+		grown := make([]byte, 2*len(s.buf))
+		copy(grown, s.buf)
+		s.buf = grown
+	}
+	for range 100 {
+		n, err := s.r.Read(s.buf[s.end:])
+		s.end += n
+		if n > 0 {
+			return nil // an error that came with bytes comes again without
+		}
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// peek returns the next byte that is not white space, without consuming it.
+func (s *scanner) peek() (byte, error) {
+	for {
+		for s.pos < s.end {
+			switch c := s.buf[s.pos]; c {
+			case ' ', '\n', '\r', '\t':
+				s.pos++
+			default:
+				return c, nil
+			}
+		}
+		if err := s.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// expect consumes the next byte that is not white space, which must be want.
+func (s *scanner) expect(want byte) error {
+	c, err := s.peek()
+	if err != nil {
+		return err
+	}
+	if c != want {
+		return s.fault("%q where %q belongs", c, want)
+	}
+	s.pos++
+	return nil
+}
+
+// more reports whether another element follows in an array or object that ends
+// with closing, consuming the comma or the end. first says that none was read yet.
+func (s *scanner) more(closing byte, first bool) (bool, error) {
+	c, err := s.peek()
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case c == closing:
+		s.pos++
+		return false, nil
+	case first:
+		return true, nil
+	case c != ',':
+		return false, s.fault("%q where %q or %q belongs", c, ',', closing)
+	}
+	s.pos++
+	if c, err = s.peek(); err == nil && c == closing {
+		err = s.fault("%q after a comma", c)
+	}
+	return true, err
+}
+
+// literal consumes word, whose first byte has been peeked.
+func (s *scanner) literal(word string) error {
+	for s.end-s.pos < len(word) {
+		if err := s.fill(); err != nil {
+			return err
+		}
+	}
+	if string(s.buf[s.pos:s.pos+len(word)]) != word {
+		return s.fault("invalid literal where %q belongs", word)
+	}
+	s.pos += len(word)
+	return nil
+}
+
+// number consumes a JSON number and returns its text.
+func (s *scanner) number() ([]byte, error) {
+	n := 0
+	for {
+		for s.pos+n < s.end {
+			switch c := s.buf[s.pos+n]; {
+			case c >= '0' && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
+				n++
+			default:
+				text := s.buf[s.pos : s.pos+n]
+				if !validNumber(text) {
+					return nil, s.fault("invalid number")
+				}
+				s.pos += n
+				return text, nil
+			}
+		}
+		if err := s.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// validNumber reports whether b is a number by RFC 8259.
+func validNumber(b []byte) bool {
+	if len(b) > 0 && b[0] == '-' {
+		b = b[1:]
+	}
+	switch {
+	case len(b) == 0:
+		return false
+	case b[0] == '0':
+		b = b[1:]
+	default:
+		n := digits(b)
+		if n == 0 {
+			return false
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 && b[0] == '.' {
+		n := digits(b[1:])
+		if n == 0 {
+			return false
+		}
+		b = b[1+n:]
+	}
+	if len(b) > 0 && (b[0] == 'e' || b[0] == 'E') {
+		b = b[1:]
+		if len(b) > 0 && (b[0] == '+' || b[0] == '-') {
+			b = b[1:]
+		}
+		n := digits(b)
+		if n == 0 {
+			return false
+		}
+		b = b[n:]
+	}
+	return len(b) == 0
+}
+
+// digits counts the decimal digits that b begins with.
+func digits(b []byte) int {
+	for i, c := range b {
+		if c < '0' || c > '9' {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// text consumes a JSON string, whose quote has been peeked, and returns what it
+// stands for.
+func (s *scanner) text() ([]byte, error) {
+	n, escaped, ascii := 1, false, true
+	for {
+		for chunk := s.buf[s.pos:s.end]; n < len(chunk); n++ {
+			c := chunk[n]
+			switch {
+			case c == '"':
+				raw := chunk[1:n]
+				if !ascii && !utf8.Valid(raw) {
+					return nil, s.fault("text that is not valid UTF-8")
+				}
+				if escaped {
+					return s.unescape(raw, n+1)
+				}
+				s.pos += n + 1
+				return raw, nil
+			case c == '\\':
+				escaped = true
+				n++ // whatever it escapes is not the end
+			case c < ' ':
+				return nil, s.fault("control character in a text")
+			case c >= utf8.RuneSelf:
+				ascii = false
+			}
+		}
+		if err := s.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// unescape resolves the escapes of raw, the inside of a string token of the
+// given size at s.pos, and consumes the token.
+func (s *scanner) unescape(raw []byte, size int) ([]byte, error) {
+	out := s.scratch[:0]
+	for i := 0; i < len(raw); {
+		if raw[i] != '\\' {
+			j := i + 1
+			for j < len(raw) && raw[j] != '\\' {
+				j++
+			}
+			out = append(out, raw[i:j]...)
+			i = j
+			continue
+		}
+		if raw[i+1] != 'u' { // the scanner saw a byte behind every backslash
+			c := escapes[raw[i+1]]
+			if c == 0 {
+				return nil, s.fault("invalid escape in a text")
+			}
+			out = append(out, c)
+			i += 2
+			continue
+		}
+		r, n := unicodeEscape(raw[i:])
+		if n == 0 {
+			return nil, s.fault("invalid \\u escape in a text")
+		}
+		out = utf8.AppendRune(out, r)
+		i += n
+	}
+	s.scratch = out
+	s.pos += size
+	return out, nil
+}
+
+var escapes = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
+// unicodeEscape reads the \uXXXX, or the surrogate pair of two, that b begins
+// with, and returns the character and the bytes it took; 0 when it is none. A
+// lone surrogate stands for no character, so it is refused.
+func unicodeEscape(b []byte) (rune, int) {
+	r, ok := hex4(b)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	low, ok := hex4(b[6:])
+	if !ok {
+		return 0, 0
+	}
+	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+		return 0, 0
+	}
+	return r, 12
+}
+
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// skip consumes one value of any kind.
+func (s *scanner) skip(depth int) error {
+	c, err := s.peek()
+	if err != nil {
+		return err
+	}
+	switch c {
+	case '{', '[':
+		if depth >= maxDepth {
+			return s.fault("values nested deeper than %d", maxDepth)
+		}
+		return s.skipNested(c, depth+1)
+	case '"':
+		_, err = s.text()
+	case 't':
+		err = s.literal("true")
+	case 'f':
+		err = s.literal("false")
+	case 'n':
+		err = s.literal("null")
+	default:
+		_, err = s.number()
+	}
+	return err
+}
+
+func (s *scanner) skipNested(opening byte, depth int) error {
+	closing := opening + 2 // in ASCII, both ']' and '}'
+	s.pos++
+	for first := true; ; first = false {
+		again, err := s.more(closing, first)
+		if err != nil || !again {
+			return err
+		}
+		if opening == '{' {
+			if _, err := s.key(); err != nil {
+				return err
+			}
+		}
+		if err := s.skip(depth); err != nil {
+			return err
+		}
+	}
+}
+
+// key consumes the name of an object member and the colon behind it. Names are
+// compared as texts, so an escaped name is the name it stands for.
+func (s *scanner) key() (string, error) {
+	text, err := s.string()
+	if err != nil {
+		return "", err
+	}
+	return text, s.expect(':')
+}
+
+// string consumes a JSON string, after white space, and returns a copy of it.
+func (s *scanner) string() (string, error) {
+	c, err := s.peek()
+	if err != nil {
+		return "", err
+	}
+	if c != '"' {
+		return "", s.fault("%q where a text belongs", c)
+	}
+	b, err := s.text()
+	return intern(b), err
+}
+
+// intern returns b as a string, without a copy for the names and types that
+// nearly every response consists of.
+func intern(b []byte) string {
+	switch string(b) {
+	case "results":
+		return "results"
+	case "columns":
+		return "columns"
+	case "types":
+		return "types"
+	case "values":
+		return "values"
+	case "last_insert_id":
+		return "last_insert_id"
+	case "rows_affected":
+		return "rows_affected"
+	case "error":
+		return "error"
+	case "integer":
+		return "integer"
+	case "text":
+		return "text"
+	case "real":
+		return "real"
+	case "blob":
+		return "blob"
+	case "boolean":
+		return "boolean"
+	case "datetime":
+		return "datetime"
+	case "id":
+		return "id"
+	}
+	return string(b)
+}
