@@ -1,0 +1,159 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+const (
+	// maxDrain and drainTime bound what Close reads of an answer that was not
+	// read to its end: so much is cheaper than a new connection.
+	maxDrain  = 64 << 10
+	drainTime = 50 * time.Millisecond
+)
+
+// Answer is the response to a request, read as it arrives. It is not safe for
+// concurrent use. Its errors are io.EOF, where a method of [wire.Decoder] says
+// so, and [*Error].
+type Answer struct {
+	Node string // host:port of the node that answered
+
+	req   *Request
+	limit limit
+	body  *responseBody
+	dec   *wire.Decoder
+	first *wire.Result // read already, not yet handed out
+}
+
+func newAnswer(ctx context.Context, node string, req *Request, body io.ReadCloser) *Answer {
+	b := &responseBody{ReadCloser: body}
+	return &Answer{Node: node, req: req, limit: limit{ctx: ctx}, body: b, dec: wire.NewDecoder(b)}
+}
+
+// Next goes to the next entry, which must be there; see [wire.Decoder.NextResult].
+func (a *Answer) Next() (*wire.Result, error) {
+	if first := a.first; first != nil {
+		a.first = nil
+		return first, nil
+	}
+	result, err := a.dec.NextResult()
+	switch {
+	case err == nil:
+		return result, nil
+	case !errors.Is(err, io.EOF):
+		return nil, a.broken(err)
+	}
+	if err := a.failed(); err != nil {
+		return nil, err
+	}
+	return nil, a.broken(errTooFew)
+}
+
+// End demands that no entry follows, and that the request as a whole did not
+// fail, which stands behind the last one.
+func (a *Answer) End() error {
+	_, err := a.dec.NextResult()
+	switch {
+	case a.first != nil || err == nil:
+		return a.broken(errTooMany)
+	case !errors.Is(err, io.EOF):
+		return a.broken(err)
+	}
+	if err := a.failed(); err != nil {
+		return err
+	}
+	return nil
+}
+
+var (
+	errTooFew  = &wire.SyntaxError{Message: "it has fewer results than the request has statements"}
+	errTooMany = &wire.SyntaxError{Message: "it has more results than the request has statements"}
+)
+
+// failed returns the failure of the request as a whole that the answer reports.
+func (a *Answer) failed() *Error {
+	message := a.dec.Trailer().Error
+	outcome := Classify(http.StatusOK, message)
+	if outcome == Answered {
+		return nil
+	}
+	return &Error{Outcome: outcome, Write: a.req.Write, Status: http.StatusOK, Node: a.Node, Message: message}
+}
+
+// NextRow goes to the next row of the entry; see [wire.Decoder.NextRow].
+func (a *Answer) NextRow() error {
+	err := a.dec.NextRow()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return a.broken(err)
+	}
+	return err
+}
+
+// Cell reads the next value of the row; see [wire.Decoder.Cell].
+func (a *Answer) Cell() (wire.Cell, error) {
+	cell, err := a.dec.Cell()
+	if err != nil {
+		return cell, a.broken(err)
+	}
+	return cell, nil
+}
+
+// Result returns the current entry; see [wire.Decoder.Result].
+func (a *Answer) Result() *wire.Result { return a.dec.Result() }
+
+// Trailer returns what stood beside the entries; see [wire.Decoder.Trailer].
+func (a *Answer) Trailer() wire.Trailer { return a.dec.Trailer() }
+
+// broken is the error of an answer that could not be read to its end.
+func (a *Answer) broken(err error) *Error {
+	e := &Error{Outcome: Unknown, Status: http.StatusOK, Node: a.Node, Err: err}
+	var syntax *wire.SyntaxError
+	switch {
+	case a.limit.ctx.Err() != nil:
+		e = interrupted(a.limit.ctx, a.Node, a.req, true)
+	case errors.As(err, &syntax) && !a.req.Write:
+		e.Outcome = Refused // whoever answers so will do it again
+	}
+	e.Write = a.req.Write
+	return e
+}
+
+// Close ends the answer. What is left of a short one is read, so that the
+// connection can be used again; a long one is cut off. Closing again does nothing.
+func (a *Answer) Close() {
+	if a.dec == nil {
+		return
+	}
+	a.body.finish()
+	a.dec.Release()
+	a.dec = nil
+	a.limit.release()
+}
+
+// responseBody remembers whether the body has been read to its end.
+type responseBody struct {
+	io.ReadCloser
+	ended bool
+}
+
+// Read implements io.Reader.
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err != nil
+	return n, err
+}
+
+// finish closes the body, having read the little that may be left of it.
+func (b *responseBody) finish() {
+	if !b.ended {
+		cut := time.AfterFunc(drainTime, func() { b.ReadCloser.Close() })
+		io.CopyN(io.Discard, b.ReadCloser, maxDrain) //nolint:errcheck // a body that breaks here is closed all the same
+		cut.Stop()
+	}
+	b.ReadCloser.Close()
+}

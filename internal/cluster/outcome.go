@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Outcome says what became of a request.
+type Outcome uint8
+
+// The outcomes. The rules are those of the server's source and documentation,
+// https://rqlite.io/docs/api/api/#handling-errors.
+const (
+	// Answered: the server said what became of the statements.
+	Answered Outcome = iota
+	// Refused: it had no effect, and sending it again would not help.
+	Refused
+	// Repeat: it had no effect, and may succeed later or elsewhere.
+	Repeat
+	// Unknown: it may have had its effect, or have it still.
+	Unknown
+	// Applied: it had its effect, but what the server had to say of it is lost.
+	Applied
+)
+
+// String returns the outcome's name.
+func (o Outcome) String() string {
+	switch o {
+	case Answered:
+		return "answered"
+	case Refused:
+		return "refused"
+	case Repeat:
+		return "repeat"
+	case Unknown:
+		return "unknown"
+	case Applied:
+		return "applied"
+	}
+	return "invalid"
+}
+
+// Classify tells the outcome of a request from the HTTP status of the answer
+// and its message: the body of an answer other than 200, and the top-level
+// "error" of a 200, where it is "" when the statements were answered.
+//
+// What it does not know is Unknown: only that is never wrong.
+func Classify(status int, message string) Outcome {
+	switch {
+	case status == http.StatusOK && message == "":
+		return Answered
+	case status == http.StatusOK:
+		return classifyMessage(message)
+	case status >= 300 && status < 400:
+		return Repeat // a redirect: the node proposed nothing
+	case status == http.StatusRequestTimeout:
+		return Unknown // "queue wait timeout": the write is in the queue
+	case status >= 400 && status < 500:
+		return Refused
+	case isLeaderless(message):
+		return Repeat
+	case strings.HasPrefix(message, "SQL rewrite:"):
+		return Refused
+	case strings.Contains(message, "json: unsupported value"):
+		return Applied // an infinite REAL among the rows, which JSON cannot carry
+	}
+	return Unknown
+}
+
+func classifyMessage(message string) Outcome {
+	switch {
+	case isLeaderless(message),
+		strings.HasPrefix(message, "dial tcp "): // the node could not reach the leader
+		return Repeat
+	case strings.HasPrefix(message, "stale read"),
+		strings.HasPrefix(message, "disallowed pragma"),
+		strings.HasPrefix(message, "query timeout"),
+		strings.HasSuffix(message, "constraint failed"): // at the commit of a transaction
+		return Refused
+	}
+	return Unknown
+}
+
+// isLeaderless recognises what a node answers before it proposes anything,
+// because it is not the leader, knows none, or has just started.
+func isLeaderless(message string) bool {
+	switch strings.TrimSpace(message) {
+	case "leader not found", "not leader", "store not ready", "store not open", "not open", "not ready":
+		return true
+	}
+	return false
+}
+
+// Error is the failure of a request.
+type Error struct {
+	Outcome Outcome
+	Write   bool   // of the request
+	Status  int    // the HTTP status of the answer; 0 when there was none
+	Node    string // host:port of the node that was asked
+	Message string // what the server said, or "" when there was no answer
+	Err     error  // what the transport or the decoder said; may be nil
+
+	redirect *redirect
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Node == "" {
+		return e.text()
+	}
+	return e.Node + ": " + e.text()
+}
+
+func (e *Error) text() string {
+	switch {
+	case e.Message != "":
+		return e.Message
+	case e.Err != nil:
+		return e.Err.Error()
+	}
+	return strings.ToLower(http.StatusText(e.Status))
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// repeatable reports whether the request may be sent again.
+func (e *Error) repeatable(req *Request) bool {
+	return e.Outcome == Repeat || e.Outcome == Unknown && !req.Write
+}

@@ -1,0 +1,225 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// node is one address of the cluster.
+type node struct {
+	scheme  string
+	host    string      // host:port
+	header  http.Header // of every request to it, with credentials if it is trusted
+	met     atomic.Bool // it has answered once
+	failing atomic.Int64
+	retryAt atomic.Int64 // Unix nanoseconds; before it the node is tried last
+}
+
+const (
+	firstPenalty   = 500 * time.Millisecond
+	longestPenalty = 15 * time.Second
+	// forwardFor is how long requests are forwarded after the leader's own
+	// address turned out to be of no use, before it is tried again.
+	forwardFor = 30 * time.Second
+)
+
+// routes is what a client knows of the nodes. Its methods are safe for
+// concurrent use.
+type routes struct {
+	cfg        *Config
+	hosts      []*node              // those of the configuration, in its order
+	leader     atomic.Pointer[node] // where the leader was last met; nil when unknown
+	next       atomic.Uint32        // for spreading requests that any node can answer
+	forwardTil atomic.Int64         // Unix nanoseconds
+
+	mu      sync.Mutex
+	learned map[string]*node // nodes met by redirect, by URL
+}
+
+func (r *routes) init(cfg *Config) {
+	r.cfg = cfg
+	r.learned = make(map[string]*node)
+	for _, host := range cfg.Hosts {
+		r.hosts = append(r.hosts, r.newNode(cfg.Scheme, host, true))
+	}
+}
+
+func (r *routes) newNode(scheme, host string, trusted bool) *node {
+	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"go-rqlite"}}
+	if trusted && r.cfg.User != "" {
+		credentials := base64.StdEncoding.EncodeToString([]byte(r.cfg.User + ":" + r.cfg.Password))
+		header["Authorization"] = []string{"Basic " + credentials}
+	}
+	return &node{scheme: scheme, host: host, header: header}
+}
+
+// forwarding reports whether requests for the leader are to be forwarded by
+// the node that gets them.
+func (r *routes) forwarding() bool {
+	if !r.cfg.Redirect {
+		return true
+	}
+	til := r.forwardTil.Load()
+	return til != 0 && time.Now().UnixNano() < til
+}
+
+// pick returns the node for an attempt, counted from zero. Nodes that failed
+// lately come last.
+func (r *routes) pick(leader bool, attempt int) *node {
+	if l := r.leader.Load(); leader && l != nil && !r.forwarding() {
+		return l
+	}
+	start := attempt
+	if !leader {
+		start += int(r.next.Add(1) - 1)
+	}
+	now := time.Now().UnixNano()
+	for i := range r.hosts {
+		if n := r.hosts[(start+i)%len(r.hosts)]; n.retryAt.Load() <= now {
+			return n
+		}
+	}
+	return r.hosts[start%len(r.hosts)]
+}
+
+// untried reports whether there are nodes that so many attempts cannot have met.
+func (r *routes) untried(attempts int) bool { return attempts < len(r.hosts) }
+
+// succeeded notes that a node answered.
+func (r *routes) succeeded(n *node, leader bool) {
+	if !n.met.Load() {
+		n.met.Store(true)
+	}
+	if n.failing.Load() != 0 {
+		n.failing.Store(0)
+		n.retryAt.Store(0)
+	}
+	if leader && r.leader.Load() != n && !r.forwarding() {
+		r.leader.Store(n)
+		r.cfg.Logger.Info("rqlite: leader learned", "node", n.host)
+	}
+}
+
+// failed notes that a request to a node went wrong.
+func (r *routes) failed(n *node, err *Error) {
+	late := errors.Is(err.Err, context.DeadlineExceeded) // it may be hanging
+	if !late && (err.Outcome == Refused || errors.Is(err.Err, context.Canceled)) {
+		return // the node is well
+	}
+	if r.leader.CompareAndSwap(n, nil) {
+		r.cfg.Logger.Info("rqlite: leader lost", "node", n.host, "error", err)
+	}
+	if err.Status != 0 {
+		return // it answers, so it may answer others
+	}
+	penalty := min(firstPenalty<<min(n.failing.Add(1)-1, 10), longestPenalty)
+	n.retryAt.Store(time.Now().Add(penalty).UnixNano())
+	if !n.met.Load() && !r.configured(n) {
+		r.forward("the address that the leader advertises does not answer", n.host)
+	}
+}
+
+func (r *routes) configured(n *node) bool {
+	for _, host := range r.hosts {
+		if host == n {
+			return true
+		}
+	}
+	return false
+}
+
+// forward makes requests for the leader go by way of the known hosts for a while.
+func (r *routes) forward(why, host string) {
+	r.forwardTil.Store(time.Now().Add(forwardFor).UnixNano())
+	r.leader.Store(nil)
+	r.cfg.Logger.Warn("rqlite: requests for the leader are forwarded", "why", why, "leader", host)
+}
+
+// redirect is what a node said of where the leader is.
+type redirect struct {
+	from     *node
+	location string
+}
+
+// redirected takes note of the leader that from named. An error means that it
+// must not be followed.
+func (r *routes) redirected(from *node, to *redirect) *Error {
+	u, err := url.Parse(to.location)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return &Error{Outcome: Refused, Node: from.host, Message: "redirected to an address that is none: " + redactURL(to.location)}
+	}
+	if from.scheme == "https" && u.Scheme != "https" {
+		return &Error{Outcome: Refused, Node: from.host, Message: "redirected from https to http, which is never followed: " + redactURL(to.location)}
+	}
+	leader := r.node(u.Scheme, u.Host, r.trusts(from, u))
+	if r.cfg.User != "" && leader.header["Authorization"] == nil {
+		r.forward("it is not a host that the credentials are meant for", u.Host)
+		return nil
+	}
+	r.leader.Store(leader)
+	return nil
+}
+
+// node returns the node at an address, the configured one where it is one.
+func (r *routes) node(scheme, host string, trusted bool) *node {
+	for _, n := range r.hosts {
+		if n.scheme == scheme && n.host == host {
+			return n
+		}
+	}
+	const most = 64 // a node that names a new leader each time must not fill the memory
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := scheme + "://" + host
+	n := r.learned[key]
+	if n == nil || trusted && n.header["Authorization"] == nil {
+		if len(r.learned) >= most {
+			clear(r.learned)
+		}
+		n = r.newNode(scheme, host, trusted)
+		r.learned[key] = n
+	}
+	return n
+}
+
+// trusts reports whether the node at u may get the credentials: its host is
+// one of the configuration, or a verified connection named it.
+func (r *routes) trusts(from *node, u *url.URL) bool {
+	if from.scheme == "https" && r.cfg.Verified && from.header["Authorization"] != nil {
+		return true
+	}
+	for _, n := range r.hosts {
+		if known, _, err := net.SplitHostPort(n.host); err == nil && known == u.Hostname() && n.scheme == u.Scheme {
+			return true
+		}
+	}
+	return false
+}
+
+// redactURL returns a URL for a message, without what may be secret in it.
+func redactURL(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "an address that cannot be parsed"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+}
+
+func isCertificateError(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		record       tls.RecordHeaderError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &record)
+}
