@@ -1,0 +1,153 @@
+package sqltext
+
+// keyword is a word that tells something about a statement. Words that tell
+// nothing, SQL keywords or not, are noKeyword.
+type keyword uint8
+
+const (
+	noKeyword keyword = iota
+	kwAll
+	kwAlter
+	kwAnalyze
+	kwAs
+	kwAttach
+	kwBegin
+	kwCommit
+	kwCreate
+	kwDelete
+	kwDetach
+	kwDistinct
+	kwDrop
+	kwEnd
+	kwExplain
+	kwFail
+	kwInsert
+	kwOr
+	kwPlan
+	kwPragma
+	kwQuery
+	kwReindex
+	kwRelease
+	kwReplace
+	kwReturning
+	kwRollback
+	kwSavepoint
+	kwSelect
+	kwTemp
+	kwTemporary
+	kwTrigger
+	kwUpdate
+	kwVacuum
+	kwValues
+	kwWith
+)
+
+// keywords lists each keyword with its spelling and the kind of a statement
+// that begins with it. The spelling serves Statement.Keyword, so that known
+// words cost no allocation.
+var keywords = [...]struct {
+	name string
+	kind Kind
+}{
+	noKeyword:   {"", Unknown},
+	kwAll:       {"ALL", Unknown},
+	kwAlter:     {"ALTER", Schema},
+	kwAnalyze:   {"ANALYZE", Schema},
+	kwAs:        {"AS", Unknown},
+	kwAttach:    {"ATTACH", Maintenance},
+	kwBegin:     {"BEGIN", Control},
+	kwCommit:    {"COMMIT", Control},
+	kwCreate:    {"CREATE", Schema},
+	kwDelete:    {"DELETE", Write},
+	kwDetach:    {"DETACH", Maintenance},
+	kwDistinct:  {"DISTINCT", Unknown},
+	kwDrop:      {"DROP", Schema},
+	kwEnd:       {"END", Control},
+	kwExplain:   {"EXPLAIN", Read},
+	kwFail:      {"FAIL", Unknown},
+	kwInsert:    {"INSERT", Write},
+	kwOr:        {"OR", Unknown},
+	kwPlan:      {"PLAN", Unknown},
+	kwPragma:    {"PRAGMA", Pragma},
+	kwQuery:     {"QUERY", Unknown},
+	kwReindex:   {"REINDEX", Schema},
+	kwRelease:   {"RELEASE", Control},
+	kwReplace:   {"REPLACE", Write},
+	kwReturning: {"RETURNING", Unknown},
+	kwRollback:  {"ROLLBACK", Control},
+	kwSavepoint: {"SAVEPOINT", Control},
+	kwSelect:    {"SELECT", Read},
+	kwTemp:      {"TEMP", Unknown},
+	kwTemporary: {"TEMPORARY", Unknown},
+	kwTrigger:   {"TRIGGER", Unknown},
+	kwUpdate:    {"UPDATE", Write},
+	kwVacuum:    {"VACUUM", Maintenance},
+	kwValues:    {"VALUES", Read},
+	kwWith:      {"WITH", Unknown},
+}
+
+const longestKeyword = len("RETURNING") // TEMPORARY and SAVEPOINT are as long
+
+// keywordsByShape finds the candidates for a word by its length and its first
+// letter, so that most words are told apart from keywords without comparing.
+var keywordsByShape = func() (shapes [longestKeyword + 1]['Z' - 'A' + 1][]keyword) {
+	for kw, info := range keywords {
+		if info.name == "" {
+			continue
+		}
+		bucket := &shapes[len(info.name)][info.name[0]-'A']
+		*bucket = append(*bucket, keyword(kw))
+	}
+	return shapes
+}()
+
+// lookupKeyword returns the keyword that word spells in any case. SQLite folds
+// the case of ASCII letters only.
+func lookupKeyword(word string) keyword {
+	if len(word) > longestKeyword {
+		return noKeyword
+	}
+	first := upperByte(word[0]) - 'A'
+	if first > 'Z'-'A' {
+		return noKeyword
+	}
+	for _, kw := range keywordsByShape[len(word)][first] {
+		if equalUpper(word, keywords[kw].name) {
+			return kw
+		}
+	}
+	return noKeyword
+}
+
+// equalUpper reports whether word in upper case is upper, which is as long.
+func equalUpper(word, upper string) bool {
+	for i := 0; i < len(upper); i++ {
+		if upperByte(word[i]) != upper[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// upperASCII returns word with its ASCII letters in upper case, and word
+// itself when there is nothing to change. strings.ToUpper would turn letters
+// such as the long s into ASCII ones and make up keywords.
+func upperASCII(word string) string {
+	for i := 0; i < len(word); i++ {
+		if word[i] != upperByte(word[i]) {
+			upper := []byte(word)
+			for ; i < len(upper); i++ {
+				upper[i] = upperByte(upper[i])
+			}
+			return string(upper)
+		}
+	}
+	return word
+}
+
+func upperByte(c byte) byte {
+	if 'a' <= c && c <= 'z' {
+		return c - ('a' - 'A')
+	}
+	return c
+}

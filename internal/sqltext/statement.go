@@ -1,0 +1,113 @@
+package sqltext
+
+import "fmt"
+
+// MaxParams is the largest parameter number SQLite accepts unless it was
+// compiled otherwise (SQLITE_MAX_VARIABLE_NUMBER).
+const MaxParams = 32766
+
+// Kind says what a statement does, as far as its tokens tell. The zero value
+// is Unknown.
+type Kind uint8
+
+// The kinds of statement.
+const (
+	Unknown     Kind = iota // the tokens do not tell
+	Read                    // SELECT, VALUES, WITH … SELECT, EXPLAIN of anything, a PRAGMA that only asks
+	Write                   // INSERT, REPLACE, UPDATE, DELETE, also after WITH
+	Schema                  // CREATE, DROP, ALTER, REINDEX, ANALYZE
+	Pragma                  // a PRAGMA that assigns or acts
+	Control                 // BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE
+	Maintenance             // VACUUM, ATTACH, DETACH
+)
+
+var kindNames = [...]string{
+	Unknown:     "unknown",
+	Read:        "read",
+	Write:       "write",
+	Schema:      "schema",
+	Pragma:      "pragma",
+	Control:     "control",
+	Maintenance: "maintenance",
+}
+
+// String returns the kind in lower case, such as "read".
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Statement is one SQL statement of a parsed string. It holds substrings of
+// that string and is safe for concurrent use as long as nobody writes to
+// Params.
+type Statement struct {
+	// Text runs from the first token of the statement to its last, without
+	// the final semicolon and the space and comments around it. Text may be
+	// followed by a semicolon and another statement.
+	Text string
+
+	// Kind says what the statement does.
+	Kind Kind
+
+	// Keyword is the first word in upper case ("SELECT", "WITH", "EXPLAIN"),
+	// or "" when the statement does not begin with an unquoted word.
+	Keyword string
+
+	// Star is set when a * or t.* is a result column of a SELECT anywhere in
+	// the statement: in a subquery, a common table expression, a compound, a
+	// view or trigger being created. It is not set for count(*),
+	// multiplication, or RETURNING *.
+	Star bool
+
+	// Returning is the offset in Text just past the word RETURNING of a
+	// Write's RETURNING clause, and 0 when there is none. RETURNING is a
+	// reserved word in SQLite: unquoted and outside parentheses it can be
+	// nothing but the clause.
+	Returning int
+
+	// ConflictFail is set when OR FAIL or OR ROLLBACK follows the INSERT or
+	// UPDATE of a Write. Such a statement cannot share a transaction with
+	// others unnoticed.
+	ConflictFail bool
+
+	// Params are the parameters in order of appearance, nil when there are
+	// none. One that is used twice is listed twice, with the same Index.
+	Params []Param
+
+	// NumParams is the largest Index in Params: the number of values the
+	// statement takes, as sqlite3_bind_parameter_count reports it. It exceeds
+	// the number of distinct parameters when ?NNN leaves gaps.
+	NumParams int
+}
+
+// Param is one parameter as it is written in a statement.
+type Param struct {
+	// Pos and End are the byte offsets in Statement.Text of the first byte,
+	// which is the prefix, and of the byte after the last.
+	Pos, End int
+
+	// Index is the number SQLite binds the parameter by, from 1: NNN for
+	// ?NNN, one more than the largest so far for ? and for a name at its
+	// first appearance. Names with different prefixes are different.
+	Index int
+
+	// Name is the name without its prefix (:, @, $ or #), including the
+	// suffix of $name::suffix(…). It is "" for ? and ?NNN.
+	Name string
+}
+
+// Error says why a text cannot be split into statements safely.
+type Error struct {
+	Offset  int    // of the offending byte in the text given to Parse
+	Message string // what is wrong and where, without a prefix
+}
+
+// Error returns the message. It quotes no part of the text, which may hold
+// secrets.
+func (e *Error) Error() string { return e.Message }
+
+func errorAt(offset int, format string, args ...any) *Error {
+	return &Error{Offset: offset, Message: fmt.Sprintf(format, args...)}
+}
