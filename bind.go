@@ -1,0 +1,173 @@
+package rqlite
+
+import (
+	"database/sql/driver"
+	"fmt"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// call is a statement with the values of its parameters, in SQLite's numbering.
+type call struct {
+	*sqltext.Statement
+	values []any
+}
+
+// deal gives every statement of a script the values that are its own.
+//
+// Positional values go to the statements in order, to each as many as it has
+// parameters that are not given by name. Named values, as sql.Named makes them, go
+// to every parameter of that name, whatever its prefix. A value too few or too
+// many is an error, which SQLite itself would bind as NULL or ignore.
+func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) {
+	calls := make([]call, len(script))
+	hand := hand{args: args}
+	for i := range script {
+		calls[i].Statement = &script[i]
+		if script[i].NumParams == 0 {
+			continue
+		}
+		values, err := hand.take(&script[i])
+		if err != nil {
+			return nil, atStatement(err, i, len(script))
+		}
+		calls[i].values = values
+	}
+	return calls, hand.finish()
+}
+
+// hand is the values of a call that have not been dealt yet.
+type hand struct {
+	args []driver.NamedValue
+	next int             // the positional values before it are dealt
+	used map[string]bool // the names that a statement has asked for
+}
+
+func (h *hand) take(s *sqltext.Statement) ([]any, error) {
+	values := make([]any, s.NumParams)
+	given := h.named(s, values)
+	for i := range values {
+		if given != nil && given[i] {
+			continue
+		}
+		value, ok := h.positional()
+		if !ok {
+			return nil, h.missing(s, i)
+		}
+		values[i] = value
+	}
+	return values, nil
+}
+
+// named fills in the values that are given by name, and reports which they are.
+func (h *hand) named(s *sqltext.Statement, values []any) (given []bool) {
+	for _, p := range s.Params {
+		if p.Name == "" {
+			continue
+		}
+		for _, arg := range h.args {
+			if arg.Name != p.Name {
+				continue
+			}
+			if given == nil {
+				given = make([]bool, len(values))
+			}
+			if h.used == nil {
+				h.used = make(map[string]bool)
+			}
+			values[p.Index-1], given[p.Index-1], h.used[p.Name] = arg.Value, true, true
+		}
+	}
+	return given
+}
+
+func (h *hand) positional() (driver.Value, bool) {
+	for ; h.next < len(h.args); h.next++ {
+		if arg := h.args[h.next]; arg.Name == "" {
+			h.next++
+			return arg.Value, true
+		}
+	}
+	return nil, false
+}
+
+func (h *hand) missing(s *sqltext.Statement, index int) error {
+	for _, p := range s.Params {
+		if p.Index == index+1 && p.Name != "" {
+			return fmt.Errorf("no value is given for the parameter named %q", p.Name)
+		}
+	}
+	return fmt.Errorf("too few values: %d parameters, and none is left for number %d", s.NumParams, index+1)
+}
+
+// finish demands that every value has been dealt.
+func (h *hand) finish() error {
+	for _, arg := range h.args {
+		if arg.Name != "" && !h.used[arg.Name] {
+			return fmt.Errorf("a value is given for %q, and no parameter has that name", arg.Name)
+		}
+	}
+	if _, ok := h.positional(); ok {
+		return fmt.Errorf("too many values: %d are given, and there are not as many parameters", len(h.args))
+	}
+	return nil
+}
+
+// requestBody encodes the calls as the body of one request. Every value is
+// checked here, before anything is sent.
+func requestBody(calls []call) ([]byte, error) {
+	size := 2
+	for i := range calls {
+		size += len(calls[i].Text) + 16 + 16*len(calls[i].values)
+	}
+	body := append(make([]byte, 0, size), '[')
+	for i := range calls {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		var err error
+		if body, err = wire.AppendStatement(body, calls[i].text(), calls[i].values); err != nil {
+			return nil, atStatement(err, i, len(calls))
+		}
+	}
+	return append(body, ']'), nil
+}
+
+// text returns the statement as it is to be sent.
+func (c *call) text() string {
+	s := *c.Statement
+	if c.hasBlobLookalike() {
+		s = s.Inline(func(index int) (string, bool) {
+			text, ok := c.values[index-1].(string)
+			if !ok || !looksLikeBlob(text) {
+				return "", false
+			}
+			return sqltext.Quote(text), true
+		})
+	}
+	if s.Returning > 0 {
+		s = s.SpaceReturning() // rqlite looks for the word with a space behind it
+	}
+	return s.Text
+}
+
+// hasBlobLookalike reports whether one of the values is a text that rqlite
+// would take for a BLOB. Such a text is written into the statement as a literal,
+// which it leaves alone, and which SQLite treats as the parameter it stands for.
+func (c *call) hasBlobLookalike() bool {
+	for _, v := range c.values {
+		if text, ok := v.(string); ok && looksLikeBlob(text) {
+			return true
+		}
+	}
+	return false
+}
+
+// atStatement says which statement of a script an error is about.
+func atStatement(err error, statement, statements int) error {
+	if statements == 1 {
+		return err
+	}
+	return fmt.Errorf("statement %d of %d: %w", statement+1, statements, err)
+}

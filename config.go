@@ -1,0 +1,415 @@
+package rqlite
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	defaultHost           = "localhost"
+	defaultPort           = "4001"
+	defaultTimeout        = 30 * time.Second
+	defaultConnectTimeout = 5 * time.Second
+)
+
+// Discovery says how the driver finds the nodes of the cluster beyond the
+// hosts it was given. The zero value is [DiscoveryRedirect].
+type Discovery uint8
+
+const (
+	// DiscoveryRedirect learns the address of the leader from the redirects
+	// of the other nodes, and talks to it directly.
+	DiscoveryRedirect Discovery = iota
+	// DiscoveryOff uses the given hosts only. They forward to the leader
+	// what they cannot answer: right where the addresses the nodes advertise
+	// cannot be reached, as behind a load balancer.
+	DiscoveryOff
+	// DiscoveryNodes learns all members of the cluster as well, by asking a
+	// node for them, which needs the permission "status".
+	DiscoveryNodes
+)
+
+// discoveryNames is indexed by Discovery.
+var discoveryNames = []string{"redirect", "off", "nodes"}
+
+// String returns the name used in a DSN, such as "redirect". For an undefined
+// value it returns text that [ParseDiscovery] refuses.
+func (d Discovery) String() string { return enumName("Discovery", discoveryNames, d) }
+
+// ParseDiscovery returns the value with the given name. Names are exact and in
+// lower case; the error for any other text lists them.
+func ParseDiscovery(s string) (Discovery, error) {
+	return parseEnum[Discovery]("discovery", discoveryNames, s)
+}
+
+// TxMode says how transactions are carried out over a protocol that has none.
+// The zero value is [TxInteractive].
+type TxMode uint8
+
+const (
+	// TxInteractive gives a transaction's statements their real results as
+	// they are called.
+	TxInteractive TxMode = iota
+	// TxDeferred records a transaction's writes and sends them as one
+	// request at the commit. Their results exist only then, and reads after
+	// the first write are refused.
+	TxDeferred
+)
+
+// txModeNames is indexed by TxMode.
+var txModeNames = []string{"interactive", "deferred"}
+
+// String returns the name used in a DSN, such as "interactive". For an
+// undefined value it returns text that [ParseTxMode] refuses.
+func (m TxMode) String() string { return enumName("TxMode", txModeNames, m) }
+
+// ParseTxMode returns the value with the given name. Names are exact and in
+// lower case; the error for any other text lists them.
+func ParseTxMode(s string) (TxMode, error) {
+	return parseEnum[TxMode]("transaction mode", txModeNames, s)
+}
+
+// Config holds the settings of a connector. The zero value of every field is
+// its default, so that Config{} reaches a node on localhost:4001. [ParseDSN]
+// makes a Config from text, FormatDSN text from a Config; only the fields
+// HTTPClient, TLSConfig and Logger have no counterpart in a DSN.
+//
+// A Config is plain data: reading it from several goroutines is safe, changing
+// it at the same time is not. Printing one, by fmt or slog, never shows the
+// password.
+type Config struct {
+	// Hosts are the nodes to talk to, each "host", "host:port" or, for
+	// IPv6, "[address]:port". The port is 4001 where it is left out. None
+	// at all means localhost.
+	Hosts []string
+
+	// User and Password are sent by HTTP basic authentication. A password
+	// needs a user. Empty User means no authentication.
+	User     string
+	Password string
+
+	// TLS makes all requests https. The fields that follow need it.
+	TLS bool
+	// TLSCA names a file with the certificates, in PEM form, of the
+	// authorities to trust. Empty means those of the system.
+	TLSCA string
+	// TLSCert and TLSKey name the files, in PEM form, of the certificate
+	// that identifies this client and of its key. Both or none.
+	TLSCert string
+	TLSKey  string
+	// TLSServerName is the name the certificates of the nodes must be
+	// valid for. Empty means the host that is dialled.
+	TLSServerName string
+	// TLSInsecureSkipVerify accepts any certificate, which leaves the
+	// connection open to anybody in between. For tests only.
+	TLSInsecureSkipVerify bool
+	// TLSConfig replaces all of the TLS settings above but TLS itself. The
+	// connector uses a copy. Nil means that those settings apply.
+	TLSConfig *tls.Config
+
+	// HTTPClient sends the requests, instead of a client of the connector's
+	// own. Its transport then decides how to dial and whom to trust, which
+	// is why ConnectTimeout and TLS settings cannot be given together with
+	// it. Its Timeout, if any, also cuts off the reading of rows.
+	HTTPClient *http.Client
+
+	// Logger gets what is worth knowing but is no error of any call. Nil
+	// means that it is not logged.
+	Logger *slog.Logger
+
+	// Consistency is the level of reads; see [WithConsistency] for another
+	// level per call.
+	Consistency Consistency
+	// Freshness bounds how long ago a node that answers a read from its own
+	// copy last heard from the leader. Zero means no bound. Only with None
+	// or Auto.
+	Freshness time.Duration
+	// FreshnessStrict also bounds how far behind the leader that node's
+	// data are. It needs Freshness. See [WithFreshness].
+	FreshnessStrict bool
+	// LinearizableTimeout bounds how long a linearizable read waits for the
+	// leader to confirm its leadership. Zero means the server's default.
+	LinearizableTimeout time.Duration
+
+	// Timeout bounds the wait for an answer, retries included, unless the
+	// deadline of the context comes first. It does not bound the reading of
+	// rows. Zero means 30 seconds, and any negative value no bound.
+	Timeout time.Duration
+	// ConnectTimeout bounds one attempt to connect to one host. Zero means
+	// 5 seconds.
+	ConnectTimeout time.Duration
+
+	// Discovery says how nodes besides Hosts are found.
+	Discovery Discovery
+	// TxMode says how transactions are carried out.
+	TxMode TxMode
+	// DisableTxVersion keeps writes from advancing the version by which
+	// transactions notice each other.
+	DisableTxVersion bool
+	// DisableCoalescing sends each write as a request of its own, instead
+	// of joining those that wait at the same time.
+	DisableCoalescing bool
+
+	// Queue hands writes to rqlite's queue: they are acknowledged before
+	// they are applied, and their results and errors are lost.
+	Queue bool
+	// QueueWait makes a queued write wait until the queue is flushed. It
+	// needs Queue.
+	QueueWait bool
+
+	// Location is the zone of times that are read. Nil leaves them in the
+	// zone they are stored in.
+	Location *time.Location
+
+	// NoRewriteRandom and NoRewriteTime keep rqlite from replacing random
+	// functions, and the current time in date functions, by literals before
+	// a statement is replicated. Nodes may then store different values.
+	NoRewriteRandom bool
+	NoRewriteTime   bool
+}
+
+// Clone returns a copy that shares nothing with c that could be changed
+// through a Config: Hosts and TLSConfig are copied, while HTTPClient, Logger
+// and Location are the same as in c. The clone of nil is nil.
+func (c *Config) Clone() *Config {
+	if c == nil {
+		return nil
+	}
+	clone := *c
+	clone.Hosts = slices.Clone(c.Hosts)
+	clone.TLSConfig = c.TLSConfig.Clone()
+	return &clone
+}
+
+// String returns the DSN of c with "xxxxx" in place of the password.
+func (c Config) String() string {
+	if c.Password != "" {
+		c.Password = "xxxxx"
+	}
+	return c.FormatDSN()
+}
+
+// GoString implements [fmt.GoStringer], so that %#v shows no password either.
+func (c Config) GoString() string { return fmt.Sprintf("rqlite.Config(%q)", c.String()) }
+
+// LogValue implements [slog.LogValuer]: a log shows what String returns.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// unsupported lists the settings that are understood but that the driver
+// cannot carry out yet. Taking an entry out is all it takes to allow it.
+var unsupported = []struct {
+	setting string
+	used    func(*Config) bool
+}{
+	{"discovery=nodes", func(c *Config) bool { return c.Discovery == DiscoveryNodes }},
+	{"queue", func(c *Config) bool { return c.Queue }},
+}
+
+// validate reports the first setting that cannot be used: what
+// checkContradictions finds, what is not supported, and TLS files that cannot
+// be read.
+func (c *Config) validate() error {
+	if err := c.checkContradictions(); err != nil {
+		return err
+	}
+	for _, u := range unsupported {
+		if u.used(c) {
+			return fmt.Errorf("rqlite: %s is not supported yet; leave it out", u.setting)
+		}
+	}
+	_, err := c.tlsConfig()
+	return err
+}
+
+// checkContradictions looks at the settings alone, not at files. Messages name
+// settings by their keys in a DSN.
+func (c *Config) checkContradictions() error {
+	for i, host := range c.Hosts {
+		if _, err := parseHost(host); err != nil {
+			return fmt.Errorf("rqlite: host %d: %w", i+1, err)
+		}
+	}
+	read := readOptions{c.Consistency, c.Freshness, c.FreshnessStrict, c.LinearizableTimeout}
+	if wrong := read.contradiction(); wrong != "" {
+		return errors.New("rqlite: " + wrong)
+	}
+	hasFiles := c.TLSCA != "" || c.TLSCert != "" || c.TLSKey != ""
+	hasTLSKeys := hasFiles || c.TLSServerName != "" || c.TLSInsecureSkipVerify
+	for _, rule := range []struct {
+		broken  bool
+		message string
+	}{
+		{c.User == "" && c.Password != "", "a password needs a user"},
+		{strings.Contains(c.User, ":"), `the user must not contain ":", which HTTP basic authentication cannot carry`},
+		{int(c.Discovery) >= len(discoveryNames), "discovery must be one of " + strings.Join(discoveryNames, ", ")},
+		{int(c.TxMode) >= len(txModeNames), "tx must be one of " + strings.Join(txModeNames, ", ")},
+		{c.ConnectTimeout < 0, "connect_timeout must not be negative"},
+		{c.QueueWait && !c.Queue, "queue_wait needs queue=true"},
+		{hasTLSKeys && !c.TLS, "tls_ca, tls_cert, tls_key, tls_server_name and tls_insecure_skip_verify need tls=true or https://"},
+		{c.TLSConfig != nil && !c.TLS, "TLSConfig needs TLS"},
+		{c.TLSConfig != nil && hasTLSKeys, "TLSConfig replaces the tls_ settings; use one or the other"},
+		{(c.TLSCert == "") != (c.TLSKey == ""), "tls_cert and tls_key need each other"},
+		{
+			c.TLSInsecureSkipVerify && c.TLSCA != "",
+			"tls_insecure_skip_verify accepts any certificate, so that tls_ca would have no effect; leave one out",
+		},
+		{
+			c.HTTPClient != nil && (hasTLSKeys || c.TLSConfig != nil),
+			"HTTPClient brings its own transport, which would ignore the TLS settings; make them there",
+		},
+		{
+			c.HTTPClient != nil && c.ConnectTimeout != 0,
+			"HTTPClient brings its own transport, which would ignore connect_timeout; set it there",
+		},
+	} {
+		if rule.broken {
+			return errors.New("rqlite: " + rule.message)
+		}
+	}
+	return nil
+}
+
+// tlsConfig returns a TLS configuration of the caller's own, read from the
+// files that c names, and nil if c asks for plain http.
+func (c *Config) tlsConfig() (*tls.Config, error) {
+	if !c.TLS {
+		return nil, nil
+	}
+	if c.TLSConfig != nil {
+		return c.TLSConfig.Clone(), nil
+	}
+	t := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         c.TLSServerName,
+		InsecureSkipVerify: c.TLSInsecureSkipVerify,
+	}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("rqlite: tls_ca: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("rqlite: tls_ca: no certificate in PEM form in %s", c.TLSCA)
+		}
+	}
+	if c.TLSCert == "" {
+		return t, nil
+	}
+	cert, err := os.ReadFile(c.TLSCert)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: tls_cert: %w", err)
+	}
+	key, err := os.ReadFile(c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: tls_key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: tls_cert and tls_key: %w", err)
+	}
+	t.Certificates = []tls.Certificate{pair}
+	return t, nil
+}
+
+// scheme returns the URL scheme of all requests.
+func (c *Config) scheme() string {
+	if c.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// addresses returns Hosts as "host:port", never empty and each one once. A
+// host that is not valid is left out: validate reports it.
+func (c *Config) addresses() []string {
+	if len(c.Hosts) == 0 {
+		return []string{net.JoinHostPort(defaultHost, defaultPort)}
+	}
+	addresses := make([]string, 0, len(c.Hosts))
+	for _, host := range c.Hosts {
+		if a, err := parseHost(host); err == nil && !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+// requestTimeout returns Timeout or its default; zero means no bound.
+func (c *Config) requestTimeout() time.Duration {
+	if c.Timeout == 0 {
+		return defaultTimeout
+	}
+	return max(c.Timeout, 0)
+}
+
+// dialTimeout returns ConnectTimeout or its default.
+func (c *Config) dialTimeout() time.Duration {
+	if c.ConnectTimeout == 0 {
+		return defaultConnectTimeout
+	}
+	return c.ConnectTimeout
+}
+
+// parseHost returns the "host:port" that s stands for. Its errors never quote
+// s: in a DSN that is put together wrongly it can be a part of the password.
+func parseHost(s string) (string, error) {
+	host, port := s, defaultPort
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return "", errors.New(`"[" without "]"`)
+		}
+		addr, err := netip.ParseAddr(s[1:end])
+		if err != nil || !addr.Is6() || strings.IndexFunc(addr.Zone(), notHostRune) >= 0 {
+			return "", errors.New("what stands in brackets is no IPv6 address")
+		}
+		host = addr.String()
+		rest, hasPort := strings.CutPrefix(s[end+1:], ":")
+		if hasPort {
+			port = rest
+		} else if rest != "" {
+			return "", errors.New(`after "]" only a port may follow, such as [::1]:4001`)
+		}
+	} else {
+		if name, p, ok := strings.Cut(s, ":"); ok {
+			host, port = name, p
+		}
+		if strings.Contains(port, ":") {
+			return "", errors.New(`more than one ":"; an IPv6 address stands in brackets, such as [::1]:4001`)
+		}
+		if strings.IndexFunc(host, notHostRune) >= 0 {
+			return "", errors.New("a character that no host name has; write host:port")
+		}
+		if host == "" {
+			host = defaultHost
+		}
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", errors.New("the port must be a number from 1 to 65535")
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
+}
+
+// notHostRune reports whether r can neither be in a host name nor in the zone
+// of an IPv6 address. A name in another script has to be given in its ASCII
+// form.
+func notHostRune(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		return false
+	}
+	return !strings.ContainsRune("-._", r)
+}

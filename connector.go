@@ -1,0 +1,148 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+var (
+	_ driver.Connector = (*Connector)(nil)
+	_ io.Closer        = (*Connector)(nil)
+)
+
+// Connector makes the connections of one [database/sql.DB], for
+// [database/sql.OpenDB]. It owns the HTTP connections to the cluster, which all
+// of them share, and what is known of its nodes. It is safe for concurrent use.
+type Connector struct {
+	cfg    *Config
+	client *cluster.Client
+	closed atomic.Bool
+
+	commonParams  string // URL parameters of all requests
+	executeParams string // and of those to /db/execute
+}
+
+// NewConnector returns a connector for a copy of cfg; nil stands for a node on
+// localhost, with all defaults. Nobody is contacted. An error says which setting
+// is wrong; files for TLS are read here.
+func NewConnector(cfg *Config) (*Connector, error) {
+	if cfg == nil {
+		cfg = &Config{}
+	}
+	cfg = cfg.Clone()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	transport, err := newTransport(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Connector{cfg: cfg, commonParams: commonParams(cfg)}
+	c.executeParams = c.commonParams + queueParams(cfg)
+	c.client = cluster.New(cluster.Config{
+		Hosts:     cfg.addresses(),
+		Scheme:    cfg.scheme(),
+		User:      cfg.User,
+		Password:  cfg.Password,
+		Transport: transport,
+		Verified:  !cfg.TLSInsecureSkipVerify,
+		Timeout:   cfg.requestTimeout(),
+		Redirect:  cfg.Discovery != DiscoveryOff,
+		Logger:    cfg.Logger,
+	})
+	return c, nil
+}
+
+// commonParams asks for BLOBs as arrays: the other form, base64, cannot be told
+// from text.
+func commonParams(cfg *Config) string {
+	params := "blob_array"
+	if cfg.NoRewriteRandom {
+		params += "&norwrandom"
+	}
+	if cfg.NoRewriteTime {
+		params += "&norwtime"
+	}
+	return params
+}
+
+func queueParams(cfg *Config) string {
+	switch {
+	case cfg.QueueWait:
+		return "&queue&wait"
+	case cfg.Queue:
+		return "&queue"
+	}
+	return ""
+}
+
+// Idle connections: enough for the goroutines of a busy program, since a
+// request that finds none pays for a new one.
+const (
+	maxIdlePerHost = 256
+	idleTimeout    = 90 * time.Second
+	readBuffer     = 16 << 10
+)
+
+// newTransport returns what carries the requests. It never follows redirects:
+// net/http would turn a redirected POST into a GET.
+func newTransport(cfg *Config) (http.RoundTripper, error) {
+	if cfg.HTTPClient != nil {
+		client := *cfg.HTTPClient
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		return &clientTransport{client: &client}, nil
+	}
+	tlsConfig, err := cfg.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: cfg.dialTimeout()}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: cfg.dialTimeout(),
+		MaxIdleConnsPerHost: maxIdlePerHost,
+		IdleConnTimeout:     idleTimeout,
+		ReadBufferSize:      readBuffer,
+		DisableCompression:  true, // rqlite does not compress, and need not be asked
+	}, nil
+}
+
+// clientTransport sends requests with a client that the program brought along.
+type clientTransport struct {
+	client *http.Client
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *clientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.client.Do(req)
+}
+
+// Connect implements driver.Connector. It contacts nobody: the first statement
+// does.
+func (c *Connector) Connect(context.Context) (driver.Conn, error) {
+	if c.closed.Load() {
+		return nil, errors.New("rqlite: the connector is closed")
+	}
+	return &conn{connector: c}, nil
+}
+
+// Driver implements driver.Connector.
+func (c *Connector) Driver() driver.Driver { return &Driver{} }
+
+// Close closes the idle HTTP connections. (*sql.DB).Close calls it. Requests
+// under way are not cut off, and those of an HTTPClient of the program's are left alone.
+func (c *Connector) Close() error {
+	c.closed.Store(true)
+	c.client.CloseIdle()
+	return nil
+}

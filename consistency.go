@@ -1,0 +1,223 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Consistency is the read consistency level of rqlite: how much a read may
+// miss of what has been written, and what it costs to find out. It has no
+// influence on writes, which always go through the Raft log.
+//
+// The zero value is [Weak], which is rqlite's own default.
+type Consistency uint8
+
+const (
+	// Weak asks the node that believes itself to be the leader. Right after
+	// a change of leader the old one can answer with data that are about a
+	// second old.
+	Weak Consistency = iota
+	// Linearizable makes the leader confirm its leadership with a majority
+	// before it answers: a read sees every write that was acknowledged
+	// before the read began.
+	Linearizable
+	// Strong sends the read itself through the Raft log. It gives what
+	// Linearizable gives at the price of a write, and serves tests more than
+	// programs.
+	Strong
+	// None lets any node answer from its own copy, without asking anybody.
+	// How old the answer may be is bounded by a freshness, or not at all.
+	None
+	// Auto lets the node choose: None on a read-only replica, Weak on any
+	// other node.
+	Auto
+)
+
+// consistencyNames is indexed by Consistency.
+var consistencyNames = []string{"weak", "linearizable", "strong", "none", "auto"}
+
+// String returns the name rqlite uses for the level, such as "weak". For a
+// value that is no level it returns text that [ParseConsistency] refuses.
+func (c Consistency) String() string { return enumName("Consistency", consistencyNames, c) }
+
+// ParseConsistency returns the level with the given name. Names are exact and
+// in lower case; the error for any other text lists them.
+func ParseConsistency(s string) (Consistency, error) {
+	return parseEnum[Consistency]("consistency level", consistencyNames, s)
+}
+
+// MarshalText implements [encoding.TextMarshaler]. It fails for a value that
+// is no level.
+func (c Consistency) MarshalText() ([]byte, error) {
+	if !c.valid() {
+		return nil, errors.New("rqlite: " + invalidLevel(c))
+	}
+	return []byte(c.String()), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler] with the rules of
+// [ParseConsistency]. On an error the receiver keeps its value.
+func (c *Consistency) UnmarshalText(text []byte) error {
+	level, err := ParseConsistency(string(text))
+	if err != nil {
+		return err
+	}
+	*c = level
+	return nil
+}
+
+func (c Consistency) valid() bool { return int(c) < len(consistencyNames) }
+
+// takesFreshness reports whether rqlite looks at a freshness for this level.
+// For the others it would silently ignore it.
+func (c Consistency) takesFreshness() bool { return c == None || c == Auto }
+
+func invalidLevel(c Consistency) string {
+	return fmt.Sprintf("%v is no consistency level; use one of %s", c, strings.Join(consistencyNames, ", "))
+}
+
+// callOptions is what the With… functions put into a context. It is never
+// changed once it is there: each function stores a changed copy. A nil field
+// was not given, so that the setting of the [Config] counts.
+type callOptions struct {
+	level               *Consistency
+	freshness           *freshness
+	linearizableTimeout *time.Duration
+}
+
+// freshness bounds how old the data of a node may be that answers on its own.
+type freshness struct {
+	bound  time.Duration
+	strict bool
+}
+
+type callOptionsKey struct{}
+
+// callOptionsOf returns a copy of the options in ctx.
+func callOptionsOf(ctx context.Context) callOptions {
+	o, _ := ctx.Value(callOptionsKey{}).(callOptions)
+	return o
+}
+
+func (o callOptions) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callOptionsKey{}, o)
+}
+
+// WithConsistency returns a context in which reads use the given level instead
+// of that of the DSN. Because a freshness belongs to the level it was chosen
+// with, the DSN's freshness does not apply to such a read; add [WithFreshness]
+// for one that does. The last call wins where contexts are nested.
+//
+// A value that is no level is an error of the call that uses the context, not
+// of this function. Writes take no notice.
+func WithConsistency(ctx context.Context, level Consistency) context.Context {
+	o := callOptionsOf(ctx)
+	o.level = &level
+	return o.in(ctx)
+}
+
+// WithFreshness returns a context in which a node that answers a read from its
+// own copy refuses to do so when it last heard from the leader more than d
+// ago. With strict set, a node that knows it is behind also refuses when the
+// last change it applied reached it more than d after the leader logged it.
+//
+// It works for the levels [None] and [Auto] only; reading with it at another
+// level is an error, since rqlite would silently ignore it. Zero d lifts the
+// bound that the DSN sets and then strict must be false; negative d is an
+// error. Errors come from the call that uses the context. Writes take no
+// notice.
+func WithFreshness(ctx context.Context, d time.Duration, strict bool) context.Context {
+	o := callOptionsOf(ctx)
+	o.freshness = &freshness{bound: d, strict: strict}
+	return o.in(ctx)
+}
+
+// WithLinearizableTimeout returns a context in which a read at level
+// [Linearizable] gives up when the leader could not confirm its leadership
+// within d. Reads at other levels have nothing to wait for and ignore it, and
+// so do writes. Zero means the server's default even if the DSN sets another
+// bound; negative d is an error of the call that uses the context.
+func WithLinearizableTimeout(ctx context.Context, d time.Duration) context.Context {
+	o := callOptionsOf(ctx)
+	o.linearizableTimeout = &d
+	return o.in(ctx)
+}
+
+// readOptions says how one read is to be done.
+type readOptions struct {
+	Level Consistency
+	// Freshness is zero when there is no bound. It is never set together
+	// with a level for which rqlite ignores it.
+	Freshness       time.Duration
+	FreshnessStrict bool
+	// LinearizableTimeout is zero for the server's default, and at every
+	// level but Linearizable.
+	LinearizableTimeout time.Duration
+}
+
+// readOptionsFor merges the options in ctx over those of cfg, which must be
+// valid. It fails when what the context asks for makes no sense.
+func readOptionsFor(ctx context.Context, cfg *Config) (readOptions, error) {
+	r := readOptions{
+		Level:               cfg.Consistency,
+		Freshness:           cfg.Freshness,
+		FreshnessStrict:     cfg.FreshnessStrict,
+		LinearizableTimeout: cfg.LinearizableTimeout,
+	}
+	o := callOptionsOf(ctx)
+	if o.level != nil {
+		r.Level, r.Freshness, r.FreshnessStrict = *o.level, 0, false
+	}
+	if o.freshness != nil {
+		r.Freshness, r.FreshnessStrict = o.freshness.bound, o.freshness.strict
+	}
+	if o.linearizableTimeout != nil {
+		r.LinearizableTimeout = *o.linearizableTimeout
+	}
+	if wrong := r.contradiction(); wrong != "" {
+		return readOptions{}, errors.New("rqlite: context of the call: " + wrong)
+	}
+	if r.Level != Linearizable {
+		r.LinearizableTimeout = 0
+	}
+	return r, nil
+}
+
+// contradiction says what is wrong with the options, or "" if nothing is.
+// [Config] and contexts obey the same rules because both ask here.
+func (r readOptions) contradiction() string {
+	switch {
+	case !r.Level.valid():
+		return invalidLevel(r.Level)
+	case r.Freshness < 0:
+		return "freshness must not be negative"
+	case r.FreshnessStrict && r.Freshness == 0:
+		return "freshness_strict needs a freshness"
+	case r.Freshness > 0 && !r.Level.takesFreshness():
+		return fmt.Sprintf("freshness has no effect at level %v; use level none or auto, or leave freshness out", r.Level)
+	case r.LinearizableTimeout < 0:
+		return "linearizable_timeout must not be negative"
+	}
+	return ""
+}
+
+// enumName returns the name of e, or text such as "TxMode(7)" if it has none.
+func enumName[E ~uint8](typ string, names []string, e E) string {
+	if int(e) < len(names) {
+		return names[e]
+	}
+	return fmt.Sprintf("%s(%d)", typ, uint8(e))
+}
+
+// parseEnum returns the value whose name is s.
+func parseEnum[E ~uint8](what string, names []string, s string) (E, error) {
+	i := slices.Index(names, s)
+	if i < 0 {
+		return 0, fmt.Errorf("rqlite: %s %q: must be one of %s", what, s, strings.Join(names, ", "))
+	}
+	return E(i), nil
+}

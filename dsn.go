@@ -1,0 +1,457 @@
+package rqlite
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const dsnExample = "rqlite://localhost:4001"
+
+// ParseDSN reads a data source name:
+//
+//	rqlite://[user:password@]host[:port][,host[:port]…][/][?key=value[&key=value…]]
+//
+// http:// and https:// may stand for rqlite://; https:// means tls=true.
+// User, password and values are percent-encoded; the keys are listed in the
+// package documentation. A missing port is 4001, a missing host localhost. An
+// unknown key, a key given twice, a value out of range and settings that
+// contradict each other are errors. TLS files are not opened: that happens
+// when a connector is made.
+//
+// Errors never show the user, the password or any text that could be part of
+// them.
+func ParseDSN(dsn string) (*Config, error) {
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: DSN: %w", err)
+	}
+	if err := c.checkContradictions(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func parseDSN(dsn string) (*Config, error) {
+	scheme, rest, err := cutScheme(dsn)
+	if err != nil {
+		return nil, err
+	}
+	authority, query := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+		if query, err = cutQuery(rest[i:]); err != nil {
+			return nil, err
+		}
+	}
+	c := new(Config)
+	if err := c.parseAuthority(authority); err != nil {
+		return nil, err
+	}
+	values, err := splitQuery(query)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range dsnKeys {
+		if v, ok := values[k.name]; ok && !k.parse(c, v) {
+			return nil, fmt.Errorf("%s=%s: must be %s", k.name, shownValue(v), k.allowed)
+		}
+	}
+	return c, c.settle(scheme, values)
+}
+
+// cutScheme splits off the scheme. It refuses what no part of a DSN may hold.
+func cutScheme(dsn string) (scheme, rest string, err error) {
+	if dsn == "" {
+		return "", "", errors.New("it is empty; write for example " + dsnExample)
+	}
+	if strings.IndexFunc(dsn, func(r rune) bool { return r <= ' ' || r == 0x7f }) >= 0 {
+		return "", "", errors.New("it holds a space, a line end or another control character; percent-encode or remove it")
+	}
+	scheme, rest, ok := strings.Cut(dsn, "://")
+	scheme = strings.ToLower(scheme)
+	if !ok || !slices.Contains([]string{"rqlite", "http", "https"}, scheme) {
+		return "", "", errors.New("it must begin with rqlite://, http:// or https://; write for example " + dsnExample)
+	}
+	return scheme, rest, nil
+}
+
+// cutQuery takes what follows the authority and returns the query in it.
+func cutQuery(tail string) (string, error) {
+	// A "/", "?" or "#" in a password that is not encoded ends the authority
+	// too early. Then the "@" that should end the password stands in here,
+	// and nothing of it may show up in a message.
+	if strings.Contains(tail, "@") {
+		return "", errors.New(`an "@" after the hosts; in user and password write "/", "?", "#" and "@" as %2F, %3F, %23 and %40, in values "@" as %40`)
+	}
+	if strings.Contains(tail, "#") {
+		return "", errors.New(`a fragment has no meaning; write "#" as %23`)
+	}
+	path, query, _ := strings.Cut(tail, "?")
+	if path != "" && path != "/" {
+		return "", errors.New("a path has no meaning: rqlite has one database; only keys may follow the hosts, after /?")
+	}
+	return query, nil
+}
+
+// parseAuthority reads [user:password@]host[:port][,host[:port]…]. None of its
+// errors quotes anything.
+func (c *Config) parseAuthority(authority string) error {
+	hosts := authority
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		hosts = authority[at+1:]
+		if err := c.parseUserinfo(authority[:at]); err != nil {
+			return err
+		}
+	}
+	list := strings.Split(hosts, ",")
+	for i, host := range list {
+		if host == "" && len(list) > 1 {
+			return fmt.Errorf("host %d of %d is empty", i+1, len(list))
+		}
+		if strings.HasPrefix(host, "[") {
+			// In a URL the "%" before the zone of an address is encoded.
+			host = strings.Replace(host, "%25", "%", 1)
+		}
+		address, err := parseHost(host)
+		if err != nil {
+			return fmt.Errorf("host %d: %w", i+1, err)
+		}
+		if !slices.Contains(c.Hosts, address) {
+			c.Hosts = append(c.Hosts, address)
+		}
+	}
+	return nil
+}
+
+func (c *Config) parseUserinfo(userinfo string) error {
+	if at := strings.IndexByte(userinfo, '@'); at >= 0 && strings.Contains(userinfo[at:], ",") {
+		return errors.New(`more than one "@"; give user and password once, before the first host, and write "@" in them as %40`)
+	}
+	user, password, _ := strings.Cut(userinfo, ":")
+	var err error
+	if c.User, err = url.PathUnescape(user); err != nil {
+		return errors.New(`the user holds a "%" that begins no escape; write it as %25`)
+	}
+	if c.Password, err = url.PathUnescape(password); err != nil {
+		return errors.New(`the password holds a "%" that begins no escape; write it as %25`)
+	}
+	return nil
+}
+
+// splitQuery returns the values by key. All keys are known ones.
+func splitQuery(query string) (map[string]string, error) {
+	values := make(map[string]string)
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		if !slices.ContainsFunc(dsnKeys, func(k dsnKey) bool { return k.name == name }) {
+			return nil, unknownKey(name)
+		}
+		if !ok {
+			return nil, fmt.Errorf("key %q has no value", name)
+		}
+		if _, twice := values[name]; twice {
+			return nil, fmt.Errorf("key %q is given twice", name)
+		}
+		value, err := url.QueryUnescape(value)
+		if err != nil {
+			return nil, fmt.Errorf(`the value of key %q holds a "%%" that begins no escape; write it as %%25`, name)
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// shownValue prepares the value of a known key for a message.
+func shownValue(value string) string {
+	const most = 60
+	if len(value) > most {
+		value = value[:most] + "..."
+	}
+	if quoted := strconv.Quote(value); value == "" || quoted != `"`+value+`"` {
+		return quoted
+	}
+	return value
+}
+
+// unknownKey says which key was meant, or else which keys there are.
+func unknownKey(name string) error {
+	if len(name) > 40 || strings.ContainsFunc(name, func(r rune) bool { return r != '_' && notHostRune(r) }) {
+		return errors.New("a key is unknown; the keys are " + keyNames())
+	}
+	best, bestDistance := "", max(2, len(name)/3)+1
+	for _, k := range dsnKeys {
+		if d := editDistance(strings.ToLower(name), strings.ToLower(k.name)); d < bestDistance && d < len(name) {
+			best, bestDistance = k.name, d
+		}
+	}
+	if best == "" {
+		return fmt.Errorf("key %q is unknown; the keys are %s", name, keyNames())
+	}
+	return fmt.Errorf("key %q is unknown; did you mean %q?", name, best)
+}
+
+func keyNames() string {
+	names := make([]string, len(dsnKeys))
+	for i, k := range dsnKeys {
+		names[i] = k.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// editDistance returns how many bytes must be inserted, removed or replaced to
+// turn a into b.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// settle does what concerns more than one part of the DSN.
+func (c *Config) settle(scheme string, values map[string]string) error {
+	if _, given := values["tls"]; given && scheme != "rqlite" && c.TLS != (scheme == "https") {
+		return fmt.Errorf("%s:// contradicts tls=%t; leave tls out or begin with rqlite://", scheme, c.TLS)
+	}
+	c.TLS = c.TLS || scheme == "https"
+
+	discovery, given := values["discovery"]
+	if _, alias := values[gorqliteDiscovery]; alias && given && c.Discovery.String() != discovery {
+		return fmt.Errorf("%s=true contradicts discovery=%s; leave one out", gorqliteDiscovery, discovery)
+	}
+	return nil
+}
+
+// FormatDSN returns a DSN from which [ParseDSN] makes a Config equal to c,
+// password included: use String for anything that people read. Zero fields are
+// left out, and so is what a DSN cannot express: HTTPClient, TLSConfig, Logger
+// and a Location that [time.LoadLocation] does not know by its name. Hosts
+// are written with their port. For a Config that is not valid the result is
+// not either.
+func (c *Config) FormatDSN() string {
+	var b strings.Builder
+	b.WriteString("rqlite://")
+	if c.Password != "" {
+		b.WriteString(url.UserPassword(c.User, c.Password).String() + "@")
+	} else if c.User != "" {
+		b.WriteString(url.User(c.User).String() + "@")
+	}
+	hosts := c.addresses()
+	if slices.ContainsFunc(c.Hosts, func(h string) bool { _, err := parseHost(h); return err != nil }) {
+		// It may be anything, even a URL with a password in it.
+		hosts = []string{"(invalid)"}
+	}
+	// The only "%" of an address is the one before a zone.
+	b.WriteString(strings.ReplaceAll(strings.Join(hosts, ","), "%", "%25"))
+	separator := byte('?')
+	for _, k := range dsnKeys {
+		value, ok := k.format(c)
+		if !ok {
+			continue
+		}
+		b.WriteByte(separator)
+		separator = '&'
+		b.WriteString(k.name + "=" + url.QueryEscape(value))
+	}
+	return b.String()
+}
+
+// dsnKey is all there is to know about one key.
+type dsnKey struct {
+	name    string
+	doc     string // what it means, for the manual
+	allowed string // what a value may be, for the manual and for errors
+	def     string // the default, for the manual
+	// parse puts a value into a Config. It reports false, and changes
+	// nothing, if the value is not allowed.
+	parse func(*Config, string) bool
+	// format is the reverse of parse; it reports false for a setting that
+	// has its default.
+	format func(*Config) (string, bool)
+}
+
+// gorqliteDiscovery is the one key that comes from DSNs of another client.
+const gorqliteDiscovery = "disableClusterDiscovery"
+
+// dsnKeys is the only list of keys. Parsing, formatting, errors and the manual
+// follow it.
+var dsnKeys = []dsnKey{
+	enumKey("level", "read consistency level", consistencyNames, func(c *Config) *Consistency { return &c.Consistency }),
+	durationKey("freshness", "how long ago a node that answers from its own copy may have heard from the leader; only with level none or auto", "no bound",
+		func(c *Config) *time.Duration { return &c.Freshness }),
+	boolKey("freshness_strict", "also bound how far behind the leader the data may be; needs freshness", false,
+		func(c *Config) *bool { return &c.FreshnessStrict }),
+	durationKey("linearizable_timeout", "how long a linearizable read may wait for the leader to confirm its leadership", "that of the server",
+		func(c *Config) *time.Duration { return &c.LinearizableTimeout }),
+	timeoutKey("timeout", "how long to wait for an answer, retries included, if the context sets no earlier deadline; reading rows is not bounded by it",
+		func(c *Config) *time.Duration { return &c.Timeout }),
+	durationKey("connect_timeout", "how long one attempt to connect to one host may take", defaultConnectTimeout.String(),
+		func(c *Config) *time.Duration { return &c.ConnectTimeout }),
+	enumKey("discovery", "how nodes besides the hosts are found: redirect learns the leader from redirects, off uses the hosts only, nodes also asks for the members", discoveryNames,
+		func(c *Config) *Discovery { return &c.Discovery }),
+	enumKey("tx", "how transactions are carried out: interactive gives each statement its result at once, deferred sends all writes at the commit", txModeNames, func(c *Config) *TxMode { return &c.TxMode }),
+	boolKey("txversion", "whether writes advance the version by which transactions notice each other", true,
+		func(c *Config) *bool { return &c.DisableTxVersion }),
+	boolKey("coalesce", "join concurrent writes into one request", true, func(c *Config) *bool { return &c.DisableCoalescing }),
+	boolKey("queue", "hand writes to the queue of the server", false, func(c *Config) *bool { return &c.Queue }),
+	boolKey("queue_wait", "wait until the queue is flushed; needs queue", false, func(c *Config) *bool { return &c.QueueWait }),
+	locationKey("loc", "zone of times that are read; auto leaves them as they are stored", func(c *Config) **time.Location { return &c.Location }),
+	boolKey("tls", "use https; implied by https://", false, func(c *Config) *bool { return &c.TLS }),
+	stringKey("tls_ca", "authorities to trust", "a PEM file", "those of the system", func(c *Config) *string { return &c.TLSCA }),
+	stringKey("tls_cert", "certificate of the client; needs tls_key", "a PEM file", "none", func(c *Config) *string { return &c.TLSCert }),
+	stringKey("tls_key", "key of tls_cert", "a PEM file", "none", func(c *Config) *string { return &c.TLSKey }),
+	stringKey("tls_server_name", "name that the certificates of the nodes must be valid for", "a host name", "the host dialled",
+		func(c *Config) *string { return &c.TLSServerName }),
+	boolKey("tls_insecure_skip_verify", "accept any certificate; for tests only", false, func(c *Config) *bool { return &c.TLSInsecureSkipVerify }),
+	boolKey("norwrandom", "keep the server from replacing random functions by literals", false, func(c *Config) *bool { return &c.NoRewriteRandom }),
+	boolKey("norwtime", "keep the server from replacing the current time by literals", false, func(c *Config) *bool { return &c.NoRewriteTime }),
+	discoveryAliasKey(gorqliteDiscovery, "accepted for DSNs written for gorqlite; true is discovery=off"),
+}
+
+func boolKey(name, doc string, def bool, field func(*Config) *bool) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: "true or false", def: strconv.FormatBool(def),
+		parse: func(c *Config, s string) bool {
+			v, err := strconv.ParseBool(s)
+			if err != nil {
+				return false
+			}
+			// The field says what differs from the default.
+			*field(c) = v != def
+			return true
+		},
+		format: func(c *Config) (string, bool) { return strconv.FormatBool(!def), *field(c) },
+	}
+}
+
+func enumKey[E ~uint8](name, doc string, names []string, field func(*Config) *E) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: "one of " + strings.Join(names, ", "), def: names[0],
+		parse: func(c *Config, s string) bool {
+			v, err := parseEnum[E](name, names, s)
+			if err != nil {
+				return false
+			}
+			*field(c) = v
+			return true
+		},
+		format: func(c *Config) (string, bool) { return enumName(name, names, *field(c)), *field(c) != 0 },
+	}
+}
+
+func stringKey(name, doc, allowed, def string, field func(*Config) *string) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: allowed, def: def,
+		parse: func(c *Config, s string) bool {
+			if s == "" {
+				return false
+			}
+			*field(c) = s
+			return true
+		},
+		format: func(c *Config) (string, bool) { return *field(c), *field(c) != "" },
+	}
+}
+
+func durationKey(name, doc, def string, field func(*Config) *time.Duration) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: "a duration above zero with its unit, such as 500ms or 5s", def: def,
+		parse: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			if err != nil || d <= 0 {
+				return false
+			}
+			*field(c) = d
+			return true
+		},
+		format: func(c *Config) (string, bool) { return field(c).String(), *field(c) != 0 },
+	}
+}
+
+// timeoutKey is a durationKey that also takes seconds without a unit, as the
+// DSNs of gorqlite have them, and zero, which in a Config is negative because
+// there zero is the default.
+func timeoutKey(name, doc string, field func(*Config) *time.Duration) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: "a duration such as 500ms or 5s, a whole number of seconds, or 0 for no bound", def: defaultTimeout.String(),
+		parse: func(c *Config, s string) bool {
+			if _, err := strconv.ParseUint(s, 10, 63); err == nil {
+				s += "s"
+			}
+			d, err := time.ParseDuration(s)
+			if err != nil || d < 0 {
+				return false
+			}
+			if d == 0 {
+				d = -1
+			}
+			*field(c) = d
+			return true
+		},
+		format: func(c *Config) (string, bool) {
+			return max(*field(c), 0).String(), *field(c) != 0
+		},
+	}
+}
+
+func locationKey(name, doc string, field func(*Config) **time.Location) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: "auto, UTC, Local or the name of a zone this system knows, such as Europe/Berlin", def: "auto",
+		parse: func(c *Config, s string) bool {
+			if s == "auto" {
+				*field(c) = nil
+				return true
+			}
+			location, err := time.LoadLocation(s)
+			if err != nil || s == "" {
+				return false
+			}
+			*field(c) = location
+			return true
+		},
+		format: func(c *Config) (string, bool) {
+			if *field(c) == nil {
+				return "", false
+			}
+			name := (*field(c)).String()
+			_, err := time.LoadLocation(name)
+			return name, err == nil && name != ""
+		},
+	}
+}
+
+// discoveryAliasKey never appears in a formatted DSN: the key it stands for
+// does.
+func discoveryAliasKey(name, doc string) dsnKey {
+	return dsnKey{
+		name: name, doc: doc, allowed: "true or false", def: "false",
+		parse: func(c *Config, s string) bool {
+			off, err := strconv.ParseBool(s)
+			if off {
+				c.Discovery = DiscoveryOff
+			}
+			return err == nil
+		},
+		format: func(*Config) (string, bool) { return "", false },
+	}
+}

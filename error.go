@@ -1,0 +1,158 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// Errors to be asked for with [errors.Is].
+var (
+	// ErrIndeterminate says that a write was sent and no answer came, or none
+	// that tells: it may have been applied, or be applied yet. The driver
+	// never sends such a write again. Look at the data before you do.
+	ErrIndeterminate = errors.New("the outcome of the write is unknown")
+	// ErrNoLeader says that the cluster had no leader for as long as the call
+	// was willing to wait. Nothing was applied.
+	ErrNoLeader = errors.New("the cluster has no leader")
+	// ErrStaleRead says that the node's copy was older than the freshness of
+	// the call allows.
+	ErrStaleRead = errors.New("stale read")
+	// ErrUnauthorized says that the user is unknown, the password wrong, or the
+	// permission for the call missing.
+	ErrUnauthorized = errors.New("not authorized")
+	// ErrRowsLost says that a statement with a RETURNING clause was applied,
+	// but that the server did not send its rows. See "What differs" in the
+	// package documentation for when that happens.
+	ErrRowsLost = errors.New("the write was applied, but the rows of RETURNING were lost")
+)
+
+// Error is a failure that the server, or the driver before it sends anything,
+// found in a statement. The statement had no effect.
+type Error struct {
+	// Message is the server's text, SQLite's own as a rule.
+	Message string
+	// Code is SQLite's primary result code, such as [Constraint], and
+	// ExtendedCode its extended one, such as [ConstraintUnique]. rqlite does not
+	// send them: they are read from Message, and are [GenericError] where it does not
+	// tell. SQLite words the violation of a PRIMARY KEY as that of a UNIQUE
+	// constraint, so that it is [ConstraintUnique] too.
+	Code         Code
+	ExtendedCode Code
+	// Statement is the position, from 0, of the statement among those of the
+	// call, or -1 where the server does not say which it was.
+	Statement int
+	// Statements is how many statements the call had.
+	Statements int
+}
+
+func newError(message string, statement, statements int) *Error {
+	extended := codeOf(message)
+	return &Error{
+		Message:      message,
+		Code:         extended.Primary(),
+		ExtendedCode: extended,
+		Statement:    statement,
+		Statements:   statements,
+	}
+}
+
+// Error returns the message, and which statement it is about where the call
+// had several.
+func (e *Error) Error() string {
+	if e.Statements > 1 && e.Statement >= 0 {
+		return fmt.Sprintf("rqlite: statement %d of %d: %s", e.Statement+1, e.Statements, e.Message)
+	}
+	return "rqlite: " + e.Message
+}
+
+// Is reports whether target is the error's Code or ExtendedCode, so that
+// errors.Is(err, rqlite.ConstraintUnique) works.
+func (e *Error) Is(target error) bool {
+	code, ok := target.(Code) //nolint:errorlint // Is compares with the target itself
+	return ok && (code == e.Code || code == e.ExtendedCode)
+}
+
+// HTTPError is an answer of the cluster that says nothing of the statements: it
+// had no leader, did not accept the credentials, was not rqlite at all.
+type HTTPError struct {
+	// StatusCode is the HTTP status. It can be 200: rqlite reports some
+	// failures that way.
+	StatusCode int
+	// Node is the host:port that answered.
+	Node string
+	// Message is the text that came with it.
+	Message string
+}
+
+// Error returns the message, the status and the node.
+func (e *HTTPError) Error() string {
+	text := e.Message
+	if text == "" {
+		text = strings.ToLower(http.StatusText(e.StatusCode))
+	}
+	if e.StatusCode == http.StatusUnauthorized {
+		text = "not authorized: check user and password, and the user's permissions"
+	}
+	return fmt.Sprintf("rqlite: %s: %s (HTTP status %d)", e.Node, text, e.StatusCode)
+}
+
+// Is reports whether target is the sentinel, such as [ErrNoLeader], that
+// stands for this answer.
+func (e *HTTPError) Is(target error) bool {
+	switch target { //nolint:errorlint // Is compares with the target itself
+	case ErrUnauthorized:
+		return e.StatusCode == http.StatusUnauthorized
+	case ErrNoLeader:
+		return strings.Contains(e.Message, "leader not found") || strings.Contains(e.Message, "not leader")
+	case ErrStaleRead:
+		return strings.HasPrefix(e.Message, "stale read")
+	}
+	return false
+}
+
+// publicError turns a failure of the cluster package into what callers see.
+func publicError(err error) error {
+	var failure *cluster.Error
+	if !errors.As(err, &failure) {
+		return err
+	}
+	public := describe(failure)
+	if failure.Outcome == cluster.Unknown && failure.Write {
+		return fmt.Errorf("rqlite: %w: %w", ErrIndeterminate, public)
+	}
+	return public
+}
+
+func describe(failure *cluster.Error) error {
+	switch {
+	case failure.Status == 0, failure.Message == "" && failure.Err != nil:
+		return fmt.Errorf("rqlite: %w", failure)
+	case strings.HasPrefix(failure.Message, "query timeout"):
+		return fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
+	case failure.Outcome == cluster.Refused && isAboutStatement(failure.Message):
+		return newError(failure.Message, -1, 0)
+	}
+	return &HTTPError{StatusCode: failure.Status, Node: failure.Node, Message: failure.Message}
+}
+
+// isAboutStatement recognises the failures of statements that the server
+// reports for the request as a whole.
+func isAboutStatement(message string) bool {
+	return strings.HasPrefix(message, "SQL rewrite:") ||
+		strings.HasPrefix(message, "disallowed pragma") ||
+		strings.Contains(message, "json: unsupported value") ||
+		strings.HasSuffix(message, "constraint failed")
+}
+
+// failedStatement turns the "error" of a statement's entry into an error.
+func failedStatement(message string, statement, statements int) error {
+	if message == "query timeout" {
+		return fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
+	}
+	return newError(message, statement, statements)
+}

@@ -1,0 +1,164 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+const (
+	executePath = "/db/execute"
+	queryPath   = "/db/query"
+)
+
+// result is what the server said of a write.
+type result struct {
+	lastInsertID, rowsAffected int64
+}
+
+// LastInsertId implements driver.Result.
+func (r result) LastInsertId() (int64, error) { return r.lastInsertID, nil }
+
+// RowsAffected implements driver.Result.
+func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
+
+// queuedResult is the result of a write that is in rqlite's queue: nobody
+// knows yet what it will do.
+type queuedResult struct{}
+
+var errQueued = errors.New("rqlite: the write was queued, so that its result is not known")
+
+// LastInsertId implements driver.Result.
+func (queuedResult) LastInsertId() (int64, error) { return 0, errQueued }
+
+// RowsAffected implements driver.Result.
+func (queuedResult) RowsAffected() (int64, error) { return 0, errQueued }
+
+// exec runs a script and returns the result of its last statement. The first
+// statement that fails ends it, and what came before it stays, as in SQLite.
+//
+// rqlite goes on behind a failed statement unless the request is a
+// transaction, and a transaction leaves nothing. So several statements go out as
+// one transaction, and only when that has failed, having left nothing, one by one.
+func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
+	calls, err := deal(script, args)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("rqlite: %w", err)
+	case len(calls) == 0:
+		return result{}, nil
+	case len(calls) == 1:
+		return c.execRequest(ctx, calls, "")
+	}
+	if canShareTransaction(calls) {
+		r, err := c.execRequest(ctx, calls, "&transaction")
+		var failed *Error
+		if !errors.As(err, &failed) {
+			return r, err
+		}
+	}
+	return c.execEach(ctx, calls)
+}
+
+// canShareTransaction reports whether calls leave the same behind in one
+// transaction as each on its own, provided that none fails.
+func canShareTransaction(calls []call) bool {
+	for i := range calls {
+		switch calls[i].Kind {
+		case sqltext.Write, sqltext.Schema, sqltext.Read:
+			if calls[i].ConflictFail {
+				return false
+			}
+		case sqltext.Unknown, sqltext.Pragma, sqltext.Control, sqltext.Maintenance:
+			return false
+		}
+	}
+	return true
+}
+
+// execEach sends every statement in a request of its own.
+func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error) {
+	var last driver.Result = result{}
+	for i := range calls {
+		r, err := c.execRequest(ctx, calls[i:i+1], "")
+		if err != nil {
+			return nil, renumber(err, i, len(calls))
+		}
+		last = r
+	}
+	return last, nil
+}
+
+// renumber says of an error about a request's only statement which one of the
+// call's it was.
+func renumber(err error, statement, statements int) error {
+	var failed *Error
+	if errors.As(err, &failed) {
+		return newError(failed.Message, statement, statements)
+	}
+	return err
+}
+
+// resultProbe is a statement that makes the server say what the write before
+// it did. For one with RETURNING it sends the rows instead, while for a SELECT
+// in /db/execute it repeats the counts of the last write.
+var resultProbe = sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read, Keyword: "SELECT"}
+
+// execRequest sends calls as one request and returns the result of the last.
+func (c *conn) execRequest(ctx context.Context, calls []call, params string) (driver.Result, error) {
+	last := &calls[len(calls)-1]
+	statements := len(calls)
+	queued := c.connector.cfg.Queue
+	if last.Returning > 0 && !queued {
+		calls = append(calls[:statements:statements], call{Statement: &resultProbe})
+	}
+	answer, err := c.send(ctx, cluster.Request{
+		Path:   executePath,
+		Params: c.connector.executeParams + params,
+		Leader: true,
+		Write:  true,
+	}, calls)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	if queued {
+		return queuedResult{}, publicError(answer.End())
+	}
+	entry, err := readEntries(answer, len(calls), statements)
+	if err != nil {
+		return nil, err
+	}
+	if last.Kind != sqltext.Write {
+		return result{}, nil // the numbers are those of an earlier write
+	}
+	return result{lastInsertID: entry.LastInsertID, rowsAffected: entry.RowsAffected}, nil
+}
+
+// readEntries reads the answer to its end and returns its last entry. The first
+// statement that failed is the error, unless the request failed as a whole.
+func readEntries(answer *cluster.Answer, entries, statements int) (last wire.Result, err error) {
+	var failure error
+	for i := range entries {
+		entry, err := answer.Next()
+		switch {
+		case failure != nil && err != nil:
+			return last, failure // a transaction ends with the statement that failed
+		case err != nil:
+			return last, publicError(err)
+		}
+		last = *entry
+		if last.Error != "" && failure == nil {
+			failure = failedStatement(last.Error, i, statements)
+		}
+	}
+	if failure != nil {
+		return last, failure
+	}
+	return last, publicError(answer.End())
+}

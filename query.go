@@ -1,0 +1,170 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+var (
+	errPragma      = errors.New("a PRAGMA that sets or does something gives no rows in rqlite: use Exec")
+	errQueuedQuery = errors.New("a queued write gives no rows: use Exec")
+)
+
+// query runs a script; each of its statements gives one result set.
+//
+// Statements that only read go out as one request. Where one of them writes,
+// each goes out on its own, in order, and the first that fails ends the script.
+func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Rows, error) {
+	calls, err := deal(script, args)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: %w", err)
+	}
+	for i := range calls {
+		if calls[i].Kind == sqltext.Pragma {
+			return nil, fmt.Errorf("rqlite: %w", atStatement(errPragma, i, len(calls)))
+		}
+	}
+	r := &rows{values: valuer{loc: c.connector.cfg.Location}}
+	if err := c.start(ctx, r, calls); err != nil {
+		r.Close()
+		return nil, err
+	}
+	r.open()
+	return r, nil
+}
+
+// start sends the requests that calls take and gives their answers to r.
+func (c *conn) start(ctx context.Context, r *rows, calls []call) error {
+	step := 1
+	if allRead(calls) {
+		step = len(calls)
+	}
+	for i := 0; i < len(calls); i += step {
+		s, err := c.request(ctx, calls[i:i+step], script{first: i, total: len(calls)})
+		if err != nil {
+			return err
+		}
+		r.sources = append(r.sources, s)
+	}
+	return nil
+}
+
+func allRead(calls []call) bool {
+	for i := range calls {
+		if calls[i].Kind != sqltext.Read {
+			return false
+		}
+	}
+	return true
+}
+
+// request sends calls, which are several only if all of them read.
+func (c *conn) request(ctx context.Context, calls []call, at script) (*source, error) {
+	switch calls[0].Kind {
+	case sqltext.Read:
+		return c.read(ctx, calls, at)
+	case sqltext.Unknown:
+		// /db/query tells whether it writes: it refuses what does, without effect.
+		s, err := c.read(ctx, calls, at)
+		if errors.Is(err, ReadOnly) {
+			return c.write(ctx, calls, at)
+		}
+		return s, err
+	case sqltext.Write, sqltext.Schema, sqltext.Maintenance, sqltext.Pragma, sqltext.Control:
+	}
+	return c.write(ctx, calls, at)
+}
+
+// schemaCheck makes a read connection of the server notice that the schema has
+// changed. Without it the first statement after a change answers * with the columns
+// of before, and so with values under wrong names.
+var schemaCheck = sqltext.Statement{Text: "SELECT 1 FROM sqlite_schema LIMIT 0", Kind: sqltext.Read, Keyword: "SELECT"}
+
+// withSchemaCheck puts the check in front of calls that need it.
+func withSchemaCheck(calls []call) []call {
+	for i := range calls {
+		if calls[i].Star {
+			return append([]call{{Statement: &schemaCheck}}, calls...)
+		}
+	}
+	return calls
+}
+
+// read sends calls to /db/query, at the consistency level of the context.
+func (c *conn) read(ctx context.Context, calls []call, at script) (*source, error) {
+	params, leader, err := c.readParams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sent := withSchemaCheck(calls)
+	answer, err := c.send(ctx, cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}, sent)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{answer: answer, calls: calls, at: at}
+	if len(sent) > len(calls) {
+		if err := s.own(); err != nil {
+			answer.Close()
+			return nil, err
+		}
+	}
+	return s.begin()
+}
+
+// write sends a statement to /db/execute, which sends back the rows of RETURNING.
+func (c *conn) write(ctx context.Context, calls []call, at script) (*source, error) {
+	if c.connector.cfg.Queue {
+		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
+	}
+	answer, err := c.send(ctx, cluster.Request{
+		Path:   executePath,
+		Params: c.connector.executeParams,
+		Leader: true,
+		Write:  true,
+		Stream: true,
+	}, calls)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{answer: answer, calls: calls, at: at}
+	return s.begin()
+}
+
+// readParams returns the URL parameters of a read, and whether only the leader
+// can answer it.
+func (c *conn) readParams(ctx context.Context) (params string, leader bool, err error) {
+	options, err := readOptionsFor(ctx, c.connector.cfg)
+	if err != nil {
+		return "", false, err
+	}
+	params = options.params(c.connector.commonParams)
+	if deadline, ok := ctx.Deadline(); ok {
+		// The node need not work longer than anyone waits for it. With a write
+		// this would be replicated, and each node would count for itself.
+		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
+	}
+	return params, options.Level != None && options.Level != Auto, nil
+}
+
+// params appends the options to URL parameters.
+func (o readOptions) params(common string) string {
+	params := common + "&level=" + o.Level.String()
+	if o.Freshness > 0 {
+		params += "&freshness=" + url.QueryEscape(o.Freshness.String())
+	}
+	if o.FreshnessStrict {
+		params += "&freshness_strict"
+	}
+	if o.LinearizableTimeout > 0 {
+		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())
+	}
+	return params
+}

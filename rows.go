@@ -1,0 +1,253 @@
+package rqlite
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+var (
+	_ driver.Rows                           = (*rows)(nil)
+	_ driver.RowsNextResultSet              = (*rows)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*rows)(nil)
+	_ driver.RowsColumnTypeLength           = (*rows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
+)
+
+// rows are the result sets of a script, read from the bodies of the responses
+// as Next asks for them.
+type rows struct {
+	sources []*source // those not read to their end; the current one first
+	columns []string
+	types   []string // as rqlite sends them, in lower case
+	storage []storage
+	values  valuer
+}
+
+// script says where the statements of a request stand in a script.
+type script struct {
+	first int // position of the first of them
+	total int // statements in the script
+}
+
+// source is the answer to one request: one entry for each of its calls.
+type source struct {
+	answer *cluster.Answer
+	calls  []call
+	at     script
+	next   int // the call whose entry is read next
+}
+
+// begin reads the entry of the first call, so that its failure is known. It
+// closes the source when it returns an error.
+func (s *source) begin() (*source, error) {
+	if err := s.advance(); err != nil {
+		s.answer.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// own reads the entry of a statement that the driver put in front of the calls.
+func (s *source) own() error {
+	entry, err := s.answer.Next()
+	if err != nil {
+		return publicError(err)
+	}
+	if entry.Error != "" {
+		return failedStatement(entry.Error, s.at.first, s.at.total)
+	}
+	return nil
+}
+
+// advance reads the entry of the next call up to its rows.
+func (s *source) advance() error {
+	entry, err := s.answer.Next()
+	if err != nil {
+		return publicError(err)
+	}
+	position, current := s.at.first+s.next, &s.calls[s.next]
+	s.next++
+	if entry.Error != "" {
+		return failedStatement(entry.Error, position, s.at.total)
+	}
+	if current.Returning > 0 && len(entry.Columns) == 0 {
+		return errNotReturned(position, s.at.total)
+	}
+	return nil
+}
+
+// errNotReturned is the error of a RETURNING clause that the server's own
+// parser did not see.
+func errNotReturned(statement, statements int) error {
+	return fmt.Errorf("rqlite: %w", atStatement(fmt.Errorf("%w: rqlite does not understand a part of the statement", ErrRowsLost), statement, statements))
+}
+
+// writes reports whether the request may have had an effect.
+func (s *source) writes() bool { return s.calls[0].Kind != sqltext.Read }
+
+// more reports whether result sets follow the current one.
+func (s *source) more() bool { return s.next < len(s.calls) }
+
+// open makes the current entry of the first source the current result set.
+func (r *rows) open() {
+	r.columns, r.types = nil, nil
+	if len(r.sources) == 0 {
+		return // the script has no statement
+	}
+	entry := r.sources[0].answer.Result()
+	r.columns, r.types = entry.Columns, entry.Types
+	r.storage = r.storage[:0]
+	for _, typ := range r.types {
+		r.storage = append(r.storage, storageOf(typ))
+	}
+}
+
+// Columns implements driver.Rows.
+func (r *rows) Columns() []string { return r.columns }
+
+// Next reads the next row of the current result set.
+func (r *rows) Next(dest []driver.Value) error {
+	if len(r.sources) == 0 {
+		return io.EOF
+	}
+	s := r.sources[0]
+	err := s.answer.NextRow()
+	switch {
+	case errors.Is(err, io.EOF):
+		return r.endOfSet(s)
+	case err != nil:
+		return s.lost(err)
+	}
+	for i := range dest {
+		cell, err := s.answer.Cell()
+		if err != nil {
+			return s.lost(err)
+		}
+		if dest[i], err = r.values.value(cell, r.storage[i]); err != nil {
+			return fmt.Errorf("rqlite: column %d (%s): %w", i+1, r.columns[i], err)
+		}
+	}
+	return nil
+}
+
+// endOfSet looks at what stands behind the rows of a result set: a failure of
+// the statement, and behind the last one of the request.
+func (r *rows) endOfSet(s *source) error {
+	if message := s.answer.Result().Error; message != "" {
+		return failedStatement(message, s.at.first+s.next-1, s.at.total)
+	}
+	if !s.more() {
+		if err := s.answer.End(); err != nil {
+			return s.lost(err)
+		}
+	}
+	return io.EOF
+}
+
+// lost is the error of an answer that broke off behind the first entry. A
+// write has been applied by then.
+func (s *source) lost(err error) error {
+	var failure *cluster.Error
+	if s.writes() && errors.As(err, &failure) {
+		return fmt.Errorf("rqlite: %w: %w", ErrRowsLost, failure)
+	}
+	return publicError(err)
+}
+
+// HasNextResultSet implements driver.RowsNextResultSet.
+func (r *rows) HasNextResultSet() bool {
+	return len(r.sources) > 1 || len(r.sources) == 1 && r.sources[0].more()
+}
+
+// NextResultSet passes over what is left of the current result set and goes to
+// the next one.
+func (r *rows) NextResultSet() error {
+	if !r.HasNextResultSet() {
+		return io.EOF
+	}
+	if s := r.sources[0]; s.more() {
+		if err := s.advance(); err != nil {
+			return err
+		}
+	} else {
+		s.answer.Close()
+		r.sources = r.sources[1:]
+	}
+	r.open()
+	return nil
+}
+
+// Close ends the reading. Rows that have not been read are not waited for.
+func (r *rows) Close() error {
+	for _, s := range r.sources {
+		s.answer.Close()
+	}
+	r.sources = nil
+	return nil
+}
+
+// ColumnTypeDatabaseTypeName returns the declared type in upper case, without
+// length or precision. For an expression it is the type of the first row's value,
+// or "" when that is NULL or there is none.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	name, _, _ := strings.Cut(r.types[i], "(")
+	return strings.ToUpper(strings.TrimSpace(name))
+}
+
+// ColumnTypeScanType returns a type that takes every value, NULL too, that a
+// column so declared can be expected to hold.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type { return scanType(r.types[i]) }
+
+// ColumnTypeLength returns the length of a declared type such as varchar(20).
+// SQLite does not enforce it.
+func (r *rows) ColumnTypeLength(i int) (int64, bool) {
+	numbers := typeArguments(r.types[i])
+	if len(numbers) != 1 || !containsAny(r.types[i], "char", "text", "clob", "blob", "binary") {
+		return 0, false
+	}
+	return numbers[0], true
+}
+
+// ColumnTypePrecisionScale returns the numbers of a declared type such as
+// decimal(10,2). SQLite does not enforce them.
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	numbers := typeArguments(r.types[i])
+	if !containsAny(r.types[i], "decimal", "numeric") {
+		return 0, 0, false
+	}
+	switch len(numbers) {
+	case 1:
+		return numbers[0], 0, true
+	case 2:
+		return numbers[0], numbers[1], true
+	}
+	return 0, 0, false
+}
+
+// typeArguments returns the numbers in parentheses behind a declared type, nil
+// unless there are one or two and nothing else.
+func typeArguments(typ string) []int64 {
+	_, inside, found := strings.Cut(typ, "(")
+	inside, _, closed := strings.Cut(inside, ")")
+	if !found || !closed {
+		return nil
+	}
+	var numbers []int64
+	for part := range strings.SplitSeq(inside, ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 64)
+		if err != nil {
+			return nil
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}

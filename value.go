@@ -1,0 +1,265 @@
+package rqlite
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// looksLikeBlob reports whether rqlite would bind a text as a BLOB: it does so
+// with x'6869', in either case and with space around it.
+func looksLikeBlob(s string) bool {
+	if len(s) < 3 || s[len(s)-1] != '\'' && s[len(s)-1] > ' ' && s[len(s)-1] < 0x80 {
+		return false
+	}
+	s = strings.TrimSpace(s)
+	if len(s) < 3 || s[0]|0x20 != 'x' || s[1] != '\'' || s[len(s)-1] != '\'' {
+		return false
+	}
+	digits := s[2 : len(s)-1]
+	_, err := hex.DecodeString(digits)
+	return err == nil
+}
+
+// storage says how the values of a column are read: what rqlite sends depends
+// on the declared type, by the rules of mattn/go-sqlite3 that it is built on.
+type storage uint8
+
+const (
+	anyStorage  storage = iota
+	realStorage         // numbers are REAL: the column's affinity makes them so
+	boolStorage         // integers come as true and false
+	timeStorage         // integers and texts come as RFC 3339
+)
+
+// storageOf returns how the values of a column of a type, in lower case, are
+// read. The affinities are those of https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
+func storageOf(typ string) storage {
+	switch typ {
+	case "boolean":
+		return boolStorage
+	case "date", "datetime", "timestamp":
+		return timeStorage
+	case "integer", "text", "blob", "":
+		return anyStorage
+	case "real":
+		return realStorage
+	}
+	switch {
+	case containsAny(typ, "int", "char", "clob", "text", "blob"):
+		return anyStorage
+	case containsAny(typ, "real", "floa", "doub"):
+		return realStorage
+	}
+	return anyStorage
+}
+
+func containsAny(s string, parts ...string) bool {
+	for _, part := range parts {
+		if strings.Contains(s, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// valuer turns cells into driver values.
+type valuer struct {
+	loc  *time.Location // nil leaves times in the zone they are stored with
+	pool slab
+}
+
+// value returns the cell of a column as one of the six types of driver.Value.
+func (v *valuer) value(cell wire.Cell, in storage) (driver.Value, error) {
+	switch cell.Kind {
+	case wire.Null:
+		return nil, nil
+	case wire.True:
+		return true, nil
+	case wire.False:
+		return false, nil
+	case wire.Number:
+		return v.number(cell.Data, in)
+	case wire.Blob:
+		return append(make([]byte, 0, len(cell.Data)), cell.Data...), nil
+	case wire.Text:
+		if in == timeStorage {
+			return v.time(cell.Data)
+		}
+		return v.pool.text(cell.Data), nil
+	}
+	return nil, fmt.Errorf("a value of an unknown kind (%d)", cell.Kind)
+}
+
+// number reads a number. One that is written as an integer is one, unless the
+// column holds none: REAL columns turn integers into reals, and in columns of
+// times and booleans rqlite sends integers in another form. Reals that no
+// integer can hold, and -0, are reals wherever they stand.
+func (v *valuer) number(text []byte, in storage) (driver.Value, error) {
+	if in == anyStorage {
+		if n, ok := parseInt(text); ok {
+			return v.pool.int64(n), nil
+		}
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return nil, fmt.Errorf("the number %.40q does not fit a float64", text)
+	}
+	return v.pool.float64(f), nil
+}
+
+// parseInt reads an integer of 64 bits. It refuses everything that can only be
+// a real: a fraction, an exponent, -0, and what is out of range.
+func parseInt(text []byte) (int64, bool) {
+	if len(text) > 18 { // it may not fit
+		n, err := strconv.ParseInt(string(text), 10, 64)
+		return n, err == nil
+	}
+	digits := text
+	if text[0] == '-' {
+		digits = text[1:]
+	}
+	var n int64
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	if text[0] == '-' {
+		return -n, n != 0
+	}
+	return n, true
+}
+
+func (v *valuer) time(text []byte) (driver.Value, error) {
+	t, err := time.ParseInLocation(time.RFC3339Nano, string(text), time.UTC)
+	if err != nil {
+		return nil, fmt.Errorf("%.40q is not a time as rqlite sends it", text)
+	}
+	if v.loc != nil {
+		t = t.In(v.loc)
+	}
+	return t, nil
+}
+
+// scanTypes are those that mattn/go-sqlite3 reports: they take NULL.
+var scanTypes = struct{ integer, real, text, blob, boolean, time, any reflect.Type }{
+	reflect.TypeFor[sql.NullInt64](),
+	reflect.TypeFor[sql.NullFloat64](),
+	reflect.TypeFor[sql.NullString](),
+	reflect.TypeFor[sql.RawBytes](),
+	reflect.TypeFor[sql.NullBool](),
+	reflect.TypeFor[sql.NullTime](),
+	reflect.TypeFor[any](),
+}
+
+// scanType returns a Go type that can take every value that a column of a
+// type, in lower case, can be expected to hold.
+func scanType(typ string) reflect.Type {
+	switch storageOf(typ) {
+	case boolStorage:
+		return scanTypes.boolean
+	case timeStorage:
+		return scanTypes.time
+	case realStorage:
+		return scanTypes.real
+	case anyStorage:
+	}
+	switch {
+	case strings.Contains(typ, "int"):
+		return scanTypes.integer
+	case containsAny(typ, "char", "clob", "text"):
+		return scanTypes.text
+	case strings.HasPrefix(typ, "blob"):
+		return scanTypes.blob
+	case containsAny(typ, "numeric", "decimal"):
+		return scanTypes.real
+	}
+	return scanTypes.any
+}
+
+// slab hands out values in interfaces without an allocation for each: the
+// values of many cells share one. What database/sql is handed must stay as it is
+// for as long as the program keeps it, so a slab is filled once and never used
+// again; a program that keeps one value keeps its slab, of 4 KiB at most.
+type slab struct {
+	ints   []int64
+	floats []float64
+	texts  []string
+	bytes  []byte
+	size   int // how many values the slabs made last have room for
+}
+
+const maxSlab = 256 // values; 4 KiB of string headers
+
+// grow returns the size of the next slab: small for a point query, and soon as
+// large as it gets for the many rows of another.
+func (s *slab) grow() int {
+	s.size = min(max(4, 2*s.size), maxSlab)
+	return s.size
+}
+
+func (s *slab) int64(n int64) driver.Value {
+	if n >= 0 && n < 256 {
+		return n // the runtime has these in interfaces already
+	}
+	if len(s.ints) == 0 {
+		s.ints = make([]int64, s.grow())
+	}
+	p := &s.ints[0]
+	s.ints = s.ints[1:]
+	*p = n
+	return boxed(p)
+}
+
+func (s *slab) float64(f float64) driver.Value {
+	if len(s.floats) == 0 {
+		s.floats = make([]float64, s.grow())
+	}
+	p := &s.floats[0]
+	s.floats = s.floats[1:]
+	*p = f
+	return boxed(p)
+}
+
+// text returns a copy of b in an interface. Short texts share an allocation.
+func (s *slab) text(b []byte) driver.Value {
+	if len(s.texts) == 0 {
+		s.texts = make([]string, s.grow())
+	}
+	p := &s.texts[0]
+	s.texts = s.texts[1:]
+	if len(b) > maxSlab {
+		*p = string(b)
+		return boxed(p)
+	}
+	if len(b) > cap(s.bytes)-len(s.bytes) {
+		s.bytes = make([]byte, 0, max(len(b), 16*s.size))
+	}
+	start := len(s.bytes)
+	s.bytes = append(s.bytes, b...)
+	*p = unsafe.String(unsafe.SliceData(s.bytes[start:]), len(b)) // these bytes are never written again
+	return boxed(p)
+}
+
+// boxed returns an interface that holds *p without a copy. *p must not change
+// any more.
+//
+// An interface is a pointer to its type and one to its value. Converting *p
+// would allocate a copy for each value; here the pointer to the value is
+// replaced by p, and the garbage collector sees it as it sees any other.
+func boxed[T int64 | float64 | string](p *T) driver.Value {
+	var zero T
+	var value driver.Value = zero
+	(*[2]unsafe.Pointer)(unsafe.Pointer(&value))[1] = unsafe.Pointer(p)
+	return value
+}
