@@ -75,14 +75,6 @@ var classes = func() (table [256]byteClass) {
 	return table
 }()
 
-// wordBytes is the set of bytes that can stand inside a word.
-var wordBytes = func() (set [256]bool) {
-	for c, class := range classes {
-		set[c] = class == classWord || class == classDigit || c == '$'
-	}
-	return set
-}()
-
 var singles = [128]tokenKind{
 	';': tokSemicolon,
 	',': tokComma,
@@ -170,10 +162,7 @@ func (l *lexer) skipBlank() {
 
 // word reads an unquoted word, or the blob literal that an x may begin.
 func (l *lexer) word(tok *token) {
-	end := tok.pos + 1
-	for end < len(l.src) && isWordByte(l.src[end]) {
-		end++
-	}
+	end := skip(l.src, tok.pos+1, isWordByte)
 	word := l.src[tok.pos:end]
 	if (word == "x" || word == "X") && end < len(l.src) && l.src[end] == '\'' {
 		l.through(end+1, '\'', "blob")
@@ -302,7 +291,7 @@ func after(src string, pos int, end string) int {
 
 // isWordByte reports whether c can stand inside a word.
 func isWordByte(c byte) bool {
-	return wordBytes[c]
+	return classes[c] == classWord || classes[c] == classDigit || c == '$'
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -1,0 +1,193 @@
+// Package rqlite is a database/sql driver for rqlite, the distributed database
+// built on SQLite and Raft (https://rqlite.io).
+//
+//	import (
+//		"database/sql"
+//
+//		_ "github.com/go-rqlite/rqlite"
+//	)
+//
+//	db, err := sql.Open("rqlite", "rqlite://user:secret@node1:4001,node2:4001/?level=linearizable")
+//
+// A program that runs on a local SQLite by way of github.com/mattn/go-sqlite3
+// sees the same values, the same kinds of errors and the same final database on a
+// cluster. Where rqlite makes that impossible, "What differs" below says so.
+//
+// The driver makes no promise it cannot keep. A failure is an error, never a
+// silent success. A write is sent again only when it provably had no effect; when
+// nobody can tell, the error is [ErrIndeterminate]. What cannot be done faithfully
+// is refused, and the message says what to do instead.
+//
+// # Data source names
+//
+//	rqlite://[user:password@]host[:port][,host[:port]…][/][?key=value&…]
+//
+// The schemes http:// and https:// are understood as well; rqlite:// is plain http
+// unless tls=true. The port is 4001 where it is left out. User and password are
+// percent-decoded. Several hosts are nodes of one cluster, tried in turn. DSNs
+// written for gorqlite work unchanged.
+//
+// Keys that are unknown, contradict each other or have a bad value are errors of
+// sql.Open. The keys are:
+//
+//   - level: read consistency level. Value: one of weak, linearizable, strong, none, auto. Default:
+//     weak.
+//   - freshness: how long ago a node that answers from its own copy may have heard from the leader;
+//     only with level none or auto. Value: a duration above zero with its unit, such as 500ms or
+//     5s. Default: no bound.
+//   - freshness_strict: also bound how far behind the leader the data may be; needs freshness.
+//     Value: true or false. Default: false.
+//   - linearizable_timeout: how long a linearizable read may wait for the leader to confirm its
+//     leadership. Value: a duration above zero with its unit, such as 500ms or 5s. Default: that of
+//     the server.
+//   - timeout: how long to wait for an answer, retries included, if the context sets no earlier
+//     deadline; reading rows is not bounded by it. Value: a duration such as 500ms or 5s, a whole
+//     number of seconds, or 0 for no bound. Default: 30s.
+//   - connect_timeout: how long one attempt to connect to one host may take. Value: a duration
+//     above zero with its unit, such as 500ms or 5s. Default: 5s.
+//   - discovery: how nodes besides the hosts are found: redirect learns the leader from redirects,
+//     off uses the hosts only, nodes also asks for the members. Value: one of redirect, off, nodes.
+//     Default: redirect. Not supported yet: discovery=nodes.
+//   - tx: how transactions are carried out: interactive gives each statement its result at once,
+//     deferred sends all writes at the commit. Value: one of interactive, deferred. Default:
+//     interactive.
+//   - txversion: whether writes advance the version by which transactions notice each other. Value:
+//     true or false. Default: true.
+//   - coalesce: join concurrent writes into one request. Value: true or false. Default: true.
+//   - queue: hand writes to the queue of the server. Value: true or false. Default: false. Not
+//     supported yet: queue.
+//   - queue_wait: wait until the queue is flushed; needs queue. Value: true or false. Default:
+//     false.
+//   - loc: zone of times that are read; auto leaves them as they are stored. Value: auto, UTC,
+//     Local or the name of a zone this system knows, such as Europe/Berlin. Default: auto.
+//   - tls: use https; implied by https://. Value: true or false. Default: false.
+//   - tls_ca: authorities to trust. Value: a PEM file. Default: those of the system.
+//   - tls_cert: certificate of the client; needs tls_key. Value: a PEM file. Default: none.
+//   - tls_key: key of tls_cert. Value: a PEM file. Default: none.
+//   - tls_server_name: name that the certificates of the nodes must be valid for. Value: a host
+//     name. Default: the host dialled.
+//   - tls_insecure_skip_verify: accept any certificate; for tests only. Value: true or false.
+//     Default: false.
+//   - norwrandom: keep the server from replacing random functions by literals. Value: true or
+//     false. Default: false.
+//   - norwtime: keep the server from replacing the current time by literals. Value: true or false.
+//     Default: false.
+//   - disableClusterDiscovery: accepted for DSNs written for gorqlite; true is discovery=off.
+//     Value: true or false. Default: false.
+//
+// [Config] has the same settings as typed fields, and three that a text cannot
+// carry: HTTPClient, TLSConfig and Logger. [NewConnector] makes a connector of it
+// for sql.OpenDB. [ParseDSN] and [Config.FormatDSN] convert between the two.
+//
+// # Connections
+//
+// The connections of the database/sql pool hold no sockets: they share the HTTP
+// connections of their connector, so that there is no need to limit or to warm up
+// the pool. sql.Open contacts nobody. Ping asks the cluster a question that only a
+// leader can answer, so that a wrong password or a cluster without a leader shows.
+//
+// # Statements
+//
+// Exec sends its statements to /db/execute. Query sends what reads to /db/query,
+// and what writes, such as INSERT … RETURNING, to /db/execute. A user with the
+// permission "query" can read, and one with "query" and "execute" can do
+// everything that database/sql offers.
+//
+// Parameters are ?, ?NNN, :name, @name and $name, the latter three with sql.Named.
+// A value too few or too many is an error before anything is sent. Prepared
+// statements are parsed here and sent with each call, since rqlite has none; a
+// mistake that only SQLite can see shows at the first call.
+//
+// One string may hold several statements; parameters are dealt out to them in
+// order. Exec returns the result of the last. The first that fails ends the script,
+// and what came before it stays, as in SQLite; the error tells which it was. (They
+// are sent as one transaction, and again one by one only if that has failed.) Query
+// gives one result set for each statement, by NextResultSet.
+//
+// BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE are refused as statements: rqlite
+// has one connection for the writes of all clients, and a BEGIN of one would
+// capture the writes of all. So far BeginTx is refused as well. Writes that belong
+// together go into a [Batch] with Atomic set, which is applied as a whole or not at
+// all. A Batch is also the fast way to send many statements: it is one request,
+// and one entry in the Raft log.
+//
+// # Consistency
+//
+// The level of a read says how much it may miss of what has been written. The
+// DSN sets it for all reads, and [WithConsistency] for those of one context. See
+// https://rqlite.io/docs/api/read-consistency/.
+//
+//   - weak, the default: the leader answers. For about a second after a change of
+//     leader, the old one can still answer.
+//   - linearizable: the leader asks a majority whether it still leads, then answers.
+//     Nothing that was acknowledged before is missed.
+//   - strong: the read goes through the Raft log. It misses nothing, and costs a write.
+//   - none: any node answers from its own copy. A freshness bounds how long ago it
+//     may have heard from the leader.
+//   - auto: none on a read-only node, and weak on the others.
+//
+// # Values
+//
+// A value is sent as int64, float64, bool, string, []byte or time.Time, whatever
+// driver.Valuer or database/sql make of it. A nil []byte is NULL and an empty one
+// is an empty BLOB. NaN is NULL, as in SQLite. Infinities, uint64 above int64 and
+// text that is not UTF-8 are refused. A time is stored as text such as
+// "2006-01-02 15:04:05.999999999-07:00", which SQLite's date functions read.
+//
+// A value is read by its column's declared type and by what is stored, as
+// mattn/go-sqlite3 reads it: integers in BOOLEAN columns are bool; integers (Unix
+// seconds, or milliseconds) and text in DATE, DATETIME and TIMESTAMP columns are
+// time.Time; all else is int64, float64, string or []byte as it is stored.
+//
+// ColumnType.DatabaseTypeName is the declared type in upper case, without its
+// length, which is Length or DecimalSize. For an expression it is the type of the
+// first row's value. Nullability is not known.
+//
+// Rows are decoded from the response as Next asks for them, so that memory stays
+// flat however many there are. A context that ends, or Close, cuts the rest off.
+//
+// # Errors
+//
+// An [*Error] is about a statement, and has SQLite's result codes:
+//
+//	if errors.Is(err, rqlite.ConstraintUnique) { … }
+//
+// An [*HTTPError] is an answer that says nothing of the statements. [ErrNoLeader],
+// [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost] and [ErrIndeterminate] are to be
+// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. No
+// message contains a password.
+//
+// What provably had no effect is tried again, on the other hosts too, until the
+// deadline of the context or the timeout of the DSN, whichever comes first; so is a
+// read after any failure. A write whose context ends after it was sent is
+// indeterminate: cancelling does not take it back.
+//
+// # What differs
+//
+// rqlite answers in JSON, and loses a few things on the way. The driver cannot get
+// them back:
+//
+//   - A BLOB comes as text, with U+FFFD for every byte that is not UTF-8, where its
+//     column is declared as text or not at all, or where it is the value of an
+//     expression or CAST: SELECT x'DEADBEEF', max(b). Columns declared BLOB, or
+//     anything else, are exact. hex(…) makes any BLOB exact.
+//   - A REAL without a fraction comes as int64 where the column's affinity is not
+//     REAL and does not turn it into an integer itself: columns declared BLOB, ANY or
+//     not at all, and expressions whose first row is not a REAL.
+//   - A result with an infinite REAL is an error.
+//   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
+//   - RETURNING gives no rows where rqlite's own parser does not understand the
+//     statement: names in [brackets], 1_000, IS NOT DISTINCT FROM. The write is applied,
+//     and the error is [ErrRowsLost]. Query has this problem, Exec does not.
+//   - The violation of a PRIMARY KEY is reported as [ConstraintUnique].
+//   - Result is zero for statements that write nothing, such as CREATE TABLE.
+//   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
+//     refuses some.
+//   - random() and 'now' are replaced by literals before a write is replicated, so that
+//     all nodes store the same. CURRENT_TIMESTAMP is not: each node evaluates it.
+//
+// # Concurrency
+//
+// A [Connector], and with it the *sql.DB, is safe for concurrent use, and so is
+// everything that database/sql says is.
+package rqlite
