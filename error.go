@@ -73,7 +73,7 @@ func (e *Error) Error() string {
 // Is reports whether target is the error's Code or ExtendedCode, so that
 // errors.Is(err, rqlite.ConstraintUnique) works.
 func (e *Error) Is(target error) bool {
-	code, ok := target.(Code) //nolint:errorlint // Is compares with the target itself
+	code, ok := target.(Code)
 	return ok && (code == e.Code || code == e.ExtendedCode)
 }
 
@@ -104,7 +104,7 @@ func (e *HTTPError) Error() string {
 // Is reports whether target is the sentinel, such as [ErrNoLeader], that
 // stands for this answer.
 func (e *HTTPError) Is(target error) bool {
-	switch target { //nolint:errorlint // Is compares with the target itself
+	switch target {
 	case ErrUnauthorized:
 		return e.StatusCode == http.StatusUnauthorized
 	case ErrNoLeader:

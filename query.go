@@ -34,7 +34,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 	}
 	r := &rows{values: valuer{loc: c.connector.cfg.Location}}
 	if err := c.start(ctx, r, calls); err != nil {
-		r.Close()
+		r.closeAll()
 		return nil, err
 	}
 	r.open()

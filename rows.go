@@ -188,11 +188,15 @@ func (r *rows) NextResultSet() error {
 
 // Close ends the reading. Rows that have not been read are not waited for.
 func (r *rows) Close() error {
+	r.closeAll()
+	return nil
+}
+
+func (r *rows) closeAll() {
 	for _, s := range r.sources {
 		s.answer.Close()
 	}
 	r.sources = nil
-	return nil
 }
 
 // ColumnTypeDatabaseTypeName returns the declared type in upper case, without

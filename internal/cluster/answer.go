@@ -151,9 +151,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // finish closes the body, having read the little that may be left of it.
 func (b *responseBody) finish() {
 	if !b.ended {
-		cut := time.AfterFunc(drainTime, func() { b.ReadCloser.Close() })
+		cut := time.AfterFunc(drainTime, func() { b.Close() })
 		io.CopyN(io.Discard, b.ReadCloser, maxDrain) //nolint:errcheck // a body that breaks here is closed all the same
 		cut.Stop()
 	}
-	b.ReadCloser.Close()
+	b.Close()
 }

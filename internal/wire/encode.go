@@ -128,15 +128,17 @@ func appendBlob(dst, blob []byte) []byte {
 }
 
 // decimal holds the digits of every byte value.
-var decimal = func() (table [256]struct {
-	text [3]byte
-	size uint8
-}) {
+var decimal = func() (table [256]byteText) {
 	for i := range table {
 		table[i].size = uint8(copy(table[i].text[:], strconv.Itoa(i)))
 	}
 	return table
 }()
+
+type byteText struct {
+	text [3]byte
+	size uint8
+}
 
 const hexDigits = "0123456789abcdef"
 

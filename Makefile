@@ -1,0 +1,56 @@
+# The modules that need no live cluster come first. `integration` is among them:
+# without a server it runs on the embedded one.
+MODULES := . rqlitetest examples benchmarks integration
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 10s
+BENCH ?= .
+BENCHTIME ?= 1s
+
+.PHONY: help
+help: ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: quickstart
+quickstart: ## Run the quickstart on the embedded server
+	go -C examples run ./quickstart
+
+.PHONY: test
+test: ## Test every module, without a live cluster
+	@set -e; for module in $(MODULES); do \
+		echo "== $$module"; \
+		RQLITE_LIVE=0 go -C $$module test -shuffle=on ./...; \
+	done
+
+.PHONY: race
+race: ## Test the driver and the embedded server under the race detector
+	go test -race -shuffle=on ./...
+	RQLITE_LIVE=0 go -C rqlitetest test -race -shuffle=on ./...
+
+.PHONY: integration
+integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one
+	go -C integration test -count=1 -shuffle=on -timeout=12m ./...
+	go -C rqlitetest test -count=1 ./...
+
+.PHONY: lint
+lint: ## Vet and lint every module
+	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && GOBIN=$$bin go install $(GOLANGCI_LINT) && \
+	set -e; for module in $(MODULES); do \
+		echo "== $$module"; \
+		(cd $$module && go vet ./... && $$bin/golangci-lint run ./...); \
+	done
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME
+	@set -e; for module in $(MODULES); do \
+		for package in $$(cd $$module && go list ./...); do \
+			for target in $$(cd $$module && go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+				echo "== $$package $$target"; \
+				go -C $$module test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+			done; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks side by side with other clients
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./...
+	go -C benchmarks test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./...
