@@ -152,20 +152,21 @@ type Config struct {
 
 	// Discovery says how nodes besides Hosts are found.
 	Discovery Discovery
-	// TxMode says how transactions are carried out.
+	// TxMode says how transactions are carried out, once there are any:
+	// BeginTx is refused so far.
 	TxMode TxMode
 	// DisableTxVersion keeps writes from advancing the version by which
-	// transactions notice each other.
+	// transactions will notice each other.
 	DisableTxVersion bool
 	// DisableCoalescing sends each write as a request of its own, instead
-	// of joining those that wait at the same time.
+	// of joining those that wait at the same time. They are not joined yet.
 	DisableCoalescing bool
 
 	// Queue hands writes to rqlite's queue: they are acknowledged before
 	// they are applied, and their results and errors are lost.
 	Queue bool
-	// QueueWait makes a queued write wait until the queue is flushed. It
-	// needs Queue.
+	// QueueWait makes a queued write wait until it has been applied, or has
+	// failed, which it does not say. It needs Queue.
 	QueueWait bool
 
 	// Location is the zone of times that are read. Nil leaves them in the
@@ -213,7 +214,6 @@ var unsupported = []struct {
 	used    func(*Config) bool
 }{
 	{"discovery=nodes", func(c *Config) bool { return c.Discovery == DiscoveryNodes }},
-	{"queue", func(c *Config) bool { return c.Queue }},
 }
 
 // validate reports the first setting that cannot be used: what
@@ -278,6 +278,18 @@ func (c *Config) checkContradictions() error {
 		}
 	}
 	return nil
+}
+
+// verifiesNodes reports whether the certificates of the nodes are checked, as
+// far as is known: the transport of an HTTPClient may do as it likes.
+func (c *Config) verifiesNodes() bool {
+	switch {
+	case !c.TLS || c.HTTPClient != nil || c.TLSInsecureSkipVerify:
+		return false
+	case c.TLSConfig != nil:
+		return !c.TLSConfig.InsecureSkipVerify
+	}
+	return true
 }
 
 // tlsConfig returns a TLS configuration of the caller's own, read from the

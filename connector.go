@@ -53,7 +53,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		User:      cfg.User,
 		Password:  cfg.Password,
 		Transport: transport,
-		Verified:  !cfg.TLSInsecureSkipVerify,
+		Verified:  cfg.verifiesNodes(),
 		Timeout:   cfg.requestTimeout(),
 		Redirect:  cfg.Discovery != DiscoveryOff,
 		Logger:    cfg.Logger,

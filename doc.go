@@ -48,16 +48,17 @@
 //   - discovery: how nodes besides the hosts are found: redirect learns the leader from redirects,
 //     off uses the hosts only, nodes also asks for the members. Value: one of redirect, off, nodes.
 //     Default: redirect. Not supported yet: discovery=nodes.
-//   - tx: how transactions are carried out: interactive gives each statement its result at once,
-//     deferred sends all writes at the commit. Value: one of interactive, deferred. Default:
-//     interactive.
-//   - txversion: whether writes advance the version by which transactions notice each other. Value:
+//   - tx: how transactions are carried out, once BeginTx is there: interactive gives each statement
+//     its result at once, deferred sends all writes at the commit. Value: one of interactive,
+//     deferred. Default: interactive.
+//   - txversion: whether writes advance the version by which transactions will notice each other.
+//     Value: true or false. Default: true.
+//   - coalesce: whether concurrent writes may be joined into one request; they are not yet. Value:
 //     true or false. Default: true.
-//   - coalesce: join concurrent writes into one request. Value: true or false. Default: true.
-//   - queue: hand writes to the queue of the server. Value: true or false. Default: false. Not
-//     supported yet: queue.
-//   - queue_wait: wait until the queue is flushed; needs queue. Value: true or false. Default:
-//     false.
+//   - queue: hand the writes of Exec to the queue of the server, so that neither their results nor
+//     their failures are known. Value: true or false. Default: false.
+//   - queue_wait: wait until a queued write has been applied; needs queue. Value: true or false.
+//     Default: false.
 //   - loc: zone of times that are read; auto leaves them as they are stored. Value: auto, UTC,
 //     Local or the name of a zone this system knows, such as Europe/Berlin. Default: auto.
 //   - tls: use https; implied by https://. Value: true or false. Default: false.
