@@ -134,7 +134,7 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 	}
 	sent := calls
 	if !req.Write {
-		sent = withSchemaCheck(calls)
+		sent = c.connector.schema.check(calls)
 	}
 	answer, err := c.send(ctx, req, sent)
 	if err != nil {

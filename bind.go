@@ -119,7 +119,10 @@ func (h *hand) finish() error {
 func requestBody(calls []call) ([]byte, error) {
 	size := 2
 	for i := range calls {
-		size += len(calls[i].Text) + 16 + 16*len(calls[i].values)
+		size += len(calls[i].Text) + 16
+		for _, value := range calls[i].values {
+			size += wire.SizeHint(value)
+		}
 	}
 	body := append(make([]byte, 0, size), '[')
 	for i := range calls {

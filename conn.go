@@ -122,6 +122,9 @@ func (c *conn) send(ctx context.Context, req cluster.Request, calls []call) (*cl
 	}
 	req.Body = body
 	answer, err := c.connector.client.Send(ctx, &req)
+	if mayChangeSchema(calls) {
+		c.connector.schema.changed()
+	}
 	if err != nil {
 		return nil, publicError(err)
 	}

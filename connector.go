@@ -25,6 +25,7 @@ type Connector struct {
 	cfg    *Config
 	client *cluster.Client
 	closed atomic.Bool
+	schema schemaWatch
 
 	commonParams  string // URL parameters of all requests
 	executeParams string // and of those to /db/execute

@@ -177,6 +177,9 @@
 //     not at all, and expressions whose first row is not a REAL.
 //   - A result with an infinite REAL is an error.
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
+//   - When another program changes the declared type of a column, the first read on
+//     each of the server's read connections is still done by the old type. (After changes
+//     made by this driver, and for SELECT *, the driver sees to it that this cannot happen.)
 //   - RETURNING gives no rows where rqlite's own parser does not understand the
 //     statement: names in [brackets], 1_000, IS NOT DISTINCT FROM. The write is applied,
 //     and the error is [ErrRowsLost]. Query has this problem, Exec does not.

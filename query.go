@@ -83,28 +83,13 @@ func (c *conn) request(ctx context.Context, calls []call, at script) (*source, e
 	return c.write(ctx, calls, at)
 }
 
-// schemaCheck makes a read connection of the server notice that the schema has
-// changed. Without it the first statement after a change answers * with the columns
-// of before, and so with values under wrong names.
-var schemaCheck = sqltext.Statement{Text: "SELECT 1 FROM sqlite_schema LIMIT 0", Kind: sqltext.Read, Keyword: "SELECT"}
-
-// withSchemaCheck puts the check in front of calls that need it.
-func withSchemaCheck(calls []call) []call {
-	for i := range calls {
-		if calls[i].Star {
-			return append([]call{{Statement: &schemaCheck}}, calls...)
-		}
-	}
-	return calls
-}
-
 // read sends calls to /db/query, at the consistency level of the context.
 func (c *conn) read(ctx context.Context, calls []call, at script) (*source, error) {
 	params, leader, err := c.readParams(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sent := withSchemaCheck(calls)
+	sent := c.connector.schema.check(calls)
 	answer, err := c.send(ctx, cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}, sent)
 	if err != nil {
 		return nil, err

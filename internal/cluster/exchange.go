@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -16,14 +18,19 @@ const maxMessage = 4 << 10
 
 // exchange sends the request to one node, once.
 func (c *Client) exchange(ctx context.Context, node *node, req *Request) (*Answer, *Error) {
-	body := &requestBody{data: req.Body}
-	hreq, err := c.httpRequest(ctx, node, req, body)
+	var way *trail
+	traced := ctx
+	if req.Write { // only then does it matter how far the request got
+		way = new(trail)
+		traced = way.follow(ctx)
+	}
+	hreq, err := c.httpRequest(traced, node, req)
 	if err != nil {
 		return nil, &Error{Outcome: Refused, Node: node.host, Err: err}
 	}
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
-		return nil, c.transportError(ctx, node, req, body, err)
+		return nil, c.transportError(ctx, node, req, way, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, c.statusError(node, resp)
@@ -31,19 +38,16 @@ func (c *Client) exchange(ctx context.Context, node *node, req *Request) (*Answe
 	return c.open(ctx, node, req, resp)
 }
 
-func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, body *requestBody) (*http.Request, error) {
-	hreq, err := http.NewRequestWithContext(ctx, http.MethodPost, "", nil)
+func (c *Client) httpRequest(ctx context.Context, node *node, req *Request) (*http.Request, error) {
+	// net/http sends the headers and the body in one piece if it knows the
+	// type of the body, and otherwise in two.
+	hreq, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(req.Body))
 	if err != nil {
 		return nil, err
 	}
 	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: req.Path, RawQuery: c.query(req)}
 	hreq.Host = node.host
 	hreq.Header = node.header // shared, and written by nobody
-	hreq.Body = body
-	hreq.ContentLength = int64(len(body.data))
-	// The transport asks for the body again when a kept connection turns out
-	// closed before a byte was written to it: that is no second request.
-	hreq.GetBody = func() (io.ReadCloser, error) { return body.again(), nil }
 	return hreq, nil
 }
 
@@ -60,13 +64,13 @@ func (c *Client) query(req *Request) string {
 }
 
 // transportError sorts a failure to get any answer.
-func (c *Client) transportError(ctx context.Context, node *node, req *Request, body *requestBody, err error) *Error {
+func (c *Client) transportError(ctx context.Context, node *node, req *Request, way *trail, err error) *Error {
 	if ctx.Err() != nil {
-		return interrupted(ctx, node.host, req, body.wasRead())
+		return interrupted(ctx, node.host, req, way.arrived())
 	}
 	outcome := Unknown
 	var op *net.OpError
-	if !body.wasRead() || errors.As(err, &op) && op.Op == "dial" {
+	if !way.arrived() || errors.As(err, &op) && op.Op == "dial" {
 		outcome = Repeat // the node never got the statements
 	}
 	if isCertificateError(err) {
@@ -115,38 +119,20 @@ func (c *Client) open(ctx context.Context, node *node, req *Request, resp *http.
 	return nil, a.broken(err)
 }
 
-// requestBody is the body of a request. It remembers whether it was read: until
-// then the node cannot have got the statements.
-type requestBody struct {
-	data []byte
-	off  int
-	read *atomic.Bool // shared by the copies for the same request
-	self atomic.Bool
+// trail follows a request on its way, to learn whether the node can have got it.
+type trail struct {
+	begun  atomic.Bool // the transport tells of its steps
+	headed atomic.Bool // it has written the headers, which go before the body
 }
 
-func (b *requestBody) flag() *atomic.Bool {
-	if b.read != nil {
-		return b.read
-	}
-	return &b.self
+// follow returns a context that makes the transport leave a trail.
+func (t *trail) follow(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { t.begun.Store(true) },
+		WroteHeaders: func() { t.headed.Store(true) },
+	})
 }
 
-// Read implements io.Reader.
-func (b *requestBody) Read(p []byte) (int, error) {
-	b.flag().Store(true)
-	if b.off == len(b.data) {
-		return 0, io.EOF
-	}
-	n := copy(p, b.data[b.off:])
-	b.off += n
-	return n, nil
-}
-
-// Close implements io.Closer.
-func (b *requestBody) Close() error { return nil }
-
-func (b *requestBody) wasRead() bool { return b.flag().Load() }
-
-func (b *requestBody) again() *requestBody {
-	return &requestBody{data: b.data, read: b.flag()}
-}
+// arrived reports whether the node can have got the statements. A transport
+// that leaves no trail may have done anything, and nil, no trail, says nothing.
+func (t *trail) arrived() bool { return t == nil || t.headed.Load() || !t.begun.Load() }

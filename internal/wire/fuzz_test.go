@@ -1,0 +1,436 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strconv"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzDecoder compares Decoder with encoding/json: what Decoder reads,
+// encoding/json reads the same way; and what encoding/json reads and has the
+// shape that rqlite documents, Decoder reads. The way the bytes arrive makes no
+// difference to either.
+func FuzzDecoder(f *testing.F) {
+	for i, shape := range shapes {
+		f.Add([]byte(shape.body), uint64(i))
+	}
+	for _, body := range []string{
+		table(`[[0,1,22,255]],["\ud83d\ude00é"],[1e-7],[null]`),
+		table(`["\ud83d"]`), table("[\"\xff\"]"), table(`[[256,0,0,0,0]]`), table(`[{}]`), table(`[01]`), table(`[1,2]`),
+		`{"results":[{"values":[[1]],"columns":["a"],"types":["x"]}]}`,
+		`{"results":[{"columns":["a"],"columns":["b"],"types":["x"]}],"error":"a","error":"b"}`,
+		`{"x":[[[[{"y":[]}]]]],"results":[]}`,
+		`{"Results":[{"ERROR":"x"}],"results":[]}`,
+	} {
+		f.Add([]byte(body), uint64(len(body)))
+	}
+	f.Fuzz(func(t *testing.T, body []byte, seed uint64) {
+		got, err := read(bytes.NewReader(body))
+		again, errAgain := read(newChunks(string(body), seed))
+		require.Equal(t, errText(err), errText(errAgain), "the pieces made a difference")
+		require.Equal(t, got, again, "the pieces made a difference")
+
+		want, jsonErr := oracle(body)
+		if err == nil {
+			require.NoError(t, jsonErr, "encoding/json refuses it")
+			require.Equal(t, want, got)
+			return
+		}
+		require.NotEqual(t, io.EOF, err, "an error that reads as success")
+		var syntax *SyntaxError
+		require.True(t, errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF), "%v", err)
+		if jsonErr == nil {
+			require.Error(t, documented(body), "Decoder refuses a documented response: %v", err)
+		}
+	})
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// oracle reads a response with encoding/json. An error means that encoding/json
+// refuses it, or that it cannot be seen as a response at all.
+func oracle(body []byte) (*response, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var document map[string]any // a struct would match names whatever their case
+	if err := decoder.Decode(&document); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one document")
+	}
+	if document == nil {
+		return nil, errors.New("no object")
+	}
+	var resp response
+	var o oracleReader
+	o.text(document["error"], &resp.Trailer.Error)
+	o.integer(document["sequence_number"], &resp.Trailer.SequenceNumber)
+	if n, ok := document["raft_index"].(json.Number); ok {
+		var err error
+		resp.Trailer.RaftIndex, err = strconv.ParseUint(n.String(), 10, 64)
+		o.note(err)
+	} else if document["raft_index"] != nil {
+		o.wrong(document["raft_index"])
+	}
+	for _, e := range o.list(document["results"]) {
+		resp.Entries = append(resp.Entries, o.entry(e))
+	}
+	return &resp, o.err
+}
+
+// oracleReader turns what encoding/json read into the types of this package.
+type oracleReader struct{ err error }
+
+func (o *oracleReader) note(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+func (o *oracleReader) wrong(v any) { o.note(fmt.Errorf("a %T where it does not belong", v)) }
+
+func (o *oracleReader) text(v any, to *string) {
+	switch v := v.(type) {
+	case nil:
+	case string:
+		*to = v
+	default:
+		o.wrong(v)
+	}
+}
+
+func (o *oracleReader) integer(v any, to *int64) {
+	switch v := v.(type) {
+	case nil:
+	case json.Number:
+		n, err := strconv.ParseInt(v.String(), 10, 64)
+		o.note(err)
+		*to = n
+	default:
+		o.wrong(v)
+	}
+}
+
+func (o *oracleReader) list(v any) []any {
+	list, ok := v.([]any)
+	if v != nil && !ok {
+		o.wrong(v)
+	}
+	return list
+}
+
+func (o *oracleReader) texts(v any) []string {
+	if v == nil {
+		return nil
+	}
+	texts := make([]string, 0)
+	for _, item := range o.list(v) {
+		text, ok := item.(string)
+		if !ok {
+			o.wrong(item)
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+func (o *oracleReader) entry(v any) entry {
+	var e entry
+	object, ok := v.(map[string]any)
+	if !ok {
+		o.wrong(v)
+		return e
+	}
+	o.integer(object["last_insert_id"], &e.Result.LastInsertID)
+	o.integer(object["rows_affected"], &e.Result.RowsAffected)
+	o.text(object["error"], &e.Result.Error)
+	e.Result.Columns = o.texts(object["columns"])
+	e.Result.Types = o.texts(object["types"])
+	for _, row := range o.list(object["values"]) {
+		var cells []value
+		for _, cell := range o.list(row) {
+			cells = append(cells, o.cell(cell))
+		}
+		e.Rows = append(e.Rows, cells)
+	}
+	return e
+}
+
+func (o *oracleReader) cell(v any) value {
+	switch v := v.(type) {
+	case nil:
+		return null
+	case bool:
+		if v {
+			return yes
+		}
+		return no
+	case json.Number:
+		return number(v.String())
+	case string:
+		return text(v)
+	case []any:
+		bytes := make([]byte, 0, len(v))
+		for _, item := range v {
+			n, ok := item.(json.Number)
+			if !ok {
+				o.wrong(item)
+			}
+			b, err := strconv.ParseUint(n.String(), 10, 8)
+			o.note(err)
+			bytes = append(bytes, byte(b))
+		}
+		return blob(string(bytes))
+	}
+	o.wrong(v)
+	return null
+}
+
+// documented returns nil when a document that encoding/json can read is a
+// response as rqlite's API documents it, and so must be understood; else what is
+// not as documented. It looks at the order of the members and at what
+// encoding/json lets pass, so it walks over the tokens.
+func documented(body []byte) error {
+	if !utf8.Valid(body) || loneSurrogate(body) {
+		return errors.New("text that is no Unicode")
+	}
+	w := walker{decoder: json.NewDecoder(bytes.NewReader(body))}
+	w.decoder.UseNumber()
+	return w.object(func(name string) error {
+		switch name {
+		case "results":
+			return w.array(true, w.entry)
+		case "error":
+			return w.want(reflect.TypeFor[string]())
+		case "sequence_number", "raft_index":
+			return w.integer()
+		}
+		return w.anything()
+	})
+}
+
+// escape is an escape sequence; in a JSON document, backslashes are nowhere else.
+var escape = regexp.MustCompile(`(?s)\\(?:u[0-9a-fA-F]{4}|.)`)
+
+// pair is the escapes of both halves of a surrogate pair.
+var pair = regexp.MustCompile(`^(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
+
+// loneSurrogate reports whether a document has the \u escape of half a surrogate
+// pair, for which encoding/json puts U+FFFD.
+func loneSurrogate(body []byte) bool {
+	for len(body) > 0 {
+		at := escape.FindIndex(body)
+		if at == nil {
+			return false
+		}
+		body = body[at[0]:]
+		switch size := at[1] - at[0]; {
+		case pair.Match(body):
+			body = body[12:]
+		case size == 6 && (body[2]|0x20 == 'd') && body[3] >= '8':
+			return true
+		default:
+			body = body[size:]
+		}
+	}
+	return false
+}
+
+// walker goes over the tokens of a document.
+type walker struct {
+	decoder *json.Decoder
+	depth   int
+}
+
+func (w *walker) token() (json.Token, error) { return w.decoder.Token() }
+
+func (w *walker) want(kind reflect.Type) error {
+	token, err := w.token()
+	if err == nil && reflect.TypeOf(token) != kind {
+		err = fmt.Errorf("%T instead of %v", token, kind)
+	}
+	return err
+}
+
+// integer wants one that fits both int64 and uint64.
+func (w *walker) integer() error {
+	token, err := w.token()
+	if err != nil {
+		return err
+	}
+	n, ok := token.(json.Number)
+	if !ok {
+		return fmt.Errorf("%T instead of an integer", token)
+	}
+	_, err = strconv.ParseUint(n.String(), 10, 63)
+	return err
+}
+
+// object calls member behind each name. Names must not come twice.
+func (w *walker) object(member func(name string) error) error {
+	if token, err := w.token(); err != nil || token != json.Delim('{') {
+		return fmt.Errorf("no object: %v", err)
+	}
+	seen := make(map[string]bool)
+	for w.decoder.More() {
+		token, err := w.token()
+		if err != nil {
+			return err
+		}
+		name := token.(string)
+		if seen[name] {
+			return fmt.Errorf("%q twice", name)
+		}
+		seen[name] = true
+		if err := member(name); err != nil {
+			return err
+		}
+	}
+	return w.want(reflect.TypeFor[json.Delim]())
+}
+
+// array calls element before each element.
+func (w *walker) array(orNull bool, element func() error) error {
+	token, err := w.token()
+	if err != nil || orNull && token == nil {
+		return err
+	}
+	if token != json.Delim('[') {
+		return fmt.Errorf("%v instead of an array", token)
+	}
+	for w.decoder.More() {
+		if err := element(); err != nil {
+			return err
+		}
+	}
+	return w.want(reflect.TypeFor[json.Delim]())
+}
+
+func (w *walker) anything() error {
+	token, err := w.token()
+	if err != nil {
+		return err
+	}
+	switch token {
+	case json.Delim('{'), json.Delim('['):
+		if w.depth++; w.depth > maxDepth {
+			return errors.New("nested too deep")
+		}
+		for w.decoder.More() {
+			if err := w.anything(); err != nil {
+				return err
+			}
+		}
+		w.depth--
+		_, err = w.token()
+	}
+	return err
+}
+
+func (w *walker) entry() error {
+	columns, types := 0, 0
+	err := w.object(func(name string) error {
+		switch name {
+		case "columns":
+			return w.texts(&columns)
+		case "types":
+			return w.texts(&types)
+		case "values":
+			if columns != types {
+				return errors.New("values before columns and types")
+			}
+			if columns == 0 {
+				return w.want(nil) // null
+			}
+			return w.array(true, func() error { return w.row(columns) })
+		case "last_insert_id", "rows_affected":
+			return w.integer()
+		case "error":
+			return w.want(reflect.TypeFor[string]())
+		}
+		return w.anything()
+	})
+	if err == nil && columns != types {
+		return errors.New("columns and types differ in number")
+	}
+	return err
+}
+
+func (w *walker) texts(n *int) error {
+	return w.array(true, func() error { *n++; return w.want(reflect.TypeFor[string]()) })
+}
+
+func (w *walker) row(columns int) error {
+	n := 0
+	err := w.array(false, func() error {
+		n++
+		token, err := w.token()
+		switch token {
+		case json.Delim('{'):
+			return errors.New("an object among the cells")
+		case json.Delim('['):
+			for err == nil && w.decoder.More() {
+				err = w.byte()
+			}
+			if err == nil {
+				_, err = w.token()
+			}
+		}
+		return err
+	})
+	if err == nil && n != columns {
+		return fmt.Errorf("%d cells for %d columns", n, columns)
+	}
+	return err
+}
+
+func (w *walker) byte() error {
+	token, err := w.token()
+	if err != nil {
+		return err
+	}
+	n, ok := token.(json.Number)
+	if !ok {
+		return errors.New("a BLOB of something else than numbers")
+	}
+	_, err = strconv.ParseUint(n.String(), 10, 8)
+	return err
+}
+
+// The checker itself must accept every known shape, or the fuzzer would prove
+// nothing; and refuse what it is there to leave out.
+func TestDocumented(t *testing.T) {
+	t.Parallel()
+	negative := map[string]bool{"largest and smallest rowid": true, "raft index": true} // beyond what integer wants
+	for _, shape := range shapes {
+		if !negative[shape.name] {
+			require.NoError(t, documented([]byte(shape.body)), shape.name)
+		}
+		want, err := oracle([]byte(shape.body))
+		require.NoError(t, err, shape.name)
+		require.Equal(t, shape.want, *want, shape.name)
+	}
+	require.NoError(t, documented([]byte(table(`["\\\\ud83d\uD83D\uDE00\\n\ufffd\ud7ff"]`))))
+	for _, body := range []string{
+		table(`["\ud83d"]`), table(`["\ufffd\ude00"]`), table("[\"\xff\"]"), table(`[[256]]`), table(`[{}]`), table(`[1,2]`), table(`[]`),
+		`{"results":[],"results":[]}`, `{"results":[{"values":[[1]]}]}`, `{"error":1}`, `{"raft_index":-1}`,
+		table(`["\\\\ufffd\uDBFF\uDBFF"]`), table(`["\\\\\uDC00"]`),
+	} {
+		require.Error(t, documented([]byte(body)), body)
+	}
+}

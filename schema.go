@@ -1,0 +1,63 @@
+package rqlite
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// schemaWatch works around a flaw of the server. After a change of schema, the
+// first statement on each of its read connections answers with the columns, and
+// the declared types, of before: values come under wrong names, or are read as
+// of another type. A statement that looks at the schema first, in the same
+// request, cures the connection.
+//
+// It is sent along with every SELECT *, whose columns any change moves, and with
+// every read for a while after this connector may have changed the schema. The
+// zero value is ready for use, by several goroutines.
+type schemaWatch struct {
+	until atomic.Int64 // Unix nanoseconds
+}
+
+// schemaSettles is how long reads are checked after a change: twice as long as
+// rqlite keeps a read connection that nobody uses.
+const schemaSettles = time.Minute
+
+var schemaCheck = sqltext.Statement{Text: "SELECT 1 FROM sqlite_schema LIMIT 0", Kind: sqltext.Read, Keyword: "SELECT"}
+
+// changed notes that the schema may have changed just now.
+func (w *schemaWatch) changed() {
+	w.until.Store(time.Now().Add(schemaSettles).UnixNano())
+}
+
+// check puts the look at the schema in front of reads that need it.
+func (w *schemaWatch) check(calls []call) []call {
+	if !selectsStar(calls) {
+		if until := w.until.Load(); until == 0 || time.Now().UnixNano() > until {
+			return calls
+		}
+	}
+	return append([]call{{Statement: &schemaCheck}}, calls...)
+}
+
+func selectsStar(calls []call) bool {
+	for i := range calls {
+		if calls[i].Star {
+			return true
+		}
+	}
+	return false
+}
+
+// mayChangeSchema reports whether one of the calls can be a change of schema.
+func mayChangeSchema(calls []call) bool {
+	for i := range calls {
+		switch calls[i].Kind {
+		case sqltext.Schema, sqltext.Maintenance, sqltext.Unknown:
+			return true
+		case sqltext.Read, sqltext.Write, sqltext.Pragma, sqltext.Control:
+		}
+	}
+	return false
+}

@@ -1,0 +1,206 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"unsafe"
+	"weak"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// keep is the value of the i-th row in column: an integer, a REAL, a short text
+// or one that is longer than a slab shares.
+func keep(column, i int) driver.Value {
+	switch column {
+	case 0:
+		return int64(i) * 7919
+	case 1:
+		return float64(i) / 8
+	case 2:
+		return "row " + strconv.Itoa(i)
+	}
+	return strings.Repeat(strconv.Itoa(i%10), 250+i%20)
+}
+
+// cellFor returns the cell that keep's value arrives as, in a buffer that is
+// overwritten for the next.
+func cellFor(value driver.Value, buffer []byte) wire.Cell {
+	switch v := value.(type) {
+	case int64:
+		return wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(buffer[:0], v, 10)}
+	case float64:
+		return wire.Cell{Kind: wire.Number, Data: strconv.AppendFloat(buffer[:0], v, 'g', -1, 64)}
+	}
+	return wire.Cell{Kind: wire.Text, Data: append(buffer[:0], value.(string)...)}
+}
+
+// What has been handed out never changes, whatever is read after it, and the
+// garbage collector sees it. It changes a setting of the whole process, so it
+// does not run in parallel.
+func TestSlabKeepsValues(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(1))
+	storages := [4]storage{anyStorage, realStorage, anyStorage, anyStorage}
+	const sets, rowsPerSet = 4, 640 // 10,240 values
+	kept := make([]driver.Value, 0, sets*rowsPerSet*4)
+	buffer := make([]byte, 0, 512)
+	for set := range sets {
+		var v valuer
+		for i := range rowsPerSet {
+			for column := range storages {
+				value, err := v.value(cellFor(keep(column, set*rowsPerSet+i), buffer), storages[column])
+				require.NoError(t, err)
+				kept = append(kept, value)
+			}
+			if i%100 == 0 {
+				runtime.GC()
+			}
+		}
+	}
+	clear(buffer[:cap(buffer)])
+	runtime.GC()
+	require.GreaterOrEqual(t, len(kept), 10_000)
+	for n, value := range kept {
+		if want := keep(n%4, n/4); want != value {
+			require.Equal(t, want, value, "value %d", n)
+		}
+	}
+}
+
+// An interface made by boxed is like any other.
+func TestBoxed(t *testing.T) {
+	t.Parallel()
+	n, f, s := int64(math.MaxInt64), 1.5, strings.Repeat("a", 3)
+	for _, test := range []struct{ boxed, ordinary driver.Value }{
+		{boxed(&n), n},
+		{boxed(&f), f},
+		{boxed(&s), s},
+	} {
+		assert.True(t, test.boxed == test.ordinary)
+		assert.Equal(t, map[any]int{test.ordinary: 1}, map[any]int{test.boxed: 1})
+		assert.Equal(t, 1, map[any]int{test.ordinary: 1}[test.boxed])
+		assert.Equal(t, reflect.TypeOf(test.ordinary), reflect.TypeOf(test.boxed))
+		assert.True(t, reflect.ValueOf(test.ordinary).Equal(reflect.ValueOf(test.boxed)))
+		assert.Equal(t, fmt.Sprintf("%T %v", test.ordinary, test.ordinary), fmt.Sprintf("%T %v", test.boxed, test.boxed))
+		assert.True(t, driver.IsValue(test.boxed))
+		switch v := test.boxed.(type) {
+		case int64:
+			assert.Equal(t, n, v)
+		case float64:
+			assert.InDelta(t, f, v, 0)
+		case string:
+			assert.Equal(t, s, v)
+		default:
+			t.Errorf("a type switch sees %T", v)
+		}
+	}
+	_, ok := boxed(&n).(string)
+	assert.False(t, ok)
+}
+
+// A zero that is stored in a slab is not mistaken for none.
+func TestSlabZeroValues(t *testing.T) {
+	t.Parallel()
+	var s slab
+	assert.Equal(t, driver.Value(int64(0)), s.int64(0))
+	assert.Equal(t, driver.Value(0.0), s.float64(0))
+	assert.Equal(t, driver.Value(""), s.text(nil))
+	assert.Equal(t, driver.Value("a"), s.text([]byte("a")))
+	assert.Equal(t, driver.Value(""), s.text([]byte{}))
+}
+
+// A program that keeps one value does not keep the long texts that were read
+// beside it.
+func TestSlabFreesLongTexts(t *testing.T) {
+	t.Parallel()
+	var v valuer
+	long := make([]byte, 1<<20)
+	short, err := v.value(cellOf(wire.Text, "short"), anyStorage)
+	require.NoError(t, err)
+	freed := func() weak.Pointer[byte] {
+		value, err := v.value(wire.Cell{Kind: wire.Text, Data: long}, anyStorage)
+		require.NoError(t, err)
+		return weak.Make(unsafe.StringData(value.(string)))
+	}()
+	last, err := v.value(cellOf(wire.Text, "last"), anyStorage)
+	require.NoError(t, err)
+	for range 3 {
+		runtime.GC()
+	}
+	assert.Nil(t, freed.Value(), "the text of 1 MiB is still in memory")
+	assert.Equal(t, "short last", fmt.Sprint(short, " ", last))
+}
+
+// Rows of integers, texts and reals cost less than one allocation each.
+func TestValuerAllocations(t *testing.T) {
+	cells := []wire.Cell{
+		cellOf(wire.Number, "1234567"), cellOf(wire.Text, "a text of some length"), cellOf(wire.Number, "2.5"), cellOf(wire.Number, "-1"),
+	}
+	storages := []storage{anyStorage, anyStorage, realStorage, anyStorage}
+	var v valuer
+	row := make([]driver.Value, len(cells))
+	perRow := testing.AllocsPerRun(5000, func() {
+		for i, cell := range cells {
+			value, err := v.value(cell, storages[i])
+			if err != nil {
+				panic(err)
+			}
+			row[i] = value
+		}
+	})
+	assert.LessOrEqual(t, perRow, 1.0)
+}
+
+// The same through database/sql, into typed variables: what is measured is
+// the reading of a large result, less what a request costs anyway.
+func TestScanAllocations(t *testing.T) {
+	const many = 20_000
+	row := `[1234567,"a text of some length",2.5,-1]`
+	columns := "a integer, b text, c real, d integer"
+	f := newFake(t)
+	db := f.open("timeout=1m")
+	read := func(rowCount int) (allocations uint64) {
+		list := strings.TrimSuffix(strings.Repeat(row+",", rowCount), ",")
+		f.then(reads(`["SELECT a,b,c,d FROM t"]`, results(table(columns, list))))
+		var (
+			a, d          int64
+			b             string
+			c             float64
+			before, after runtime.MemStats
+			dest          = []any{&a, &b, &c, &d}
+		)
+		runtime.ReadMemStats(&before)
+		rows, err := db.QueryContext(context.Background(), "SELECT a,b,c,d FROM t")
+		require.NoError(t, err)
+		n := 0
+		for rows.Next() {
+			if err := rows.Scan(dest...); err != nil {
+				require.NoError(t, err)
+			}
+			n++
+		}
+		runtime.ReadMemStats(&after)
+		require.NoError(t, rows.Err())
+		require.NoError(t, rows.Close())
+		require.Equal(t, rowCount, n)
+		require.Equal(t, [2]int64{1234567, -1}, [2]int64{a, d})
+		require.InDelta(t, 2.5, c, 0)
+		return after.Mallocs - before.Mallocs
+	}
+	read(1) // opens the connection
+	small, large := read(1), read(many)
+	perRow := float64(large-small) / (many - 1)
+	t.Logf("%.3f allocations per row; %d for one row", perRow, small)
+	assert.LessOrEqual(t, perRow, 1.0)
+}

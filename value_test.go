@@ -1,0 +1,198 @@
+package rqlite
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// cellOf returns the cell that a driver would read for a small piece of JSON.
+func cellOf(kind wire.Kind, data string) wire.Cell { return wire.Cell{Kind: kind, Data: []byte(data)} }
+
+func TestValue(t *testing.T) {
+	t.Parallel()
+	number := func(text string) wire.Cell { return cellOf(wire.Number, text) }
+	text := func(text string) wire.Cell { return cellOf(wire.Text, text) }
+	zoned := time.Date(2024, 2, 29, 1, 2, 3, 400, time.FixedZone("", 2*60*60))
+	for _, test := range []struct {
+		typ  string
+		cell wire.Cell
+		want driver.Value
+	}{
+		{"integer", number("0"), int64(0)},
+		{"integer", number("255"), int64(255)},
+		{"integer", number("256"), int64(256)},
+		{"integer", number("-1"), int64(-1)},
+		{"integer", number("9223372036854775807"), int64(math.MaxInt64)},
+		{"integer", number("-9223372036854775808"), int64(math.MinInt64)},
+		{"integer", number("9223372036854775808"), float64(1 << 63)}, // no integer: SQLite would have stored it as REAL
+		{"integer", number("1.5"), 1.5},
+		{"integer", number("1e2"), 100.0},
+		{"integer", number("-0"), math.Copysign(0, -1)},
+		{"integer", text("no number"), "no number"},
+		{"bigint unsigned", number("3"), int64(3)},
+		{"point", number("3"), int64(3)}, // it contains "int", as SQLite has it
+		{"real", number("3"), 3.0},
+		{"double precision", number("3"), 3.0},
+		{"float", number("-0"), math.Copysign(0, -1)},
+		{"real", number("5e-324"), 5e-324},
+		{"real", text("a"), "a"},
+		{"numeric", number("3"), int64(3)},
+		{"decimal(10,2)", number("3.25"), 3.25},
+		{"text", number("3"), int64(3)},
+		{"text", text(""), ""},
+		{"varchar(20)", text("a\x00b"), "a\x00b"},
+		{"", number("3"), int64(3)},
+		{"blob", number("3"), int64(3)},
+		{"blob", cellOf(wire.Blob, "\x00\xff"), []byte{0, 255}},
+		{"blob", cellOf(wire.Blob, ""), []byte{}},
+		{"datetime", cellOf(wire.Blob, "a"), []byte("a")},
+		{"boolean", cellOf(wire.True, ""), true},
+		{"boolean", cellOf(wire.False, ""), false},
+		{"boolean", number("3"), 3.0}, // an integer would come as true
+		{"boolean", text("yes"), "yes"},
+		{"datetime", text("2024-02-29T01:02:03Z"), time.Date(2024, 2, 29, 1, 2, 3, 0, time.UTC)},
+		{"timestamp", text("2024-02-29T01:02:03.0000004+02:00"), zoned},
+		{"date", text("0001-01-01T00:00:00Z"), time.Time{}},
+		{"datetime", number("1.5"), 1.5},
+		{"datetime(3)", text("2024-02-29 01:02:03"), "2024-02-29 01:02:03"}, // rqlite converts the bare names only
+		{"integer", cellOf(wire.Null, ""), nil},
+		{"boolean", cellOf(wire.Null, ""), nil},
+		{"datetime", cellOf(wire.Null, ""), nil},
+	} {
+		t.Run(fmt.Sprintf("%s %s", test.typ, test.cell.Data), func(t *testing.T) {
+			t.Parallel()
+			var v valuer
+			got, err := v.value(test.cell, storageOf(test.typ))
+			require.NoError(t, err)
+			if want, ok := test.want.(time.Time); ok {
+				require.IsType(t, want, got)
+				_, offset := want.Zone()
+				_, gotOffset := got.(time.Time).Zone()
+				assert.Equal(t, offset, gotOffset, "the zone is that of the text")
+				assert.True(t, want.Equal(got.(time.Time)))
+				return
+			}
+			assert.Equal(t, test.want, got)
+			if f, ok := test.want.(float64); ok {
+				assert.Equal(t, math.Signbit(f), math.Signbit(got.(float64)))
+			}
+			if _, ok := test.want.([]byte); ok {
+				assert.NotNil(t, got.([]byte), "an empty BLOB is not NULL")
+			}
+			assert.True(t, driver.IsValue(got))
+		})
+	}
+}
+
+func TestValueLocation(t *testing.T) {
+	t.Parallel()
+	v := valuer{loc: time.FixedZone("there", -3600)}
+	got, err := v.value(cellOf(wire.Text, "2024-02-29T01:02:03+02:00"), timeStorage)
+	require.NoError(t, err)
+	assert.Equal(t, time.Date(2024, 2, 28, 22, 2, 3, 0, v.loc), got)
+}
+
+func TestValueErrors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		cell wire.Cell
+		in   storage
+		err  string
+	}{
+		{cellOf(wire.Number, "1e999"), anyStorage, `the number "1e999" does not fit a float64`},
+		{cellOf(wire.Number, "-1e999"), realStorage, `the number "-1e999" does not fit a float64`},
+		{cellOf(wire.Text, "yesterday"), timeStorage, `"yesterday" is not a time as rqlite sends it`},
+		{cellOf(wire.Text, ""), timeStorage, `"" is not a time as rqlite sends it`},
+		{cellOf(wire.Kind(99), ""), anyStorage, "a value of an unknown kind (99)"},
+	} {
+		var v valuer
+		got, err := v.value(test.cell, test.in)
+		assert.EqualError(t, err, test.err)
+		assert.Nil(t, got)
+	}
+}
+
+func TestStorageAndScanTypes(t *testing.T) {
+	t.Parallel()
+	for typ, want := range map[string]struct {
+		storage storage
+		scan    reflect.Type
+	}{
+		"integer":          {anyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"int":              {anyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"bigint":           {anyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"unsigned big int": {anyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"floating point":   {anyStorage, reflect.TypeFor[sql.NullInt64]()}, // sqlite.org/datatype3.html has this very example
+		"text":             {anyStorage, reflect.TypeFor[sql.NullString]()},
+		"varchar(20)":      {anyStorage, reflect.TypeFor[sql.NullString]()},
+		"clob":             {anyStorage, reflect.TypeFor[sql.NullString]()},
+		"character(20)":    {anyStorage, reflect.TypeFor[sql.NullString]()},
+		"blob":             {anyStorage, reflect.TypeFor[sql.RawBytes]()},
+		"real":             {realStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"double":           {realStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"float(8)":         {realStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"numeric":          {anyStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"decimal(10,2)":    {anyStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"boolean":          {boolStorage, reflect.TypeFor[sql.NullBool]()},
+		"bool":             {anyStorage, reflect.TypeFor[any]()}, // rqlite knows the long name only
+		"date":             {timeStorage, reflect.TypeFor[sql.NullTime]()},
+		"datetime":         {timeStorage, reflect.TypeFor[sql.NullTime]()},
+		"timestamp":        {timeStorage, reflect.TypeFor[sql.NullTime]()},
+		"timestamptz":      {anyStorage, reflect.TypeFor[any]()},
+		"any":              {anyStorage, reflect.TypeFor[any]()},
+		"":                 {anyStorage, reflect.TypeFor[any]()},
+	} {
+		assert.Equal(t, want.storage, storageOf(typ), "%q", typ)
+		assert.Equal(t, want.scan, scanType(typ), "%q", typ)
+	}
+}
+
+func FuzzParseInt(f *testing.F) {
+	for _, s := range []string{
+		"0", "-0", "1", "-1", "00", "999999999999999999", "-99999999999999999", "1000000000000000000", "9223372036854775807",
+		"9223372036854775808", "-9223372036854775808", "-9223372036854775809", "1.0", "1e5", "0.0", "100000000000000000000",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !isJSONNumber(s) {
+			t.Skip("the decoder gives it numbers only")
+		}
+		got, ok := parseInt([]byte(s))
+		want, err := strconv.ParseInt(s, 10, 64)
+		if s == "-0" {
+			require.False(t, ok, "only a REAL is -0")
+			return
+		}
+		require.Equal(t, err == nil, ok, "%q", s)
+		if ok {
+			require.Equal(t, want, got, "%q", s)
+		}
+	})
+}
+
+// isJSONNumber reports whether the decoder takes s for a number.
+func isJSONNumber(s string) bool {
+	d := wire.NewDecoder(strings.NewReader(`{"results":[{"columns":["a"],"types":[""],"values":[[` + s + `]]}]}`))
+	defer d.Release()
+	if _, err := d.NextResult(); err != nil {
+		return false
+	}
+	if err := d.NextRow(); err != nil {
+		return false
+	}
+	cell, err := d.Cell()
+	return err == nil && cell.Kind == wire.Number && string(cell.Data) == s
+}
