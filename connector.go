@@ -101,21 +101,25 @@ func newTransport(cfg *Config) (http.RoundTripper, error) {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		return &clientTransport{client: &client}, nil
 	}
-	tlsConfig, err := cfg.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
 	dialer := &net.Dialer{Timeout: cfg.dialTimeout()}
-	return &http.Transport{
+	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
-		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: cfg.dialTimeout(),
 		MaxIdleConnsPerHost: maxIdlePerHost,
 		IdleConnTimeout:     idleTimeout,
 		ReadBufferSize:      readBuffer,
 		DisableCompression:  true, // rqlite does not compress, and need not be asked
-	}, nil
+	}
+	if cfg.TLS {
+		dialer, err := newTLSDialer(cfg)
+		if err != nil {
+			return nil, err
+		}
+		transport.DialTLSContext = dialer.DialContext
+		transport.TLSClientConfig = dialer.config // for connections through a proxy
+	}
+	return transport, nil
 }
 
 // clientTransport sends requests with a client that the program brought along.

@@ -108,12 +108,28 @@ func (e *HTTPError) Is(target error) bool {
 	case ErrUnauthorized:
 		return e.StatusCode == http.StatusUnauthorized
 	case ErrNoLeader:
-		return strings.Contains(e.Message, "leader not found") || strings.Contains(e.Message, "not leader")
+		return saysNoLeader(e.Message)
 	case ErrStaleRead:
 		return strings.HasPrefix(e.Message, "stale read")
 	}
 	return false
 }
+
+func saysNoLeader(message string) bool {
+	return strings.Contains(message, "leader not found") || strings.Contains(message, "not leader")
+}
+
+// marked is a failure that is also one of the sentinels, which its own type
+// does not tell.
+type marked struct{ sentinel, cause error }
+
+// Error says what the sentinel says, and why.
+func (m *marked) Error() string {
+	return "rqlite: " + m.sentinel.Error() + ": " + strings.TrimPrefix(m.cause.Error(), "rqlite: ")
+}
+
+// Unwrap returns both.
+func (m *marked) Unwrap() []error { return []error{m.sentinel, m.cause} }
 
 // publicError turns a failure of the cluster package into what callers see.
 func publicError(err error) error {
@@ -122,8 +138,13 @@ func publicError(err error) error {
 		return err
 	}
 	public := describe(failure)
-	if failure.Outcome == cluster.Unknown && failure.Write {
-		return fmt.Errorf("rqlite: %w: %w", ErrIndeterminate, public)
+	switch {
+	case failure.Write && failure.Outcome == cluster.Unknown:
+		return &marked{ErrIndeterminate, public}
+	case failure.Write && failure.Outcome == cluster.Applied:
+		return &marked{ErrRowsLost, public}
+	case failure.Status == 0 && saysNoLeader(failure.Message): // when time ran out
+		return &marked{ErrNoLeader, public}
 	}
 	return public
 }
@@ -134,7 +155,8 @@ func describe(failure *cluster.Error) error {
 		return fmt.Errorf("rqlite: %w", failure)
 	case strings.HasPrefix(failure.Message, "query timeout"):
 		return fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
-	case failure.Outcome == cluster.Refused && isAboutStatement(failure.Message):
+	case failure.Outcome == cluster.Refused && isAboutStatement(failure.Message),
+		failure.Outcome == cluster.Applied && !failure.Write: // a value that JSON cannot carry
 		return newError(failure.Message, -1, 0)
 	}
 	return &HTTPError{StatusCode: failure.Status, Node: failure.Node, Message: failure.Message}
@@ -145,7 +167,6 @@ func describe(failure *cluster.Error) error {
 func isAboutStatement(message string) bool {
 	return strings.HasPrefix(message, "SQL rewrite:") ||
 		strings.HasPrefix(message, "disallowed pragma") ||
-		strings.Contains(message, "json: unsupported value") ||
 		strings.HasSuffix(message, "constraint failed")
 }
 

@@ -158,7 +158,7 @@ func (r *rows) endOfSet(s *source) error {
 func (s *source) lost(err error) error {
 	var failure *cluster.Error
 	if s.writes() && errors.As(err, &failure) {
-		return fmt.Errorf("rqlite: %w: %w", ErrRowsLost, failure)
+		return &marked{ErrRowsLost, failure}
 	}
 	return publicError(err)
 }

@@ -190,7 +190,8 @@ func scanType(typ string) reflect.Type {
 // slab hands out values in interfaces without an allocation for each: the
 // values of many cells share one. What database/sql is handed must stay as it is
 // for as long as the program keeps it, so a slab is filled once and never used
-// again; a program that keeps one value keeps its slab, of 4 KiB at most.
+// again; a program that keeps one value keeps its slab: 4 KiB at most, and for a
+// text the bytes of the other short ones in it.
 type slab struct {
 	ints   []int64
 	floats []float64
@@ -231,17 +232,17 @@ func (s *slab) float64(f float64) driver.Value {
 	return boxed(p)
 }
 
-// text returns a copy of b in an interface. Short texts share an allocation.
+// text returns a copy of b in an interface. Short texts share an allocation; a
+// long one has its own, so that it goes when nobody keeps it.
 func (s *slab) text(b []byte) driver.Value {
+	if len(b) > maxSlab {
+		return string(b)
+	}
 	if len(s.texts) == 0 {
 		s.texts = make([]string, s.grow())
 	}
 	p := &s.texts[0]
 	s.texts = s.texts[1:]
-	if len(b) > maxSlab {
-		*p = string(b)
-		return boxed(p)
-	}
 	if len(b) > cap(s.bytes)-len(s.bytes) {
 		s.bytes = make([]byte, 0, max(len(b), 16*s.size))
 	}

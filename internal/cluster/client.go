@@ -104,6 +104,9 @@ func (c *Client) send(ctx context.Context, req *Request) (*Answer, *Error) {
 	var last *Error
 	pause := firstPause
 	for redirects, attempt := 0, 0; ; attempt++ {
+		if ctx.Err() != nil { // the transport would not say that it sent nothing
+			return nil, outOfTime(ctx, interrupted(ctx, "", req, false), last)
+		}
 		node := c.routes.pick(req.Leader, attempt)
 		answer, err := c.exchange(ctx, node, req)
 		if err == nil {

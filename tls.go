@@ -1,0 +1,102 @@
+package rqlite
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// tlsDialer opens TLS connections. It reads the files of the configuration
+// again when they have changed, so that certificates can be renewed under a
+// running program. It is safe for concurrent use.
+type tlsDialer struct {
+	cfg  *Config
+	dial net.Dialer
+
+	mu     sync.Mutex
+	config *tls.Config
+	files  [3]fileState // of those that config was made of
+}
+
+// fileState tells one state of a file from another.
+type fileState struct {
+	modified time.Time
+	size     int64
+}
+
+// newTLSDialer reads the files for the first time.
+func newTLSDialer(cfg *Config) (*tlsDialer, error) {
+	d := &tlsDialer{cfg: cfg, dial: net.Dialer{Timeout: cfg.dialTimeout()}}
+	d.files = d.look()
+	var err error
+	d.config, err = cfg.tlsConfig()
+	return d, err
+}
+
+// look returns the state of the files; that of one that is not there, or not
+// asked for, is zero.
+func (d *tlsDialer) look() (states [3]fileState) {
+	for i, path := range []string{d.cfg.TLSCA, d.cfg.TLSCert, d.cfg.TLSKey} {
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil {
+			states[i] = fileState{modified: info.ModTime(), size: info.Size()}
+		}
+	}
+	return states
+}
+
+// current returns the configuration that the files give. One that cannot be
+// used, as in the middle of a renewal, leaves that of before in force, and is
+// read again at the next connection.
+func (d *tlsDialer) current() *tls.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	files := d.look()
+	if files == d.files {
+		return d.config
+	}
+	config, err := d.cfg.tlsConfig()
+	logger := d.cfg.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	if err != nil {
+		logger.Warn("rqlite: changed TLS files cannot be used, those of before still are", "error", err)
+		return d.config
+	}
+	logger.Info("rqlite: changed TLS files have been read")
+	d.config, d.files = config, files
+	return config
+}
+
+// DialContext opens a connection and shakes hands. Each of the two is bounded
+// by the connect_timeout.
+func (d *tlsDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	raw, err := d.dial.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	config := d.current()
+	if config.ServerName == "" {
+		config = config.Clone()
+		if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
+			raw.Close()
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.dialTimeout())
+	defer cancel()
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
+	}
+	return conn, nil
+}
