@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
-	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // Batch is a list of statements that go to rqlite's bulk endpoints as one
@@ -63,7 +62,8 @@ type BatchResult struct {
 //
 // The error is nil when every statement succeeded. When some failed, it is that
 // of the first of them, and the results tell of all. An Atomic batch has no
-// results then, for nothing was applied; nor are there any with other errors.
+// results then, for nothing was applied, unless all that failed was to get the
+// rows of RETURNING, which is [ErrRowsLost]; nor are there any with other errors.
 func (b *Batch) Exec(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 	return b.run(ctx, db, Conn.ExecBatch)
 }
@@ -142,16 +142,16 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 	}
 	defer answer.Close()
 	if len(sent) > len(calls) {
-		if _, err := answer.Next(); err != nil {
+		entry, err := answer.Next()
+		if err != nil {
 			return nil, publicError(err)
 		}
+		if entry.Error != "" {
+			return nil, failedStatement(entry.Error, 0, len(calls))
+		}
 	}
-	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}}
-	results, err := reader.read()
-	if b.Atomic && err != nil {
-		return nil, err // what the entries before it say was rolled back
-	}
-	return results, err
+	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: req.Write}
+	return reader.read()
 }
 
 // calls parses the statements and deals them their values.
@@ -208,41 +208,43 @@ type batchReader struct {
 	answer *cluster.Answer
 	calls  []call
 	values valuer
-	first  error // the failure of the first statement that failed
+	atomic bool
+	write  bool
 }
 
-// read returns the results, and the first failure.
+// read returns the results, and the failure of the first statement that failed.
 func (r *batchReader) read() ([]BatchResult, error) {
 	results := make([]BatchResult, len(r.calls))
+	var first error
 	for i := range results {
-		err := r.entry(&results[i], i)
-		switch {
-		case err != nil && r.first != nil:
-			return nil, r.first // a transaction ends with the statement that failed
-		case err != nil:
-			return nil, publicError(err)
+		if err := r.entry(&results[i], i); err != nil {
+			return nil, err
 		}
-	}
-	if r.first != nil {
-		return results, r.first
+		failure := results[i].Err
+		if r.atomic && failure != nil && !errors.Is(failure, ErrRowsLost) {
+			return nil, failure // what the entries before it say was rolled back, and none need follow
+		}
+		if first == nil {
+			first = failure
+		}
 	}
 	if err := r.answer.End(); err != nil {
 		return nil, publicError(err)
 	}
-	return results, nil
+	return results, first
 }
 
 // entry reads the entry of the statement at position i.
 func (r *batchReader) entry(result *BatchResult, i int) error {
 	entry, err := r.answer.Next()
 	if err != nil {
-		return err
+		return publicError(err)
 	}
 	if r.calls[i].Kind == sqltext.Write {
 		result.LastInsertID, result.RowsAffected = entry.LastInsertID, entry.RowsAffected
 	}
 	result.Columns, result.Types = entry.Columns, entry.Types
-	if err := r.rows(result); err != nil {
+	if err := r.rows(result, i); err != nil {
 		return err
 	}
 	switch message := r.answer.Result().Error; {
@@ -251,16 +253,14 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	case r.calls[i].Returning > 0 && len(entry.Columns) == 0:
 		result.Err = errNotReturned(i, len(r.calls))
 	}
-	if r.first == nil {
-		r.first = result.Err
-	}
 	return nil
 }
 
-func (r *batchReader) rows(result *BatchResult) error {
+// rows reads the rows of the statement at position i.
+func (r *batchReader) rows(result *BatchResult, i int) error {
 	storage := make([]storage, len(result.Types))
-	for i, typ := range result.Types {
-		storage[i] = storageOf(typ)
+	for column, typ := range result.Types {
+		storage[column] = storageOf(typ)
 	}
 	for {
 		err := r.answer.NextRow()
@@ -268,16 +268,17 @@ func (r *batchReader) rows(result *BatchResult) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return publicError(err)
 		}
 		row := make([]any, len(storage))
-		for i := range row {
-			var cell wire.Cell
-			if cell, err = r.answer.Cell(); err == nil {
-				row[i], err = r.values.value(cell, storage[i])
-			}
+		for column := range row {
+			cell, err := r.answer.Cell()
 			if err != nil {
-				return err
+				return publicError(err)
+			}
+			if row[column], err = r.values.value(cell, storage[column]); err != nil {
+				err = fmt.Errorf("column %d (%s): %w", column+1, result.Columns[column], err)
+				return unreadable(atStatement(err, i, len(r.calls)), r.write)
 			}
 		}
 		result.Rows = append(result.Rows, row)

@@ -70,7 +70,9 @@ func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, err
 
 // Ping asks the cluster a question that only a leader can answer.
 func (c *conn) Ping(ctx context.Context) error {
-	rows, err := c.QueryContext(WithConsistency(ctx, Weak), "SELECT 1", nil)
+	level := Weak
+	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
+	rows, err := c.QueryContext(ctx, "SELECT 1", nil)
 	if err != nil {
 		return err
 	}

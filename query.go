@@ -119,7 +119,7 @@ func (c *conn) write(ctx context.Context, calls []call, at script) (*source, err
 	if err != nil {
 		return nil, err
 	}
-	s := &source{answer: answer, calls: calls, at: at}
+	s := &source{answer: answer, calls: calls, at: at, wrote: true}
 	return s.begin()
 }
 

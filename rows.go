@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
-	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 var (
@@ -43,7 +42,8 @@ type source struct {
 	answer *cluster.Answer
 	calls  []call
 	at     script
-	next   int // the call whose entry is read next
+	next   int  // the call whose entry is read next
+	wrote  bool // the request was a write
 }
 
 // begin reads the entry of the first call, so that its failure is known. It
@@ -91,9 +91,6 @@ func errNotReturned(statement, statements int) error {
 	return fmt.Errorf("rqlite: %w", atStatement(fmt.Errorf("%w: rqlite does not understand a part of the statement", ErrRowsLost), statement, statements))
 }
 
-// writes reports whether the request may have had an effect.
-func (s *source) writes() bool { return s.calls[0].Kind != sqltext.Read }
-
 // more reports whether result sets follow the current one.
 func (s *source) more() bool { return s.next < len(s.calls) }
 
@@ -133,7 +130,7 @@ func (r *rows) Next(dest []driver.Value) error {
 			return s.lost(err)
 		}
 		if dest[i], err = r.values.value(cell, r.storage[i]); err != nil {
-			return fmt.Errorf("rqlite: column %d (%s): %w", i+1, r.columns[i], err)
+			return unreadable(fmt.Errorf("column %d (%s): %w", i+1, r.columns[i], err), s.wrote)
 		}
 	}
 	return nil
@@ -157,10 +154,19 @@ func (r *rows) endOfSet(s *source) error {
 // write has been applied by then.
 func (s *source) lost(err error) error {
 	var failure *cluster.Error
-	if s.writes() && errors.As(err, &failure) {
+	if s.wrote && errors.As(err, &failure) {
 		return &marked{ErrRowsLost, failure}
 	}
 	return publicError(err)
+}
+
+// unreadable is the error of a value that is none of a column's. A write has
+// been applied all the same.
+func unreadable(err error, wrote bool) error {
+	if wrote {
+		return &marked{ErrRowsLost, err}
+	}
+	return fmt.Errorf("rqlite: %w", err)
 }
 
 // HasNextResultSet implements driver.RowsNextResultSet.
@@ -238,7 +244,7 @@ func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool)
 }
 
 // typeArguments returns the numbers in parentheses behind a declared type, nil
-// unless there are one or two and nothing else.
+// if there is anything else.
 func typeArguments(typ string) []int64 {
 	_, inside, found := strings.Cut(typ, "(")
 	inside, _, closed := strings.Cut(inside, ")")

@@ -87,7 +87,7 @@ func (d *tlsDialer) DialContext(ctx context.Context, network, address string) (n
 	if config.ServerName == "" {
 		config = config.Clone()
 		if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
-			raw.Close()
+			_ = raw.Close()
 			return nil, err
 		}
 	}
@@ -95,7 +95,7 @@ func (d *tlsDialer) DialContext(ctx context.Context, network, address string) (n
 	defer cancel()
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		_ = raw.Close()
 		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
 	}
 	return conn, nil

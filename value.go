@@ -113,7 +113,24 @@ func (v *valuer) number(text []byte, in storage) (driver.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the number %.40q does not fit a float64", text)
 	}
+	if in == realStorage && (f >= maxExact || f <= -maxExact) {
+		if n, ok := parseInt(text); ok && !printedFrom(f, text) {
+			return v.pool.int64(n), nil
+		}
+	}
 	return v.pool.float64(f), nil
+}
+
+// maxExact is the bound up to which every integer is a float64 of its own: what is
+// one above it is read as the bound.
+const maxExact = 1 << 53
+
+// printedFrom reports whether the server, which prints the shortest digits that
+// tell one real from another, can have printed text for the real f. If not it is
+// an integer: "real" may be no more than the type of the first row's value.
+func printedFrom(f float64, text []byte) bool {
+	var shortest [32]byte
+	return string(strconv.AppendFloat(shortest[:0], f, 'f', -1, 64)) == string(text)
 }
 
 // parseInt reads an integer of 64 bits. It refuses everything that can only be

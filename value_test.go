@@ -3,6 +3,7 @@ package rqlite
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
@@ -48,6 +49,12 @@ func TestValue(t *testing.T) {
 		{"float", number("-0"), math.Copysign(0, -1)},
 		{"real", number("5e-324"), 5e-324},
 		{"real", text("a"), "a"},
+		{"real", number("9007199254740992"), float64(1 << 53)},
+		{"real", number("9007199254740993"), int64(1<<53 + 1)}, // what no REAL is printed as: its column only began with a REAL
+		{"real", number("-9007199254740993"), int64(-1<<53 - 1)},
+		{"real", number("9223372036854775807"), int64(math.MaxInt64)},
+		{"real", number("9223372036854775000"), 9223372036854775000.0},
+		{"real", number("100000000000000000000"), 1e20},
 		{"numeric", number("3"), int64(3)},
 		{"decimal(10,2)", number("3.25"), 3.25},
 		{"text", number("3"), int64(3)},
@@ -195,4 +202,36 @@ func isJSONNumber(s string) bool {
 	}
 	cell, err := d.Cell()
 	return err == nil && cell.Kind == wire.Number && string(cell.Data) == s
+}
+
+// FuzzReal checks that every REAL arrives as it is, in whatever column that
+// can hold one, and that no integer that comes among REALs loses a digit.
+func FuzzReal(f *testing.F) {
+	for _, bits := range []float64{0, math.Copysign(0, -1), 1, 1 << 53, 1<<53 + 2, 1 << 62, -1 << 63, 1e20, 1e21, 5e-324, math.MaxFloat64, 0.1} {
+		f.Add(math.Float64bits(bits))
+	}
+	f.Add(uint64(1<<53 + 1))
+	f.Fuzz(func(t *testing.T, bits uint64) {
+		var v valuer
+		integer := strconv.FormatInt(int64(bits), 10)
+		got, err := v.value(cellOf(wire.Number, integer), realStorage)
+		require.NoError(t, err)
+		if n, ok := got.(int64); ok {
+			require.Equal(t, int64(bits), n)
+		} else {
+			// The server prints the REAL in the same way, so that nobody can tell.
+			printed, err := json.Marshal(got)
+			require.NoError(t, err)
+			require.Equal(t, integer, string(printed))
+		}
+		real := math.Float64frombits(bits)
+		printed, err := json.Marshal(real) // as the server does it
+		if err != nil {
+			return // NaN and infinities do not come
+		}
+		got, err = v.value(cellOf(wire.Number, string(printed)), realStorage)
+		require.NoError(t, err)
+		require.IsType(t, real, got)
+		require.Equal(t, bits, math.Float64bits(got.(float64)), "%s", printed)
+	})
 }

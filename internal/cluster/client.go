@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -103,11 +104,12 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 func (c *Client) send(ctx context.Context, req *Request) (*Answer, *Error) {
 	var last *Error
 	pause := firstPause
+	start := c.routes.start(req.Leader)
 	for redirects, attempt := 0, 0; ; attempt++ {
 		if ctx.Err() != nil { // the transport would not say that it sent nothing
 			return nil, outOfTime(ctx, interrupted(ctx, "", req, false), last)
 		}
-		node := c.routes.pick(req.Leader, attempt)
+		node := c.routes.pick(req.Leader, start+attempt)
 		answer, err := c.exchange(ctx, node, req)
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
@@ -121,7 +123,7 @@ func (c *Client) send(ctx context.Context, req *Request) (*Answer, *Error) {
 			continue
 		}
 		c.routes.failed(node, err)
-		if ctx.Err() != nil || !err.repeatable(req) {
+		if !err.repeatable(req) {
 			return nil, outOfTime(ctx, err, last)
 		}
 		last, redirects = err, 0
@@ -129,9 +131,7 @@ func (c *Client) send(ctx context.Context, req *Request) (*Answer, *Error) {
 		if c.routes.untried(attempt + 1) {
 			continue // another node may do better at once
 		}
-		if !sleep(ctx, pause/2+rand.N(pause/2)) {
-			return nil, outOfTime(ctx, interrupted(ctx, node.host, req, false), last)
-		}
+		sleep(ctx, pause/2+rand.N(pause/2))
 		pause = min(2*pause, longestPause)
 	}
 }
@@ -139,23 +139,24 @@ func (c *Client) send(ctx context.Context, req *Request) (*Answer, *Error) {
 // outOfTime returns err, and with it what the attempt before it died of: that
 // is what the person reading wants to know when time has run out.
 func outOfTime(ctx context.Context, err, last *Error) *Error {
-	if ctx.Err() == nil || last == nil || err.Outcome == Unknown {
+	if ctx.Err() == nil || last == nil || err.Status != 0 || err.Outcome == Unknown {
 		return err
 	}
 	combined := *err
+	if combined.Node == "" {
+		combined.Node = last.Node
+	}
 	combined.Message = fmt.Sprintf("%s; the attempt before: %s", err.text(), last.text())
 	return &combined
 }
 
-// sleep waits for d, and reports false when the context ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits for d, or for the end of the context where that comes first.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -202,5 +203,15 @@ func interrupted(ctx context.Context, host string, req *Request, sent bool) *Err
 	if sent && req.Write {
 		outcome = Unknown
 	}
-	return &Error{Outcome: outcome, Node: host, Err: context.Cause(ctx)}
+	return &Error{Outcome: outcome, Node: host, Err: cause(ctx)}
+}
+
+// cause returns why a context ended. It is always context.Canceled or
+// context.DeadlineExceeded, whatever reason the caller gave besides.
+func cause(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }

@@ -33,7 +33,7 @@ func (c *Client) exchange(ctx context.Context, node *node, req *Request) (*Answe
 		return nil, c.transportError(ctx, node, req, way, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, c.statusError(node, resp)
+		return nil, c.statusError(ctx, node, resp)
 	}
 	return c.open(ctx, node, req, resp)
 }
@@ -80,7 +80,7 @@ func (c *Client) transportError(ctx context.Context, node *node, req *Request, w
 }
 
 // statusError sorts an answer other than 200, which carries a message.
-func (c *Client) statusError(node *node, resp *http.Response) *Error {
+func (c *Client) statusError(ctx context.Context, node *node, resp *http.Response) *Error {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
 	message := strings.TrimSpace(strings.ToValidUTF8(string(text), "\uFFFD"))
@@ -90,6 +90,9 @@ func (c *Client) statusError(node *node, resp *http.Response) *Error {
 		Node:    node.host,
 		Message: message,
 		Err:     err,
+	}
+	if err != nil && ctx.Err() != nil {
+		e.Message, e.Err = "", cause(ctx) // half a message says less than why there is no more
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.redirect = &redirect{from: node, location: resp.Header.Get("Location")}

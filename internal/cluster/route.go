@@ -72,23 +72,28 @@ func (r *routes) forwarding() bool {
 	return til != 0 && time.Now().UnixNano() < til
 }
 
-// pick returns the node for an attempt, counted from zero. Nodes that failed
+// start returns where the attempts of a request begin to count. Requests that
+// any node can answer begin with each node in turn.
+func (r *routes) start(leader bool) int {
+	if leader {
+		return 0
+	}
+	return int((r.next.Add(1) - 1) % uint32(len(r.hosts)))
+}
+
+// pick returns the node for an attempt, counted from start. Nodes that failed
 // lately come last.
 func (r *routes) pick(leader bool, attempt int) *node {
 	if l := r.leader.Load(); leader && l != nil && !r.forwarding() {
 		return l
 	}
-	start := attempt
-	if !leader {
-		start += int(r.next.Add(1) - 1)
-	}
 	now := time.Now().UnixNano()
 	for i := range r.hosts {
-		if n := r.hosts[(start+i)%len(r.hosts)]; n.retryAt.Load() <= now {
+		if n := r.hosts[(attempt+i)%len(r.hosts)]; n.retryAt.Load() <= now {
 			return n
 		}
 	}
-	return r.hosts[start%len(r.hosts)]
+	return r.hosts[attempt%len(r.hosts)]
 }
 
 // untried reports whether there are nodes that so many attempts cannot have met.
@@ -139,8 +144,12 @@ func (r *routes) configured(n *node) bool {
 
 // forward makes requests for the leader go by way of the known hosts for a while.
 func (r *routes) forward(why, host string) {
-	r.forwardTil.Store(time.Now().Add(forwardFor).UnixNano())
+	now := time.Now()
+	before := r.forwardTil.Swap(now.Add(forwardFor).UnixNano())
 	r.leader.Store(nil)
+	if before > now.UnixNano() {
+		return // another request found it out at the same time
+	}
 	r.cfg.Logger.Warn("rqlite: requests for the leader are forwarded", "why", why, "leader", host)
 }
 

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 const (
@@ -92,7 +90,15 @@ func (s *scanner) fill() error {
 }
 
 // peek returns the next byte that is not white space, without consuming it.
+// The server writes none, so the first look is nearly always enough.
 func (s *scanner) peek() (byte, error) {
+	if s.pos < s.end && s.buf[s.pos] > ' ' {
+		return s.buf[s.pos], nil
+	}
+	return s.peekBehindSpace()
+}
+
+func (s *scanner) peekBehindSpace() (byte, error) {
 	for {
 		for s.pos < s.end {
 			switch c := s.buf[s.pos]; c {
@@ -124,6 +130,12 @@ func (s *scanner) expect(want byte) error {
 // more reports whether another element follows in an array or object that ends
 // with closing, consuming the comma or the end. first says that none was read yet.
 func (s *scanner) more(closing byte, first bool) (bool, error) {
+	if !first && s.end-s.pos >= 2 && s.buf[s.pos] == ',' {
+		if c := s.buf[s.pos+1]; c > ' ' && c != closing { // as it is for nearly every cell
+			s.pos++
+			return true, nil
+		}
+	}
 	c, err := s.peek()
 	if err != nil {
 		return false, err
@@ -160,25 +172,34 @@ func (s *scanner) literal(word string) error {
 
 // number consumes a JSON number and returns its text.
 func (s *scanner) number() ([]byte, error) {
-	n := 0
+	chunk := s.buf[s.pos:s.end]
+	n := digits(chunk)
+	if n > 0 && n < len(chunk) && chunk[0] != '0' && !numeric[chunk[n]] { // an integer, as most are
+		s.pos += n
+		return chunk[:n], nil
+	}
 	for {
-		for s.pos+n < s.end {
-			switch c := s.buf[s.pos+n]; {
-			case c >= '0' && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
-				n++
-			default:
-				text := s.buf[s.pos : s.pos+n]
-				if !validNumber(text) {
-					return nil, s.fault("invalid number")
-				}
-				s.pos += n
-				return text, nil
+		chunk = s.buf[s.pos:s.end]
+		for n < len(chunk) && numeric[chunk[n]] {
+			n++
+		}
+		if n < len(chunk) {
+			if !validNumber(chunk[:n]) {
+				return nil, s.fault("invalid number")
 			}
+			s.pos += n
+			return chunk[:n], nil
 		}
 		if err := s.fill(); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// numeric holds the bytes that numbers consist of.
+var numeric = [256]bool{
+	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
+	'-': true, '+': true, '.': true, 'e': true, 'E': true,
 }
 
 // validNumber reports whether b is a number by RFC 8259.
@@ -227,120 +248,6 @@ func digits(b []byte) int {
 		}
 	}
 	return len(b)
-}
-
-// text consumes a JSON string, whose quote has been peeked, and returns what it
-// stands for.
-func (s *scanner) text() ([]byte, error) {
-	n, escaped, ascii := 1, false, true
-	for {
-		for chunk := s.buf[s.pos:s.end]; n < len(chunk); n++ {
-			c := chunk[n]
-			switch {
-			case c == '"':
-				raw := chunk[1:n]
-				if !ascii && !utf8.Valid(raw) {
-					return nil, s.fault("text that is not valid UTF-8")
-				}
-				if escaped {
-					return s.unescape(raw, n+1)
-				}
-				s.pos += n + 1
-				return raw, nil
-			case c == '\\':
-				escaped = true
-				n++ // whatever it escapes is not the end
-			case c < ' ':
-				return nil, s.fault("control character in a text")
-			case c >= utf8.RuneSelf:
-				ascii = false
-			}
-		}
-		if err := s.fill(); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// unescape resolves the escapes of raw, the inside of a string token of the
-// given size at s.pos, and consumes the token.
-func (s *scanner) unescape(raw []byte, size int) ([]byte, error) {
-	out := s.scratch[:0]
-	for i := 0; i < len(raw); {
-		if raw[i] != '\\' {
-			j := i + 1
-			for j < len(raw) && raw[j] != '\\' {
-				j++
-			}
-			out = append(out, raw[i:j]...)
-			i = j
-			continue
-		}
-		if raw[i+1] != 'u' { // the scanner saw a byte behind every backslash
-			c := escapes[raw[i+1]]
-			if c == 0 {
-				return nil, s.fault("invalid escape in a text")
-			}
-			out = append(out, c)
-			i += 2
-			continue
-		}
-		r, n := unicodeEscape(raw[i:])
-		if n == 0 {
-			return nil, s.fault("invalid \\u escape in a text")
-		}
-		out = utf8.AppendRune(out, r)
-		i += n
-	}
-	s.scratch = out
-	s.pos += size
-	return out, nil
-}
-
-var escapes = [256]byte{
-	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
-}
-
-// unicodeEscape reads the \uXXXX, or the surrogate pair of two, that b begins
-// with, and returns the character and the bytes it took; 0 when it is none. A
-// lone surrogate stands for no character, so it is refused.
-func unicodeEscape(b []byte) (rune, int) {
-	r, ok := hex4(b)
-	if !ok {
-		return 0, 0
-	}
-	if !utf16.IsSurrogate(r) {
-		return r, 6
-	}
-	low, ok := hex4(b[6:])
-	if !ok {
-		return 0, 0
-	}
-	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-		return 0, 0
-	}
-	return r, 12
-}
-
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }
 
 // skip consumes one value of any kind.

@@ -1,0 +1,322 @@
+package rqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// waitAtMost bounds the waits of the tests; it only passes when one fails.
+const waitAtMost = 10 * time.Second
+
+// TestMain fails the run when goroutines of the driver are left at its end.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := leftGoroutines(waitAtMost); left != "" {
+		fmt.Fprintln(os.Stderr, "goroutines left at the end of the tests:\n"+left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leftGoroutines returns the stacks of those that serve a connection or run code
+// of this module, once they had time to end.
+func leftGoroutines(wait time.Duration) string {
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(wait); ; <-tick.C {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		var left []string
+		for i, stack := range strings.Split(string(stacks), "\n\n") {
+			own := i == 0 // the first is this one
+			if !own && (strings.Contains(stack, "go-rqlite/rqlite") || strings.Contains(stack, "net/http.(*persistConn)") ||
+				strings.Contains(stack, "database/sql.")) {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 {
+			return ""
+		}
+		if time.Now().After(end) {
+			return strings.Join(left, "\n\n")
+		}
+	}
+}
+
+// The URL parameters of requests without special settings.
+const (
+	weakRead   = "blob_array&level=weak&redirect"
+	plainWrite = "blob_array&redirect"
+)
+
+// step is a request that a fake expects, and its answer.
+type step struct {
+	path   string
+	params string // the whole query of the URL; "*" is any
+	body   string // to the byte; "" is any
+	status int    // 0 is 200
+	reply  string
+	// serve gives the answer in place of status and reply.
+	serve http.HandlerFunc
+	// optional says that the request need not come.
+	optional bool
+}
+
+// reads is a step of a plain read.
+func reads(body, reply string) step {
+	return step{path: queryPath, params: weakRead, body: body, reply: reply}
+}
+
+// writes is a step of a plain write.
+func writes(body, reply string) step {
+	return step{path: executePath, params: plainWrite, body: body, reply: reply}
+}
+
+// writesAtomic is a step of a write in one transaction.
+func writesAtomic(body, reply string) step {
+	return step{path: executePath, params: "blob_array&transaction&redirect", body: body, reply: reply}
+}
+
+// request is what a fake got.
+type request struct {
+	path, params, body string
+	header             http.Header
+}
+
+// fake answers requests by a script, on a real socket. It fails the test for
+// every request that the script does not have next, for those that did not come, and for
+// connections that are still open at the end, as they are when a body was not
+// closed.
+type fake struct {
+	t      *testing.T
+	server *httptest.Server
+	addr   string
+
+	mu       sync.Mutex
+	script   []step
+	requests []request
+	conns    map[net.Conn]bool
+	changed  chan struct{} // closed and replaced when conns changes
+}
+
+func newFake(t *testing.T, script ...step) *fake {
+	t.Helper()
+	f := &fake{t: t, script: script, conns: make(map[net.Conn]bool), changed: make(chan struct{})}
+	f.server = httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
+	f.server.Config.ConnState = f.connState
+	f.server.Start()
+	f.addr = f.server.Listener.Addr().String()
+	t.Cleanup(f.finish)
+	return f
+}
+
+// then adds steps to the script.
+func (f *fake) then(script ...step) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.script = append(f.script, script...)
+}
+
+// got returns the requests so far.
+func (f *fake) got() []request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]request(nil), f.requests...)
+}
+
+func (f *fake) connState(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		f.conns[c] = true
+	case http.StateClosed, http.StateHijacked:
+		delete(f.conns, c)
+	case http.StateActive, http.StateIdle:
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	assert.NoError(f.t, err)
+	got := request{path: r.URL.Path, params: r.URL.RawQuery, body: string(body), header: r.Header}
+	next, ok := f.next(got)
+	switch {
+	case !ok:
+		f.t.Errorf("an unexpected request: %s?%s %s", got.path, got.params, got.body)
+		http.Error(w, "the script has no such request", http.StatusTeapot)
+	case next.serve != nil:
+		next.serve(w, r)
+	default:
+		w.Header().Set("Content-Length", strconv.Itoa(len(next.reply)))
+		if next.status != 0 {
+			w.WriteHeader(next.status)
+		}
+		io.WriteString(w, next.reply)
+	}
+}
+
+// next records a request and takes its step off the script.
+func (f *fake) next(got request) (step, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, got)
+	if len(f.script) == 0 {
+		return step{}, false
+	}
+	want := f.script[0]
+	f.script = f.script[1:]
+	assert.Equal(f.t, want.path, got.path)
+	if want.params != "*" {
+		assert.Equal(f.t, want.params, got.params)
+	}
+	if want.body != "" {
+		assert.Equal(f.t, want.body, got.body)
+	}
+	assert.Equal(f.t, "application/json", got.header.Get("Content-Type"))
+	return want, true
+}
+
+// finish holds the test to the script and to its connections.
+func (f *fake) finish() {
+	timeout := time.NewTimer(waitAtMost)
+	defer timeout.Stop()
+	for open := true; open; {
+		f.mu.Lock()
+		n, changed := len(f.conns), f.changed
+		f.mu.Unlock()
+		if open = n > 0; !open {
+			break
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			f.t.Errorf("%d connections are left open", n)
+			f.server.CloseClientConnections()
+			open = false
+		}
+	}
+	f.server.Close()
+	for _, s := range f.script {
+		if !s.optional {
+			f.t.Errorf("a request did not come: %s?%s %s", s.path, s.params, s.body)
+		}
+	}
+}
+
+// open returns a database on the fake, with options such as "timeout=1s".
+func (f *fake) open(options string) *sql.DB {
+	f.t.Helper()
+	db, err := sql.Open("rqlite", "rqlite://"+f.addr+"/?"+options)
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { assert.NoError(f.t, db.Close()) })
+	return db
+}
+
+// connect returns a connection for a test of the driver without database/sql.
+func (f *fake) connect(change ...func(*Config)) *conn {
+	f.t.Helper()
+	cfg := &Config{Hosts: []string{f.addr}}
+	for _, c := range change {
+		c(cfg)
+	}
+	connector, err := NewConnector(cfg)
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { assert.NoError(f.t, connector.Close()) })
+	c, err := connector.Connect(context.Background())
+	require.NoError(f.t, err)
+	return c.(*conn)
+}
+
+// cut answers with the first n bytes of a reply, and then breaks the connection.
+func cut(reply string, n int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(reply)))
+		io.WriteString(w, reply[:n])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// pieces answers with what comes from a channel, each piece at once.
+func pieces(from <-chan string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		for {
+			select {
+			case piece, ok := <-from:
+				if !ok {
+					return
+				}
+				io.WriteString(w, piece)
+				w.(http.Flusher).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+}
+
+// results wraps the entries of a reply.
+func results(entries ...string) string {
+	return `{"results":[` + strings.Join(entries, ",") + `]}`
+}
+
+// table is the entry of a result set: its columns as "name type" with commas
+// between, and its rows as JSON.
+func table(columns string, rows ...string) string {
+	var names, types bytes.Buffer
+	for i, column := range strings.Split(columns, ",") {
+		name, typ, _ := strings.Cut(strings.TrimSpace(column), " ")
+		if i > 0 {
+			names.WriteByte(',')
+			types.WriteByte(',')
+		}
+		names.WriteString(strconv.Quote(name))
+		types.WriteString(strconv.Quote(typ))
+	}
+	if len(rows) == 0 {
+		return fmt.Sprintf(`{"columns":[%s],"types":[%s]}`, &names, &types)
+	}
+	return fmt.Sprintf(`{"columns":[%s],"types":[%s],"values":[%s]}`, &names, &types, strings.Join(rows, ","))
+}
+
+// one is the entry of SELECT 1.
+var one = table("1 integer", "[1]")
+
+// scanAll reads what is left of a result set, each value as database/sql gives it.
+func scanAll(t *testing.T, rows *sql.Rows) [][]any {
+	t.Helper()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	all := [][]any{}
+	for rows.Next() {
+		row := make([]any, len(columns))
+		dest := make([]any, len(columns))
+		for i := range row {
+			dest[i] = &row[i]
+		}
+		require.NoError(t, rows.Scan(dest...))
+		all = append(all, row)
+	}
+	return all
+}

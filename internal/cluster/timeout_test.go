@@ -1,0 +1,455 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The tests of this file run real HTTP over pipes in a synctest bubble, where
+// time passes only while everyone waits: times are exact, and a goroutine that
+// is left behind fails the test.
+
+// pipes is a listener whose connections are pipes within the process.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-p.done:
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: errors.New("connection refused")}
+	case <-ctx.Done():
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: ctx.Err()}
+	}
+}
+
+// Accept implements net.Listener.
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (p *pipes) Close() error { close(p.done); return nil }
+
+// Addr implements net.Listener.
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 4001} }
+
+// newPiped returns a fake node and a client of it that time out after limit.
+// It must be called in a bubble.
+func newPiped(t *testing.T, limit time.Duration, script ...reply) (*fake, *Client) {
+	t.Helper()
+	listener := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	f := newUnstarted()
+	f.script = script
+	f.Listener.Close()
+	f.Listener = listener
+	server := &http.Server{Handler: f, ErrorLog: quiet}
+	go server.Serve(listener) //nolint:errcheck // ends with the test
+	c, _ := newClient(t, []string{"10.0.0.1:4001"}, timeout(limit), func(c *Config) {
+		c.Transport.(*http.Transport).DialContext = listener.dial
+	})
+	t.Cleanup(func() {
+		c.CloseIdle()
+		server.Close()
+	})
+	return f, c
+}
+
+// inBubble runs subtest in a bubble of its own.
+func inBubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, test)
+	})
+}
+
+const limitForTests = 3 * time.Second
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		reply reply
+	}{
+		{"no answer", hang("")},
+		{"stops before the results", hang(`{"resul`)},
+		{"stops in the first entry", hang(`{"results":[{"last_insert_id":1,`)},
+	}
+	for _, tt := range tests {
+		for _, req := range []*Request{write(), query()} {
+			inBubble(t, tt.name+" "+req.Path, func(t *testing.T) {
+				node, c := newPiped(t, limitForTests, tt.reply)
+				begin := time.Now()
+				err := do(t.Context(), c, req)
+				assert.Equal(t, limitForTests, time.Since(begin))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.NotErrorIs(t, err, context.Canceled)
+				require.ErrorContains(t, err, "no answer within 3s, the time-out of the connection")
+				want := Refused
+				if req.Write {
+					want = Unknown
+				}
+				requireError(t, err, want)
+				assert.Len(t, node.got(), 1)
+			})
+		}
+	}
+}
+
+// An error whose text does not arrive is no different from no answer.
+func TestTimeoutInErrorBody(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 500, 503} {
+		inBubble(t, fmt.Sprint(status), func(t *testing.T) {
+			node, c := newPiped(t, limitForTests, func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(status)
+				hang("leader not f")(w, r)
+			})
+			begin := time.Now()
+			err := do(t.Context(), c, write())
+			assert.Equal(t, limitForTests, time.Since(begin))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "no answer within 3s")
+			assert.Len(t, node.got(), 1)
+		})
+	}
+}
+
+func TestTimeoutOfContext(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "earlier than the time-out", func(t *testing.T) {
+		_, c := newPiped(t, limitForTests, hang(""))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		err := do(ctx, c, write())
+		assert.Equal(t, time.Second, time.Since(begin))
+		requireError(t, err, Unknown)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotContains(t, err.Error(), "time-out of the connection")
+	})
+	inBubble(t, "later than the time-out", func(t *testing.T) {
+		_, c := newPiped(t, limitForTests, hang(""))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		begin := time.Now()
+		require.ErrorIs(t, do(ctx, c, write()), context.DeadlineExceeded)
+		assert.Equal(t, limitForTests, time.Since(begin))
+	})
+	inBubble(t, "no time-out", func(t *testing.T) {
+		_, c := newPiped(t, 0, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(24 * time.Hour) // of the bubble
+			ok(written)(w, r)
+		})
+		require.NoError(t, do(t.Context(), c, write()))
+	})
+}
+
+// A dial that hangs sends nothing: the outcome is known.
+func TestTimeoutWhileDialing(t *testing.T) {
+	t.Parallel()
+	for _, req := range []*Request{write(), query()} {
+		inBubble(t, req.Path, func(t *testing.T) {
+			c, _ := newClient(t, []string{"10.0.0.1:4001"}, timeout(limitForTests), func(c *Config) {
+				c.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+			})
+			begin := time.Now()
+			err := do(t.Context(), c, req)
+			assert.Equal(t, limitForTests, time.Since(begin))
+			requireError(t, err, Refused)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+	}
+}
+
+// Time runs out between attempts: the error says what the last one died of.
+func TestTimeoutWithoutLeader(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "503", func(t *testing.T) {
+		node, c := newPiped(t, limitForTests, text(503, "leader not found"))
+		begin := time.Now()
+		err := do(t.Context(), c, write())
+		assert.Equal(t, limitForTests, time.Since(begin))
+		requireError(t, err, Refused)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "the attempt before: leader not found")
+		// 20+40+80+160+320+500+500… ms, each between half and the whole.
+		assert.GreaterOrEqual(t, len(node.got()), 10)
+		assert.LessOrEqual(t, len(node.got()), 17)
+	})
+}
+
+// The context ends while an answer that asks for another attempt is coming in.
+func TestTimeoutWithTheAnswer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	c, _ := newClient(t, []string{"node:1", "node:2"}, func(c *Config) {
+		c.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			cancel()
+			return &http.Response{StatusCode: 503, Body: io.NopCloser(newBody("leader not found"))}, nil
+		})
+	})
+	failure := requireError(t, do(ctx, c, write()), Refused)
+	require.ErrorIs(t, failure, context.Canceled)
+	require.ErrorContains(t, failure, "node:1: context canceled; the attempt before: leader not found")
+}
+
+// An answer that is final stays what it is, even when it comes at the last moment.
+func TestTimeoutDoesNotChangeAnAnswer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	attempts := 0
+	c, _ := newClient(t, []string{"node:1", "node:2"}, func(c *Config) {
+		c.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			if attempts++; attempts == 1 {
+				return &http.Response{StatusCode: 503, Body: io.NopCloser(newBody("leader not found"))}, nil
+			}
+			cancel()
+			return &http.Response{StatusCode: 400, Body: io.NopCloser(newBody("no such table: t"))}, nil
+		})
+	})
+	failure := requireError(t, do(ctx, c, write()), Refused)
+	assert.Equal(t, 400, failure.Status)
+	assert.Equal(t, "no such table: t", failure.Message)
+}
+
+// An election takes two seconds; nobody above notices.
+func TestElection(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "ridden out", func(t *testing.T) {
+		begin := time.Now()
+		node, c := newPiped(t, limitForTests, func(w http.ResponseWriter, r *http.Request) {
+			if time.Since(begin) < 2*time.Second {
+				text(503, "leader not found")(w, r)
+				return
+			}
+			ok(written)(w, r)
+		})
+		require.NoError(t, do(t.Context(), c, write()))
+		assert.Less(t, time.Since(begin), 2*time.Second+longestPause)
+		assert.Equal(t, node.got()[0], node.got()[len(node.got())-1])
+	})
+}
+
+func TestPauses(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "doubled, up to a limit", func(t *testing.T) {
+		var times []time.Time
+		_, c := newPiped(t, 10*time.Second, func(w http.ResponseWriter, r *http.Request) {
+			times = append(times, time.Now())
+			text(503, "leader not found")(w, r)
+		})
+		require.Error(t, do(t.Context(), c, write()))
+		pause := firstPause
+		for i := 1; i < len(times); i++ {
+			got := times[i].Sub(times[i-1])
+			assert.GreaterOrEqual(t, got, pause/2)
+			assert.LessOrEqual(t, got, pause)
+			pause = min(2*pause, longestPause)
+		}
+		assert.Equal(t, longestPause, pause)
+	})
+}
+
+// slowRows sends the head of a result at once and its rows with time between.
+func slowRows(rows int, between time.Duration) reply {
+	return func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"results":[{"columns":["a"],"types":["integer"],"values":[[0]`) //nolint:errcheck // the client may be gone
+		for range rows {
+			w.(http.Flusher).Flush()
+			select {
+			case <-time.After(between):
+			case <-r.Context().Done():
+				return
+			}
+			io.WriteString(w, `,[1]`) //nolint:errcheck // the client may be gone
+		}
+		io.WriteString(w, `]}]}`) //nolint:errcheck // the client may be gone
+	}
+}
+
+func TestStream(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "rows may take their time", func(t *testing.T) {
+		_, c := newPiped(t, limitForTests, slowRows(10, limitForTests))
+		req := query()
+		req.Stream = true
+		begin := time.Now()
+		require.NoError(t, do(t.Context(), c, req))
+		assert.Equal(t, 10*limitForTests, time.Since(begin))
+	})
+	inBubble(t, "but not without it", func(t *testing.T) {
+		_, c := newPiped(t, limitForTests, slowRows(10, 2*time.Second))
+		begin := time.Now()
+		err := do(t.Context(), c, query())
+		assert.Equal(t, limitForTests, time.Since(begin))
+		requireError(t, err, Refused)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+	inBubble(t, "nor past the context's deadline", func(t *testing.T) {
+		_, c := newPiped(t, limitForTests, slowRows(10, 2*time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*limitForTests)
+		defer cancel()
+		req := query()
+		req.Stream = true
+		begin := time.Now()
+		require.ErrorIs(t, do(ctx, c, req), context.DeadlineExceeded)
+		assert.Equal(t, 2*limitForTests, time.Since(begin))
+	})
+	inBubble(t, "the head must come in time", func(t *testing.T) {
+		_, c := newPiped(t, limitForTests, hang(`{"results":[`))
+		req := query()
+		req.Stream = true
+		begin := time.Now()
+		require.ErrorIs(t, do(t.Context(), c, req), context.DeadlineExceeded)
+		assert.Equal(t, limitForTests, time.Since(begin))
+	})
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	reason := errors.New("the user went home")
+	stages := []struct {
+		name   string
+		script []reply
+		write  Outcome
+	}{
+		{"while waiting", []reply{hang("")}, Unknown},
+		{"in the head of the answer", []reply{hang(`{"results"`)}, Unknown},
+		{"in the rows", []reply{hang(`{"results":[{"columns":["a"],"types":[""],"values":[[1],`)}, Unknown},
+		{"behind the entries", []reply{hang(`{"results":[{}]`)}, Unknown},
+		{"between attempts", []reply{text(503, "leader not found")}, Refused},
+	}
+	for _, stage := range stages {
+		for _, req := range []*Request{write(), query()} {
+			inBubble(t, stage.name+" "+req.Path, func(t *testing.T) {
+				_, c := newPiped(t, limitForTests, stage.script...)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer time.AfterFunc(time.Second, func() { cancel(reason) }).Stop()
+				begin := time.Now()
+				err := do(ctx, c, req)
+				assert.Equal(t, time.Second, time.Since(begin))
+				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorIs(t, err, reason)
+				want := Refused
+				if req.Write {
+					want = stage.write
+				}
+				requireError(t, err, want)
+				assert.Zero(t, c.routes.hosts[0].failing.Load(), "the node is not to blame")
+			})
+		}
+	}
+}
+
+func TestCancelWhileDialing(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "write", func(t *testing.T) {
+		c, _ := newClient(t, []string{"10.0.0.1:4001"}, func(c *Config) {
+			c.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		begin := time.Now()
+		err := do(ctx, c, write())
+		assert.Equal(t, time.Second, time.Since(begin))
+		requireError(t, err, Refused)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// A node that failed comes last until some time has passed.
+func TestPenalty(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "grows and is forgiven", func(t *testing.T) {
+		var r routes
+		r.init(&Config{Hosts: []string{"a:1", "b:1"}, Scheme: "http"})
+		c := New(Config{Hosts: []string{"a:1", "b:1"}, Scheme: "http"})
+		a, b := c.routes.hosts[0], c.routes.hosts[1]
+		failed := &Error{Outcome: Repeat, Err: errors.New("connection refused")}
+		want := firstPenalty
+		for range 10 {
+			c.routes.failed(a, failed)
+			assert.Same(t, b, c.routes.pick(true, 0))
+			time.Sleep(want - time.Millisecond)
+			assert.Same(t, b, c.routes.pick(true, 0))
+			time.Sleep(time.Millisecond)
+			assert.Same(t, a, c.routes.pick(true, 0), "after %v", want)
+			want = min(2*want, longestPenalty)
+		}
+		c.routes.failed(a, failed)
+		c.routes.failed(b, failed)
+		assert.Same(t, a, c.routes.pick(true, 0), "when all have failed, each is tried")
+		assert.Same(t, b, c.routes.pick(true, 1))
+		c.routes.succeeded(a, false)
+		assert.Same(t, a, c.routes.pick(true, 1))
+	})
+}
+
+// Forwarding is for a while: then the leader's own address gets another chance.
+func TestForwardingEnds(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "after half a minute", func(t *testing.T) {
+		down := func(string) bool { return false }
+		c, _ := newClient(t, []string{"node:1"}, func(c *Config) {
+			c.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+				_, asked := req.URL.Query()["redirect"]
+				switch {
+				case down(req.URL.Host):
+					return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+				case req.URL.Host == "node:1" && asked:
+					return response(301, "http://leader:1/db/execute"), nil
+				}
+				return response(200, ""), nil
+			})
+		})
+		down = func(host string) bool { return host == "leader:1" }
+		nodeOf := func() string {
+			a, err := c.Send(t.Context(), write())
+			require.NoError(t, err)
+			defer a.Close()
+			return a.Node
+		}
+		assert.Equal(t, "node:1", nodeOf())
+		down = func(string) bool { return false }
+		assert.Equal(t, "node:1", nodeOf())
+		time.Sleep(forwardFor)
+		assert.Equal(t, "leader:1", nodeOf())
+		assert.Equal(t, "leader:1", nodeOf())
+	})
+}
+
+// response is an answer made by hand: a written row, or a redirect.
+func response(status int, location string) *http.Response {
+	return &http.Response{
+		StatusCode: status,
+		Header:     http.Header{"Location": {location}},
+		Body:       io.NopCloser(newBody(written)),
+	}
+}
