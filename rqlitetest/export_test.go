@@ -1,0 +1,21 @@
+package rqlitetest
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+)
+
+// WriteKeyPair writes a certificate for the loopback addresses and its key, for
+// a real server.
+func WriteKeyPair(certFile, keyFile string) error {
+	cfg, err := newTLSConfig(certFile)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(cfg.Certificates[0].PrivateKey)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+}

@@ -1,0 +1,276 @@
+package rqlitetest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-rqlite/rqlite/rqlitetest/internal/rewrite"
+)
+
+// Version is what the server gives as its version: the release of rqlite that
+// it follows.
+const Version = "v10.3.0+rqlitetest"
+
+const (
+	jsonContent     = "application/json; charset=utf-8"
+	servedBy        = "X-Rqlite-Served-By"
+	defaultTimeout  = 30 * time.Second
+	allowMethods    = "OPTIONS, GET, POST"
+	challengeHeader = `Basic realm="rqlite"`
+)
+
+// front is a node's HTTP interface.
+type front struct {
+	node     *node
+	accounts accounts
+	started  time.Time
+	requests gate
+}
+
+// gate counts the requests under way, until it is shut.
+type gate struct {
+	mu    sync.Mutex
+	shut  bool
+	count sync.WaitGroup
+}
+
+// guard lets Close wait for requests under way, the intercepting handler's part
+// included. A request that comes later is cut off.
+func (g *gate) guard(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		if g.shut {
+			g.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		}
+		g.count.Add(1)
+		g.mu.Unlock()
+		defer g.count.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// close lets no request in any more and waits for those that are.
+func (g *gate) close() {
+	g.mu.Lock()
+	g.shut = true
+	g.mu.Unlock()
+	g.count.Wait()
+}
+
+// ServeHTTP routes by the beginning of the path, so "/db/query/x" is a query.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Rqlite-Version", Version)
+	h.Set("Access-Control-Allow-Methods", allowMethods)
+	h.Set("Access-Control-Allow-Headers", "Content-Type")
+	if f.accounts != nil {
+		h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization")
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("WWW-Authenticate", challengeHeader)
+	}
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	p, err := parseParams(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	for _, e := range endpoints {
+		if strings.HasPrefix(r.URL.Path, e.path) {
+			f.serve(w, r, p, e)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+}
+
+// endpoint is a path with what it takes to be served there.
+type endpoint struct {
+	path    string
+	perms   []string
+	methods []string
+	plain   bool // the answer is not JSON
+	handle  func(*front, http.ResponseWriter, *http.Request, params)
+}
+
+var endpoints = []endpoint{
+	{path: "/db/execute", perms: []string{"execute"}, methods: []string{"POST"}, handle: (*front).execute},
+	{path: "/db/query", perms: []string{"query"}, methods: []string{"GET", "POST"}, handle: (*front).query},
+	{path: "/db/request", perms: []string{"query", "execute"}, methods: []string{"POST"}, handle: (*front).request},
+	{path: "/db/sql", perms: []string{"query"}, methods: []string{"GET", "POST"}, handle: (*front).analyze},
+	{path: "/status", perms: []string{"status"}, methods: []string{"GET"}, handle: (*front).status},
+	{path: "/nodes", perms: []string{"status"}, methods: []string{"GET"}, handle: (*front).nodes},
+	{path: "/readyz", perms: []string{"ready"}, methods: []string{"GET"}, plain: true, handle: (*front).ready},
+}
+
+func (f *front) serve(w http.ResponseWriter, r *http.Request, p params, e endpoint) {
+	if !e.plain {
+		w.Header().Set("Content-Type", jsonContent)
+	}
+	if !f.accounts.allow(r, e.perms...) {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	for _, method := range e.methods {
+		if r.Method == method {
+			e.handle(f, w, r, p)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusMethodNotAllowed)
+}
+
+// statements reads a body, which with plain set may also be SQL as plain text.
+// When it fails it has answered.
+func statements(w http.ResponseWriter, r *http.Request, plain bool) ([]statement, bool) {
+	if plain && strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain") {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return nil, false
+		}
+		return []statement{{sql: string(text)}}, true
+	}
+	stmts, err := parseStatements(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return nil, false
+	}
+	return stmts, true
+}
+
+func (f *front) execute(w http.ResponseWriter, r *http.Request, p params) {
+	if p.has("queue") {
+		f.enqueue(w, r, p)
+		return
+	}
+	stmts, ok := statements(w, r, true)
+	if !ok {
+		return
+	}
+	if !rewritten(w, p, stmts, p.rewriting()) {
+		return
+	}
+	start := time.Now()
+	results, index, err := f.node.store.execute(r.Context(), p.dbRequest(stmts))
+	f.answer(w, p, start, results, index, err)
+}
+
+func (f *front) query(w http.ResponseWriter, r *http.Request, p params) {
+	stmts := []statement{{sql: p["q"]}}
+	if r.Method == http.MethodPost {
+		var ok bool
+		if stmts, ok = statements(w, r, true); !ok {
+			return
+		}
+	}
+	req := p.dbRequest(stmts)
+	opts := rewrite.Options{} // weaker reads are not in the log, so each node may answer for itself
+	if req.level == levelStrong {
+		opts = p.rewriting()
+	}
+	if !rewritten(w, p, stmts, opts) {
+		return
+	}
+	start := time.Now()
+	results, index, err := f.node.store.query(r.Context(), req)
+	f.answer(w, p, start, results, index, err)
+}
+
+func (f *front) request(w http.ResponseWriter, r *http.Request, p params) {
+	stmts, ok := statements(w, r, false)
+	if !ok {
+		return
+	}
+	if !rewritten(w, p, stmts, p.rewriting()) {
+		return
+	}
+	start := time.Now()
+	results, index, err := f.node.store.request(r.Context(), p.dbRequest(stmts))
+	f.answer(w, p, start, results, index, err)
+}
+
+// enqueue takes a queued write. A body that is not understood counts as one
+// without statements, which is a way to wait for the queue; only an empty list
+// is refused, and that not when waiting.
+func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
+	start := time.Now()
+	stmts, err := parseStatements(r.Body)
+	if errors.Is(err, errNoStatements) && !p.has("wait") {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := rewriteAll(stmts, p.rewriting()); err != nil { // noparse does not count here
+		http.Error(w, "SQL rewrite: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	item := queued{statements: stmts}
+	var flushed chan struct{}
+	if p.has("wait") {
+		flushed = make(chan struct{})
+		item.flushed = flushed
+	}
+	number, err := f.node.queue.write(r.Context(), item)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if flushed != nil {
+		timer := time.NewTimer(p.duration("timeout", defaultTimeout))
+		defer timer.Stop()
+		select {
+		case <-flushed:
+		case <-timer.C:
+			http.Error(w, "queue wait timeout", http.StatusRequestTimeout)
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+	resp := &response{sequence: number, seconds: since(start, p.has("timings"))}
+	writeJSON(w, p, resp)
+}
+
+// answer writes results, or an error, which has status 200 as well.
+func (f *front) answer(w http.ResponseWriter, p params, start time.Time, results []result, index uint64, err error) {
+	resp := &response{
+		results:     results,
+		associative: p.has("associative"),
+		seconds:     since(start, p.has("timings")),
+	}
+	if err != nil {
+		resp.results, resp.err = nil, err.Error()
+	} else {
+		w.Header().Set(servedBy, f.node.apiAddr)
+		if p.has("raft_index") {
+			resp.index = index
+		}
+	}
+	writeJSON(w, p, resp)
+}
+
+func writeJSON(w http.ResponseWriter, p params, v any) {
+	body, err := marshal(p, v)
+	if err != nil {
+		// The server's own type is named here because its clients see it.
+		text := "json: error calling MarshalJSON for type *http.DBResults: " + unmarshalable(err).Error()
+		http.Error(w, text, http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(body)
+}
+
+func marshal(p params, v any) ([]byte, error) {
+	if p.has("pretty") {
+		return json.MarshalIndent(v, "", "    ")
+	}
+	return json.Marshal(v)
+}
