@@ -148,6 +148,6 @@ func (c *Connector) Driver() driver.Driver { return &Driver{} }
 // under way are not cut off, and those of an HTTPClient of the program's are left alone.
 func (c *Connector) Close() error {
 	c.closed.Store(true)
-	c.client.CloseIdle()
+	c.client.Close()
 	return nil
 }

@@ -134,6 +134,16 @@ func (f *fake) then(script ...step) {
 	f.script = append(f.script, script...)
 }
 
+// forget drops what is left of the script, which must be optional.
+func (f *fake) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.script {
+		assert.True(f.t, s.optional, "a request did not come: %s", s.path)
+	}
+	f.script = nil
+}
+
 // got returns the requests so far.
 func (f *fake) got() []request {
 	f.mu.Lock()

@@ -50,20 +50,85 @@ func TestRowsStream(t *testing.T) {
 	}
 }
 
+// stuck answers with a beginning, and leaves the rest to wait for.
+func stuck(path, beginning string) step {
+	stream := make(chan string, 1)
+	stream <- beginning
+	return step{path: path, params: "*", serve: pieces(stream)}
+}
+
 // The time-out of the connection bounds the wait for an answer, not the reading.
 func TestRowsOutliveTheTimeout(t *testing.T) {
 	t.Parallel()
-	stream := make(chan string, 1)
-	stream <- `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`
-	rows, err := newFake(t, step{path: queryPath, params: "*", serve: pieces(stream)}).open("timeout=100ms").Query("SELECT a FROM t")
+	for path, query := range map[string]string{queryPath: "SELECT a FROM t", executePath: "DELETE FROM t RETURNING a"} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			stream := make(chan string, 1)
+			stream <- `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`
+			rows, err := newFake(t, step{path: path, params: "*", serve: pieces(stream)}).open("timeout=100ms").Query(query)
+			require.NoError(t, err)
+			defer rows.Close()
+			require.True(t, rows.Next())
+			<-time.After(200 * time.Millisecond) // what is tested is that time passes
+			stream <- `,[2]]}]}`
+			close(stream)
+			require.True(t, rows.Next(), "%v", rows.Err())
+			assert.False(t, rows.Next())
+			require.NoError(t, rows.Err())
+		})
+	}
+}
+
+// An answer that is not read to its end is cut off, whatever ended the reading:
+// the fake fails the test for a connection that stays open.
+func TestAnswersAreClosed(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	t.Run("Exec", func(t *testing.T) {
+		t.Parallel()
+		_, err := newFake(t, stuck(executePath, `{"results":[{},{}`)).open("").ExecContext(ctx, "DELETE FROM t")
+		require.ErrorIs(t, err, ErrIndeterminate)
+	})
+	t.Run("Batch", func(t *testing.T) {
+		t.Parallel()
+		b := Batch{}
+		b.Add("DELETE FROM t")
+		_, err := b.Exec(ctx, newFake(t, stuck(executePath, `{"results":[{},{}`)).open(""))
+		require.ErrorIs(t, err, ErrIndeterminate)
+	})
+	for name, query := range map[string]string{"Query": "SELECT 1", "the schema check": "SELECT * FROM t"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newFake(t, stuck(queryPath, `{"results":[{"error":"disk I/O error"}`)).open("").QueryContext(ctx, query)
+			require.ErrorIs(t, err, IOError)
+		})
+	}
+	t.Run("a script that fails later", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t, stuck(queryPath, `{"results":[{"columns":["a"],"types":[""],"values":[[1]`), writes("", results(`{"error":"no such table: t"}`)))
+		_, err := f.open("").QueryContext(ctx, "SELECT 1; DELETE FROM t")
+		require.EqualError(t, err, "rqlite: statement 2 of 2: no such table: t")
+	})
+	t.Run("NextResultSet", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t, stuck(queryPath, `{"results":[{"columns":["a"],"types":[""],"values":[[1]`), writes("", results(one)))
+		rows, err := f.open("").QueryContext(ctx, "SELECT 1; DELETE FROM t RETURNING id")
+		require.NoError(t, err)
+		require.True(t, rows.Next())
+		require.True(t, rows.NextResultSet())
+		assert.Equal(t, [][]any{{int64(1)}}, scanAll(t, rows))
+		require.NoError(t, rows.Close())
+	})
+}
+
+// Each result set is read by its own declared types.
+func TestRowsTypesOfEachSet(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, reads("", results(table("a datetime,b text", `["2024-02-29T01:02:03Z","x"]`), table("a text", `["2024"]`), table("a real,b text", `[1,"1"]`))))
+	rows, err := f.open("").Query("SELECT 1; SELECT 2; SELECT 3")
 	require.NoError(t, err)
 	defer rows.Close()
-	require.True(t, rows.Next())
-	<-time.After(200 * time.Millisecond) // what is tested is that time passes
-	stream <- `,[2]]}]}`
-	close(stream)
-	require.True(t, rows.Next(), "%v", rows.Err())
-	assert.False(t, rows.Next())
+	assert.Equal(t, [][][]any{{{time.Date(2024, 2, 29, 1, 2, 3, 0, time.UTC), "x"}}, {{"2024"}}, {{1.0, "1"}}}, allSets(t, rows))
 	require.NoError(t, rows.Err())
 }
 
@@ -81,9 +146,7 @@ func TestRowsCancelled(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			stream := make(chan string, 1)
-			stream <- `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`
-			f := newFake(t, step{path: test.path, params: "*", serve: pieces(stream)})
+			f := newFake(t, stuck(test.path, `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`))
 			rows, err := f.connect().QueryContext(ctx, test.query, nil)
 			require.NoError(t, err)
 			dest := make([]driver.Value, 1)
@@ -97,9 +160,8 @@ func TestRowsCancelled(t *testing.T) {
 		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	stream := make(chan string, 1)
-	stream <- `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`
-	rows, err := newFake(t, step{path: queryPath, params: "*", serve: pieces(stream)}).open("").QueryContext(ctx, "SELECT a FROM t")
+	f := newFake(t, stuck(queryPath, `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`))
+	rows, err := f.open("").QueryContext(ctx, "SELECT a FROM t")
 	require.NoError(t, err)
 	require.True(t, rows.Next())
 	cancel()
@@ -224,30 +286,34 @@ func TestReadCutOff(t *testing.T) {
 	t.Parallel()
 	reply := results(table("a integer,b text", `[1,"x"]`, `[-23,"y\u00e9"]`), one)
 	want := [][][]any{{{int64(1), "x"}, {int64(-23), "yé"}}, {{int64(1)}}}
-	f := newFake(t)
-	db := f.open("")
-	failed := 0
-	for n := range len(reply) {
-		for _, s := range []step{reads("", reply[:n]), {path: queryPath, params: weakRead, serve: cut(reply, n)}} {
-			again := reads("", reply)
-			again.optional = true
-			f.then(s, again)
-			rows, err := db.Query("SELECT a, b FROM t; SELECT 1")
-			require.NoError(t, err, "after %q", reply[:n])
-			sets := allSets(t, rows)
-			if rows.Err() == nil {
-				require.Equal(t, want, sets, "after %q", reply[:n])
-			} else {
-				failed++
-				require.NotErrorIs(t, rows.Err(), ErrIndeterminate)
+	for name, broken := range map[string]func(n int) step{
+		"text":       func(n int) step { return reads("", reply[:n]) },
+		"connection": func(n int) step { return step{path: queryPath, params: weakRead, serve: cut(reply, n)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			db := f.open("")
+			failed := 0
+			for n := range len(reply) {
+				again := reads("", reply)
+				again.optional = true
+				f.then(broken(n), again)
+				rows, err := db.Query("SELECT a, b FROM t; SELECT 1")
+				require.NoError(t, err, "after %q", reply[:n])
+				sets := allSets(t, rows)
+				if rows.Err() == nil {
+					require.Equal(t, want, sets, "after %q", reply[:n])
+				} else {
+					failed++
+					require.NotErrorIs(t, rows.Err(), ErrIndeterminate)
+				}
+				require.NoError(t, rows.Close())
+				f.forget()
 			}
-			require.NoError(t, rows.Close())
-			f.mu.Lock()
-			f.script = nil
-			f.mu.Unlock()
-		}
+			assert.Greater(t, failed, len(reply)/3, "the cuts behind the head of the first entry")
+		})
 	}
-	assert.Greater(t, failed, len(reply), "most cuts come behind the first entry's head")
 }
 
 // A write whose answer is cut off is indeterminate as long as no entry has been

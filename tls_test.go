@@ -180,7 +180,7 @@ func TestTLSRenewal(t *testing.T) {
 	defer db.Close()
 	require.NoError(t, db.Ping())
 	reconnect := func() error {
-		connector.client.CloseIdle()
+		connector.client.Close()
 		return db.Ping()
 	}
 

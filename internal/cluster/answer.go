@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -24,15 +23,15 @@ type Answer struct {
 	Node string // host:port of the node that answered
 
 	req   *Request
-	limit limit
+	guard *guard
 	body  *responseBody
 	dec   *wire.Decoder
 	first *wire.Result // read already, not yet handed out
 }
 
-func newAnswer(ctx context.Context, node string, req *Request, body io.ReadCloser) *Answer {
+func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	b := &responseBody{ReadCloser: body}
-	return &Answer{Node: node, req: req, limit: limit{ctx: ctx}, body: b, dec: wire.NewDecoder(b)}
+	return &Answer{Node: guard.node.host, req: req, guard: guard, body: b, dec: wire.NewDecoder(b)}
 }
 
 // Next goes to the next entry, which must be there; see [wire.Decoder.NextResult].
@@ -113,9 +112,10 @@ func (a *Answer) Trailer() wire.Trailer { return a.dec.Trailer() }
 func (a *Answer) broken(err error) *Error {
 	e := &Error{Outcome: Unknown, Status: http.StatusOK, Node: a.Node, Err: err}
 	var syntax *wire.SyntaxError
+	why := a.guard.ended()
 	switch {
-	case a.limit.ctx.Err() != nil:
-		e = interrupted(a.limit.ctx, a.Node, a.req, true)
+	case why != nil:
+		e = stopped(why, a.Node, a.req, true)
 	case errors.As(err, &syntax) && !a.req.Write:
 		e.Outcome = Refused // whoever answers so will do it again
 	}
@@ -132,7 +132,7 @@ func (a *Answer) Close() {
 	a.body.finish()
 	a.dec.Release()
 	a.dec = nil
-	a.limit.release()
+	a.guard.close()
 }
 
 // responseBody remembers whether the body has been read to its end.

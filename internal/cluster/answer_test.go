@@ -138,6 +138,7 @@ func TestAnswerCloseLongBody(t *testing.T) {
 	require.NoError(t, err)
 	a.Close()
 	a.Close()
+	require.Error(t, a.guard.ended(), "the time-out is freed")
 	const buffered = 16 << 10 // what the decoder took to see the first entry
 	assert.LessOrEqual(t, w.read.Load(), int64(buffered+maxDrain))
 	assert.Zero(t, w.open.Load())
@@ -220,7 +221,7 @@ func TestNoGoroutineIsLeft(t *testing.T) { //nolint:paralleltest // see above
 		}
 	}
 	require.Len(t, node.got(), 7)
-	c.CloseIdle()
+	c.Close()
 	node.Close()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -39,6 +39,9 @@ type Config struct {
 type Client struct {
 	cfg    Config
 	routes routes
+
+	closing context.Context // ends with Close, and with it what goes on behind the requests
+	close   context.CancelFunc
 }
 
 // New returns a Client. It contacts nobody.
@@ -47,12 +50,15 @@ func New(cfg Config) *Client {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{cfg: cfg}
+	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c
 }
 
-// CloseIdle closes the connections that no request is using.
-func (c *Client) CloseIdle() {
+// Close closes the connections that no request is using. Requests under way
+// are not cut off.
+func (c *Client) Close() {
+	c.close()
 	if t, ok := c.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
@@ -76,7 +82,7 @@ type Request struct {
 
 const (
 	firstPause   = 20 * time.Millisecond
-	longestPause = 500 * time.Millisecond
+	longestPause = 250 * time.Millisecond
 	maxRedirects = 5 // in a row, without a node that answers
 )
 
@@ -87,59 +93,85 @@ const (
 // any, until the context or the client's time-out ends; requests that do not
 // write are tried again after any failure. An error is an [*Error].
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
-	limit := c.limit(ctx)
-	answer, err := c.send(limit.ctx, req)
+	c.routes.counts.requests.Add(1)
+	answer, err := c.send(ctx, req, c.until(ctx))
 	if err != nil {
-		limit.release()
+		c.routes.counts.failures.Add(1)
 		err.Write = req.Write
 		return nil, err
 	}
-	if req.Stream {
-		limit.lift()
-	}
-	answer.limit = limit
 	return answer, nil
 }
 
-func (c *Client) send(ctx context.Context, req *Request) (*Answer, *Error) {
+func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answer, *Error) {
 	var last *Error
 	pause := firstPause
 	start := c.routes.start(req.Leader)
 	for redirects, attempt := 0, 0; ; attempt++ {
-		if ctx.Err() != nil { // the transport would not say that it sent nothing
-			return nil, outOfTime(ctx, interrupted(ctx, "", req, false), last)
+		if why := c.over(ctx, until); why != nil { // the transport would not say that it sent nothing
+			return nil, outOfTime(stopped(why, "", req, false), last)
 		}
 		node := c.routes.pick(req.Leader, start+attempt)
-		answer, err := c.exchange(ctx, node, req)
+		answer, err := c.attempt(ctx, node, req, until)
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
 			return answer, nil
 		}
 		if err.redirect != nil && redirects < maxRedirects {
-			if next := c.routes.redirected(node, err.redirect); next != nil {
-				return nil, next
+			follow, refused := c.routes.redirected(node, err.redirect)
+			if refused != nil {
+				return nil, refused
 			}
-			redirects++
-			continue
+			if follow {
+				redirects++
+				continue
+			}
 		}
 		c.routes.failed(node, err)
 		if !err.repeatable(req) {
-			return nil, outOfTime(ctx, err, last)
+			return nil, outOfTime(err, last)
 		}
 		last, redirects = err, 0
+		c.routes.counts.retries.Add(1)
 		c.cfg.Logger.DebugContext(ctx, "rqlite: trying again", "node", node.host, "error", err)
 		if c.routes.untried(attempt + 1) {
 			continue // another node may do better at once
 		}
-		sleep(ctx, pause/2+rand.N(pause/2))
+		sleep(ctx, pause/2+rand.N(pause/2), until)
 		pause = min(2*pause, longestPause)
 	}
 }
 
+// attempt sends the request to one node, under guard.
+func (c *Client) attempt(ctx context.Context, node *node, req *Request, until time.Time) (*Answer, *Error) {
+	ctx, guard := c.guard(ctx, node, req, until)
+	answer, err := c.exchange(ctx, guard, node, req)
+	if err != nil {
+		guard.close()
+		return nil, err
+	}
+	if req.Stream {
+		guard.lift()
+	}
+	return answer, nil
+}
+
+// over returns why a request cannot go on, or nil while it can.
+func (c *Client) over(ctx context.Context, until time.Time) error {
+	switch {
+	case ctx.Err() != nil:
+		return cause(ctx)
+	case !until.IsZero() && !time.Now().Before(until):
+		return c.timedOut()
+	}
+	return nil
+}
+
 // outOfTime returns err, and with it what the attempt before it died of: that
 // is what the person reading wants to know when time has run out.
-func outOfTime(ctx context.Context, err, last *Error) *Error {
-	if ctx.Err() == nil || last == nil || err.Status != 0 || err.Outcome == Unknown {
+func outOfTime(err, last *Error) *Error {
+	ranOut := errors.Is(err.Err, context.Canceled) || errors.Is(err.Err, context.DeadlineExceeded)
+	if !ranOut || last == nil || err.Status != 0 || err.Outcome == Unknown {
 		return err
 	}
 	combined := *err
@@ -150,8 +182,12 @@ func outOfTime(ctx context.Context, err, last *Error) *Error {
 	return &combined
 }
 
-// sleep waits for d, or for the end of the context where that comes first.
-func sleep(ctx context.Context, d time.Duration) {
+// sleep waits for d, or for the end of the context or the time-out where that
+// comes first.
+func sleep(ctx context.Context, d time.Duration, until time.Time) {
+	if !until.IsZero() {
+		d = min(d, time.Until(until))
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -160,57 +196,24 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// limit is the context of one request and the time-out it may be under.
-type limit struct {
-	ctx    context.Context
-	timer  *time.Timer // nil where the caller's context is limit enough
-	cancel context.CancelCauseFunc
-}
-
-// limit puts the client's time-out on a context that has no earlier deadline.
-func (c *Client) limit(ctx context.Context) limit {
-	if c.cfg.Timeout <= 0 {
-		return limit{ctx: ctx}
+// stopped is the error of a request, or an attempt at it, whose context has
+// ended: by the caller's doing, the time-out's, or that of a node that hangs.
+func stopped(why error, host string, req *Request, sent bool) *Error {
+	e := &Error{Outcome: Refused, Node: host, Err: why}
+	switch {
+	case sent && req.Write:
+		e.Outcome = Unknown
+	case errors.Is(why, errHangs):
+		e.Outcome = Repeat
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.cfg.Timeout {
-		return limit{ctx: ctx}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(c.cfg.Timeout, func() {
-		cancel(fmt.Errorf("no answer within %v, the time-out of the connection: %w", c.cfg.Timeout, context.DeadlineExceeded))
-	})
-	return limit{ctx: ctx, timer: timer, cancel: cancel}
-}
-
-// lift ends the time-out and leaves the rest to the caller's context.
-func (l *limit) lift() {
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-}
-
-// release frees what the limit took. It cuts off a body that is still read.
-func (l *limit) release() {
-	if l.timer != nil {
-		l.timer.Stop()
-		l.cancel(nil)
-	}
-}
-
-// interrupted is the error of a request whose context ended.
-func interrupted(ctx context.Context, host string, req *Request, sent bool) *Error {
-	outcome := Refused
-	if sent && req.Write {
-		outcome = Unknown
-	}
-	return &Error{Outcome: outcome, Node: host, Err: cause(ctx)}
+	return e
 }
 
 // cause returns why a context ended. It is always context.Canceled or
-// context.DeadlineExceeded, whatever reason the caller gave besides.
+// context.DeadlineExceeded, whatever reason the caller gave besides, or errHangs.
 func cause(ctx context.Context) error {
 	cause := context.Cause(ctx)
-	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, errHangs) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)

@@ -84,7 +84,9 @@ func TestSendToAnotherHost(t *testing.T) {
 	c, _ := newClient(t, []string{refusing(t), refusing(t), node.host()})
 	require.NoError(t, do(t.Context(), c, write()))
 	require.NoError(t, do(t.Context(), c, write()))
-	assert.Len(t, node.got(), 2)
+	got := node.got()
+	require.Len(t, got, 2)
+	assert.Equal(t, "blob_array&redirect", got[1].Query, "a host that is down is no reason to forward")
 }
 
 // What may have had an effect is an error for a write, and no reason not to

@@ -16,8 +16,8 @@ import (
 // maxMessage bounds how much of the text of a failure is read.
 const maxMessage = 4 << 10
 
-// exchange sends the request to one node, once.
-func (c *Client) exchange(ctx context.Context, node *node, req *Request) (*Answer, *Error) {
+// exchange sends the request to one node, once. The guard's context is ctx.
+func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Request) (*Answer, *Error) {
 	var way *trail
 	traced := ctx
 	if req.Write { // only then does it matter how far the request got
@@ -30,12 +30,13 @@ func (c *Client) exchange(ctx context.Context, node *node, req *Request) (*Answe
 	}
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
-		return nil, c.transportError(ctx, node, req, way, err)
+		return nil, transportError(guard, req, way, err)
 	}
+	guard.hears()
 	if resp.StatusCode != http.StatusOK {
-		return nil, c.statusError(ctx, node, resp)
+		return nil, statusError(guard, resp)
 	}
-	return c.open(ctx, node, req, resp)
+	return open(guard, req, resp)
 }
 
 func (c *Client) httpRequest(ctx context.Context, node *node, req *Request) (*http.Request, error) {
@@ -64,9 +65,9 @@ func (c *Client) query(req *Request) string {
 }
 
 // transportError sorts a failure to get any answer.
-func (c *Client) transportError(ctx context.Context, node *node, req *Request, way *trail, err error) *Error {
-	if ctx.Err() != nil {
-		return interrupted(ctx, node.host, req, way.arrived())
+func transportError(guard *guard, req *Request, way *trail, err error) *Error {
+	if why := guard.ended(); why != nil {
+		return stopped(why, guard.node.host, req, way.arrived())
 	}
 	outcome := Unknown
 	var op *net.OpError
@@ -76,26 +77,26 @@ func (c *Client) transportError(ctx context.Context, node *node, req *Request, w
 	if isCertificateError(err) {
 		outcome = Refused
 	}
-	return &Error{Outcome: outcome, Node: node.host, Err: err}
+	return &Error{Outcome: outcome, Node: guard.node.host, Err: err}
 }
 
 // statusError sorts an answer other than 200, which carries a message.
-func (c *Client) statusError(ctx context.Context, node *node, resp *http.Response) *Error {
+func statusError(guard *guard, resp *http.Response) *Error {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
 	message := strings.TrimSpace(strings.ToValidUTF8(string(text), "\uFFFD"))
 	e := &Error{
 		Outcome: Classify(resp.StatusCode, message),
 		Status:  resp.StatusCode,
-		Node:    node.host,
+		Node:    guard.node.host,
 		Message: message,
 		Err:     err,
 	}
-	if err != nil && ctx.Err() != nil {
-		e.Message, e.Err = "", cause(ctx) // half a message says less than why there is no more
+	if why := guard.ended(); err != nil && why != nil {
+		e.Message, e.Err = "", why // half a message says less than why there is no more
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		e.redirect = &redirect{from: node, location: resp.Header.Get("Location")}
+		e.redirect = &redirect{location: resp.Header.Get("Location")}
 		e.Message = "redirected to " + redactURL(e.redirect.location)
 	}
 	return e
@@ -103,8 +104,8 @@ func (c *Client) statusError(ctx context.Context, node *node, resp *http.Respons
 
 // open reads the answer up to its first entry, so that the failures which come
 // as a 200 with a top-level "error" are found before anyone else sees them.
-func (c *Client) open(ctx context.Context, node *node, req *Request, resp *http.Response) (*Answer, *Error) {
-	a := newAnswer(ctx, node.host, req, resp.Body)
+func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
+	a := newAnswer(guard, req, resp.Body)
 	first, err := a.dec.NextResult()
 	switch {
 	case err == nil:
@@ -118,8 +119,9 @@ func (c *Client) open(ctx context.Context, node *node, req *Request, resp *http.
 		a.Close()
 		return nil, failure
 	}
+	broken := a.broken(err) // before Close, which ends the context
 	a.Close()
-	return nil, a.broken(err)
+	return nil, broken
 }
 
 // trail follows a request on its way, to learn whether the node can have got it.

@@ -65,6 +65,7 @@ type reply func(w http.ResponseWriter, r *http.Request)
 type fake struct {
 	*httptest.Server
 	conns atomic.Int64 // connections accepted
+	hangs atomic.Bool  // it does not even say that it is alive
 
 	mu       sync.Mutex
 	script   []reply
@@ -92,6 +93,9 @@ func newUnstarted(script ...reply) *fake {
 
 // ServeHTTP implements http.Handler.
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/readyz" && !f.hangs.Load() {
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client gave up while sending
@@ -132,7 +136,7 @@ const (
 func text(status int, body string) reply {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
-		io.WriteString(w, body) //nolint:errcheck // the client may be gone
+		io.WriteString(w, body)
 	}
 }
 
@@ -158,7 +162,7 @@ func drop(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 func cut(body string, n int) reply {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-		io.WriteString(w, body[:n]) //nolint:errcheck // the client may be gone
+		io.WriteString(w, body[:n])
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	}
@@ -169,7 +173,7 @@ func cut(body string, n int) reply {
 func hang(begin string) reply {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if begin != "" {
-			io.WriteString(w, begin) //nolint:errcheck // the client may be gone
+			io.WriteString(w, begin)
 			w.(http.Flusher).Flush()
 		}
 		<-r.Context().Done()
@@ -246,7 +250,7 @@ func newClient(t *testing.T, hosts []string, options ...func(*Config)) (*Client,
 	cfg.Transport = w
 	c := New(cfg)
 	t.Cleanup(func() {
-		c.CloseIdle()
+		c.Close()
 		assert.Zero(t, w.open.Load(), "bodies that were not closed")
 	})
 	return c, w

@@ -86,7 +86,7 @@ func TestRawAnswers(t *testing.T) {
 			t.Parallel()
 			node := newRawNode(t, func(conn net.Conn) {
 				readRequest(conn)
-				io.WriteString(conn, tt.answer) //nolint:errcheck // the client sees to it
+				io.WriteString(conn, tt.answer)
 			})
 			c, _ := newClient(t, []string{node.Addr().String()})
 			failure := requireError(t, do(t.Context(), c, write()), Unknown)
@@ -129,7 +129,7 @@ func TestRawWholeDocument(t *testing.T) {
 	t.Parallel()
 	node := newRawNode(t, func(conn net.Conn) {
 		readRequest(conn)
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+written) //nolint:errcheck // the client sees to it
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+written)
 	})
 	c, _ := newClient(t, []string{node.Addr().String()})
 	require.NoError(t, do(t.Context(), c, write()))

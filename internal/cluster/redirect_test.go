@@ -111,7 +111,7 @@ func TestRedirectForgottenWithTheLeader(t *testing.T) {
 	c, _ := newClient(t, []string{follower.host()})
 	require.NoError(t, do(t.Context(), c, write()))
 	first.Close()
-	c.CloseIdle() // the write must not meet the connection while it is being closed
+	c.Close() // the write must not meet the connection while it is being closed
 	require.NoError(t, do(t.Context(), c, write()), "nobody listens any more: nothing was sent, so it is tried elsewhere")
 	assert.Len(t, follower.got(), 3)
 	assert.Len(t, first.got(), 1)
@@ -146,14 +146,22 @@ func TestRedirectLeaderWithoutQuorum(t *testing.T) {
 
 func TestRedirectLoop(t *testing.T) {
 	t.Parallel()
-	var a, b *fake
-	a = newFake(t, moved(func() string { return b.URL }))
-	b = newFake(t, moved(func() string { return a.URL }))
-	c, _ := newClient(t, []string{a.host()}, timeout(300*time.Millisecond))
-	failure := requireError(t, do(t.Context(), c, write()), Refused)
-	require.ErrorIs(t, failure, context.DeadlineExceeded)
-	require.ErrorContains(t, failure, "redirected to http://127.0.0.1:")
-	assert.Less(t, len(a.got())+len(b.got()), 120, "with a pause now and then")
+	inBubble(t, "of two nodes", func(t *testing.T) {
+		requests := 0
+		c, _ := newClient(t, []string{"a:1"}, timeout(limitForTests), func(c *Config) {
+			c.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+				requests++
+				next := map[string]string{"a:1": "http://b:1", "b:1": "http://a:1"}
+				return response(301, next[req.URL.Host]), nil
+			})
+		})
+		begin := time.Now()
+		failure := requireError(t, do(t.Context(), c, write()), Refused)
+		assert.Equal(t, limitForTests, time.Since(begin))
+		require.ErrorIs(t, failure, context.DeadlineExceeded)
+		require.ErrorContains(t, failure, "the attempt before: redirected to http://")
+		assert.Less(t, requests, (maxRedirects+1)*20, "with a pause now and then")
+	})
 }
 
 func TestRedirectNotFollowed(t *testing.T) {
@@ -243,14 +251,18 @@ func TestRedirectToForeignHostOverVerifiedTLS(t *testing.T) {
 	}
 }
 
-// A plain connection cannot vouch for a host, whatever the scheme it names.
-func TestRedirectFromPlainToForeignTLS(t *testing.T) {
+// A plain connection cannot vouch for a host, nor for what listens with TLS on
+// a host that is known.
+func TestRedirectFromPlainToTLS(t *testing.T) {
 	t.Parallel()
 	foreign := newTLSFake(t, ok(written))
-	node := newFake(t, movedTo(strings.Replace(byName(t, foreign), "http:", "https:", 1)), ok(written))
-	c, _ := newClient(t, []string{node.host()}, resolving(t), trusting(foreign, true), credentials, func(c *Config) { c.Scheme = "http" })
-	require.NoError(t, do(t.Context(), c, write()))
-	assert.Empty(t, foreign.got())
+	for _, location := range []string{strings.Replace(byName(t, foreign), "http:", "https:", 1), foreign.URL} {
+		node := newFake(t, movedTo(location), ok(written))
+		c, _ := newClient(t, []string{node.host()}, resolving(t), trusting(foreign, true), credentials, func(c *Config) { c.Scheme = "http" })
+		require.NoError(t, do(t.Context(), c, write()))
+		assert.Empty(t, foreign.got(), location)
+		assert.Len(t, node.got(), 2)
+	}
 }
 
 func TestRedirectToForeignHostWithoutCredentials(t *testing.T) {

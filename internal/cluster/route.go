@@ -22,6 +22,8 @@ type node struct {
 	met     atomic.Bool // it has answered once
 	failing atomic.Int64
 	retryAt atomic.Int64 // Unix nanoseconds; before it the node is tried last
+	hangs   atomic.Bool  // it was given up for not answering at all
+	pulse   pulse
 }
 
 const (
@@ -36,6 +38,7 @@ const (
 // concurrent use.
 type routes struct {
 	cfg        *Config
+	counts     counters
 	hosts      []*node              // those of the configuration, in its order
 	leader     atomic.Pointer[node] // where the leader was last met; nil when unknown
 	next       atomic.Uint32        // for spreading requests that any node can answer
@@ -107,9 +110,12 @@ func (r *routes) succeeded(n *node, leader bool) {
 	if n.failing.Load() != 0 {
 		n.failing.Store(0)
 		n.retryAt.Store(0)
+		n.hangs.Store(false)
+		r.cfg.Logger.Info("rqlite: node is back", "node", n.host)
 	}
 	if leader && r.leader.Load() != n && !r.forwarding() {
 		r.leader.Store(n)
+		r.counts.leaders.Add(1)
 		r.cfg.Logger.Info("rqlite: leader learned", "node", n.host)
 	}
 }
@@ -126,8 +132,15 @@ func (r *routes) failed(n *node, err *Error) {
 	if err.Status != 0 {
 		return // it answers, so it may answer others
 	}
-	penalty := min(firstPenalty<<min(n.failing.Add(1)-1, 10), longestPenalty)
+	if errors.Is(err.Err, errHangs) {
+		n.hangs.Store(true)
+	}
+	times := n.failing.Add(1)
+	penalty := min(firstPenalty<<min(times-1, 10), longestPenalty)
 	n.retryAt.Store(time.Now().Add(penalty).UnixNano())
+	if times == 1 {
+		r.cfg.Logger.Warn("rqlite: node failed", "node", n.host, "error", err)
+	}
 	if !n.met.Load() && !r.configured(n) {
 		r.forward("the address that the leader advertises does not answer", n.host)
 	}
@@ -150,32 +163,36 @@ func (r *routes) forward(why, host string) {
 	if before > now.UnixNano() {
 		return // another request found it out at the same time
 	}
+	r.counts.fallbacks.Add(1)
 	r.cfg.Logger.Warn("rqlite: requests for the leader are forwarded", "why", why, "leader", host)
 }
 
 // redirect is what a node said of where the leader is.
 type redirect struct {
-	from     *node
 	location string
 }
 
-// redirected takes note of the leader that from named. An error means that it
-// must not be followed.
-func (r *routes) redirected(from *node, to *redirect) *Error {
+// redirected takes note of the leader that from named, and reports whether to
+// go there. An error means that nobody may.
+func (r *routes) redirected(from *node, to *redirect) (follow bool, refused *Error) {
 	u, err := url.Parse(to.location)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return &Error{Outcome: Refused, Node: from.host, Message: "redirected to an address that is none: " + redactURL(to.location)}
+		return false, &Error{Outcome: Refused, Node: from.host, Message: "redirected to an address that is none: " + redactURL(to.location)}
 	}
 	if from.scheme == "https" && u.Scheme != "https" {
-		return &Error{Outcome: Refused, Node: from.host, Message: "redirected from https to http, which is never followed: " + redactURL(to.location)}
+		return false, &Error{Outcome: Refused, Node: from.host, Message: "redirected from https to http, which is never followed: " + redactURL(to.location)}
 	}
 	leader := r.node(u.Scheme, u.Host, r.trusts(from, u))
 	if r.cfg.User != "" && leader.header["Authorization"] == nil {
 		r.forward("it is not a host that the credentials are meant for", u.Host)
-		return nil
+		return true, nil
 	}
+	if leader.hangs.Load() && leader.retryAt.Load() > time.Now().UnixNano() {
+		return false, nil // the others have not noticed yet
+	}
+	r.counts.redirects.Add(1)
 	r.leader.Store(leader)
-	return nil
+	return true, nil
 }
 
 // node returns the node at an address, the configured one where it is one.

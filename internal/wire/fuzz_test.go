@@ -284,7 +284,7 @@ func (w *walker) integer() error {
 // object calls member behind each name. Names must not come twice.
 func (w *walker) object(member func(name string) error) error {
 	if token, err := w.token(); err != nil || token != json.Delim('{') {
-		return fmt.Errorf("no object: %v", err)
+		return fmt.Errorf("no object: %w", err)
 	}
 	seen := make(map[string]bool)
 	for w.decoder.More() {

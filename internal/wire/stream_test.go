@@ -263,7 +263,7 @@ func TestDecoderDoesNotReadAhead(t *testing.T) {
 	head := strings.TrimSuffix(table(""), `]}]}`)
 	pipe, writer := io.Pipe()
 	defer pipe.Close()
-	go io.WriteString(writer, head+"[1]") //nolint:errcheck // the pipe is closed when the test fails
+	go io.WriteString(writer, head+"[1]")
 	d := NewDecoder(pipe)
 	defer d.Release()
 	_, err := d.NextResult()

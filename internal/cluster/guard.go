@@ -1,0 +1,183 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// patience is how long a node may take to answer before it is asked whether it
+// is alive, and how long it may take to say so. A node that is paused, or cut off
+// without a word, keeps its connections; one that works on a long query still
+// answers others.
+const patience = 500 * time.Millisecond
+
+// errHangs is why an attempt is given up on a node that is not alive.
+var errHangs = errors.New("the node does not answer")
+
+// guard watches over one attempt. It cuts the attempt off when the client's
+// time-out comes, or when the node turns out to hang: after one sign of it for a
+// read, which can go elsewhere, and two for a write, which cannot.
+type guard struct {
+	client *Client
+	node   *node
+	until  time.Time // when the time-out comes; zero is never
+	signs  int       // how many more signs of hanging it takes
+	cancel context.CancelCauseFunc
+	ended  func() error // why the attempt's context has ended, or nil
+
+	mu    sync.Mutex
+	timer *time.Timer // nil once nothing is left to watch
+	heard bool        // the node has begun to answer
+}
+
+// until returns when the client's time-out ends a request that begins now. It
+// is zero where the context ends first, or nothing does.
+func (c *Client) until(ctx context.Context) time.Time {
+	if c.cfg.Timeout <= 0 {
+		return time.Time{}
+	}
+	until := time.Now().Add(c.cfg.Timeout)
+	if deadline, ok := ctx.Deadline(); ok && !deadline.After(until) {
+		return time.Time{}
+	}
+	return until
+}
+
+// timedOut is why a request ends that the client's time-out ends.
+func (c *Client) timedOut() error {
+	return fmt.Errorf("no answer within %v, the time-out of the connection: %w", c.cfg.Timeout, context.DeadlineExceeded)
+}
+
+// guard begins to watch over an attempt, which gets the context returned.
+func (c *Client) guard(ctx context.Context, node *node, req *Request, until time.Time) (context.Context, *guard) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	g := &guard{client: c, node: node, until: until, signs: 1, cancel: cancel}
+	if req.Write {
+		g.signs = 2
+	}
+	g.ended = func() error {
+		if ctx.Err() == nil {
+			return nil
+		}
+		return cause(ctx)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.timer = time.AfterFunc(g.wait(), g.look)
+	return ctx, g
+}
+
+// wait returns how long there is nothing to look at: until the time-out when
+// the node has begun to answer, or when there is no time to ask it anything. The
+// caller holds g.mu.
+func (g *guard) wait() time.Duration {
+	if g.until.IsZero() {
+		return patience
+	}
+	if left := time.Until(g.until); g.heard || left < 2*patience {
+		return max(left, 0)
+	}
+	return patience
+}
+
+// look runs when the wait is over.
+func (g *guard) look() {
+	if !g.until.IsZero() && !time.Now().Before(g.until) {
+		g.cancel(g.client.timedOut())
+		return
+	}
+	alive := g.begun() || g.client.alive(g.node)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.timer == nil {
+		return // it was closed in the meantime
+	}
+	if !alive && !g.heard {
+		if g.signs--; g.signs <= 0 {
+			g.cancel(errHangs)
+			return
+		}
+	}
+	g.timer.Reset(g.wait())
+}
+
+func (g *guard) begun() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.heard
+}
+
+// hears notes that the node has begun to answer: it is alive.
+func (g *guard) hears() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.heard = true
+	if g.until.IsZero() {
+		g.stop()
+		return
+	}
+	g.timer.Reset(g.wait())
+}
+
+// lift ends the time-out, and leaves the rest to the caller's context.
+func (g *guard) lift() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stop()
+}
+
+func (g *guard) stop() {
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+}
+
+// close ends the watch, and cuts off what is left of the attempt.
+func (g *guard) close() {
+	g.lift()
+	g.cancel(nil)
+}
+
+// pulse is when a node was last asked whether it is alive, and what came of it.
+type pulse struct {
+	mu    sync.Mutex // held while it is asked, so that one asks for all
+	taken time.Time
+	alive bool
+}
+
+// alive asks a node whether it is: any answer by HTTP is one, also that the
+// question is not allowed.
+func (c *Client) alive(n *node) bool {
+	n.pulse.mu.Lock()
+	defer n.pulse.mu.Unlock()
+	if time.Since(n.pulse.taken) < patience/2 {
+		return n.pulse.alive
+	}
+	ctx, cancel := context.WithTimeout(c.closing, patience)
+	defer cancel()
+	n.pulse.alive = c.ask(ctx, n)
+	n.pulse.taken = time.Now()
+	return n.pulse.alive
+}
+
+func (c *Client) ask(ctx context.Context, n *node) bool {
+	hreq, err := http.NewRequestWithContext(ctx, http.MethodGet, "", nil)
+	if err != nil {
+		return false
+	}
+	hreq.URL = &url.URL{Scheme: n.scheme, Host: n.host, Path: "/readyz", RawQuery: "noleader"}
+	hreq.Host = n.host
+	hreq.Header = n.header
+	resp, err := c.cfg.Transport.RoundTrip(hreq)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return true
+}
