@@ -76,40 +76,37 @@ func (b *Batch) Query(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 }
 
 func (b *Batch) run(ctx context.Context, db *sql.DB, method func(Conn, context.Context, *Batch) ([]BatchResult, error)) (results []BatchResult, err error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	err = conn.Raw(func(driverConn any) error {
-		c, ok := driverConn.(Conn)
-		if !ok {
-			return fmt.Errorf("rqlite: the database is not one of this driver: its connections are of type %T", driverConn)
-		}
+	err = withConn(ctx, db, func(c Conn) error {
 		results, err = method(c, ctx, b)
 		return err
 	})
 	return results, err
 }
 
-// Conn is what (*sql.Conn).Raw hands to its function, for what database/sql has
-// no words for. It must not be used outside of that function.
-type Conn interface {
-	driver.Conn
-	// ExecBatch is what [Batch.Exec] calls.
-	ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error)
-	// QueryBatch is what [Batch.Query] calls.
-	QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error)
+// withConn calls f with a connection of the database.
+func withConn(ctx context.Context, db *sql.DB, f func(Conn) error) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Raw(func(driverConn any) error {
+		c, ok := driverConn.(Conn)
+		if !ok {
+			return fmt.Errorf("rqlite: the database is not one of this driver: its connections are of type %T", driverConn)
+		}
+		return f(c)
+	})
 }
 
 // ExecBatch implements Conn.
 func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
-	if c.connector.cfg.Queue {
-		return nil, errors.New("rqlite: a batch cannot be queued: its results would not be known")
+	if c.queueing(ctx).on {
+		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
 	return c.batch(ctx, b, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.executeParams,
+		Params: c.connector.commonParams,
 		Leader: true,
 		Write:  true,
 	})
@@ -160,7 +157,7 @@ func (b *Batch) calls() ([]call, error) {
 	for i, s := range b.statements {
 		one, err := s.call()
 		if err != nil {
-			return nil, fmt.Errorf("rqlite: %w", atStatement(err, i, len(b.statements)))
+			return nil, refused(atStatement(err, i, len(b.statements)))
 		}
 		calls = append(calls, one)
 	}

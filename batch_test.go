@@ -132,7 +132,7 @@ func TestBatchRefused(t *testing.T) {
 		}
 	}
 	_, err := batchOf(false, "DELETE FROM t").Exec(context.Background(), newFake(t).open("queue=true"))
-	require.EqualError(t, err, "rqlite: a batch cannot be queued: its results would not be known")
+	require.EqualError(t, err, "rqlite: a queued batch has no results: use Batch.Queue")
 }
 
 // Statements of a batch that is not atomic are independent.

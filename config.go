@@ -207,26 +207,11 @@ func (c Config) GoString() string { return fmt.Sprintf("rqlite.Config(%q)", c.St
 // LogValue implements [slog.LogValuer]: a log shows what String returns.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// unsupported lists the settings that are understood but that the driver
-// cannot carry out yet. Taking an entry out is all it takes to allow it.
-var unsupported = []struct {
-	setting string
-	used    func(*Config) bool
-}{
-	{"discovery=nodes", func(c *Config) bool { return c.Discovery == DiscoveryNodes }},
-}
-
 // validate reports the first setting that cannot be used: what
-// checkContradictions finds, what is not supported, and TLS files that cannot
-// be read.
+// checkContradictions finds, and TLS files that cannot be read.
 func (c *Config) validate() error {
 	if err := c.checkContradictions(); err != nil {
 		return err
-	}
-	for _, u := range unsupported {
-		if u.used(c) {
-			return fmt.Errorf("rqlite: %s is not supported yet; leave it out", u.setting)
-		}
 	}
 	_, err := c.tlsConfig()
 	return err

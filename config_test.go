@@ -41,7 +41,6 @@ func TestValidate(t *testing.T) {
 		"negative freshness":          {Config{Consistency: None, Freshness: -1}, "rqlite: freshness must not be negative"},
 		"negative linearizable bound": {Config{LinearizableTimeout: -1}, "rqlite: linearizable_timeout must not be negative"},
 		"negative connect timeout":    {Config{ConnectTimeout: -1}, "rqlite: connect_timeout must not be negative"},
-		"nodes":                       {Config{Discovery: DiscoveryNodes}, "rqlite: discovery=nodes is not supported yet; leave it out"},
 		"TLS":                         {Config{TLS: true}, ""},
 		"TLSConfig":                   {Config{TLS: true, TLSConfig: &tls.Config{}}, ""},
 		"TLSConfig with plain http":   {Config{TLSConfig: &tls.Config{}}, "rqlite: TLSConfig needs TLS"},

@@ -37,7 +37,7 @@ var errClosed = errors.New("rqlite: the connection is closed")
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	script, err := parse(query)
 	if err != nil {
-		return nil, fmt.Errorf("rqlite: %w", err)
+		return nil, refused(err)
 	}
 	return c.exec(ctx, script, args)
 }
@@ -46,7 +46,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	script, err := parse(query)
 	if err != nil {
-		return nil, fmt.Errorf("rqlite: %w", err)
+		return nil, refused(err)
 	}
 	return c.query(ctx, script, args)
 }
@@ -63,7 +63,7 @@ func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, err
 	}
 	script, err := parse(query)
 	if err != nil {
-		return nil, fmt.Errorf("rqlite: %w", err)
+		return nil, refused(err)
 	}
 	return &stmt{conn: c, script: script}, nil
 }

@@ -245,7 +245,7 @@ func TestDriverOpen(t *testing.T) {
 	assert.IsType(t, &Driver{}, connector.Driver())
 	require.NoError(t, connector.Close())
 
-	for _, dsn := range []string{"mysql://host", "rqlite://h/?discovery=nodes", "rqlite://h/?tls=true&tls_ca=/does/not/exist"} {
+	for _, dsn := range []string{"mysql://host", "rqlite://h/?tls=true&tls_ca=/does/not/exist"} {
 		_, err := (&Driver{}).Open(dsn)
 		require.Error(t, err, dsn)
 	}

@@ -27,8 +27,7 @@ type Connector struct {
 	closed atomic.Bool
 	schema schemaWatch
 
-	commonParams  string // URL parameters of all requests
-	executeParams string // and of those to /db/execute
+	commonParams string // URL parameters of all requests for statements
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on
@@ -47,7 +46,6 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		return nil, err
 	}
 	c := &Connector{cfg: cfg, commonParams: commonParams(cfg)}
-	c.executeParams = c.commonParams + queueParams(cfg)
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),
@@ -57,6 +55,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Verified:  cfg.verifiesNodes(),
 		Timeout:   cfg.requestTimeout(),
 		Redirect:  cfg.Discovery != DiscoveryOff,
+		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
 	return c, nil
@@ -73,16 +72,6 @@ func commonParams(cfg *Config) string {
 		params += "&norwtime"
 	}
 	return params
-}
-
-func queueParams(cfg *Config) string {
-	switch {
-	case cfg.QueueWait:
-		return "&queue&wait"
-	case cfg.Queue:
-		return "&queue"
-	}
-	return ""
 }
 
 // Idle connections: enough for the goroutines of a busy program, since a
@@ -129,6 +118,7 @@ type clientTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *clientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	req.Header = req.Header.Clone() // a Jar adds to it, and it is shared by all requests to the node
 	return t.client.Do(req)
 }
 
@@ -143,6 +133,20 @@ func (c *Connector) Connect(context.Context) (driver.Conn, error) {
 
 // Driver implements driver.Connector.
 func (c *Connector) Driver() driver.Driver { return &Driver{} }
+
+// Stats is what a connector has done so far, all of its connections together.
+type Stats struct {
+	Requests  uint64 // requests for statements
+	Failures  uint64 // those of them that failed in the end, statements that SQLite refused apart
+	Retries   uint64 // further attempts at a request
+	Redirects uint64 // redirects to the leader that were followed
+	Leaders   uint64 // times that a leader was learned
+	Fallbacks uint64 // times that requests for the leader began to be forwarded
+}
+
+// Stats returns what the connector has done so far. (*sql.DB).Driver does not
+// lead here: keep the Connector that was given to sql.OpenDB.
+func (c *Connector) Stats() Stats { return Stats(c.client.Counts()) }
 
 // Close closes the idle HTTP connections. (*sql.DB).Close calls it. Requests
 // under way are not cut off, and those of an HTTPClient of the program's are left alone.

@@ -87,6 +87,7 @@ type callOptions struct {
 	level               *Consistency
 	freshness           *freshness
 	linearizableTimeout *time.Duration
+	queueing            *queueing
 }
 
 // freshness bounds how old the data of a node may be that answers on its own.

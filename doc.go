@@ -47,7 +47,7 @@
 //     above zero with its unit, such as 500ms or 5s. Default: 5s.
 //   - discovery: how nodes besides the hosts are found: redirect learns the leader from redirects,
 //     off uses the hosts only, nodes also asks for the members. Value: one of redirect, off, nodes.
-//     Default: redirect. Not supported yet: discovery=nodes.
+//     Default: redirect.
 //   - tx: how transactions are carried out, once BeginTx is there: interactive gives each statement
 //     its result at once, deferred sends all writes at the commit. Value: one of interactive,
 //     deferred. Default: interactive.
@@ -174,7 +174,8 @@
 //     anything else, are exact. hex(…) makes any BLOB exact.
 //   - A REAL without a fraction comes as int64 where the column's affinity is not
 //     REAL and does not turn it into an integer itself: columns declared BLOB, ANY or
-//     not at all, and expressions whose first row is not a REAL.
+//     not at all, and expressions whose first row is not a REAL. Where it is one, small
+//     integers in later rows come as float64.
 //   - A result with an infinite REAL is an error.
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
 //   - When another program changes the declared type of a column, the first read on
@@ -188,7 +189,10 @@
 //   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
 //     refuses some.
 //   - random() and 'now' are replaced by literals before a write is replicated, so that
-//     all nodes store the same. CURRENT_TIMESTAMP is not: each node evaluates it.
+//     all nodes store the same. CURRENT_TIMESTAMP is not: each node evaluates it. The
+//     server prints such a statement anew, and gets some things wrong: LIMIT 1, 3 becomes
+//     LIMIT 1 OFFSET 3, RIGHT and FULL JOIN become inner ones, and CREATE TABLE loses STRICT
+//     and WITHOUT ROWID. norwtime and norwrandom keep it from doing so.
 //
 // # Concurrency
 //

@@ -324,11 +324,6 @@ func inManual() string {
 	for _, k := range dsnKeys {
 		line := "//   -"
 		text := fmt.Sprintf("%s: %s. Value: %s. Default: %s.", k.name, k.doc, k.allowed, k.def)
-		for _, u := range unsupported {
-			if key, _, _ := strings.Cut(u.setting, "="); key == k.name {
-				text += " Not supported yet: " + u.setting + "."
-			}
-		}
 		for word := range strings.FieldsSeq(text) {
 			if len(line)+1+len(word) > 100 {
 				b.WriteString(line + "\n")

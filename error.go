@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // Errors to be asked for with [errors.Is].
@@ -59,6 +60,16 @@ func newError(message string, statement, statements int) *Error {
 		Statement:    statement,
 		Statements:   statements,
 	}
+}
+
+// refused returns the error of a statement that is not sent. What SQLite would
+// call a syntax error is an *Error.
+func refused(err error) error {
+	var syntax *sqltext.Error
+	if errors.As(err, &syntax) {
+		return newError(err.Error(), -1, 0)
+	}
+	return fmt.Errorf("rqlite: %w", err)
 }
 
 // Error returns the message, and which statement it is about where the call

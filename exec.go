@@ -27,18 +27,6 @@ func (r result) LastInsertId() (int64, error) { return r.lastInsertID, nil }
 // RowsAffected implements driver.Result.
 func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 
-// queuedResult is the result of a write that is in rqlite's queue: nobody
-// knows yet what it will do.
-type queuedResult struct{}
-
-var errQueued = errors.New("rqlite: the write was queued, so that its result is not known")
-
-// LastInsertId implements driver.Result.
-func (queuedResult) LastInsertId() (int64, error) { return 0, errQueued }
-
-// RowsAffected implements driver.Result.
-func (queuedResult) RowsAffected() (int64, error) { return 0, errQueued }
-
 // exec runs a script and returns the result of its last statement. The first
 // statement that fails ends it, and what came before it stays, as in SQLite.
 //
@@ -52,6 +40,9 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 		return nil, fmt.Errorf("rqlite: %w", err)
 	case len(calls) == 0:
 		return result{}, nil
+	case c.queueing(ctx).on:
+		_, err := c.enqueue(ctx, calls)
+		return queuedResult{}, err
 	case len(calls) == 1:
 		return c.execRequest(ctx, calls, "")
 	}
@@ -113,13 +104,12 @@ var resultProbe = sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read, Keywor
 func (c *conn) execRequest(ctx context.Context, calls []call, params string) (driver.Result, error) {
 	last := &calls[len(calls)-1]
 	statements := len(calls)
-	queued := c.connector.cfg.Queue
-	if last.Returning > 0 && !queued {
+	if last.Returning > 0 {
 		calls = append(calls[:statements:statements], call{Statement: &resultProbe})
 	}
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.executeParams + params,
+		Params: c.connector.commonParams + params,
 		Leader: true,
 		Write:  true,
 	}, calls)
@@ -127,9 +117,6 @@ func (c *conn) execRequest(ctx context.Context, calls []call, params string) (dr
 		return nil, err
 	}
 	defer answer.Close()
-	if queued {
-		return queuedResult{}, publicError(answer.End())
-	}
 	entry, err := readEntries(answer, len(calls), statements)
 	if err != nil {
 		return nil, err

@@ -223,12 +223,12 @@ func TestQueue(t *testing.T) {
 		return step{path: executePath, params: params, body: body, reply: `{"results":[],"sequence_number":1}`}
 	}
 	f := newFake(t,
-		queued("blob_array&queue&redirect", `["DELETE FROM t"]`),
-		queued("blob_array&queue&redirect", `["DELETE FROM t RETURNING id"]`),
+		queued("blob_array&queue", `["DELETE FROM t"]`),
+		queued("blob_array&queue", `["DELETE FROM t RETURNING id"]`),
 		reads(`["SELECT 1"]`, results(one)),
 		reads(`["SELECT 1"]`, results(one)),
-		queued("blob_array&queue&wait&redirect", `["DELETE FROM t"]`),
-		step{path: executePath, params: "blob_array&queue&wait&redirect", status: 408, reply: "queue wait timeout"},
+		queued("blob_array&queue&wait", `["DELETE FROM t"]`),
+		step{path: executePath, params: "blob_array&queue&wait", status: 408, reply: "queue wait timeout"},
 	)
 	db := f.open("queue=true")
 	for _, query := range []string{"DELETE FROM t", "DELETE FROM t RETURNING id"} { // no probe: it would be a write of the queue

@@ -106,12 +106,12 @@ func (c *conn) read(ctx context.Context, calls []call, at script) (*source, erro
 
 // write sends a statement to /db/execute, which sends back the rows of RETURNING.
 func (c *conn) write(ctx context.Context, calls []call, at script) (*source, error) {
-	if c.connector.cfg.Queue {
+	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.executeParams,
+		Params: c.connector.commonParams,
 		Leader: true,
 		Write:  true,
 		Stream: true,

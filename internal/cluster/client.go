@@ -31,6 +31,9 @@ type Config struct {
 	// Redirect makes requests for the leader go to it directly, at the address
 	// that the other nodes redirect to. Without it they are forwarded.
 	Redirect bool
+	// Members makes the client ask for the other nodes of the cluster, and use
+	// them for requests that any node can answer.
+	Members bool
 	// Logger gets what a person who looks for a fault wants to know. Nil is silence.
 	Logger *slog.Logger
 }
@@ -70,7 +73,8 @@ type Request struct {
 	Params string // URL parameters, encoded, without the question mark
 	Body   []byte // JSON
 	// Leader says that only the leader can answer, so that the request goes
-	// straight to it. Otherwise any node will do.
+	// straight to it. Otherwise any node will do: reads spread over all of
+	// them, while writes, which are queued where they arrive, keep to the first.
 	Leader bool
 	// Write says that the request may have an effect, so that it is repeated
 	// only when it provably had none.
@@ -94,6 +98,9 @@ const (
 // write are tried again after any failure. An error is an [*Error].
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.routes.counts.requests.Add(1)
+	if c.cfg.Members {
+		c.refresh()
+	}
 	answer, err := c.send(ctx, req, c.until(ctx))
 	if err != nil {
 		c.routes.counts.failures.Add(1)
@@ -106,7 +113,7 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answer, *Error) {
 	var last *Error
 	pause := firstPause
-	start := c.routes.start(req.Leader)
+	start := c.routes.start(req)
 	for redirects, attempt := 0, 0; ; attempt++ {
 		if why := c.over(ctx, until); why != nil { // the transport would not say that it sent nothing
 			return nil, outOfTime(stopped(why, "", req, false), last)

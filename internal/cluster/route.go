@@ -44,6 +44,9 @@ type routes struct {
 	next       atomic.Uint32        // for spreading requests that any node can answer
 	forwardTil atomic.Int64         // Unix nanoseconds
 
+	all        atomic.Pointer[[]*node] // hosts, and the members learned besides
+	membersDue atomic.Int64            // when to ask for members again; Unix nanoseconds
+
 	mu      sync.Mutex
 	learned map[string]*node // nodes met by redirect, by URL
 }
@@ -54,7 +57,11 @@ func (r *routes) init(cfg *Config) {
 	for _, host := range cfg.Hosts {
 		r.hosts = append(r.hosts, r.newNode(cfg.Scheme, host, true))
 	}
+	r.all.Store(&r.hosts)
 }
+
+// nodes returns the configured hosts, and behind them the members learned.
+func (r *routes) nodes() []*node { return *r.all.Load() }
 
 func (r *routes) newNode(scheme, host string, trusted bool) *node {
 	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"go-rqlite"}}
@@ -75,13 +82,13 @@ func (r *routes) forwarding() bool {
 	return til != 0 && time.Now().UnixNano() < til
 }
 
-// start returns where the attempts of a request begin to count. Requests that
-// any node can answer begin with each node in turn.
-func (r *routes) start(leader bool) int {
-	if leader {
+// start returns where the attempts of a request begin to count. Reads that any
+// node can answer begin with each node in turn.
+func (r *routes) start(req *Request) int {
+	if req.Leader || req.Write {
 		return 0
 	}
-	return int((r.next.Add(1) - 1) % uint32(len(r.hosts)))
+	return int((r.next.Add(1) - 1) % uint32(len(r.nodes())))
 }
 
 // pick returns the node for an attempt, counted from start. Nodes that failed
@@ -90,17 +97,18 @@ func (r *routes) pick(leader bool, attempt int) *node {
 	if l := r.leader.Load(); leader && l != nil && !r.forwarding() {
 		return l
 	}
+	nodes := r.nodes()
 	now := time.Now().UnixNano()
-	for i := range r.hosts {
-		if n := r.hosts[(attempt+i)%len(r.hosts)]; n.retryAt.Load() <= now {
+	for i := range nodes {
+		if n := nodes[(attempt+i)%len(nodes)]; n.retryAt.Load() <= now {
 			return n
 		}
 	}
-	return r.hosts[attempt%len(r.hosts)]
+	return nodes[attempt%len(nodes)]
 }
 
 // untried reports whether there are nodes that so many attempts cannot have met.
-func (r *routes) untried(attempts int) bool { return attempts < len(r.hosts) }
+func (r *routes) untried(attempts int) bool { return attempts < len(r.nodes()) }
 
 // succeeded notes that a node answered.
 func (r *routes) succeeded(n *node, leader bool) {
@@ -141,18 +149,9 @@ func (r *routes) failed(n *node, err *Error) {
 	if times == 1 {
 		r.cfg.Logger.Warn("rqlite: node failed", "node", n.host, "error", err)
 	}
-	if !n.met.Load() && !r.configured(n) {
+	if !n.met.Load() && !known(r.hosts, n) {
 		r.forward("the address that the leader advertises does not answer", n.host)
 	}
-}
-
-func (r *routes) configured(n *node) bool {
-	for _, host := range r.hosts {
-		if host == n {
-			return true
-		}
-	}
-	return false
 }
 
 // forward makes requests for the leader go by way of the known hosts for a while.

@@ -1,0 +1,291 @@
+package rqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// Conn is what (*sql.Conn).Raw hands to its function, for what database/sql has
+// no words for. It must not be used outside of that function.
+//
+// The methods that administer a cluster need permissions of their own, which
+// https://rqlite.io/docs/guides/security/ lists. They are not repeated after a
+// failure, but for those that only ask, which try all nodes.
+type Conn interface {
+	driver.Conn
+
+	// ExecBatch, QueryBatch and QueueBatch are what the methods of Batch call.
+	ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error)
+	QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error)
+	QueueBatch(ctx context.Context, b *Batch) (sequence int64, err error)
+
+	// Backup writes a copy of the database to w as it arrives. What w got before
+	// an error is of no use.
+	Backup(ctx context.Context, w io.Writer, format BackupFormat) error
+	// Load replaces the database of the whole cluster by the SQLite database
+	// file that r holds, or runs the SQL text in it, all or nothing. A failure
+	// after it was sent is ErrIndeterminate.
+	Load(ctx context.Context, r io.Reader) error
+	// Boot makes the SQLite database file that r holds that of a node which is
+	// alone in its cluster, without the Raft log in between: for large files.
+	Boot(ctx context.Context, r io.Reader) error
+	// Nodes returns the nodes of the cluster, read-only ones included.
+	Nodes(ctx context.Context) ([]Node, error)
+	// Leader returns the node that leads; without one the error is ErrNoLeader.
+	Leader(ctx context.Context) (Node, error)
+	// Ready returns nil when a node is ready for statements.
+	Ready(ctx context.Context) error
+	// Status returns what a node says of itself, as JSON
+	// (https://rqlite.io/docs/guides/monitoring-rqlite/).
+	Status(ctx context.Context) (json.RawMessage, error)
+	// StepDown makes the leader hand over to the node with the given ID, or to
+	// any if it is empty, and waits until it has.
+	StepDown(ctx context.Context, id string) error
+	// Snapshot makes the node that leads take a snapshot and truncate its Raft
+	// log. That there is nothing to do is no error.
+	Snapshot(ctx context.Context) error
+}
+
+// Node is a node of the cluster, as the one that was asked knows it.
+type Node struct {
+	ID        string
+	APIAddr   string // the URL of its HTTP API
+	Addr      string // its Raft address
+	Version   string
+	Voter     bool // false for a read-only node
+	Reachable bool
+	Leader    bool
+	Error     string // why it is not reachable
+}
+
+// BackupFormat is the form of a backup. The zero value is BackupBinary.
+type BackupFormat uint8
+
+// The forms of a backup.
+const (
+	BackupBinary BackupFormat = iota // an SQLite database file
+	BackupSQL                        // SQL text that builds the database
+)
+
+// String returns the name of the format.
+func (f BackupFormat) String() string {
+	return enumName("BackupFormat", []string{"binary", "sql"}, f)
+}
+
+// Backup implements Conn.
+func (c *conn) Backup(ctx context.Context, w io.Writer, format BackupFormat) error {
+	params := ""
+	if format == BackupSQL {
+		params = "fmt=sql"
+	}
+	body, err := c.call(ctx, &cluster.Call{Method: http.MethodGet, Path: "/db/backup", Params: params, Leader: true})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	check := backupCheck{format: format}
+	if _, err := io.Copy(io.MultiWriter(w, &check), body); err != nil {
+		return fmt.Errorf("rqlite: the backup broke off: %w", err)
+	}
+	return check.complete()
+}
+
+// backupCheck looks at a backup as it passes by. The server reports a failure on
+// the way by text behind what it has sent, in an answer that ends as it should.
+type backupCheck struct {
+	format BackupFormat
+	size   int64
+	head   []byte // the header of a database file
+	tail   []byte // the last bytes
+}
+
+const (
+	sqliteHeader = 100 // bytes, https://www.sqlite.org/fileformat.html#the_database_header
+	sqlEnding    = "COMMIT;"
+)
+
+// Write implements io.Writer.
+func (b *backupCheck) Write(p []byte) (int, error) {
+	b.size += int64(len(p))
+	if missing := sqliteHeader - len(b.head); missing > 0 {
+		b.head = append(b.head, p[:min(missing, len(p))]...)
+	}
+	b.tail = append(b.tail, p[max(0, len(p)-2*len(sqlEnding)):]...)
+	b.tail = b.tail[max(0, len(b.tail)-2*len(sqlEnding)):]
+	return len(p), nil
+}
+
+// complete reports what is wrong with the backup, if anything can be seen.
+func (b *backupCheck) complete() error {
+	whole := false
+	if b.format == BackupSQL {
+		whole = bytes.HasSuffix(bytes.TrimSpace(b.tail), []byte(sqlEnding))
+	} else if len(b.head) == sqliteHeader && bytes.HasPrefix(b.head, []byte("SQLite format 3\x00")) {
+		whole = b.size == databaseSize(b.head)
+	}
+	if !whole {
+		return fmt.Errorf("rqlite: the backup is not whole: it has %d bytes, and ends before its end", b.size)
+	}
+	return nil
+}
+
+// databaseSize returns the size of a database file in bytes, from its header.
+func databaseSize(header []byte) int64 {
+	page := int64(binary.BigEndian.Uint16(header[16:]))
+	if page == 1 {
+		page = 65536
+	}
+	return page * int64(binary.BigEndian.Uint32(header[28:]))
+}
+
+// Load implements Conn.
+func (c *conn) Load(ctx context.Context, r io.Reader) error {
+	if err := c.Ping(ctx); err != nil {
+		return err // it also learns where the leader is: a body can be sent but once
+	}
+	body, err := c.call(ctx, &cluster.Call{
+		Method:      http.MethodPost,
+		Path:        "/db/load",
+		ContentType: "application/octet-stream",
+		Body:        r,
+		Leader:      true,
+		Write:       true,
+	})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	defer c.connector.schema.changed()
+	return loadFailure(body)
+}
+
+// loadFailure reads the answer to a load.
+func loadFailure(body io.Reader) error {
+	var answer struct {
+		Results []struct {
+			Error string `json:"error"`
+		} `json:"results"`
+		Error string `json:"error"`
+	}
+	const most = 16 << 20
+	if err := json.NewDecoder(io.LimitReader(body, most)).Decode(&answer); err != nil {
+		return fmt.Errorf("rqlite: %w: the answer to the load cannot be read: %w", ErrIndeterminate, err)
+	}
+	if answer.Error != "" {
+		return newError(answer.Error, -1, 0)
+	}
+	for _, result := range answer.Results {
+		if result.Error != "" {
+			return newError(result.Error, -1, 0)
+		}
+	}
+	return nil
+}
+
+// Boot implements Conn.
+func (c *conn) Boot(ctx context.Context, r io.Reader) error {
+	defer c.connector.schema.changed()
+	return c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: r})
+}
+
+// Nodes implements Conn.
+func (c *conn) Nodes(ctx context.Context) ([]Node, error) {
+	if c.closed {
+		return nil, errClosed
+	}
+	members, err := c.connector.client.Members(ctx)
+	if err != nil {
+		return nil, publicError(err)
+	}
+	nodes := make([]Node, len(members))
+	for i, m := range members {
+		nodes[i] = Node(m)
+	}
+	return nodes, nil
+}
+
+// Leader implements Conn.
+func (c *conn) Leader(ctx context.Context) (Node, error) {
+	nodes, err := c.Nodes(ctx)
+	if err != nil {
+		return Node{}, err
+	}
+	for _, n := range nodes {
+		if n.Leader {
+			return n, nil
+		}
+	}
+	return Node{}, fmt.Errorf("rqlite: %w", ErrNoLeader)
+}
+
+// Ready implements Conn.
+func (c *conn) Ready(ctx context.Context) error {
+	body, err := c.call(ctx, &cluster.Call{Method: http.MethodGet, Path: "/readyz"})
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// Status implements Conn.
+func (c *conn) Status(ctx context.Context) (json.RawMessage, error) {
+	body, err := c.call(ctx, &cluster.Call{Method: http.MethodGet, Path: "/status"})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	const most = 16 << 20
+	var status json.RawMessage
+	if err := json.NewDecoder(io.LimitReader(body, most)).Decode(&status); err != nil {
+		return nil, fmt.Errorf("rqlite: the status cannot be read: %w", err)
+	}
+	return status, nil
+}
+
+// StepDown implements Conn.
+func (c *conn) StepDown(ctx context.Context, id string) error {
+	call := &cluster.Call{Path: "/leader", Params: "wait", Leader: true}
+	if id != "" {
+		target, err := json.Marshal(map[string]string{"id": id})
+		if err != nil {
+			return fmt.Errorf("rqlite: %w", err)
+		}
+		call.ContentType, call.Body = "application/json", strings.NewReader(string(target))
+	}
+	return c.act(ctx, call)
+}
+
+// Snapshot implements Conn.
+func (c *conn) Snapshot(ctx context.Context) error {
+	return c.act(ctx, &cluster.Call{Path: "/snapshot", Leader: true})
+}
+
+// act posts a call that changes something and has nothing to say.
+func (c *conn) act(ctx context.Context, call *cluster.Call) error {
+	call.Method, call.Write = http.MethodPost, true
+	body, err := c.call(ctx, call)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+func (c *conn) call(ctx context.Context, call *cluster.Call) (io.ReadCloser, error) {
+	if c.closed {
+		return nil, errClosed
+	}
+	body, err := c.connector.client.Do(ctx, call)
+	if err != nil {
+		return nil, publicError(err)
+	}
+	return body, nil
+}

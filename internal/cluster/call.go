@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Call is a request beside those for statements: it goes out once, and what
+// comes back is the caller's to understand.
+type Call struct {
+	Method      string
+	Path        string
+	Params      string
+	ContentType string    // of Body
+	Body        io.Reader // nil for none; it is read once
+	// Leader says that the call is the leader's: it goes to where the leader
+	// was last met, and to a configured host where that is not known.
+	Leader bool
+	// Write says that the call may have an effect.
+	Write bool
+}
+
+// Do sends a call and returns the body of its answer, which the caller closes.
+// Any status but 200 and 204 is an error. The client's time-out
+// bounds the wait for the answer to begin, but not that for the caller to send a
+// body, which is why a call with one has none.
+//
+// A call without a body is tried on each of the nodes in turn until one answers,
+// provided that it does not write. An error is an [*Error].
+func (c *Client) Do(ctx context.Context, call *Call) (io.ReadCloser, error) {
+	_, body, err := c.do(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// do also returns the node that answered.
+func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Error) {
+	req := &Request{Leader: call.Leader, Write: call.Write}
+	var until time.Time
+	if call.Body == nil {
+		until = c.until(ctx)
+	}
+	var last *Error
+	for attempt := range len(c.routes.nodes()) {
+		if why := c.over(ctx, until); why != nil {
+			return nil, nil, outOfTime(stopped(why, "", req, false), last)
+		}
+		node := c.routes.pick(call.Leader, attempt)
+		body, err := c.callOnce(ctx, node, call, req, until)
+		if err == nil {
+			c.routes.succeeded(node, false)
+			return node, body, nil
+		}
+		err.Write = call.Write
+		c.routes.failed(node, err)
+		if call.Body != nil || !err.repeatable(req) {
+			return nil, nil, err
+		}
+		last = err
+	}
+	return nil, nil, last
+}
+
+func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Request, until time.Time) (io.ReadCloser, *Error) {
+	way := new(trail)
+	ctx, guard := c.guard(ctx, node, req, until)
+	if call.Body != nil {
+		guard.lift() // a long body may keep the node busy
+	}
+	hreq, err := http.NewRequestWithContext(way.follow(ctx), call.Method, "", call.Body)
+	if err != nil {
+		guard.close()
+		return nil, &Error{Outcome: Refused, Node: node.host, Err: err}
+	}
+	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: call.Path, RawQuery: call.Params}
+	hreq.Host = node.host
+	hreq.Header = node.header.Clone()
+	hreq.Header.Set("Content-Type", call.ContentType)
+	resp, err := c.cfg.Transport.RoundTrip(hreq)
+	if err != nil {
+		failure := transportError(guard, req, way, err)
+		guard.close()
+		return nil, failure
+	}
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
+		failure := statusError(guard, resp)
+		guard.close()
+		return nil, failure
+	}
+	guard.lift()
+	return &callBody{ReadCloser: resp.Body, guard: guard}, nil
+}
+
+// callBody is the body of an answer to a call.
+type callBody struct {
+	io.ReadCloser
+	guard *guard
+}
+
+// Close implements io.Closer.
+func (b *callBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.guard.close()
+	return err
+}

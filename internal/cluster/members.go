@@ -1,0 +1,108 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// membersEvery is how long what is known of the members counts as fresh.
+	membersEvery = 30 * time.Second
+	// membersWithin bounds the question for them.
+	membersWithin = 5 * time.Second
+	// maxMembers and maxMembersBody bound what is taken for an answer.
+	maxMembers     = 256
+	maxMembersBody = 1 << 20
+)
+
+// Member is a node of the cluster, as the others know it
+// (https://rqlite.io/docs/guides/monitoring-rqlite/#nodes-api).
+type Member struct {
+	ID        string `json:"id"`
+	APIAddr   string `json:"api_addr"` // URL of its HTTP API
+	Addr      string `json:"addr"`     // its Raft address
+	Version   string `json:"version"`
+	Voter     bool   `json:"voter"`
+	Reachable bool   `json:"reachable"`
+	Leader    bool   `json:"leader"`
+	Error     string `json:"error"`
+}
+
+// Members asks a node for the nodes of the cluster, read-only ones included.
+func (c *Client) Members(ctx context.Context) ([]Member, error) {
+	_, members, err := c.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
+// members also returns the node that answered.
+func (c *Client) members(ctx context.Context) (*node, []Member, *Error) {
+	node, resp, failure := c.do(ctx, &Call{Method: http.MethodGet, Path: "/nodes", Params: "nonvoters&ver=2"})
+	if failure != nil {
+		return nil, nil, failure
+	}
+	defer resp.Close()
+	var answer struct {
+		Nodes []Member `json:"nodes"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp, maxMembersBody)).Decode(&answer); err != nil {
+		return nil, nil, &Error{Outcome: Refused, Node: node.host, Status: http.StatusOK, Err: fmt.Errorf("the list of nodes cannot be read: %w", err)}
+	}
+	return node, answer.Nodes, nil
+}
+
+// refresh asks for the members behind the requests, when what is known of them
+// is old and nobody is asking already.
+func (c *Client) refresh() {
+	now := time.Now().UnixNano()
+	due := c.routes.membersDue.Load()
+	if now < due || !c.routes.membersDue.CompareAndSwap(due, now+int64(membersEvery)) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(c.closing, membersWithin)
+		defer cancel()
+		from, members, err := c.members(ctx)
+		switch {
+		case c.closing.Err() != nil:
+		case err != nil:
+			c.cfg.Logger.Warn("rqlite: the members of the cluster are not known", "error", err)
+		default:
+			c.routes.setMembers(from, members)
+		}
+	}()
+}
+
+// setMembers takes over what from said of the members.
+func (r *routes) setMembers(from *node, members []Member) {
+	nodes := append([]*node(nil), r.hosts...)
+	for _, m := range members[:min(len(members), maxMembers)] {
+		u, err := url.Parse(m.APIAddr)
+		if err != nil || u.Host == "" || u.Scheme != r.cfg.Scheme || !m.Reachable {
+			continue // also what would downgrade https
+		}
+		n := r.node(u.Scheme, u.Host, r.trusts(from, u))
+		if known(nodes, n) || r.cfg.User != "" && n.header["Authorization"] == nil {
+			continue
+		}
+		nodes = append(nodes, n)
+	}
+	r.all.Store(&nodes)
+	r.cfg.Logger.Debug("rqlite: members of the cluster learned", "nodes", len(nodes))
+}
+
+func known(nodes []*node, n *node) bool {
+	for _, other := range nodes {
+		if other == n {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,90 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// queueing says whether writes go into rqlite's queue
+// (https://rqlite.io/docs/api/queued-writes/), and whether to wait for them.
+type queueing struct {
+	on, wait bool
+}
+
+// WithQueue returns a context in which Exec hands its statements to the queue of
+// the node that gets them: they are acknowledged before they are applied, so that
+// neither their results nor their failures are known. With wait it returns when
+// they have been applied, or have failed, which it does not say. Statements in one
+// queue are applied in the order in which they came.
+//
+// A queued write is lost when its node dies before it is applied. Query of a
+// statement that writes is refused, and reads take no notice.
+func WithQueue(ctx context.Context, wait bool) context.Context {
+	o := callOptionsOf(ctx)
+	o.queueing = &queueing{on: true, wait: wait}
+	return o.in(ctx)
+}
+
+// queueing returns what the context says of the queue, or else the Config.
+func (c *conn) queueing(ctx context.Context) queueing {
+	if o := callOptionsOf(ctx); o.queueing != nil {
+		return *o.queueing
+	}
+	return queueing{on: c.connector.cfg.Queue, wait: c.connector.cfg.QueueWait}
+}
+
+// enqueue sends calls to the queue of a node and returns their sequence number.
+func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err error) {
+	params := c.connector.commonParams + "&queue"
+	if c.queueing(ctx).wait {
+		params += "&wait"
+	}
+	answer, err := c.send(ctx, cluster.Request{Path: executePath, Params: params, Write: true}, calls)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Close()
+	if err := answer.End(); err != nil {
+		return 0, publicError(err)
+	}
+	return answer.Trailer().SequenceNumber, nil
+}
+
+// queuedResult is the result of a write that is in rqlite's queue: nobody
+// knows yet what it will do.
+type queuedResult struct{}
+
+var errQueued = errors.New("rqlite: the write was queued, so that its result is not known")
+
+// LastInsertId implements driver.Result.
+func (queuedResult) LastInsertId() (int64, error) { return 0, errQueued }
+
+// RowsAffected implements driver.Result.
+func (queuedResult) RowsAffected() (int64, error) { return 0, errQueued }
+
+// Queue hands the batch to rqlite's queue and returns the sequence number that
+// the node gave it; numbers of one node rise. See [WithQueue] for what it means, and
+// for waiting; Queue itself does not wait unless ctx or the DSN says so. Atomic is
+// refused: the queue joins batches as it likes. An empty batch has the number 0.
+func (b *Batch) Queue(ctx context.Context, db *sql.DB) (sequence int64, err error) {
+	err = withConn(ctx, db, func(c Conn) error {
+		sequence, err = c.QueueBatch(ctx, b)
+		return err
+	})
+	return sequence, err
+}
+
+// QueueBatch implements Conn.
+func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
+	if b.Atomic {
+		return 0, errors.New("rqlite: an atomic batch cannot be queued")
+	}
+	calls, err := b.calls()
+	if err != nil || len(calls) == 0 {
+		return 0, err
+	}
+	return c.enqueue(ctx, calls)
+}
