@@ -1,0 +1,98 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/go-rqlite/rqlite"
+)
+
+// exchange is a request as the driver sent it.
+type exchange struct {
+	url    string
+	header http.Header
+	body   []byte
+}
+
+// recorder is a transport that keeps the requests.
+type recorder struct {
+	next http.RoundTripper
+	sent []exchange
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.sent = append(r.sent, exchange{url: req.URL.String(), header: req.Header.Clone(), body: body})
+	again := req.Clone(req.Context())
+	again.Body = io.NopCloser(bytes.NewReader(body))
+	return r.next.RoundTrip(again)
+}
+
+// newTransport returns a transport that is tuned as well as the driver's own.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		MaxIdleConnsPerHost: 256,
+		ReadBufferSize:      16 << 10,
+		DisableCompression:  true,
+	}
+}
+
+// record runs an operation on the driver and returns the request it sent, which
+// must be one. The first run, when the connector knows nothing yet, does not count.
+func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchange, error) {
+	cfg, err := rqlite.ParseDSN(s.server.URL)
+	if err != nil {
+		return exchange{}, err
+	}
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	rec := &recorder{next: transport}
+	cfg.HTTPClient = &http.Client{Transport: rec}
+	connector, err := rqlite.NewConnector(cfg)
+	if err != nil {
+		return exchange{}, err
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	do := open(db)
+	for range 2 {
+		rec.sent = nil
+		if err := do(ctx); err != nil {
+			return exchange{}, err
+		}
+	}
+	if len(rec.sent) != 1 {
+		return exchange{}, fmt.Errorf("%d requests where one belongs", len(rec.sent))
+	}
+	return rec.sent[0], nil
+}
+
+// replay returns the operation of the bare client: it sends the request of the
+// driver with net/http, looks at the status, and discards the answer.
+func replay(sent exchange, client *http.Client) Operation {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, sent.url, bytes.NewReader(sent.body))
+		if err != nil {
+			return err
+		}
+		req.Header = sent.header
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %d", resp.StatusCode)
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+}
