@@ -1,0 +1,22 @@
+// Package integration holds the tests of the driver against running servers.
+// It exports nothing; everything is in its test files.
+//
+// Every test runs on every backend there is:
+//
+//   - embedded: package rqlitetest, in the test process. Always there.
+//   - process: an rqlited that the tests start, from RQLITED_BIN or the PATH.
+//   - container: an rqlite container, if Docker can be had. RQLITE_IMAGE names
+//     the image, rqlite/rqlite:10.3.6 unless it is set.
+//   - dsn: the cluster that RQLITE_DSN points to. The tests create tables there
+//     and drop them at the end. Its user needs all permissions.
+//
+// RQLITE_BACKENDS, a list such as "embedded,process", chooses among them. What
+// is not there is skipped, and a summary at the end says what and why: "go test"
+// in this directory shows it, while "go test ./..." does so with -v only.
+// RQLITE_LIVE=1 makes it a failure if there is none but the embedded one, or if
+// one that RQLITE_BACKENDS names is missing; RQLITE_LIVE=0 runs the embedded one
+// alone.
+//
+// RQLITE_SEED changes the seed of the generated tests, which they print, and
+// RQLITE_ROUNDS how many of them there are.
+package integration

@@ -1,0 +1,102 @@
+package integration_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(guardVariable); kind != "" {
+		os.Exit(beGuard(kind, os.Args[1:]))
+	}
+	os.Exit(runTests(m))
+}
+
+// runTests starts the backends, runs the tests, and stops what was started.
+func runTests(m *testing.M) (code int) {
+	if err := startBackends(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	before := goleak.IgnoreCurrent()
+	if code == 0 {
+		code = m.Run()
+	}
+	if err := goleak.Find(before); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "The tests leave goroutines behind:", err)
+		code = 1
+	}
+	summarize()
+	for _, b := range backends {
+		if b.shared == nil {
+			continue
+		}
+		if err := b.shared.stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "Backend %s does not stop: %v\n", b.name, err)
+			code = 1
+		}
+	}
+	return code
+}
+
+// startBackends starts the chosen ones at the same time, each once for all tests.
+func startBackends() error {
+	list, named, err := chosen()
+	if err != nil {
+		return err
+	}
+	var started sync.WaitGroup
+	for _, b := range list {
+		started.Go(func() {
+			b.shared, b.err = b.start(serverOptions{})
+		})
+	}
+	started.Wait()
+	live := 0
+	var errs []error
+	for _, b := range list {
+		switch {
+		case b.err == nil && b.live:
+			live++
+		// What exists has to work, and what was asked for by name has to exist.
+		case b.err != nil && (!errors.Is(b.err, errMissing) || named && liveMode() == "1"):
+			errs = append(errs, fmt.Errorf("backend %s: %w", b.name, b.err))
+		}
+	}
+	if live == 0 && liveMode() == "1" {
+		errs = append(errs, errors.New("RQLITE_LIVE=1, but there is neither a container, nor an rqlited, nor RQLITE_DSN"))
+	}
+	return errors.Join(errs...)
+}
+
+// summarize prints what ran where, and what did not and why.
+func summarize() {
+	list, _, err := chosen()
+	if err != nil {
+		return
+	}
+	fmt.Println("\nBackends:")
+	for _, b := range backends {
+		switch {
+		case !slices.Contains(list, b):
+			fmt.Printf("  %-9s  not chosen\n", b.name)
+		case b.err != nil:
+			what := "SKIPPED"
+			if !errors.Is(b.err, errMissing) {
+				what = "FAILED"
+			}
+			fmt.Printf("  %-9s  %s: %s\n", b.name, what, strings.ReplaceAll(b.err.Error(), "\n", "\n    "))
+		case b.shared != nil:
+			failed, skipped := b.failed.Load(), b.skipped.Load()
+			fmt.Printf("  %-9s  %s: %d tests passed, %d failed, %d skipped\n",
+				b.name, b.shared.version, b.runs.Load()-failed-skipped, failed, skipped)
+		}
+	}
+}
