@@ -10,6 +10,8 @@ const (
 	// bufferSize is what the buffer starts with: a power of two that holds the
 	// answer to a point query and takes large answers in few reads.
 	bufferSize = 16 << 10
+	// largeBuffer is what it grows to for an answer that keeps it full.
+	largeBuffer = 64 << 10
 	// maxToken bounds what one text may take in the response. SQLite's own
 	// bound on a value is 1,000,000,000 bytes (SQLITE_MAX_LENGTH).
 	maxToken = 1 << 30
@@ -65,13 +67,14 @@ func (s *scanner) fill() error {
 		s.end -= s.pos
 		s.pos = 0
 	}
-	if s.end == len(s.buf) {
+	switch {
+	case s.end == len(s.buf):
 		if len(s.buf) >= maxToken {
 			return s.fault("a value is longer than %d bytes", maxToken)
 		}
-		grown := make([]byte, 2*len(s.buf))
-		copy(grown, s.buf)
-		s.buf = grown
+		s.grow(2 * len(s.buf))
+	case s.base >= largeBuffer && len(s.buf) < largeBuffer:
+		s.grow(largeBuffer)
 	}
 	for range 100 {
 		n, err := s.r.Read(s.buf[s.end:])
@@ -87,6 +90,12 @@ func (s *scanner) fill() error {
 		}
 	}
 	return io.ErrNoProgress
+}
+
+func (s *scanner) grow(size int) {
+	grown := make([]byte, size)
+	copy(grown, s.buf[:s.end])
+	s.buf = grown
 }
 
 // peek returns the next byte that is not white space, without consuming it.
