@@ -158,10 +158,43 @@
 // asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. No
 // message contains a password.
 //
-// What provably had no effect is tried again, on the other hosts too, until the
-// deadline of the context or the timeout of the DSN, whichever comes first; so is a
-// read after any failure. A write whose context ends after it was sent is
-// indeterminate: cancelling does not take it back.
+// # Routing and failures
+//
+// Writes, and reads at the levels weak, linearizable and strong, go straight to the
+// leader, which the nodes name by a redirect; that needs no permission. While
+// forwarding, a node may apply a write twice, so that requests are forwarded only with
+// discovery=off, or for a while when the address that the leader advertises cannot be
+// reached or is not one that the credentials are meant for. Reads at none and auto
+// spread over the hosts of the DSN; with discovery=nodes, which needs the permission
+// "status", over all nodes of the cluster.
+//
+// What provably had no effect is tried again, on other nodes where there are any,
+// until the deadline of the context or the timeout of the DSN, whichever comes first: so
+// a change of leader costs time, and no error. So is a read after any failure. A write
+// of which nobody can tell is [ErrIndeterminate] at once, and one whose context ends
+// after it was sent is, too: cancelling does not take it back.
+//
+// A node that does not answer for half a second is asked whether it is alive. If it is
+// not, reads go elsewhere after about a second in all, and writes give up a little later.
+//
+// Credentials go to the hosts of the DSN, and to nodes that a verified https connection
+// to one of them names; a redirect from https to http is an error. TLS files are read
+// again when they change.
+//
+// [Config] takes a Logger, which tells of leaders learned and lost, nodes that fail and
+// come back, and forwarding; [Connector.Stats] counts them.
+//
+// # Queued writes and administration
+//
+// [WithQueue], or queue=true in the DSN, hands writes to rqlite's queue: they return
+// before they are applied, and nobody learns what became of them.
+//
+// (*sql.Conn).Raw gives a [Conn], for backup, load and boot, which stream, and for the
+// list of nodes, the leader, readiness, status, stepping down and snapshots:
+//
+//	err := conn.Raw(func(c any) error {
+//		return c.(rqlite.Conn).Backup(ctx, file, rqlite.BackupBinary)
+//	})
 //
 // # What differs
 //
