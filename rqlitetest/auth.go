@@ -49,4 +49,7 @@ func (a accounts) allow(r *http.Request, perms ...string) bool {
 	return true
 }
 
+// anybodyMay reports whether a request without credentials may do it.
+func (a accounts) anybodyMay(perm string) bool { return a == nil || a[anybody].may(perm) }
+
 func (u account) may(perm string) bool { return u.perms[perm] || u.perms["all"] }

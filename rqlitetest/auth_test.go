@@ -1,10 +1,7 @@
 package rqlitetest_test
 
 import (
-	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -86,25 +83,7 @@ func TestAuth(t *testing.T) {
 }
 
 func TestAuthLive(t *testing.T) {
-	// Every key is written: for one that is missing, rqlited's loader keeps the
-	// value of the user before.
-	type credential struct {
-		Name     string   `json:"username"`
-		Password string   `json:"password"`
-		Perms    []string `json:"perms"`
-	}
-	var list []credential
-	for _, u := range authUsers {
-		c := credential(u)
-		if c.Perms == nil {
-			c.Perms = []string{}
-		}
-		list = append(list, c)
-	}
-	text, err := json.Marshal(list)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "auth.json")
-	require.NoError(t, os.WriteFile(file, text, 0o600))
+	file := credentialsFile(t, authUsers)
 	client := newClient(t, nil)
 	testAuth(t, startRqlited(t, "http", client, "-auth", file), client)
 }

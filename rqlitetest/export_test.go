@@ -19,3 +19,11 @@ func WriteKeyPair(certFile, keyFile string) error {
 	}
 	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
+
+// Journal makes a node note that many requests, and returns how many it shows.
+func Journal(c *Cluster, i, requests int) int {
+	for range requests {
+		c.group.nodes[i].journal.add(Request{Method: "GET"})
+	}
+	return len(c.Requests(i))
+}

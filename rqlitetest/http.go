@@ -1,6 +1,7 @@
 package rqlitetest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -29,7 +30,6 @@ type front struct {
 	node     *node
 	accounts accounts
 	started  time.Time
-	requests gate
 }
 
 // gate counts the requests under way, until it is shut.
@@ -63,7 +63,8 @@ func (g *gate) close() {
 	g.count.Wait()
 }
 
-// ServeHTTP routes by the beginning of the path, so "/db/query/x" is a query.
+// ServeHTTP routes, mostly by the beginning of the path: "/db/query/x" is a
+// query.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Rqlite-Version", Version)
@@ -84,7 +85,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, e := range endpoints {
-		if strings.HasPrefix(r.URL.Path, e.path) {
+		if r.URL.Path == e.path || !e.whole && strings.HasPrefix(r.URL.Path, e.path) {
 			f.serve(w, r, p, e)
 			return
 		}
@@ -95,6 +96,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // endpoint is a path with what it takes to be served there.
 type endpoint struct {
 	path    string
+	whole   bool // the path is the whole of it, not only the beginning
 	perms   []string
 	methods []string
 	plain   bool // the answer is not JSON
@@ -106,6 +108,11 @@ var endpoints = []endpoint{
 	{path: "/db/query", perms: []string{"query"}, methods: []string{"GET", "POST"}, handle: (*front).query},
 	{path: "/db/request", perms: []string{"query", "execute"}, methods: []string{"POST"}, handle: (*front).request},
 	{path: "/db/sql", perms: []string{"query"}, methods: []string{"GET", "POST"}, handle: (*front).analyze},
+	{path: "/db/backup", perms: []string{"backup"}, methods: []string{"GET"}, plain: true, handle: (*front).backup},
+	{path: "/db/load", perms: []string{"load"}, methods: []string{"POST"}, plain: true, handle: (*front).load},
+	{path: "/boot", whole: true, perms: []string{"load"}, methods: []string{"POST"}, plain: true, handle: (*front).boot},
+	{path: "/snapshot", whole: true, perms: []string{"snapshot"}, methods: []string{"POST"}, plain: true, handle: (*front).snapshot},
+	{path: "/leader", whole: true, perms: []string{"leader-ops"}, methods: []string{"GET", "POST"}, handle: (*front).leader},
 	{path: "/status", perms: []string{"status"}, methods: []string{"GET"}, handle: (*front).status},
 	{path: "/nodes", perms: []string{"status"}, methods: []string{"GET"}, handle: (*front).nodes},
 	{path: "/readyz", perms: []string{"ready"}, methods: []string{"GET"}, plain: true, handle: (*front).ready},
@@ -159,9 +166,7 @@ func (f *front) execute(w http.ResponseWriter, r *http.Request, p params) {
 	if !rewritten(w, p, stmts, p.rewriting()) {
 		return
 	}
-	start := time.Now()
-	results, index, err := f.node.store.execute(r.Context(), p.dbRequest(stmts))
-	f.answer(w, p, start, results, index, err)
+	f.serveDB(w, r, p, "Execute", (*node).execute, p.dbRequest(stmts), "execute")
 }
 
 func (f *front) query(w http.ResponseWriter, r *http.Request, p params) {
@@ -180,9 +185,7 @@ func (f *front) query(w http.ResponseWriter, r *http.Request, p params) {
 	if !rewritten(w, p, stmts, opts) {
 		return
 	}
-	start := time.Now()
-	results, index, err := f.node.store.query(r.Context(), req)
-	f.answer(w, p, start, results, index, err)
+	f.serveDB(w, r, p, "query", (*node).query, req, "query")
 }
 
 func (f *front) request(w http.ResponseWriter, r *http.Request, p params) {
@@ -193,9 +196,7 @@ func (f *front) request(w http.ResponseWriter, r *http.Request, p params) {
 	if !rewritten(w, p, stmts, p.rewriting()) {
 		return
 	}
-	start := time.Now()
-	results, index, err := f.node.store.request(r.Context(), p.dbRequest(stmts))
-	f.answer(w, p, start, results, index, err)
+	f.serveDB(w, r, p, "Request", (*node).request, p.dbRequest(stmts), "query", "execute")
 }
 
 // enqueue takes a queued write. A body that is not understood counts as one
@@ -203,6 +204,10 @@ func (f *front) request(w http.ResponseWriter, r *http.Request, p params) {
 // is refused, and that not when waiting.
 func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 	start := time.Now()
+	if !p.has("noleader") && f.node.group.leaderNode() == nil {
+		http.Error(w, errLeaderNotFound.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	stmts, err := parseStatements(r.Body)
 	if errors.Is(err, errNoStatements) && !p.has("wait") {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -218,7 +223,11 @@ func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 		flushed = make(chan struct{})
 		item.flushed = flushed
 	}
-	number, err := f.node.queue.write(r.Context(), item)
+	l := f.node.alive()
+	if l == nil { // it is being stopped
+		panic(http.ErrAbortHandler)
+	}
+	number, err := l.queue.write(r.Context(), item)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -239,21 +248,31 @@ func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 	writeJSON(w, p, resp)
 }
 
-// answer writes results, or an error, which has status 200 as well.
-func (f *front) answer(w http.ResponseWriter, p params, start time.Time, results []result, index uint64, err error) {
-	resp := &response{
-		results:     results,
-		associative: p.has("associative"),
-		seconds:     since(start, p.has("timings")),
+// dbOperation is what a node does with a request to the database. An error
+// means that there are no results.
+type dbOperation func(*node, context.Context, *dbRequest) ([]result, uint64, error)
+
+// serveDB has the node or the leader run an operation, and answers. Most errors
+// have status 200 as well.
+func (f *front) serveDB(w http.ResponseWriter, r *http.Request, p params, name string, run dbOperation, req *dbRequest, perms ...string) {
+	resp := &response{associative: p.has("associative")}
+	start := time.Now()
+	served, err := f.node.do(r.Context(), f.call(r, p, func(n *node) (err error) {
+		resp.results, resp.index, err = run(n, r.Context(), req)
+		return err
+	}, perms...))
+	if f.failed(w, r, name, err) {
+		return
 	}
 	if err != nil {
 		resp.results, resp.err = nil, err.Error()
 	} else {
-		w.Header().Set(servedBy, f.node.apiAddr)
-		if p.has("raft_index") {
-			resp.index = index
-		}
+		w.Header().Set(servedBy, served)
 	}
+	if err != nil || !p.has("raft_index") {
+		resp.index = 0
+	}
+	resp.seconds = since(start, p.has("timings"))
 	writeJSON(w, p, resp)
 }
 

@@ -2,6 +2,7 @@ package rqlitetest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -37,41 +38,81 @@ func rqlited(t *testing.T) string {
 	return path
 }
 
+// liveNode is a running rqlited.
+type liveNode struct {
+	url, raft string
+	process   *os.Process
+	exited    chan error // has the outcome once the process has ended
+}
+
+// kill ends the process and waits for that.
+func (n *liveNode) kill() {
+	_ = n.process.Kill()
+	n.exited <- <-n.exited
+}
+
 // startRqlited starts a real server with further arguments and waits until it
 // answers.
 func startRqlited(t *testing.T, scheme string, client *http.Client, args ...string) string {
+	t.Helper()
+	return startLiveNode(t, "1", scheme, client, args...).url
+}
+
+func startLiveNode(t *testing.T, id, scheme string, client *http.Client, args ...string) *liveNode {
 	t.Helper()
 	path := rqlited(t)
 	api, raft := freeAddr(t), freeAddr(t)
 	dir := t.TempDir()
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
-	args = append(args, "-node-id", "1", "-http-addr", api, "-raft-addr", raft, filepath.Join(dir, "data"))
+	args = append(args, "-node-id", id, "-http-addr", api, "-raft-addr", raft, filepath.Join(dir, "data"))
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	require.NoError(t, cmd.Start())
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	n := &liveNode{url: scheme + "://" + api, raft: raft, process: cmd.Process, exited: make(chan error, 1)}
+	go func() { n.exited <- cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-exited
+		n.kill()
 		_ = log.Close()
 	})
-	url := fmt.Sprintf("%s://%s", scheme, api)
+	if err := n.waitReady(t, client); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return n
+}
+
+// waitReady waits until the node answers that it is ready.
+func (n *liveNode) waitReady(t *testing.T, client *http.Client) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for !answers(ctx, client, url+"/readyz") {
+	for !answers(ctx, client, n.url+"/readyz") {
 		select {
-		case err := <-exited:
-			exited <- err
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("rqlited ended: %v\n%s", err, text)
+		case err := <-n.exited:
+			n.exited <- err
+			return fmt.Errorf("rqlited ended: %w", err)
 		case <-ctx.Done():
-			t.Fatal("rqlited was not ready in time")
+			return errors.New("rqlited was not ready in time")
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return url
+	return nil
+}
+
+// startLiveCluster starts three voters, of which the first leads, and a replica.
+func startLiveCluster(t *testing.T, args ...string) []*liveNode {
+	t.Helper()
+	client := newClient(t, nil)
+	nodes := []*liveNode{startLiveNode(t, "1", "http", client, args...)}
+	for _, id := range []string{"2", "3", "4"} {
+		join := append([]string{"-join", nodes[0].raft}, args...)
+		if id == "4" {
+			join = append(join, "-raft-non-voter")
+		}
+		nodes = append(nodes, startLiveNode(t, id, "http", client, join...))
+	}
+	return nodes
 }
 
 // answers reports whether the server is ready, or at least asks who we are.

@@ -11,9 +11,9 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest/internal/rewrite"
 )
 
-// level is a read consistency level. With one node, which leads, only strong
-// shows: it goes through the log, so it has an index and its statements are
-// rewritten like writes.
+// level is a read consistency level. On a node that leads only strong shows: it
+// goes through the log, so it has an index and its statements are rewritten like
+// writes.
 type level uint8
 
 const (
@@ -102,6 +102,7 @@ func (p params) dbRequest(stmts []statement) *dbRequest {
 		level:       parseLevel(p["level"]),
 		blobArray:   p.has("blob_array"),
 		qualify:     p.has("qualify_columns"),
+		freshness:   p.duration("freshness", 0),
 	}
 }
 

@@ -2,14 +2,21 @@ package rqlitetest
 
 import "sync"
 
+// source gives out connections that only read.
+type source interface {
+	get() (*conn, error)
+	put(*conn)
+}
+
 // pool keeps connections for reuse. A request takes the one used last, so that
 // what a statement leaves behind on a connection, such as a changed pragma or
 // an outdated schema, is met again as on the real server.
 type pool struct {
-	open func() (*conn, error)
+	open func(setup ...string) (*conn, error)
 
-	mu   sync.Mutex
-	idle []*conn
+	mu     sync.Mutex
+	idle   []*conn
+	closed bool
 }
 
 // maxIdle is how many connections are kept, as many as database/sql keeps.
@@ -24,12 +31,12 @@ func (p *pool) get() (*conn, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
-	return p.open()
+	return p.open("PRAGMA query_only = ON")
 }
 
 func (p *pool) put(c *conn) {
 	p.mu.Lock()
-	keep := len(p.idle) < maxIdle
+	keep := len(p.idle) < maxIdle && !p.closed
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -39,12 +46,12 @@ func (p *pool) put(c *conn) {
 	}
 }
 
-// close closes the idle connections. Connections must not be in use.
+// close closes the idle connections, and those in use when they are put back.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.idle {
 		c.close()
 	}
-	p.idle = nil
+	p.idle, p.closed = nil, true
 }

@@ -58,6 +58,17 @@ func newClient(t *testing.T, config *tls.Config) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
+// trusting returns the configuration of a client that trusts the certificate in
+// a file.
+func trusting(t *testing.T, file string) *tls.Config {
+	t.Helper()
+	pem, err := os.ReadFile(file)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(pem))
+	return &tls.Config{RootCAs: pool}
+}
+
 func TestDSN(t *testing.T) {
 	t.Parallel()
 	srv := rqlitetest.New(t, func(c *rqlitetest.Config) {
@@ -83,18 +94,13 @@ func TestDSN(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	srv := rqlitetest.New(t, func(c *rqlitetest.Config) { c.TLS = true })
-	pem, err := os.ReadFile(srv.CAFile())
-	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(pem))
-
-	client := newClient(t, &tls.Config{RootCAs: pool})
+	client := newClient(t, trusting(t, srv.CAFile()))
 	for _, base := range []string{srv.URL(), strings.Replace(srv.URL(), "127.0.0.1", "localhost", 1)} {
 		status, body := call(t, client, "GET", base+"/db/query?q=SELECT+1", "")
 		assert.Equal(t, http.StatusOK, status)
 		assert.JSONEq(t, `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`, body)
 	}
-	_, _, err = tryCall(t.Context(), newClient(t, nil), "GET", srv.URL()+"/readyz", "")
+	_, _, err := tryCall(t.Context(), newClient(t, nil), "GET", srv.URL()+"/readyz", "")
 	var unknown x509.UnknownAuthorityError
 	assert.ErrorAs(t, err, &unknown, "a client that does not know the certificate must refuse it")
 
@@ -107,11 +113,7 @@ func TestTLSLive(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := dir+"/cert.pem", dir+"/key.pem"
 	require.NoError(t, rqlitetest.WriteKeyPair(certFile, keyFile))
-	pem, err := os.ReadFile(certFile)
-	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(pem))
-	client := newClient(t, &tls.Config{RootCAs: pool})
+	client := newClient(t, trusting(t, certFile))
 	live := startRqlited(t, "https", client, "-http-cert", certFile, "-http-key", keyFile)
 	status, body := call(t, client, "GET", live+"/db/query?q=SELECT+1", "")
 	assert.Equal(t, http.StatusOK, status)

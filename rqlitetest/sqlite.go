@@ -35,6 +35,8 @@ type conn struct {
 	tls *libc.TLS
 	db  uintptr
 	out uintptr // two pointers' room for what C functions return through arguments
+
+	pinned bool // in a read transaction for as long as it is open
 }
 
 const pointerSize = unsafe.Sizeof(uintptr(0))
@@ -49,7 +51,7 @@ func openConn(uri string, setup ...string) (*conn, error) {
 	name, err := libc.CString(uri)
 	if err != nil {
 		c.close()
-		return nil, fmt.Errorf("rqlite: opening the embedded server's database: %w", err)
+		return nil, err
 	}
 	defer libc.Xfree(c.tls, name)
 	const flags = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_CREATE |
@@ -68,7 +70,7 @@ func openConn(uri string, setup ...string) (*conn, error) {
 	}
 	if err != nil {
 		c.close()
-		return nil, fmt.Errorf("rqlite: opening the embedded server's database: %w", err)
+		return nil, err
 	}
 	return c, nil
 }
@@ -315,3 +317,19 @@ func (s *stmt) copyOut(p uintptr, column int32) []byte {
 // writes nothing leaves the values of the one before.
 func (c *conn) lastInsertID() int64 { return sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db) }
 func (c *conn) changes() int64      { return int64(sqlite3.Xsqlite3_changes(c.tls, c.db)) }
+
+// serialize returns the database as the bytes of a file.
+func (c *conn) serialize() ([]byte, error) {
+	name, err := libc.CString("main")
+	if err != nil {
+		return nil, err
+	}
+	defer libc.Xfree(c.tls, name)
+	p := sqlite3.Xsqlite3_serialize(c.tls, c.db, name, c.out, 0)
+	if p == 0 {
+		return nil, errors.New("rqlite: the embedded server's database cannot be serialized")
+	}
+	defer sqlite3.Xsqlite3_free(c.tls, p)
+	size := *(*int64)(pointer(c.out))
+	return append([]byte(nil), unsafe.Slice((*byte)(pointer(p)), size)...), nil
+}

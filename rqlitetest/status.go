@@ -6,44 +6,70 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// nodeJSON describes a node in /nodes.
+// nodeJSON describes a node in /nodes and /leader. Of one that cannot be reached
+// the error says why.
 type nodeJSON struct {
 	ID        string  `json:"id"`
-	APIAddr   string  `json:"api_addr"`
+	APIAddr   string  `json:"api_addr,omitempty"`
 	Addr      string  `json:"addr"`
 	Version   string  `json:"version"`
 	Voter     bool    `json:"voter"`
 	Reachable bool    `json:"reachable"`
 	Leader    bool    `json:"leader"`
-	Time      float64 `json:"time"`
-	TimeS     string  `json:"time_s"`
+	Time      float64 `json:"time,omitempty"`
+	TimeS     string  `json:"time_s,omitempty"`
+	Error     string  `json:"error,omitempty"`
 }
 
 // nodes answers with an object by node ID, or, in version 2, with a list.
-func (f *front) nodes(w http.ResponseWriter, _ *http.Request, p params) {
-	start := time.Now()
-	n := nodeJSON{
-		ID: f.node.id, APIAddr: f.node.apiURL, Addr: f.node.raftAddr, Version: Version,
-		Voter: true, Reachable: true, Leader: true,
+func (f *front) nodes(w http.ResponseWriter, r *http.Request, p params) {
+	var list []nodeJSON
+	for _, n := range f.node.group.nodes {
+		if n.voter || p.has("nonvoters") {
+			list = append(list, nodeJSON{ID: n.id})
+		}
 	}
-	took := time.Since(start)
-	n.Time, n.TimeS = took.Seconds(), took.String()
+	var group sync.WaitGroup
+	for i := range list {
+		group.Go(func() {
+			other := f.node.group.byID(list[i].ID)
+			list[i] = f.node.ask(r.Context(), other, p.duration("timeout", defaultTimeout))
+		})
+	}
+	group.Wait()
 	if p["ver"] == "2" {
-		writeJSON(w, p, map[string][]nodeJSON{"nodes": {n}})
+		writeJSON(w, p, map[string][]nodeJSON{"nodes": list})
 		return
 	}
-	writeJSON(w, p, map[string]nodeJSON{n.ID: n})
+	byID := make(map[string]nodeJSON, len(list))
+	for _, n := range list {
+		byID[n.ID] = n
+	}
+	writeJSON(w, p, byID)
 }
 
-// ready answers in plain text, a line for each thing that is well.
-func (f *front) ready(w http.ResponseWriter, _ *http.Request, p params) {
+// ready answers in plain text, a line for each thing that is well, and one for
+// the first that is not.
+func (f *front) ready(w http.ResponseWriter, r *http.Request, p params) {
 	lines := []string{"[+]node ok"}
 	if !p.has("noleader") {
+		leader := f.node.group.leaderNode()
+		if leader == nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(lines[0] + "\n[+]leader does not exist"))
+			return
+		}
+		if err := leader.reach(r.Context(), p.duration("timeout", defaultTimeout), f.node); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(lines[0] + "\n[+]leader not contactable: " + err.Error()))
+			return
+		}
 		lines = append(lines, "[+]leader ok", "[+]store ok")
 		if p.has("sync") {
 			lines = append(lines, "[+]sync ok")
@@ -57,15 +83,14 @@ func (f *front) ready(w http.ResponseWriter, _ *http.Request, p params) {
 // parameter key picks a member, with dots between the levels.
 func (f *front) status(w http.ResponseWriter, _ *http.Request, p params) {
 	now := time.Now()
-	leader := map[string]any{"addr": f.node.raftAddr, "node_id": f.node.id}
-	index := f.node.store.index.Load()
+	n := f.node
 	all := map[string]any{
 		"build": map[string]any{"version": Version},
 		"http": map[string]any{
-			"bind_addr": f.node.apiAddr,
+			"bind_addr": n.addr,
 			"auth":      enabled(f.accounts != nil),
-			"cluster":   map[string]any{"api_addr": f.node.apiAddr, "https": onOff(f.https())},
-			"tls":       map[string]any{"enabled": onOff(f.https())},
+			"cluster":   map[string]any{"local_node_addr": n.raftAddr, "timeout": defaultTimeout.String()},
+			"tls":       map[string]any{"enabled": onOff(n.cfg.TLS)},
 		},
 		"node": map[string]any{
 			"start_time": f.started, "current_time": now, "uptime": now.Sub(f.started).String(),
@@ -75,14 +100,7 @@ func (f *front) status(w http.ResponseWriter, _ *http.Request, p params) {
 			"GOARCH": runtime.GOARCH, "GOOS": runtime.GOOS, "GOMAXPROCS": runtime.GOMAXPROCS(0),
 			"num_cpu": runtime.NumCPU(), "num_goroutine": runtime.NumGoroutine(), "version": runtime.Version(),
 		},
-		"store": map[string]any{
-			"node_id": f.node.id, "addr": f.node.raftAddr, "leader": leader, "ready": true,
-			"nodes":         []any{map[string]any{"id": f.node.id, "addr": f.node.raftAddr, "suffrage": "voter"}},
-			"raft":          map[string]any{"state": "Leader", "voter": true, "applied_index": index, "commit_index": index},
-			"fsm_index":     index,
-			"sqlite3":       map[string]any{"version": sqlite3.SQLITE_VERSION},
-			"apply_timeout": "10s",
-		},
+		"store": n.storeStatus(),
 	}
 	body, err := marshal(p, all)
 	if err == nil {
@@ -95,7 +113,35 @@ func (f *front) status(w http.ResponseWriter, _ *http.Request, p params) {
 	_, _ = w.Write(body)
 }
 
-func (f *front) https() bool { return strings.HasPrefix(f.node.apiURL, "https:") }
+// storeStatus is the part of the status about the database and its cluster.
+func (n *node) storeStatus() map[string]any {
+	leader, state := map[string]any{"addr": "", "node_id": ""}, "Follower"
+	if l := n.group.leaderNode(); l != nil {
+		leader["addr"], leader["node_id"] = l.raftAddr, l.id
+		if l == n {
+			state = "Leader"
+		}
+	} else if n.voter {
+		state = "Candidate"
+	}
+	var nodes []any
+	for _, other := range n.group.nodes {
+		suffrage := "voter"
+		if !other.voter {
+			suffrage = "nonvoter"
+		}
+		nodes = append(nodes, map[string]any{"id": other.id, "addr": other.raftAddr, "suffrage": suffrage})
+	}
+	index := n.group.store.index.Load()
+	return map[string]any{
+		"node_id": n.id, "addr": n.raftAddr, "leader": leader, "ready": leader["node_id"] != "",
+		"nodes":         nodes,
+		"raft":          map[string]any{"state": state, "voter": n.voter, "applied_index": index, "commit_index": index},
+		"fsm_index":     index,
+		"sqlite3":       map[string]any{"version": sqlite3.SQLITE_VERSION},
+		"apply_timeout": "10s",
+	}
+}
 
 // member returns the member of a JSON object that a path of names joined by
 // dots leads to: {} when there is none, and the value itself when the path goes

@@ -3,6 +3,7 @@ package rqlitetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -22,6 +23,9 @@ type dbRequest struct {
 	level       level
 	blobArray   bool
 	qualify     bool // column names with their table, on read endpoints only
+
+	freshness       time.Duration // 0 is any
+	rollbackOnError bool          // end a transaction that a failed statement leaves open
 }
 
 func (r *dbRequest) rowOptions() rowOptions {
@@ -31,10 +35,14 @@ func (r *dbRequest) rowOptions() rowOptions {
 // store is the database that all nodes share, with one connection that writes
 // and a pool of connections that only read.
 type store struct {
+	path        string
+	foreignKeys bool
+
 	writer    sync.Mutex // held while the write connection is used
 	writeConn *conn
-	readers   *pool
+	loads     int           // databases loaded in place of the first
 	index     atomic.Uint64 // of the last log entry applied
+	readers   atomic.Pointer[pool]
 
 	// life ends when the server closes, and with it every statement.
 	life   context.Context
@@ -44,11 +52,22 @@ type store struct {
 // firstIndex stands for the entries a cluster has in its log from its start.
 const firstIndex = 2
 
-// openStore makes a database in WAL mode, so that reads and writes do not wait
-// for each other.
+// openStore makes a database.
 func openStore(path string, foreignKeys bool) (*store, error) {
+	s := &store{path: path, foreignKeys: foreignKeys}
+	if err := s.open(path); err != nil {
+		return nil, fmt.Errorf("rqlite: opening the embedded server's database: %w", err)
+	}
+	s.index.Store(firstIndex)
+	s.life, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// open opens a database in WAL mode, so that reads and writes do not wait for
+// each other, and makes it the store's. The one before is closed.
+func (s *store) open(path string) error {
 	fk := "PRAGMA foreign_keys = OFF"
-	if foreignKeys {
+	if s.foreignKeys {
 		fk = "PRAGMA foreign_keys = ON"
 	}
 	if path = filepath.ToSlash(path); path[0] != '/' {
@@ -57,23 +76,24 @@ func openStore(path string, foreignKeys bool) (*store, error) {
 	uri := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String()
 	w, err := openConn(uri, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF", fk)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &store{writeConn: w}
-	s.readers = &pool{open: func() (*conn, error) {
-		return openConn(uri+"?mode=ro", "PRAGMA synchronous = OFF", fk, "PRAGMA query_only = ON")
-	}}
-	s.index.Store(firstIndex)
-	s.life, s.cancel = context.WithCancel(context.Background())
-	return s, nil
+	if s.writeConn != nil {
+		s.writeConn.close()
+		s.readers.Load().close()
+	}
+	s.writeConn = w
+	s.readers.Store(&pool{open: func(setup ...string) (*conn, error) {
+		return openConn(uri+"?mode=ro", append([]string{"PRAGMA synchronous = OFF", fk}, setup...)...)
+	}})
+	return nil
 }
 
 // close closes the connections; no request may be under way.
-func (s *store) close() error {
+func (s *store) close() {
 	s.cancel()
-	s.readers.close()
+	s.readers.Load().close()
 	s.writeConn.close()
-	return nil
 }
 
 var (
@@ -117,13 +137,7 @@ func timedOut(err, name error) error {
 // execute applies a request of /db/execute, and returns its results and its log
 // index. An error means that there are no results. The client's going away does
 // not stop it: a write that has been proposed is applied.
-func (s *store) execute(ctx context.Context, r *dbRequest) ([]result, uint64, error) {
-	if err := r.check(); err != nil {
-		return nil, 0, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
+func (s *store) execute(r *dbRequest) ([]result, uint64, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	index := s.index.Add(1)
@@ -143,7 +157,8 @@ func (s *store) execute(ctx context.Context, r *dbRequest) ([]result, uint64, er
 			res = errorResult(err.Error())
 		}
 		results = append(results, res)
-		if err != nil && tx.open {
+		if err != nil && (tx.open || r.rollbackOnError) {
+			tx.open = true
 			tx.rollback()
 			break
 		}
@@ -174,37 +189,32 @@ func (s *store) executeOne(ctx context.Context, stmt statement, r *dbRequest) (r
 	return &execResult{written: w, seconds: since(start, r.timings)}, nil
 }
 
-// query answers a request of /db/query; the index is 0 unless the read is
-// strong. The end of ctx interrupts all but strong reads.
-func (s *store) query(ctx context.Context, r *dbRequest) ([]result, uint64, error) {
-	if err := r.check(); err != nil {
-		return nil, 0, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	if r.level == levelStrong {
+// query answers reads from a source of connections; the index is 0 unless the
+// read goes through the log, as a strong one does. The end of ctx interrupts
+// all others.
+func (s *store) query(ctx context.Context, r *dbRequest, from source, logged bool) ([]result, uint64, error) {
+	if logged {
 		index := s.index.Add(1)
-		results, err := s.read(s.life, r)
+		results, err := s.read(s.life, r, from)
 		return results, index, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	results, err := s.read(ctx, r)
+	results, err := s.read(ctx, r, from)
 	return results, 0, err
 }
 
 // read runs the statements on a read connection. After an error it goes on with
 // the next statement.
-func (s *store) read(ctx context.Context, r *dbRequest) ([]result, error) {
+func (s *store) read(ctx context.Context, r *dbRequest, from source) ([]result, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	c, err := s.readers.get()
+	c, err := from.get()
 	if err != nil {
 		return nil, err
 	}
-	defer s.readers.put(c)
+	defer from.put(c)
 	tx, err := c.begin(r.transaction)
 	if err != nil {
 		return nil, err
@@ -229,22 +239,9 @@ func (s *store) read(ctx context.Context, r *dbRequest) ([]result, error) {
 	return results, tx.commit(ctx)
 }
 
-// request answers a request of /db/request: with reads only, from a read
-// connection; else all of it, reads included, in order on the write connection.
-func (s *store) request(ctx context.Context, r *dbRequest) ([]result, uint64, error) {
-	if err := r.check(); err != nil {
-		return nil, 0, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	writes, err := s.hasWrites(r.statements)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !writes && r.level != levelStrong {
-		return s.query(ctx, r)
-	}
+// request answers a request of /db/request that goes through the log: all of
+// it, reads included, in order on the write connection.
+func (s *store) request(r *dbRequest) ([]result, uint64, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	index := s.index.Add(1)
@@ -307,12 +304,12 @@ func (s *store) readOne(ctx context.Context, stmt statement, r *dbRequest) (resu
 
 // hasWrites reports whether any statement writes, as far as SQLite says so of
 // its first part. What cannot be prepared counts as a write.
-func (s *store) hasWrites(stmts []statement) (bool, error) {
-	c, err := s.readers.get()
+func hasWrites(stmts []statement, from source) (bool, error) {
+	c, err := from.get()
 	if err != nil {
 		return false, err
 	}
-	defer s.readers.put(c)
+	defer from.put(c)
 	for _, stmt := range stmts {
 		if stmt.sql == "" || stmt.explain {
 			continue
@@ -330,13 +327,15 @@ func (s *store) hasWrites(stmts []statement) (bool, error) {
 	return false, nil
 }
 
-// transaction is a BEGIN that is to be ended, or, when not open, nothing.
+// transaction is a BEGIN that is to be ended, or, when not open, nothing. On a
+// connection that is in a transaction for good it is nothing.
 type transaction struct {
 	c    *conn
 	open bool
 }
 
 func (c *conn) begin(wanted bool) (*transaction, error) {
+	wanted = wanted && !c.pinned
 	if wanted {
 		if _, err := c.exec(context.Background(), "BEGIN", nil); err != nil {
 			return nil, err

@@ -32,8 +32,8 @@ type exchange struct {
 	want       string
 }
 
-func parseFiles(files fs.FS) ([]caseFile, error) {
-	names, err := fs.Glob(files, "cases/*.txt")
+func parseFiles(files fs.FS, dir string) ([]caseFile, error) {
+	names, err := fs.Glob(files, dir+"/*.txt")
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,13 @@
 // value, but numbers by their digits: 1 is not 1.0. In an answer "<any>"
 // matches every value, "<int>" an integer, "<number>" a number, "<text>" a
 // string. A header of the value <none> must be absent. An answer whose body is
-// the word <ok> is one of the database endpoints without any error in it.
+// the word <ok> is one of the database endpoints without any error in it, and
+// <any> is every body.
+//
+// In the cases of a cluster a path goes to the follower, unless leader or
+// replica stands before it, and there are names for what the nodes call
+// themselves: {leader-id}, {leader-url} and {leader-api} for the API with and
+// without its scheme, {leader-raft}, and the same for the other nodes.
 package conformance
 
 import (
@@ -33,12 +39,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-//go:embed cases/*.txt
+//go:embed cases
 var caseFiles embed.FS
 
 // Options say how to reach the server.
@@ -53,6 +60,10 @@ type Options struct {
 	// Skip names cases, as "file/name of a case", that are not to be run, with
 	// the reason.
 	Skip map[string]string
+
+	// ReplicaURL is the base URL of a read-only node for RunCluster; without
+	// one, the cases that ask it are skipped.
+	ReplicaURL string
 }
 
 // Run runs every case against the server at baseURL, which has no trailing
@@ -62,10 +73,36 @@ type Options struct {
 // tables of their own and leave none behind.
 func Run(t *testing.T, baseURL string, opts Options) {
 	t.Helper()
-	files, err := parseFiles(caseFiles)
-	if err != nil {
-		t.Fatal(err)
-	}
+	newTarget(t, map[string]string{"": baseURL}, opts).runDir(t, "cases")
+}
+
+// RunCluster runs the cases of what a follower answers, and where that depends
+// on it, the leader. The follower has to be a voter. The nodes have to be able
+// to reach each other, and leadership must not change meanwhile; the cases make
+// no attempt at it that succeeds. They work on tables of their own and leave none
+// behind.
+func RunCluster(t *testing.T, leaderURL, followerURL string, opts Options) {
+	t.Helper()
+	s := newTarget(t, map[string]string{"": followerURL, "leader": leaderURL, "replica": opts.ReplicaURL}, opts)
+	s.runDir(t, "cases/cluster")
+}
+
+// RunNoLeader runs the cases of what a voter answers while there is no leader,
+// not even one that has just been lost. They leave a queued read behind.
+func RunNoLeader(t *testing.T, nodeURL string, opts Options) {
+	t.Helper()
+	newTarget(t, map[string]string{"": nodeURL}, opts).runDir(t, "cases/noleader")
+}
+
+// target is the server or the cluster under test.
+type target struct {
+	urls  map[string]string // by what stands before a path; "" is where that is nothing
+	names []string          // of the nodes, as pairs for a strings.Replacer
+	opts  Options
+}
+
+func newTarget(t *testing.T, urls map[string]string, opts Options) *target {
+	t.Helper()
 	if opts.Client == nil {
 		opts.Client = &http.Client{
 			Transport:     &http.Transport{},
@@ -74,44 +111,89 @@ func Run(t *testing.T, baseURL string, opts Options) {
 		}
 		t.Cleanup(opts.Client.CloseIdleConnections)
 	}
-	target := &target{base: baseURL, opts: opts}
+	return &target{urls: urls, opts: opts}
+}
+
+// runDir runs the cases of a directory.
+func (s *target) runDir(t *testing.T, dir string) {
+	t.Helper()
+	files, err := parseFiles(caseFiles, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir != "cases" {
+		s.learnNames(t)
+	}
 	for _, file := range files {
 		t.Run(file.name, func(t *testing.T) {
 			for _, c := range file.cases {
 				t.Run(c.name, func(t *testing.T) {
-					if reason, ok := opts.Skip[file.name+"/"+c.name]; ok {
+					if reason, ok := s.opts.Skip[file.name+"/"+c.name]; ok {
 						t.Skip(reason)
 					}
-					target.run(t, c)
+					s.run(t, c)
 				})
 			}
 		})
 	}
 }
 
-// target is the server under test.
-type target struct {
-	base string
-	opts Options
-}
-
-func (s *target) run(t *testing.T, c testCase) {
-	table := uniqueName()
-	defer s.dropAll(t, table)
-	for _, x := range c.exchanges {
-		got, err := s.do(t.Context(), x, table)
-		if err != nil {
-			t.Fatalf("line %d: %s %s: %v", x.line, x.method, x.path, err)
+// learnNames asks the nodes what they call themselves.
+func (s *target) learnNames(t *testing.T) {
+	t.Helper()
+	for role := range s.urls {
+		if s.urls[role] == "" {
+			continue
 		}
-		if problem := x.compare(got, table); problem != "" {
-			t.Errorf("line %d: %s %s\n%s\n%s\ngot status %d: %s", x.line, x.method, x.path,
-				strings.ReplaceAll(x.body, placeholder, table), problem, got.status, got.body)
+		var id string
+		s.getJSON(t, role+"/status?key=store.node_id", &id)
+		var list map[string]struct {
+			API  string `json:"api_addr"`
+			Addr string `json:"addr"`
 		}
+		s.getJSON(t, role+"/nodes?nonvoters", &list)
+		if role == "" {
+			role = "follower"
+		}
+		_, api, _ := strings.Cut(list[id].API, "://")
+		s.names = append(s.names, "{"+role+"-id}", id, "{"+role+"-url}", list[id].API,
+			"{"+role+"-api}", api, "{"+role+"-raft}", list[id].Addr)
 	}
 }
 
-// placeholder stands for the unique name in the files.
-const placeholder = "{t}"
+func (s *target) getJSON(t *testing.T, path string, v any) {
+	t.Helper()
+	got, err := s.do(t.Context(), exchange{method: http.MethodGet, path: path}, strings.NewReplacer())
+	if err == nil {
+		err = json.Unmarshal([]byte(got.body), v)
+	}
+	if err != nil || got.status != http.StatusOK {
+		t.Fatalf("%s: status %d, %v\n%s", path, got.status, err, got.body)
+	}
+}
+
+func (s *target) run(t *testing.T, c testCase) {
+	for _, x := range c.exchanges {
+		if role, _, _ := strings.Cut(x.path, "/"); s.urls[role] == "" {
+			t.Skip("no " + role + " to ask")
+		}
+	}
+	table := uniqueName()
+	names := strings.NewReplacer(append(s.names, "{t}", table)...)
+	if slices.ContainsFunc(c.exchanges, func(x exchange) bool { return strings.Contains(x.body, "{t}") }) {
+		defer s.dropAll(t, table)
+	}
+	for _, x := range c.exchanges {
+		got, err := s.do(t.Context(), x, names)
+		if err != nil {
+			t.Fatalf("line %d: %s %s: %v", x.line, x.method, x.path, err)
+		}
+		if problem := x.compare(got, names); problem != "" {
+			t.Errorf("line %d: %s %s\n%s\n%s\ngot status %d: %s", x.line, x.method, x.path,
+				names.Replace(x.body), problem, got.status, got.body)
+		}
+	}
+}
 
 func uniqueName() string { return "conf_" + strings.ToLower(rand.Text()[:10]) }
 
@@ -122,10 +204,10 @@ type answer struct {
 	body   string
 }
 
-func (s *target) do(ctx context.Context, x exchange, table string) (answer, error) {
-	path := strings.ReplaceAll(x.path, placeholder, table)
-	body := strings.ReplaceAll(x.body, placeholder, table)
-	req, err := http.NewRequestWithContext(ctx, x.method, s.base+path, strings.NewReader(body))
+func (s *target) do(ctx context.Context, x exchange, names *strings.Replacer) (answer, error) {
+	role, path, _ := strings.Cut(x.path, "/")
+	url, body := s.urls[role]+"/"+names.Replace(path), names.Replace(x.body)
+	req, err := http.NewRequestWithContext(ctx, x.method, url, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -155,7 +237,8 @@ func (s *target) dropAll(t *testing.T, table string) {
 		body: `["SELECT type, name FROM sqlite_master WHERE type IN ('table','view') AND substr(name, 1, ` +
 			fmt.Sprint(len(table)) + `) = '` + table + `'"]`,
 	}
-	got, err := s.do(ctx, list, table)
+	names := strings.NewReplacer()
+	got, err := s.do(ctx, list, names)
 	if err != nil {
 		t.Errorf("listing tables to drop: %v", err)
 		return
@@ -179,7 +262,7 @@ func (s *target) dropAll(t *testing.T, table string) {
 		t.Errorf("dropping tables: %v", err)
 		return
 	}
-	got, err = s.do(ctx, exchange{method: "POST", path: "/db/execute", body: body.String()}, table)
+	got, err = s.do(ctx, exchange{method: "POST", path: "/db/execute", body: body.String()}, names)
 	if err != nil || strings.Contains(got.body, `"error"`) {
 		t.Errorf("dropping tables: %v %s", err, got.body)
 	}

@@ -1,0 +1,120 @@
+package rqlitetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+var (
+	errNotLeader      = errors.New("not leader")
+	errLeaderNotFound = errors.New("leader not found")
+	errNotReady       = errors.New("store not ready")
+	errStaleRead      = errors.New("stale read")
+	errUnauthorized   = errors.New("unauthorized")
+)
+
+// call is a request that may have to be forwarded to the leader.
+type call struct {
+	// run runs the request on a node. It fails with errNotLeader, without any
+	// effect, where that takes the leader and the node is not it.
+	run func(*node) error
+
+	allowed  bool // whether the leader lets the requester do it
+	timeout  time.Duration
+	redirect bool   // the requester wants to be sent to the leader instead
+	failed   string // what to put in front of the leader's error
+}
+
+// call makes a call of an HTTP request, for which the leader asks for the
+// permissions as well.
+func (f *front) call(r *http.Request, p params, run func(*node) error, perms ...string) call {
+	return call{
+		run: run, allowed: f.accounts.allow(r, perms...),
+		timeout: p.duration("timeout", defaultTimeout), redirect: p.has("redirect"),
+	}
+}
+
+// do runs a call on the node or, if it has to be, on the leader. It returns the
+// address of the node that served it: the API's of this one, Raft's of another,
+// as the real server has it.
+func (n *node) do(ctx context.Context, c call) (string, error) {
+	err := c.run(n)
+	if !errors.Is(err, errNotLeader) {
+		return n.apiAddr, err
+	}
+	if c.redirect {
+		return "", errNotLeader
+	}
+	leader := n.group.leaderNode()
+	if leader == nil {
+		return "", errLeaderNotFound
+	}
+	if err := leader.reach(ctx, c.timeout, n); err != nil {
+		return "", err
+	}
+	if !c.allowed {
+		return "", errUnauthorized
+	}
+	if err := c.run(leader); err != nil {
+		return "", errors.New(c.failed + err.Error()) // an error from afar is but its text
+	}
+	return leader.raftAddr, nil
+}
+
+// reach waits until another node can talk to this one over the connection
+// between them, at most for the timeout. The errors are those that the other
+// node gets from its network.
+func (n *node) reach(ctx context.Context, timeout time.Duration, from *node) error {
+	if n == from {
+		return nil
+	}
+	l := n.alive()
+	if l == nil {
+		return fmt.Errorf("dial tcp %s: connect: connection refused", n.raftAddr)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	switch err := l.brake.wait(ctx.Done()); {
+	case err == nil:
+		return nil
+	case ctx.Err() == nil:
+		return errors.New("read protobuf length: EOF") // it was stopped meanwhile
+	default:
+		return fmt.Errorf("read protobuf length: read tcp %s->%s: i/o timeout", from.raftAddr, n.raftAddr)
+	}
+}
+
+// failed answers for the errors of do that have a status of their own, and
+// reports whether it has. The operation's name is for who may not do it.
+func (f *front) failed(w http.ResponseWriter, r *http.Request, operation string, err error) bool {
+	switch {
+	case errors.Is(err, errNotLeader):
+		f.redirect(w, r)
+	case errors.Is(err, errLeaderNotFound):
+		http.Error(w, errLeaderNotFound.Error(), http.StatusServiceUnavailable)
+	case errors.Is(err, errUnauthorized):
+		http.Error(w, "remote "+operation+" not authorized", http.StatusUnauthorized)
+	default:
+		return false
+	}
+	return true
+}
+
+// redirect sends the requester to the leader. The node asks the leader for its
+// address, and waits for the answer as long as by default, whatever the
+// request's timeout is.
+func (f *front) redirect(w http.ResponseWriter, r *http.Request) {
+	leader := f.node.group.leaderNode()
+	if leader == nil || leader.reach(r.Context(), defaultTimeout, f.node) != nil {
+		http.Error(w, errLeaderNotFound.Error(), http.StatusInternalServerError)
+		return
+	}
+	target := leader.apiURL + r.URL.Path
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	http.Redirect(w, r, target, http.StatusMovedPermanently)
+}
