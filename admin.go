@@ -130,7 +130,7 @@ func (b *backupCheck) complete() error {
 	if b.format == BackupSQL {
 		whole = bytes.HasSuffix(bytes.TrimSpace(b.tail), []byte(sqlEnding))
 	} else if len(b.head) == sqliteHeader && bytes.HasPrefix(b.head, []byte("SQLite format 3\x00")) {
-		whole = b.size == databaseSize(b.head)
+		whole = isDatabaseSize(b.size, b.head)
 	}
 	if !whole {
 		return fmt.Errorf("rqlite: the backup is not whole: it has %d bytes, and ends before its end", b.size)
@@ -138,13 +138,19 @@ func (b *backupCheck) complete() error {
 	return nil
 }
 
-// databaseSize returns the size of a database file in bytes, from its header.
-func databaseSize(header []byte) int64 {
+// isDatabaseSize reports whether a database file of so many bytes can be one
+// with this header, which tells the size in pages unless SQLite before 3.7.0
+// wrote the file last (https://www.sqlite.org/fileformat.html#in_header_database_size).
+func isDatabaseSize(size int64, header []byte) bool {
 	page := int64(binary.BigEndian.Uint16(header[16:]))
 	if page == 1 {
 		page = 65536
 	}
-	return page * int64(binary.BigEndian.Uint32(header[28:]))
+	pages := int64(binary.BigEndian.Uint32(header[28:]))
+	if pages == 0 || !bytes.Equal(header[24:28], header[92:96]) {
+		return page > 0 && size%page == 0
+	}
+	return size == page*pages
 }
 
 // Load implements Conn.
@@ -171,19 +177,23 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 // loadFailure reads the answer to a load.
 func loadFailure(body io.Reader) error {
 	var answer struct {
-		Results []struct {
+		Results *[]struct {
 			Error string `json:"error"`
 		} `json:"results"`
 		Error string `json:"error"`
 	}
 	const most = 16 << 20
-	if err := json.NewDecoder(io.LimitReader(body, most)).Decode(&answer); err != nil {
+	err := json.NewDecoder(io.LimitReader(body, most)).Decode(&answer)
+	switch {
+	case err != nil:
 		return fmt.Errorf("rqlite: %w: the answer to the load cannot be read: %w", ErrIndeterminate, err)
+	case answer.Error != "":
+		outcome := cluster.Classify(http.StatusOK, answer.Error)
+		return publicError(&cluster.Error{Outcome: outcome, Write: true, Status: http.StatusOK, Message: answer.Error})
+	case answer.Results == nil:
+		return fmt.Errorf("rqlite: %w: the answer to the load has no results", ErrIndeterminate)
 	}
-	if answer.Error != "" {
-		return newError(answer.Error, -1, 0)
-	}
-	for _, result := range answer.Results {
+	for _, result := range *answer.Results {
 		if result.Error != "" {
 			return newError(result.Error, -1, 0)
 		}

@@ -94,7 +94,7 @@ type HTTPError struct {
 	// StatusCode is the HTTP status. It can be 200: rqlite reports some
 	// failures that way.
 	StatusCode int
-	// Node is the host:port that answered.
+	// Node is the host:port that answered, or "" where the driver does not know.
 	Node string
 	// Message is the text that came with it.
 	Message string
@@ -109,7 +109,10 @@ func (e *HTTPError) Error() string {
 	if e.StatusCode == http.StatusUnauthorized {
 		text = "not authorized: check user and password, and the user's permissions"
 	}
-	return fmt.Sprintf("rqlite: %s: %s (HTTP status %d)", e.Node, text, e.StatusCode)
+	if e.Node != "" {
+		text = e.Node + ": " + text
+	}
+	return fmt.Sprintf("rqlite: %s (HTTP status %d)", text, e.StatusCode)
 }
 
 // Is reports whether target is the sentinel, such as [ErrNoLeader], that

@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -68,6 +69,8 @@ const (
 
 // step is a request that a fake expects, and its answer.
 type step struct {
+	method string // "" is POST
+	sends  string // Content-Type; "" is that of statements, "none" none
 	path   string
 	params string // the whole query of the URL; "*" is any
 	body   string // to the byte; "" is any
@@ -96,8 +99,8 @@ func writesAtomic(body, reply string) step {
 
 // request is what a fake got.
 type request struct {
-	path, params, body string
-	header             http.Header
+	method, path, params, body string
+	header                     http.Header
 }
 
 // fake answers requests by a script, on a real socket. It fails the test for
@@ -168,7 +171,11 @@ func (f *fake) connState(c net.Conn, state http.ConnState) {
 func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	assert.NoError(f.t, err)
-	got := request{path: r.URL.Path, params: r.URL.RawQuery, body: string(body), header: r.Header}
+	got := request{method: r.Method, path: r.URL.Path, params: r.URL.RawQuery, body: string(body), header: r.Header}
+	if got.path == queryPath && got.params == "level=weak&redirect" { // who leads: no part of the script
+		io.WriteString(w, `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`)
+		return
+	}
 	next, ok := f.next(got)
 	switch {
 	case !ok:
@@ -202,7 +209,12 @@ func (f *fake) next(got request) (step, bool) {
 	if want.body != "" {
 		assert.Equal(f.t, want.body, got.body)
 	}
-	assert.Equal(f.t, "application/json", got.header.Get("Content-Type"))
+	assert.Equal(f.t, cmp.Or(want.method, http.MethodPost), got.method)
+	var sends []string
+	if want.sends != "none" {
+		sends = []string{cmp.Or(want.sends, "application/json")}
+	}
+	assert.Equal(f.t, sends, got.header["Content-Type"])
 	return want, true
 }
 

@@ -42,7 +42,9 @@ func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err e
 	if c.queueing(ctx).wait {
 		params += "&wait"
 	}
-	answer, err := c.send(ctx, cluster.Request{Path: executePath, Params: params, Write: true}, calls)
+	// A follower would take the write as well, but where there are permissions it could
+	// never hand it on.
+	answer, err := c.send(ctx, cluster.Request{Path: executePath, Params: params, Leader: true, Pinned: true, Write: true}, calls)
 	if err != nil {
 		return 0, err
 	}

@@ -46,11 +46,15 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 		until = c.until(ctx)
 	}
 	var last *Error
-	for attempt := range len(c.routes.nodes()) {
+	attempt := 0
+	if call.Leader && c.routes.leader.Load() != nil && !c.routes.forwarding() {
+		attempt = -1 // the leader, before the nodes in turn
+	}
+	for ; attempt < len(c.routes.nodes()); attempt++ {
 		if why := c.over(ctx, until); why != nil {
 			return nil, nil, outOfTime(stopped(why, "", req, false), last)
 		}
-		node := c.routes.pick(call.Leader, attempt)
+		node := c.routes.pick(call.Leader, max(attempt, 0))
 		body, err := c.callOnce(ctx, node, call, req, until)
 		if err == nil {
 			c.routes.succeeded(node, false)
@@ -59,7 +63,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 		err.Write = call.Write
 		c.routes.failed(node, err)
 		if call.Body != nil || !err.repeatable(req) {
-			return nil, nil, err
+			return nil, nil, outOfTime(err, last)
 		}
 		last = err
 	}
@@ -80,7 +84,10 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: call.Path, RawQuery: call.Params}
 	hreq.Host = node.host
 	hreq.Header = node.header.Clone()
-	hreq.Header.Set("Content-Type", call.ContentType)
+	hreq.Header.Del("Content-Type")
+	if call.ContentType != "" {
+		hreq.Header.Set("Content-Type", call.ContentType)
+	}
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
 		failure := transportError(guard, req, way, err)

@@ -42,6 +42,7 @@ type Config struct {
 type Client struct {
 	cfg    Config
 	routes routes
+	turn   chan struct{} // full while a request seeks the leader for all
 
 	closing context.Context // ends with Close, and with it what goes on behind the requests
 	close   context.CancelFunc
@@ -52,7 +53,7 @@ func New(cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{cfg: cfg}
+	c := &Client{cfg: cfg, turn: make(chan struct{}, 1)}
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c
@@ -73,9 +74,11 @@ type Request struct {
 	Params string // URL parameters, encoded, without the question mark
 	Body   []byte // JSON
 	// Leader says that only the leader can answer, so that the request goes
-	// straight to it. Otherwise any node will do: reads spread over all of
-	// them, while writes, which are queued where they arrive, keep to the first.
+	// straight to it. Otherwise any node will do.
 	Leader bool
+	// Pinned says that the node which gets the request does not redirect it, as
+	// with queued writes, so that the leader has to be known.
+	Pinned bool
 	// Write says that the request may have an effect, so that it is repeated
 	// only when it provably had none.
 	Write bool
@@ -86,7 +89,7 @@ type Request struct {
 
 const (
 	firstPause   = 20 * time.Millisecond
-	longestPause = 250 * time.Millisecond
+	longestPause = 100 * time.Millisecond
 	maxRedirects = 5 // in a row, without a node that answers
 )
 
@@ -118,6 +121,14 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if why := c.over(ctx, until); why != nil { // the transport would not say that it sent nothing
 			return nil, outOfTime(stopped(why, "", req, false), last)
 		}
+		if last != nil && redirects == 0 {
+			c.routes.counts.retries.Add(1)
+		}
+		if c.mustSeek(req) {
+			if err := c.seek(ctx, req, until); err != nil {
+				return nil, outOfTime(err, last)
+			}
+		}
 		node := c.routes.pick(req.Leader, start+attempt)
 		answer, err := c.attempt(ctx, node, req, until)
 		if err == nil {
@@ -139,7 +150,6 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			return nil, outOfTime(err, last)
 		}
 		last, redirects = err, 0
-		c.routes.counts.retries.Add(1)
 		c.cfg.Logger.DebugContext(ctx, "rqlite: trying again", "node", node.host, "error", err)
 		if c.routes.untried(attempt + 1) {
 			continue // another node may do better at once
@@ -147,6 +157,19 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		sleep(ctx, pause/2+rand.N(pause/2), until)
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// mustSeek reports whether the leader has to be found before a request goes out.
+// The first request of a client goes to the first host, which redirects it; a write
+// that stays where it arrives must not.
+func (c *Client) mustSeek(req *Request) bool {
+	if !req.Leader || c.routes.forwarding() {
+		return false
+	}
+	if req.Pinned && c.routes.leader.Load() == nil {
+		c.routes.lost.Store(true)
+	}
+	return c.routes.lost.Load()
 }
 
 // attempt sends the request to one node, under guard.
@@ -210,17 +233,19 @@ func stopped(why error, host string, req *Request, sent bool) *Error {
 	switch {
 	case sent && req.Write:
 		e.Outcome = Unknown
-	case errors.Is(why, errHangs):
+	case errors.Is(why, errHangs), errors.Is(why, errSlow):
 		e.Outcome = Repeat
 	}
 	return e
 }
 
 // cause returns why a context ended. It is always context.Canceled or
-// context.DeadlineExceeded, whatever reason the caller gave besides, or errHangs.
+// context.DeadlineExceeded, whatever reason the caller gave besides, or errHangs or
+// errSlow.
 func cause(ctx context.Context) error {
 	cause := context.Cause(ctx)
-	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, errHangs) {
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) ||
+		errors.Is(cause, errHangs) || errors.Is(cause, errSlow) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)

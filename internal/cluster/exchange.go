@@ -56,7 +56,7 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request) (*ht
 // not be forwarded: while forwarding, the server may apply a write twice.
 func (c *Client) query(req *Request) string {
 	switch {
-	case !req.Leader || c.routes.forwarding():
+	case !req.Leader || req.Pinned || c.routes.forwarding():
 		return req.Params
 	case req.Params == "":
 		return "redirect"

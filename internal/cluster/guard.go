@@ -146,22 +146,22 @@ func (g *guard) close() {
 
 // pulse is when a node was last asked whether it is alive, and what came of it.
 type pulse struct {
-	mu    sync.Mutex // held while it is asked, so that one asks for all
-	taken time.Time
-	alive bool
+	asking chan struct{} // full while it is asked, so that one asks for all
+	taken  time.Time
+	alive  bool
 }
 
 // alive asks a node whether it is: any answer by HTTP is one, also that the
 // question is not allowed.
 func (c *Client) alive(n *node) bool {
-	n.pulse.mu.Lock()
-	defer n.pulse.mu.Unlock()
+	n.pulse.asking <- struct{}{}
+	defer func() { <-n.pulse.asking }()
 	if time.Since(n.pulse.taken) < patience/2 {
 		return n.pulse.alive
 	}
 	ctx, cancel := context.WithTimeout(c.closing, patience)
 	defer cancel()
-	n.pulse.alive = c.ask(ctx, n)
+	n.pulse.alive = c.ask(ctx, n) || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
 	n.pulse.taken = time.Now()
 	return n.pulse.alive
 }

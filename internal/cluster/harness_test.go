@@ -64,8 +64,11 @@ type reply func(w http.ResponseWriter, r *http.Request)
 // reply, and so on; the last reply is repeated.
 type fake struct {
 	*httptest.Server
-	conns atomic.Int64 // connections accepted
-	hangs atomic.Bool  // it does not even say that it is alive
+	conns   atomic.Int64 // connections accepted
+	probes  atomic.Int64 // times that it was asked whether it is alive
+	hangs   atomic.Bool  // it accepts connections, and says nothing
+	deaf    atomic.Bool  // it does not even accept connections; in bubbles only
+	healthy atomic.Int64 // HTTP status of the answer to probes; 0 is 200
 
 	mu       sync.Mutex
 	script   []reply
@@ -93,7 +96,8 @@ func newUnstarted(script ...reply) *fake {
 
 // ServeHTTP implements http.Handler.
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/readyz" && !f.hangs.Load() {
+	if r.URL.Path == "/readyz" && r.URL.RawQuery == "noleader" {
+		f.probed(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -107,7 +111,19 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	answer := f.script[n]
 	f.mu.Unlock()
+	if f.hangs.Load() {
+		answer = hang("")
+	}
 	answer(w, r)
+}
+
+func (f *fake) probed(w http.ResponseWriter, r *http.Request) {
+	f.probes.Add(1)
+	if f.hangs.Load() {
+		<-r.Context().Done()
+	} else if status := f.healthy.Load(); status != 0 {
+		w.WriteHeader(int(status))
+	}
 }
 
 // host returns the node's host:port.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,13 +50,28 @@ func (c *Client) members(ctx context.Context) (*node, []Member, *Error) {
 		return nil, nil, failure
 	}
 	defer resp.Close()
-	var answer struct {
-		Nodes []Member `json:"nodes"`
-	}
-	if err := json.NewDecoder(io.LimitReader(resp, maxMembersBody)).Decode(&answer); err != nil {
+	members, err := readMembers(io.LimitReader(resp, maxMembersBody))
+	if err != nil {
 		return nil, nil, &Error{Outcome: Refused, Node: node.host, Status: http.StatusOK, Err: fmt.Errorf("the list of nodes cannot be read: %w", err)}
 	}
-	return node, answer.Nodes, nil
+	return node, members, nil
+}
+
+// readMembers demands the list, which may be null: a document without it is the
+// older form that a node gives which does not know of "ver", or no answer to this.
+func readMembers(r io.Reader) ([]Member, error) {
+	var answer struct {
+		Nodes json.RawMessage `json:"nodes"`
+	}
+	if err := json.NewDecoder(r).Decode(&answer); err != nil {
+		return nil, err
+	}
+	if answer.Nodes == nil {
+		return nil, errors.New(`it is not there: "nodes" is missing`)
+	}
+	var members []Member
+	err := json.Unmarshal(answer.Nodes, &members)
+	return members, err
 }
 
 // refresh asks for the members behind the requests, when what is known of them

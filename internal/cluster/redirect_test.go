@@ -117,7 +117,8 @@ func TestRedirectForgottenWithTheLeader(t *testing.T) {
 	assert.Len(t, first.got(), 1)
 	require.NoError(t, do(t.Context(), c, write()))
 	assert.Len(t, follower.got(), 3)
-	assert.Len(t, second.got(), 2)
+	assert.Len(t, second.got(), 3, "it was asked whether it leads before it got a write")
+	assert.Equal(t, "/db/query", second.got()[0].Path)
 }
 
 // The leader lives on as a follower, and says so.
@@ -141,7 +142,9 @@ func TestRedirectLeaderWithoutQuorum(t *testing.T) {
 	c, _ := newClient(t, []string{follower.host()})
 	require.NoError(t, do(t.Context(), c, write()))
 	require.NoError(t, do(t.Context(), c, write()))
-	assert.Len(t, second.got(), 1)
+	require.Len(t, second.got(), 2)
+	assert.Equal(t, "/db/query", second.got()[0].Path, "it was asked whether it leads")
+	assert.Equal(t, "/db/execute", second.got()[1].Path)
 }
 
 func TestRedirectLoop(t *testing.T) {

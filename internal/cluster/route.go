@@ -41,6 +41,8 @@ type routes struct {
 	counts     counters
 	hosts      []*node              // those of the configuration, in its order
 	leader     atomic.Pointer[node] // where the leader was last met; nil when unknown
+	answered   atomic.Pointer[node] // the leader that answered last; nil when it was lost
+	lost       atomic.Bool          // the leader was known, or asked for in vain: it has to be sought
 	next       atomic.Uint32        // for spreading requests that any node can answer
 	forwardTil atomic.Int64         // Unix nanoseconds
 
@@ -69,7 +71,7 @@ func (r *routes) newNode(scheme, host string, trusted bool) *node {
 		credentials := base64.StdEncoding.EncodeToString([]byte(r.cfg.User + ":" + r.cfg.Password))
 		header["Authorization"] = []string{"Basic " + credentials}
 	}
-	return &node{scheme: scheme, host: host, header: header}
+	return &node{scheme: scheme, host: host, header: header, pulse: pulse{asking: make(chan struct{}, 1)}}
 }
 
 // forwarding reports whether requests for the leader are to be forwarded by
@@ -82,10 +84,10 @@ func (r *routes) forwarding() bool {
 	return til != 0 && time.Now().UnixNano() < til
 }
 
-// start returns where the attempts of a request begin to count. Reads that any
-// node can answer begin with each node in turn.
+// start returns where the attempts of a request begin to count. Requests that
+// any node can answer begin with each node in turn.
 func (r *routes) start(req *Request) int {
-	if req.Leader || req.Write {
+	if req.Leader {
 		return 0
 	}
 	return int((r.next.Add(1) - 1) % uint32(len(r.nodes())))
@@ -121,10 +123,13 @@ func (r *routes) succeeded(n *node, leader bool) {
 		n.hangs.Store(false)
 		r.cfg.Logger.Info("rqlite: node is back", "node", n.host)
 	}
-	if leader && r.leader.Load() != n && !r.forwarding() {
+	if leader && (r.leader.Load() != n || r.answered.Load() != n) && !r.forwarding() {
 		r.leader.Store(n)
-		r.counts.leaders.Add(1)
-		r.cfg.Logger.Info("rqlite: leader learned", "node", n.host)
+		r.lost.Store(false)
+		if r.answered.Swap(n) != n {
+			r.counts.leaders.Add(1)
+			r.cfg.Logger.Info("rqlite: leader learned", "node", n.host)
+		}
 	}
 }
 
@@ -135,7 +140,14 @@ func (r *routes) failed(n *node, err *Error) {
 		return // the node is well
 	}
 	if r.leader.CompareAndSwap(n, nil) {
-		r.cfg.Logger.Info("rqlite: leader lost", "node", n.host, "error", err)
+		r.lost.Store(true)
+		if r.answered.CompareAndSwap(n, nil) {
+			r.cfg.Logger.Info("rqlite: leader lost", "node", n.host, "error", err)
+		}
+	}
+	if errors.Is(err.Err, errSlow) {
+		r.lost.Store(true)
+		return // the node is well: it waits for another
 	}
 	if err.Status != 0 {
 		return // it answers, so it may answer others
@@ -159,6 +171,7 @@ func (r *routes) forward(why, host string) {
 	now := time.Now()
 	before := r.forwardTil.Swap(now.Add(forwardFor).UnixNano())
 	r.leader.Store(nil)
+	r.answered.Store(nil)
 	if before > now.UnixNano() {
 		return // another request found it out at the same time
 	}
@@ -174,24 +187,39 @@ type redirect struct {
 // redirected takes note of the leader that from named, and reports whether to
 // go there. An error means that nobody may.
 func (r *routes) redirected(from *node, to *redirect) (follow bool, refused *Error) {
-	u, err := url.Parse(to.location)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return false, &Error{Outcome: Refused, Node: from.host, Message: "redirected to an address that is none: " + redactURL(to.location)}
+	leader, refused := r.named(from, to)
+	if refused != nil || r.forwarding() {
+		return refused == nil, refused
 	}
-	if from.scheme == "https" && u.Scheme != "https" {
-		return false, &Error{Outcome: Refused, Node: from.host, Message: "redirected from https to http, which is never followed: " + redactURL(to.location)}
-	}
-	leader := r.node(u.Scheme, u.Host, r.trusts(from, u))
-	if r.cfg.User != "" && leader.header["Authorization"] == nil {
-		r.forward("it is not a host that the credentials are meant for", u.Host)
-		return true, nil
-	}
-	if leader.hangs.Load() && leader.retryAt.Load() > time.Now().UnixNano() {
-		return false, nil // the others have not noticed yet
+	if leader == nil {
+		r.lost.Store(true)
+		return false, nil
 	}
 	r.counts.redirects.Add(1)
 	r.leader.Store(leader)
 	return true, nil
+}
+
+// named returns the node that from named as the leader, or nil where there is no
+// use in asking it: it hangs, which the others have not noticed yet, or it must not
+// get the credentials, so that requests are forwarded from now on.
+func (r *routes) named(from *node, to *redirect) (leader *node, refused *Error) {
+	u, err := url.Parse(to.location)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, &Error{Outcome: Refused, Node: from.host, Message: "redirected to an address that is none: " + redactURL(to.location)}
+	}
+	if from.scheme == "https" && u.Scheme != "https" {
+		return nil, &Error{Outcome: Refused, Node: from.host, Message: "redirected from https to http, which is never followed: " + redactURL(to.location)}
+	}
+	leader = r.node(u.Scheme, u.Host, r.trusts(from, u))
+	if r.cfg.User != "" && leader.header["Authorization"] == nil {
+		r.forward("it is not a host that the credentials are meant for", u.Host)
+		return nil, nil
+	}
+	if leader.hangs.Load() && leader.retryAt.Load() > time.Now().UnixNano() {
+		return nil, nil
+	}
+	return leader, nil
 }
 
 // node returns the node at an address, the configured one where it is one.

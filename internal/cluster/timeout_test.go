@@ -8,80 +8,11 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// The tests of this file run real HTTP over pipes in a synctest bubble, where
-// time passes only while everyone waits: times are exact, and a goroutine that
-// is left behind fails the test.
-
-// pipes is a listener whose connections are pipes within the process.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-}
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case p.conns <- server:
-		return client, nil
-	case <-p.done:
-		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: errors.New("connection refused")}
-	case <-ctx.Done():
-		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: ctx.Err()}
-	}
-}
-
-// Accept implements net.Listener.
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.conns:
-		return conn, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener.
-func (p *pipes) Close() error { close(p.done); return nil }
-
-// Addr implements net.Listener.
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 4001} }
-
-// newPiped returns a fake node and a client of it that time out after limit.
-// It must be called in a bubble.
-func newPiped(t *testing.T, limit time.Duration, script ...reply) (*fake, *Client) {
-	t.Helper()
-	listener := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	f := newUnstarted()
-	f.script = script
-	f.Listener.Close()
-	f.Listener = listener
-	server := &http.Server{Handler: f, ErrorLog: quiet}
-	go server.Serve(listener)
-	c, _ := newClient(t, []string{"10.0.0.1:4001"}, timeout(limit), func(c *Config) {
-		c.Transport.(*http.Transport).DialContext = listener.dial
-	})
-	t.Cleanup(func() {
-		c.Close()
-		server.Close()
-	})
-	return f, c
-}
-
-// inBubble runs subtest in a bubble of its own.
-func inBubble(t *testing.T, name string, test func(t *testing.T)) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, test)
-	})
-}
 
 const (
 	limitForTests = 3 * time.Second

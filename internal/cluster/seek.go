@@ -1,0 +1,114 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// seekFirst and seekLongest bound the wait for one node's answer to the
+	// question who leads; it doubles from round to round.
+	seekFirst   = 250 * time.Millisecond
+	seekLongest = 5 * time.Second
+	// seekPause is the longest pause between two rounds: what an election takes
+	// is long enough.
+	seekPause = 100 * time.Millisecond
+)
+
+// errSlow is why a node is not waited for that does not say who leads: it may be
+// alive, and be waiting itself for a leader that hangs.
+var errSlow = errors.New("the node does not say in time who leads")
+
+// whoLeads is a read that only a leader answers. Asking is free of risk, while a
+// write that meets the wrong node is not: a follower that is to redirect it asks the
+// leader for its address first, and when the leader hangs, so does the follower.
+var whoLeads = Request{Path: "/db/query", Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true}
+
+// seek finds the leader after it was lost. One request seeks for all; the others
+// wait for it. It ends when a node has answered as the leader, or with the reason why
+// the request cannot wait any longer.
+func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
+	over, release := c.seeking(ctx, until)
+	if over != nil {
+		return stopped(over, "", req, false)
+	}
+	defer release()
+	var last *Error
+	wait := seekFirst
+	for round := 0; c.routes.lost.Load() && !c.routes.forwarding(); round++ {
+		if round > 0 {
+			sleep(ctx, seekPause/2+rand.N(seekPause/2), until)
+		}
+		for i := range c.routes.nodes() {
+			if why := c.over(ctx, until); why != nil {
+				return outOfTime(stopped(why, "", req, false), last)
+			}
+			err := c.askForLeader(ctx, c.routes.pick(false, i), wait, until)
+			if err == nil {
+				return nil
+			}
+			if err.Outcome == Refused && c.over(ctx, until) == nil {
+				return err // such as a wrong password: it will not get better
+			}
+			last = err
+		}
+		wait = min(2*wait, seekLongest)
+	}
+	return nil
+}
+
+// seeking waits for the turn to seek.
+func (c *Client) seeking(ctx context.Context, until time.Time) (over error, release func()) {
+	for {
+		select {
+		case c.turn <- struct{}{}:
+			return nil, func() { <-c.turn }
+		default:
+		}
+		if over = c.over(ctx, until); over != nil || !c.routes.lost.Load() {
+			return over, func() {}
+		}
+		sleep(ctx, seekPause/10, until)
+	}
+}
+
+// askForLeader asks a node, and the one that it names, whether it leads.
+func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
+	for range maxRedirects {
+		err := c.askOnce(ctx, node, wait, until)
+		if err == nil {
+			c.routes.succeeded(node, true)
+			return nil
+		}
+		if err.redirect == nil {
+			c.routes.failed(node, err)
+			return err
+		}
+		named, refused := c.routes.named(node, err.redirect)
+		if refused != nil {
+			return refused
+		}
+		if named == nil || named == node {
+			return err
+		}
+		c.routes.counts.redirects.Add(1)
+		node = named
+	}
+	return &Error{Outcome: Repeat, Node: node.host, Message: "the nodes redirect to each other"}
+}
+
+func (c *Client) askOnce(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
+	bounded, cancel := context.WithTimeoutCause(ctx, wait, errSlow)
+	defer cancel()
+	answer, err := c.attempt(bounded, node, &whoLeads, until)
+	if err == nil {
+		answer.Close()
+		return nil
+	}
+	if ctx.Err() == nil && errors.Is(err.Err, errSlow) {
+		err.Outcome = Repeat
+	}
+	return err
+}

@@ -1,0 +1,194 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// queues is a step of a write that goes into the queue of a node.
+func queues(params, body string, sequence int) step {
+	return step{path: executePath, params: params, body: body, reply: fmt.Sprintf(`{"results":[],"sequence_number":%d}`, sequence)}
+}
+
+// The context has the last word on the queue.
+func TestWithQueue(t *testing.T) {
+	t.Parallel()
+	background := context.Background()
+	const body = `["DELETE FROM t"]`
+	for _, test := range []struct {
+		options string
+		ctx     context.Context
+		params  string
+	}{
+		{"", WithQueue(background, false), "blob_array&queue"},
+		{"", WithQueue(background, true), "blob_array&queue&wait"},
+		{"queue=true", background, "blob_array&queue"},
+		{"queue=true", WithQueue(background, true), "blob_array&queue&wait"},
+		{"queue=true&queue_wait=true", background, "blob_array&queue&wait"},
+		{"queue=true&queue_wait=true", WithQueue(background, false), "blob_array&queue"},
+		{"", WithQueue(WithQueue(background, true), false), "blob_array&queue"},
+		{"", WithConsistency(WithQueue(background, true), None), "blob_array&queue&wait"},
+		{"discovery=off&norwtime=true", WithQueue(background, false), "blob_array&norwtime&queue"},
+	} {
+		t.Run(test.params+" "+test.options, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, queues(test.params, body, 1), queues(test.params, `["DELETE FROM t","DELETE FROM u"]`, 2), queues(test.params, body, 3))
+			db := f.open(test.options)
+			_, err := db.ExecContext(test.ctx, "DELETE FROM t")
+			require.NoError(t, err)
+			r, err := db.ExecContext(test.ctx, "DELETE FROM t; DELETE FROM u")
+			require.NoError(t, err)
+			_, err = r.RowsAffected()
+			require.ErrorIs(t, err, errQueued)
+			sequence, err := batchOf(false, "DELETE FROM t").Queue(test.ctx, db)
+			require.NoError(t, err)
+			assert.EqualValues(t, 3, sequence)
+
+			_, err = db.QueryContext(test.ctx, "DELETE FROM t RETURNING id")
+			require.EqualError(t, err, "rqlite: a queued write gives no rows: use Exec")
+			_, err = batchOf(false, "DELETE FROM t").Exec(test.ctx, db)
+			require.EqualError(t, err, "rqlite: a queued batch has no results: use Batch.Queue")
+		})
+	}
+}
+
+// Reads take no notice of the queue.
+func TestWithQueueReads(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, reads(`["SELECT 1"]`, results(one)), reads(`["SELECT 1"]`, results(one)))
+	ctx := WithQueue(context.Background(), true)
+	db := f.open("")
+	require.NoError(t, db.QueryRowContext(ctx, "SELECT 1").Scan(new(int)))
+	_, err := batchOf(false, "SELECT 1").Query(ctx, db)
+	require.NoError(t, err)
+}
+
+func TestBatchQueue(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	f := newFake(t,
+		queues("blob_array&queue", `[["INSERT INTO t VALUES(?)",1],["INSERT INTO t VALUES(?)","x'07'"]]`, 41),
+		queues("blob_array&queue", "", 42),
+		step{path: executePath, params: "blob_array&queue&wait", status: 408, reply: "queue wait timeout"},
+		step{path: executePath, params: "blob_array&queue", status: 401},
+		step{path: executePath, params: "blob_array&queue", reply: results(`{"rows_affected":1}`)},
+		step{path: executePath, params: "blob_array&queue", reply: `{"results":[],"sequence_number":43`},
+	)
+	db := f.open("")
+	var b Batch
+	b.Add("INSERT INTO t VALUES(?)", 1)
+	b.Add("INSERT INTO t VALUES(?)", []byte{7})
+	for _, want := range []int64{41, 42} {
+		sequence, err := b.Queue(ctx, db)
+		require.NoError(t, err)
+		assert.Equal(t, want, sequence)
+	}
+	_, err := b.Queue(WithQueue(ctx, true), db)
+	require.ErrorIs(t, err, ErrIndeterminate, "it is in the queue")
+	_, err = b.Queue(ctx, db)
+	require.ErrorIs(t, err, ErrUnauthorized)
+	_, err = b.Queue(ctx, db)
+	require.ErrorIs(t, err, ErrIndeterminate, "a node that does not know queues has run it: %v", err)
+	_, err = b.Queue(ctx, db)
+	require.ErrorIs(t, err, ErrIndeterminate)
+
+	// Nothing of what follows is sent.
+	sequence, err := (&Batch{}).Queue(ctx, db)
+	require.NoError(t, err)
+	assert.Zero(t, sequence)
+	_, err = batchOf(true, "DELETE FROM t").Queue(ctx, db)
+	require.EqualError(t, err, "rqlite: an atomic batch cannot be queued")
+	_, err = batchOf(false, "DELETE FROM t", "INSERT INTO t VALUES(?)").Queue(ctx, db)
+	require.ErrorContains(t, err, "statement 2 of 2")
+	_, err = batchOf(false, "BEGIN").Queue(ctx, db)
+	require.ErrorContains(t, err, "BEGIN cannot be sent as a statement")
+}
+
+// A queue is a node's own, so that writes keep to one: the first that is well.
+func TestQueueKeepsToOneNode(t *testing.T) {
+	t.Parallel()
+	script := make([]step, 6)
+	for i := range script {
+		script[i] = queues("blob_array&queue", fmt.Sprintf(`["DELETE FROM t%d"]`, i), i+1)
+	}
+	for _, dead := range []bool{false, true} {
+		first, second := newFake(t, script...), newFake(t)
+		hosts := first.addr + "," + second.addr
+		if dead {
+			hosts = "127.0.0.1:1," + hosts
+		}
+		db, err := sql.Open("rqlite", "rqlite://"+hosts+"/?queue=true&level=none")
+		require.NoError(t, err)
+		for i := range script {
+			_, err := db.Exec(fmt.Sprintf("DELETE FROM t%d", i))
+			require.NoError(t, err)
+		}
+		require.NoError(t, db.Close())
+	}
+}
+
+func TestStats(t *testing.T) {
+	t.Parallel()
+	write := writes(`["DELETE FROM t"]`, results(`{}`))
+	leader := newFake(t, write, write, writes(`["DELETE FROM t"]`, results(`{"error":"no such table: t"}`)),
+		step{path: executePath, params: plainWrite, status: 401})
+	follower := newFake(t,
+		step{path: executePath, params: plainWrite, status: 503, reply: "leader not found"},
+		step{path: executePath, params: plainWrite, serve: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+leader.addr+executePath, http.StatusMovedPermanently)
+		}})
+	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	assert.Zero(t, connector.Stats())
+	db := sql.OpenDB(connector)
+	for _, want := range []error{nil, nil, GenericError, ErrUnauthorized} {
+		_, err := db.Exec("DELETE FROM t")
+		require.ErrorIs(t, err, want)
+	}
+	require.NoError(t, db.Close())
+	assert.Equal(t, Stats{Requests: 4, Failures: 1, Retries: 1, Redirects: 1, Leaders: 1}, connector.Stats())
+}
+
+// The cookies of a client of the program's own go with each request once, also
+// with many at a time.
+func TestHTTPClientWithCookies(t *testing.T) {
+	t.Parallel()
+	const workers, each = 8, 5
+	script := make([]step, workers*each)
+	for i := range script {
+		script[i] = writes(`["DELETE FROM t"]`, results(`{}`))
+	}
+	f := newFake(t, script...)
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	jar.SetCookies(&url.URL{Scheme: "http", Host: f.addr, Path: "/"}, []*http.Cookie{{Name: "session", Value: "7"}})
+	client := &http.Client{Transport: &http.Transport{}, Jar: jar}
+	connector, err := NewConnector(&Config{Hosts: []string{f.addr}, HTTPClient: client})
+	require.NoError(t, err)
+	db := sql.OpenDB(connector)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for range each {
+				_, err := db.Exec("DELETE FROM t")
+				assert.NoError(t, err)
+			}
+		})
+	}
+	all.Wait()
+	for _, r := range f.got() {
+		assert.Equal(t, []string{"session=7"}, r.header["Cookie"])
+	}
+	require.NoError(t, db.Close())
+	client.CloseIdleConnections()
+}
