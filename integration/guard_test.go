@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -30,11 +31,12 @@ type guarded struct {
 const (
 	guardVariable = "RQLITE_INTEGRATION_GUARD"
 	logName       = "log"
+	pidName       = "pid" // of the command; it is there in one piece or not at all
 )
 
 // guard starts a guard: "process" runs a command and kills it at the end,
-// "container" removes a container. It removes dir as well, where what it prints
-// goes to the file logName. After an error dir is still there.
+// "container" removes a container, "directory" has nothing but its directory. It
+// removes dir as well, where what it prints goes to the file logName. After an error dir is still there.
 func guard(dir, kind string, args ...string) (*guarded, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -81,9 +83,11 @@ func beGuard(kind string, args []string) int {
 	var err error
 	switch kind {
 	case "process":
-		err = guardProcess(args)
+		err = guardProcess(dir, args)
 	case "container":
 		err = guardContainer(args[0])
+	case "directory":
+		<-inputEnds()
 	default:
 		err = fmt.Errorf("nothing to guard is called %q", kind)
 	}
@@ -98,8 +102,8 @@ func beGuard(kind string, args []string) int {
 }
 
 // guardProcess runs a command until it ends or the standard input does. Only a
-// command that ends by itself is a failure.
-func guardProcess(args []string) error {
+// command that ends by itself is a failure. Its process ID goes to a file in dir.
+func guardProcess(dir string, args []string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -107,6 +111,13 @@ func guardProcess(args []string) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	pid := filepath.Join(dir, pidName)
+	if err := os.WriteFile(pid+".new", []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
+		return errors.Join(err, cmd.Process.Kill())
+	}
+	if err := os.Rename(pid+".new", pid); err != nil {
+		return errors.Join(err, cmd.Process.Kill())
+	}
 	select {
 	case err := <-ended:
 		return fmt.Errorf("%s ended: %w", args[0], err)

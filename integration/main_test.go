@@ -99,4 +99,25 @@ func summarize() {
 				b.name, b.shared.version, b.runs.Load()-failed-skipped, failed, skipped)
 		}
 	}
+	figures.Lock()
+	defer figures.Unlock()
+	if len(figures.lines) > 0 {
+		fmt.Printf("\nFigures:\n  %s\n", strings.Join(figures.lines, "\n  "))
+	}
+}
+
+// figures are what tests have measured, for the summary.
+var figures struct {
+	sync.Mutex
+	lines []string
+}
+
+// report logs what a test has measured, and prints it again in the summary.
+func report(t *testing.T, format string, args ...any) {
+	t.Helper()
+	line := fmt.Sprintf(format, args...)
+	t.Log(line)
+	figures.Lock()
+	defer figures.Unlock()
+	figures.lines = append(figures.lines, t.Name()+": "+line)
 }

@@ -30,11 +30,10 @@ var whoLeads = Request{Path: "/db/query", Params: "level=weak", Body: []byte(`["
 // wait for it. It ends when a node has answered as the leader, or with the reason why
 // the request cannot wait any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
-	over, release := c.seeking(ctx, until)
-	if over != nil {
+	if over := c.takeTurn(ctx, until); over != nil {
 		return stopped(over, "", req, false)
 	}
-	defer release()
+	defer func() { <-c.turn }()
 	var last *Error
 	wait := seekFirst
 	for round := 0; c.routes.lost.Load() && !c.routes.forwarding(); round++ {
@@ -59,18 +58,22 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 	return nil
 }
 
-// seeking waits for the turn to seek.
-func (c *Client) seeking(ctx context.Context, until time.Time) (over error, release func()) {
-	for {
-		select {
-		case c.turn <- struct{}{}:
-			return nil, func() { <-c.turn }
-		default:
-		}
-		if over = c.over(ctx, until); over != nil || !c.routes.lost.Load() {
-			return over, func() {}
-		}
-		sleep(ctx, seekPause/10, until)
+// takeTurn waits for the turn to seek, which most find to be over by then. It
+// returns why the request cannot wait any longer.
+func (c *Client) takeTurn(ctx context.Context, until time.Time) error {
+	var late <-chan time.Time // never, without a time-out
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return cause(ctx)
+	case <-late:
+		return c.timedOut()
 	}
 }
 

@@ -53,7 +53,9 @@ func (d *Decoder) value() (Cell, error) {
 	switch c {
 	case '"':
 		cell.Kind = Text
+		d.scan.value = true
 		cell.Data, err = d.scan.text()
+		d.scan.value = false
 	case 'n':
 		err = d.scan.literal("null")
 	case 't':

@@ -12,9 +12,12 @@ const (
 	bufferSize = 16 << 10
 	// largeBuffer is what it grows to for an answer that keeps it full.
 	largeBuffer = 64 << 10
-	// maxToken bounds what one text may take in the response. SQLite's own
+	// maxToken bounds what one value may take in the response. SQLite's own
 	// bound on a value is 1,000,000,000 bytes (SQLITE_MAX_LENGTH).
 	maxToken = 1 << 30
+	// maxWord bounds everything else: names, types, messages, what is skipped.
+	// The name of a column can be the whole text of its expression.
+	maxWord = 16 << 20
 	// maxDepth bounds the nesting of values that are skipped.
 	maxDepth = 64
 )
@@ -43,6 +46,7 @@ type scanner struct {
 	end     int // end of what has been read into buf
 	base    int64
 	scratch []byte // unescaped texts and blobs
+	value   bool   // what is being read is a value of a row
 }
 
 // reset makes the scanner read from r, keeping its buffers.
@@ -50,7 +54,7 @@ func (s *scanner) reset(r io.Reader) {
 	if s.buf == nil {
 		s.buf = make([]byte, bufferSize)
 	}
-	s.r, s.pos, s.end, s.base = r, 0, 0, 0
+	s.r, s.pos, s.end, s.base, s.value = r, 0, 0, 0, false
 }
 
 func (s *scanner) fault(format string, args ...any) error {
@@ -69,8 +73,12 @@ func (s *scanner) fill() error {
 	}
 	switch {
 	case s.end == len(s.buf):
-		if len(s.buf) >= maxToken {
-			return s.fault("a value is longer than %d bytes", maxToken)
+		limit := maxWord
+		if s.value {
+			limit = maxToken
+		}
+		if len(s.buf) >= limit {
+			return s.fault("a text is longer than %d bytes", limit)
 		}
 		s.grow(2 * len(s.buf))
 	case s.base >= largeBuffer && len(s.buf) < largeBuffer:
