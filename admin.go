@@ -6,10 +6,12 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
@@ -32,11 +34,16 @@ type Conn interface {
 	// an error is of no use.
 	Backup(ctx context.Context, w io.Writer, format BackupFormat) error
 	// Load replaces the database of the whole cluster by the SQLite database
-	// file that r holds, or runs the SQL text in it, all or nothing. A failure
-	// after it was sent is ErrIndeterminate.
+	// file that r holds, or runs the SQL text in it. A text ends with the first
+	// statement that fails, and what came before it stays unless the text has a BEGIN
+	// of its own, as a dump has. A file that is not as long as its header says is not
+	// sent to its end, so that it does no harm; rqlite does not look closely at the
+	// rest, and a damaged file damages the database. A failure after all was sent is
+	// ErrIndeterminate.
 	Load(ctx context.Context, r io.Reader) error
 	// Boot makes the SQLite database file that r holds that of a node which is
-	// alone in its cluster, without the Raft log in between: for large files.
+	// alone in its cluster, without the Raft log in between: for large files. What
+	// is said of files at Load holds here too.
 	Boot(ctx context.Context, r io.Reader) error
 	// Nodes returns the nodes of the cluster, read-only ones included.
 	Nodes(ctx context.Context) ([]Node, error)
@@ -126,16 +133,22 @@ func (b *backupCheck) Write(p []byte) (int, error) {
 
 // complete reports what is wrong with the backup, if anything can be seen.
 func (b *backupCheck) complete() error {
-	whole := false
-	if b.format == BackupSQL {
-		whole = bytes.HasSuffix(bytes.TrimSpace(b.tail), []byte(sqlEnding))
-	} else if len(b.head) == sqliteHeader && bytes.HasPrefix(b.head, []byte("SQLite format 3\x00")) {
-		whole = isDatabaseSize(b.size, b.head)
-	}
-	if !whole {
+	if !b.isWhole() {
 		return fmt.Errorf("rqlite: the backup is not whole: it has %d bytes, and ends before its end", b.size)
 	}
 	return nil
+}
+
+// isDatabase reports whether it begins as a database file does.
+func (b *backupCheck) isDatabase() bool {
+	return bytes.HasPrefix(b.head, []byte("SQLite format 3\x00"))
+}
+
+func (b *backupCheck) isWhole() bool {
+	if b.format == BackupSQL {
+		return bytes.HasSuffix(bytes.TrimSpace(b.tail), []byte(sqlEnding))
+	}
+	return b.isDatabase() && len(b.head) == sqliteHeader && isDatabaseSize(b.size, b.head)
 }
 
 // isDatabaseSize reports whether a database file of so many bytes can be one
@@ -158,20 +171,49 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 	if err := c.Ping(ctx); err != nil {
 		return err // it also learns where the leader is: a body can be sent but once
 	}
+	file := &wholeFile{r: r}
 	body, err := c.call(ctx, &cluster.Call{
 		Method:      http.MethodPost,
 		Path:        "/db/load",
 		ContentType: "application/octet-stream",
-		Body:        r,
+		Body:        file,
 		Leader:      true,
 		Write:       true,
 	})
 	if err != nil {
-		return err
+		return file.failure(err)
 	}
 	defer body.Close()
 	defer c.connector.schema.changed()
 	return loadFailure(body)
+}
+
+// wholeFile passes on what r holds, and ends with an error instead of io.EOF when
+// that is the beginning of a database file: the server would put it in the place of
+// the database.
+type wholeFile struct {
+	r       io.Reader
+	seen    backupCheck
+	refused atomic.Pointer[error] // set while the transport reads
+}
+
+// Read implements io.Reader.
+func (f *wholeFile) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	f.seen.Write(p[:n])
+	if errors.Is(err, io.EOF) && f.seen.isDatabase() && !f.seen.isWhole() {
+		err = fmt.Errorf("rqlite: nothing was loaded: the database file is not whole: it has %d bytes, which is not what its header says", f.seen.size)
+		f.refused.Store(&err)
+	}
+	return n, err
+}
+
+// failure returns what a call with this body failed of.
+func (f *wholeFile) failure(err error) error {
+	if refused := f.refused.Load(); refused != nil {
+		return *refused
+	}
+	return err
 }
 
 // loadFailure reads the answer to a load.
@@ -204,7 +246,8 @@ func loadFailure(body io.Reader) error {
 // Boot implements Conn.
 func (c *conn) Boot(ctx context.Context, r io.Reader) error {
 	defer c.connector.schema.changed()
-	return c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: r})
+	file := &wholeFile{r: r}
+	return file.failure(c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: file}))
 }
 
 // Nodes implements Conn.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,39 @@ func TestLoadGoesToTheLeader(t *testing.T) {
 
 	none := newFake(t, step{path: queryPath, params: weakRead, status: 401})
 	require.ErrorIs(t, none.connect().Load(t.Context(), strings.NewReader("data")), ErrUnauthorized, "and nothing was sent")
+}
+
+// A file that is cut off must not take the place of the database.
+func TestLoadOfHalfAFile(t *testing.T) {
+	t.Parallel()
+	file := make([]byte, 1024)
+	copy(file, "SQLite format 3\x00")
+	file[16], file[31] = 2, 2 // two pages of 512 bytes
+	arrived := make(chan error, 2)
+	f := newFake(t, reads(`["SELECT 1"]`, results(one)), uploads("/db/load", string(file), 0, `{"results":[]}`))
+	require.NoError(t, f.connect().Load(t.Context(), bytes.NewReader(file)))
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == queryPath {
+			io.WriteString(w, results(one))
+			return
+		}
+		_, err := io.ReadAll(r.Body)
+		arrived <- err
+	}))
+	defer server.Close()
+	connector, err := NewConnector(&Config{Hosts: []string{server.Listener.Addr().String()}})
+	require.NoError(t, err)
+	defer connector.Close()
+	c := &conn{connector: connector}
+	for _, load := range []func(context.Context, io.Reader) error{c.Load, c.Boot} {
+		for _, size := range []int{100, 512, 1023} {
+			err := load(t.Context(), bytes.NewReader(file[:size]))
+			require.ErrorContains(t, err, "nothing was loaded: the database file is not whole")
+			require.NotErrorIs(t, err, ErrIndeterminate)
+			require.Error(t, <-arrived, "the server sees that the rest is missing")
+		}
+	}
 }
 
 func TestBoot(t *testing.T) {
