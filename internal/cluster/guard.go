@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -178,6 +179,7 @@ func (c *Client) ask(ctx context.Context, n *node) bool {
 	if err != nil {
 		return false
 	}
-	resp.Body.Close()
+	defer resp.Body.Close()
+	io.CopyN(io.Discard, resp.Body, maxMessage) //nolint:errcheck // it keeps the connection, no more
 	return true
 }
