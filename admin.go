@@ -168,9 +168,7 @@ func isDatabaseSize(size int64, header []byte) bool {
 
 // Load implements Conn.
 func (c *conn) Load(ctx context.Context, r io.Reader) error {
-	if err := c.Ping(ctx); err != nil {
-		return err // it also learns where the leader is: a body can be sent but once
-	}
+	defer c.connector.schema.changed()
 	file := &wholeFile{r: r}
 	body, err := c.call(ctx, &cluster.Call{
 		Method:      http.MethodPost,
@@ -184,7 +182,6 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 		return file.failure(err)
 	}
 	defer body.Close()
-	defer c.connector.schema.changed()
 	return loadFailure(body)
 }
 

@@ -164,7 +164,7 @@ func TestLoad(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, reads(`["SELECT 1"]`, results(one)), uploads("/db/load", "data", test.status, test.reply))
+			f := newFake(t, uploads("/db/load", "data", test.status, test.reply))
 			c := f.connect()
 			err := c.Load(t.Context(), strings.NewReader("data"))
 			if test.is == nil {
@@ -185,13 +185,13 @@ func TestLoad(t *testing.T) {
 // A body can be sent but once, so that Load asks for the leader first.
 func TestLoadGoesToTheLeader(t *testing.T) {
 	t.Parallel()
-	leader := newFake(t, reads(`["SELECT 1"]`, results(one)), uploads("/db/load", "data", 0, `{"results":[]}`))
-	follower := newFake(t, step{path: queryPath, params: weakRead, serve: func(w http.ResponseWriter, r *http.Request) {
+	leader := newFake(t, uploads("/db/load", "data", 0, `{"results":[]}`))
+	follower := newFake(t, step{path: queryPath, params: whoLeads, serve: func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://"+leader.addr+queryPath, http.StatusMovedPermanently)
 	}})
 	require.NoError(t, follower.connect().Load(t.Context(), strings.NewReader("data")))
 
-	none := newFake(t, step{path: queryPath, params: weakRead, status: 401})
+	none := newFake(t, step{path: queryPath, params: whoLeads, status: 401})
 	require.ErrorIs(t, none.connect().Load(t.Context(), strings.NewReader("data")), ErrUnauthorized, "and nothing was sent")
 }
 
@@ -202,7 +202,7 @@ func TestLoadOfHalfAFile(t *testing.T) {
 	copy(file, "SQLite format 3\x00")
 	file[16], file[31] = 2, 2 // two pages of 512 bytes
 	arrived := make(chan error, 2)
-	f := newFake(t, reads(`["SELECT 1"]`, results(one)), uploads("/db/load", string(file), 0, `{"results":[]}`))
+	f := newFake(t, uploads("/db/load", string(file), 0, `{"results":[]}`))
 	require.NoError(t, f.connect().Load(t.Context(), bytes.NewReader(file)))
 
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -293,7 +293,8 @@ func TestStepDownAndSnapshot(t *testing.T) {
 	targeted := step{path: "/leader", params: "wait", body: `{"id":"n \"2\""}`}
 	refused := targeted
 	refused.status, refused.reply, refused.body = 500, "stepdown: node not found in cluster", `{"id":"x"}`
-	f := newFake(t, acts("/leader", "wait", 0, ""), targeted, refused, acts("/leader", "wait", 503, "leader not found"),
+	f := newFake(t, acts("/leader", "wait", 0, ""), targeted, refused,
+		acts("/leader", "wait", 503, "leader not found"), acts("/leader", "wait", 503, "leader not found"),
 		acts("/snapshot", "", 0, ""), acts("/snapshot", "", 204, ""), acts("/snapshot", "", 500, "disk full"))
 	c := f.connect()
 	require.NoError(t, c.StepDown(t.Context(), ""))

@@ -70,7 +70,7 @@ func (b *Batch) Exec(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 
 // Query sends the batch to /db/query, at the consistency level of ctx, and
 // returns one result for each statement; errors are as for Exec. A statement
-// that writes is refused by the server.
+// that writes is refused.
 func (b *Batch) Query(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 	return b.run(ctx, db, Conn.QueryBatch)
 }
@@ -118,13 +118,18 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.batch(ctx, b, cluster.Request{Path: queryPath, Params: params, Leader: leader})
+	return c.batch(ctx, b, cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true})
 }
 
 func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]BatchResult, error) {
 	calls, err := b.calls()
 	if err != nil || len(calls) == 0 {
 		return nil, err
+	}
+	if !req.Write {
+		if err := onlyReads(calls); err != nil {
+			return nil, err
+		}
 	}
 	if b.Atomic {
 		req.Params += "&transaction"
@@ -149,6 +154,17 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 	}
 	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: req.Write}
 	return reader.read()
+}
+
+// onlyReads refuses what does not read. The server refuses it as well, but for
+// a PRAGMA, which changes one of its read connections for good.
+func onlyReads(calls []call) error {
+	for i := range calls {
+		if calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Unknown {
+			return fmt.Errorf("rqlite: %w", atStatement(errors.New("it does not only read: use Exec"), i, len(calls)))
+		}
+	}
+	return nil
 }
 
 // calls parses the statements and deals them their values.

@@ -131,10 +131,22 @@ func requestBody(calls []call) ([]byte, error) {
 		}
 		var err error
 		if body, err = wire.AppendStatement(body, calls[i].text(), calls[i].values); err != nil {
-			return nil, atStatement(err, i, len(calls))
+			return nil, atStatement(err, ownCalls(calls[:i]), ownCalls(calls))
 		}
 	}
 	return append(body, ']'), nil
+}
+
+// ownCalls counts the statements of the program, without those that the driver
+// sends along.
+func ownCalls(calls []call) int {
+	n := 0
+	for i := range calls {
+		if s := calls[i].Statement; s != &schemaCheck && s != &resultProbe {
+			n++
+		}
+	}
+	return n
 }
 
 // text returns the statement as it is to be sent.

@@ -97,20 +97,32 @@ func (c *conn) Close() error {
 }
 
 // parse splits a query into statements and refuses those that the server must
-// not see: it has one connection for the writes of all clients, so that a BEGIN of
-// one would capture the writes of all.
+// not see: it has one connection for the writes of all clients, so that a BEGIN, a
+// temporary table or an attached database of one would take in the writes of all.
 func parse(query string) ([]sqltext.Statement, error) {
 	script, err := sqltext.Parse(query)
 	if err != nil {
 		return nil, err
 	}
 	for i := range script {
-		if script[i].Kind == sqltext.Control {
-			return nil, atStatement(fmt.Errorf("%s cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set",
-				script[i].Keyword), i, len(script))
+		if why := captures(&script[i]); why != nil {
+			return nil, atStatement(why, i, len(script))
 		}
 	}
 	return script, nil
+}
+
+// captures returns why a statement would change the connection of all clients.
+func captures(s *sqltext.Statement) error {
+	switch {
+	case s.Kind == sqltext.Control:
+		return fmt.Errorf("%s cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set", s.Keyword)
+	case s.Temp:
+		return errors.New("a TEMP object would hide, from all clients, what has its name: use an ordinary one")
+	case s.Keyword == "ATTACH" || s.Keyword == "DETACH":
+		return fmt.Errorf("%s cannot be sent: it would change the connection that all clients write through", s.Keyword)
+	}
+	return nil
 }
 
 // send encodes calls and sends them as one request.
@@ -122,7 +134,7 @@ func (c *conn) send(ctx context.Context, req cluster.Request, calls []call) (*cl
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	req.Body = body
+	req.Body, req.Statements = body, ownCalls(calls)
 	answer, err := c.connector.client.Send(ctx, &req)
 	if mayChangeSchema(calls) {
 		c.connector.schema.changed()

@@ -286,7 +286,7 @@ func TestReadParams(t *testing.T) {
 		params  string
 	}{
 		{"", ctx, "blob_array&level=weak&redirect"},
-		{"level=strong", ctx, "blob_array&level=strong&redirect"},
+		{"level=strong", ctx, "blob_array&level=strong&norwrandom&norwtime&redirect"},
 		{"level=none", ctx, "blob_array&level=none"},
 		{"level=auto", ctx, "blob_array&level=auto"},
 		{"level=none&freshness=1s", ctx, "blob_array&level=none&freshness=1s"},

@@ -142,7 +142,7 @@ func TestExec(t *testing.T) {
 			"a request that may have been applied is not sent again", "INSERT INTO t VALUES(1); DELETE FROM t", nil,
 			[]step{{path: executePath, params: "*", status: 500, reply: "json: unsupported value: +Inf"}},
 			[2]int64{},
-			"*the write was applied",
+			"*the outcome of the write is unknown",
 		},
 		{"too few entries", "DELETE FROM t", nil, []step{writes("", results())}, [2]int64{}, "*the outcome of the write is unknown"},
 		{"too many entries", "DELETE FROM t", nil, []step{writes("", results(`{}`, `{}`))}, [2]int64{}, "*the outcome of the write is unknown"},

@@ -148,6 +148,11 @@ func (o readOptions) params(common string) string {
 	if o.FreshnessStrict {
 		params += "&freshness_strict"
 	}
+	if o.Level == Strong {
+		// Such a read goes through the Raft log, and what goes there the server
+		// rewrites, not always rightly. A read stores nothing that needs it.
+		params += "&norwrandom&norwtime"
+	}
 	if o.LinearizableTimeout > 0 {
 		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -114,16 +115,20 @@ func TestBatchQueue(t *testing.T) {
 	require.ErrorContains(t, err, "BEGIN cannot be sent as a statement")
 }
 
-// A queue is a node's own, so that writes keep to one: the first that is well.
-func TestQueueKeepsToOneNode(t *testing.T) {
+// A follower would take queued writes too, but could not always hand them on.
+func TestQueueGoesToTheLeader(t *testing.T) {
 	t.Parallel()
 	script := make([]step, 6)
 	for i := range script {
 		script[i] = queues("blob_array&queue", fmt.Sprintf(`["DELETE FROM t%d"]`, i), i+1)
 	}
 	for _, dead := range []bool{false, true} {
-		first, second := newFake(t, script...), newFake(t)
-		hosts := first.addr + "," + second.addr
+		leader := newFake(t, script...)
+		follower := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, queryPath+"?"+whoLeads, r.URL.String())
+			http.Redirect(w, r, "http://"+leader.addr+r.URL.String(), http.StatusMovedPermanently)
+		}))
+		hosts := follower.Listener.Addr().String()
 		if dead {
 			hosts = "127.0.0.1:1," + hosts
 		}
@@ -134,6 +139,7 @@ func TestQueueKeepsToOneNode(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.NoError(t, db.Close())
+		follower.Close()
 	}
 }
 

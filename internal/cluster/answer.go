@@ -77,7 +77,7 @@ var (
 // failed returns the failure of the request as a whole that the answer reports.
 func (a *Answer) failed() *Error {
 	message := a.dec.Trailer().Error
-	outcome := Classify(http.StatusOK, message)
+	outcome := a.guard.outcome(http.StatusOK, message)
 	if outcome == Answered {
 		return nil
 	}

@@ -16,8 +16,8 @@ type Call struct {
 	Params      string
 	ContentType string    // of Body
 	Body        io.Reader // nil for none; it is read once
-	// Leader says that the call is the leader's: it goes to where the leader
-	// was last met, and to a configured host where that is not known.
+	// Leader says that the call is the leader's, which is sought if it is not
+	// known. Where requests are forwarded, it goes to a host of the configuration.
 	Leader bool
 	// Write says that the call may have an effect.
 	Write bool
@@ -40,10 +40,15 @@ func (c *Client) Do(ctx context.Context, call *Call) (io.ReadCloser, error) {
 
 // do also returns the node that answered.
 func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Error) {
-	req := &Request{Leader: call.Leader, Write: call.Write}
+	req := &Request{Leader: call.Leader, Write: call.Write, Pinned: call.Leader}
 	var until time.Time
 	if call.Body == nil {
 		until = c.until(ctx)
+	}
+	if c.mustSeek(req) {
+		if err := c.seek(ctx, req, until); err != nil {
+			return nil, nil, err
+		}
 	}
 	var last *Error
 	attempt := 0
@@ -61,7 +66,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 			return node, body, nil
 		}
 		err.Write = call.Write
-		c.routes.failed(node, err)
+		c.failed(node, err)
 		if call.Body != nil || !err.repeatable(req) {
 			return nil, nil, outOfTime(err, last)
 		}

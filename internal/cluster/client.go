@@ -82,6 +82,9 @@ type Request struct {
 	// Write says that the request may have an effect, so that it is repeated
 	// only when it provably had none.
 	Write bool
+	// Statements is how many statements the request has, those that the driver
+	// adds apart. It matters for writes.
+	Statements int
 	// Stream says that the caller reads rows at its own pace: the time-out ends
 	// with the arrival of the first entry instead of the end of the answer.
 	Stream bool
@@ -145,7 +148,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 				continue
 			}
 		}
-		c.routes.failed(node, err)
+		c.failed(node, err)
 		if !err.repeatable(req) {
 			return nil, outOfTime(err, last)
 		}
@@ -170,6 +173,15 @@ func (c *Client) mustSeek(req *Request) bool {
 		c.routes.lost.Store(true)
 	}
 	return c.routes.lost.Load()
+}
+
+// failed takes note of a failed attempt. That the caller's patience, or the
+// time-out, ended before the node answered says little of the node: so it is asked.
+func (c *Client) failed(node *node, err *Error) {
+	c.routes.failed(node, err)
+	if err.sent && errors.Is(err.Err, context.DeadlineExceeded) {
+		c.suspect(node)
+	}
 }
 
 // attempt sends the request to one node, under guard.
@@ -229,7 +241,7 @@ func sleep(ctx context.Context, d time.Duration, until time.Time) {
 // stopped is the error of a request, or an attempt at it, whose context has
 // ended: by the caller's doing, the time-out's, or that of a node that hangs.
 func stopped(why error, host string, req *Request, sent bool) *Error {
-	e := &Error{Outcome: Refused, Node: host, Err: why}
+	e := &Error{Outcome: Refused, Node: host, Err: why, sent: sent}
 	switch {
 	case sent && req.Write:
 		e.Outcome = Unknown

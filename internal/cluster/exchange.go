@@ -24,7 +24,8 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 		way = new(trail)
 		traced = way.follow(ctx)
 	}
-	hreq, err := c.httpRequest(traced, node, req)
+	guard.forwarded = req.Leader && !c.redirects(req)
+	hreq, err := c.httpRequest(traced, node, req, guard.forwarded)
 	if err != nil {
 		return nil, &Error{Outcome: Refused, Node: node.host, Err: err}
 	}
@@ -39,24 +40,29 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 	return open(guard, req, resp)
 }
 
-func (c *Client) httpRequest(ctx context.Context, node *node, req *Request) (*http.Request, error) {
+func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forwarded bool) (*http.Request, error) {
 	// net/http sends the headers and the body in one piece if it knows the
 	// type of the body, and otherwise in two.
 	hreq, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(req.Body))
 	if err != nil {
 		return nil, err
 	}
-	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: req.Path, RawQuery: c.query(req)}
+	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: req.Path, RawQuery: req.query(forwarded)}
 	hreq.Host = node.host
 	hreq.Header = node.header // shared, and written by nobody
 	return hreq, nil
 }
 
-// query encodes the URL's parameters, adding "redirect" for requests that must
-// not be forwarded: while forwarding, the server may apply a write twice.
-func (c *Client) query(req *Request) string {
+// redirects reports whether a request is to be redirected by a node that does
+// not lead: while forwarding, the server may apply a write twice.
+func (c *Client) redirects(req *Request) bool {
+	return req.Leader && !req.Pinned && !c.routes.forwarding()
+}
+
+// query returns the URL's parameters, with "redirect" for what must not be forwarded.
+func (req *Request) query(forwarded bool) string {
 	switch {
-	case !req.Leader || req.Pinned || c.routes.forwarding():
+	case !req.Leader || req.Pinned || forwarded:
 		return req.Params
 	case req.Params == "":
 		return "redirect"
@@ -69,15 +75,15 @@ func transportError(guard *guard, req *Request, way *trail, err error) *Error {
 	if why := guard.ended(); why != nil {
 		return stopped(why, guard.node.host, req, way.arrived())
 	}
-	outcome := Unknown
+	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: way.arrived()}
 	var op *net.OpError
-	if !way.arrived() || errors.As(err, &op) && op.Op == "dial" {
-		outcome = Repeat // the node never got the statements
+	switch {
+	case isCertificateError(err):
+		e.Outcome = Refused
+	case !e.sent, !way.wrote() && errors.As(err, &op) && op.Op == "dial":
+		e.Outcome, e.sent = Repeat, false // the node never got the statements
 	}
-	if isCertificateError(err) {
-		outcome = Refused
-	}
-	return &Error{Outcome: outcome, Node: guard.node.host, Err: err}
+	return e
 }
 
 // statusError sorts an answer other than 200, which carries a message.
@@ -86,11 +92,12 @@ func statusError(guard *guard, resp *http.Response) *Error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
 	message := strings.TrimSpace(strings.ToValidUTF8(string(text), "\uFFFD"))
 	e := &Error{
-		Outcome: Classify(resp.StatusCode, message),
+		Outcome: guard.outcome(resp.StatusCode, message),
 		Status:  resp.StatusCode,
 		Node:    guard.node.host,
 		Message: message,
 		Err:     err,
+		sent:    true,
 	}
 	if why := guard.ended(); err != nil && why != nil {
 		e.Message, e.Err = "", why // half a message says less than why there is no more
@@ -141,3 +148,7 @@ func (t *trail) follow(ctx context.Context) context.Context {
 // arrived reports whether the node can have got the statements. A transport
 // that leaves no trail may have done anything, and nil, no trail, says nothing.
 func (t *trail) arrived() bool { return t == nil || t.headed.Load() || !t.begun.Load() }
+
+// wrote reports whether the transport has told of writing to a node. One that
+// tries again by itself can have failed to connect the second time.
+func (t *trail) wrote() bool { return t != nil && t.headed.Load() }

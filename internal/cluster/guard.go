@@ -26,10 +26,13 @@ var errHangs = errors.New("the node does not answer")
 type guard struct {
 	client *Client
 	node   *node
-	until  time.Time // when the time-out comes; zero is never
-	signs  int       // how many more signs of hanging it takes
-	cancel context.CancelCauseFunc
-	ended  func() error // why the attempt's context has ended, or nil
+	req    *Request
+	// forwarded says that the node hands the request on if it does not lead.
+	forwarded bool
+	until     time.Time // when the time-out comes; zero is never
+	signs     int       // how many more signs of hanging it takes
+	cancel    context.CancelCauseFunc
+	ended     func() error // why the attempt's context has ended, or nil
 
 	mu    sync.Mutex
 	timer *time.Timer // nil once nothing is left to watch
@@ -57,7 +60,7 @@ func (c *Client) timedOut() error {
 // guard begins to watch over an attempt, which gets the context returned.
 func (c *Client) guard(ctx context.Context, node *node, req *Request, until time.Time) (context.Context, *guard) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	g := &guard{client: c, node: node, until: until, signs: 1, cancel: cancel}
+	g := &guard{client: c, node: node, req: req, until: until, signs: 1, cancel: cancel}
 	if req.Write {
 		g.signs = 2
 	}
@@ -165,6 +168,20 @@ func (c *Client) alive(n *node) bool {
 	n.pulse.alive = c.ask(ctx, n) || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
 	n.pulse.taken = time.Now()
 	return n.pulse.alive
+}
+
+// suspect finds out, behind the requests, whether a node hangs. Requests with
+// less patience than the guard would never learn it.
+func (c *Client) suspect(n *node) {
+	if !n.suspected.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer n.suspected.Store(false)
+		if !c.alive(n) {
+			c.routes.failed(n, &Error{Outcome: Repeat, Node: n.host, Err: errHangs})
+		}
+	}()
 }
 
 func (c *Client) ask(ctx context.Context, n *node) bool {

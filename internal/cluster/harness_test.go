@@ -278,7 +278,7 @@ func credentials(c *Config) { c.User, c.Password = "bob", "secret" }
 
 // write and query are requests for the leader.
 func write() *Request {
-	return &Request{Path: "/db/execute", Params: "blob_array", Body: []byte(`["INSERT"]`), Leader: true, Write: true}
+	return &Request{Path: "/db/execute", Params: "blob_array", Body: []byte(`["INSERT"]`), Leader: true, Write: true, Statements: 1}
 }
 
 func query() *Request {

@@ -91,6 +91,22 @@ func isLeaderless(message string) bool {
 	return false
 }
 
+// outcome tells the outcome of an answer to the request of a guard.
+//
+// A node that forwards a write tries twice, and tells of the second try alone: that
+// it could not reach a leader says nothing of the first. And of several statements
+// some may have been rolled back before the rows of another could not be sent.
+func (g *guard) outcome(status int, message string) Outcome {
+	outcome := Classify(status, message)
+	switch {
+	case !g.req.Write:
+	case outcome == Repeat && status == http.StatusOK && g.forwarded,
+		outcome == Applied && g.req.Statements != 1:
+		return Unknown
+	}
+	return outcome
+}
+
 // Error is the failure of a request.
 type Error struct {
 	Outcome Outcome
@@ -101,6 +117,7 @@ type Error struct {
 	Err     error  // what the transport or the decoder said; may be nil
 
 	redirect *redirect
+	sent     bool // the node can have got the request
 }
 
 // Error implements error.

@@ -79,6 +79,29 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// A node that forwards a write tries twice, and tells of the second try alone.
+func TestOutcomeOfForwarded(t *testing.T) {
+	t.Parallel()
+	for _, message := range []string{"leader not found", "not leader", "store not open", "dial tcp 127.0.0.1:4103: connect: connection refused"} {
+		g := &guard{req: write(), forwarded: true}
+		assert.Equal(t, Unknown, g.outcome(200, message), message)
+		assert.Equal(t, Repeat, g.outcome(503, "leader not found"), "it was not tried")
+		assert.Equal(t, Repeat, (&guard{req: write()}).outcome(200, message), "it was to be redirected")
+		assert.Equal(t, Repeat, (&guard{req: query(), forwarded: true}).outcome(200, message), "it is a read")
+	}
+}
+
+// Of several statements some may have been rolled back before the rows of
+// another could not be sent.
+func TestOutcomeOfUnsentRows(t *testing.T) {
+	t.Parallel()
+	const message = "json: unsupported value: +Inf"
+	several := write()
+	several.Statements = 2
+	assert.Equal(t, Applied, (&guard{req: write()}).outcome(500, message))
+	assert.Equal(t, Unknown, (&guard{req: several}).outcome(500, message))
+}
+
 func FuzzClassify(f *testing.F) {
 	f.Add(200, "")
 	f.Add(200, "leader not found")

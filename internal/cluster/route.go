@@ -24,6 +24,8 @@ type node struct {
 	retryAt atomic.Int64 // Unix nanoseconds; before it the node is tried last
 	hangs   atomic.Bool  // it was given up for not answering at all
 	pulse   pulse
+
+	suspected atomic.Bool // it is being asked whether it hangs
 }
 
 const (
@@ -109,6 +111,23 @@ func (r *routes) pick(leader bool, attempt int) *node {
 	return nodes[attempt%len(nodes)]
 }
 
+// inTurn returns all nodes, each time beginning with another one. Those that
+// failed lately come last.
+func (r *routes) inTurn() []*node {
+	nodes := r.nodes()
+	begin := int(r.next.Add(1) % uint32(len(nodes)))
+	now := time.Now().UnixNano()
+	var well, failing []*node
+	for i := range nodes {
+		if n := nodes[(begin+i)%len(nodes)]; n.retryAt.Load() <= now {
+			well = append(well, n)
+		} else {
+			failing = append(failing, n)
+		}
+	}
+	return append(well, failing...)
+}
+
 // untried reports whether there are nodes that so many attempts cannot have met.
 func (r *routes) untried(attempts int) bool { return attempts < len(r.nodes()) }
 
@@ -135,9 +154,9 @@ func (r *routes) succeeded(n *node, leader bool) {
 
 // failed notes that a request to a node went wrong.
 func (r *routes) failed(n *node, err *Error) {
-	late := errors.Is(err.Err, context.DeadlineExceeded) // it may be hanging
-	if !late && (err.Outcome == Refused || errors.Is(err.Err, context.Canceled)) {
-		return // the node is well
+	late := errors.Is(err.Err, context.DeadlineExceeded) && !err.sent // it cannot be reached
+	if !late && (err.Outcome == Refused || errors.Is(err.Err, context.Canceled) || errors.Is(err.Err, context.DeadlineExceeded)) {
+		return // the node is well, as far as is known
 	}
 	if r.leader.CompareAndSwap(n, nil) {
 		r.lost.Store(true)

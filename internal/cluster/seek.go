@@ -40,11 +40,11 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 		if round > 0 {
 			sleep(ctx, seekPause/2+rand.N(seekPause/2), until)
 		}
-		for i := range c.routes.nodes() {
+		for _, node := range c.routes.inTurn() {
 			if why := c.over(ctx, until); why != nil {
 				return outOfTime(stopped(why, "", req, false), last)
 			}
-			err := c.askForLeader(ctx, c.routes.pick(false, i), wait, until)
+			err := c.askForLeader(ctx, node, wait, until)
 			if err == nil {
 				return nil
 			}
@@ -84,6 +84,9 @@ func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duratio
 		if err == nil {
 			c.routes.succeeded(node, true)
 			return nil
+		}
+		if c.over(ctx, until) != nil {
+			return err // the request had little time, which says nothing of the node
 		}
 		if err.redirect == nil {
 			c.routes.failed(node, err)

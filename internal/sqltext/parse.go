@@ -133,6 +133,10 @@ func (p *parser) token(tok token) {
 		p.depth--
 	case tokParam:
 		p.param(tok)
+	case tokDot:
+		if p.prev.keyword == kwTemp && p.depth == 0 && p.stmt.Keyword == "CREATE" {
+			p.stmt.Temp = true
+		}
 	case tokStar:
 		p.stmt.Star = p.stmt.Star || p.isStar()
 	case tokWord:
@@ -175,6 +179,7 @@ func (p *parser) begin(tok token) {
 		p.stmt.ConflictFail = tok.keyword == kwFail || tok.keyword == kwRollback
 	case stepCreate:
 		if tok.keyword == kwTemp || tok.keyword == kwTemporary {
+			p.stmt.Temp = true
 			break
 		}
 		p.step = stepBody
@@ -275,6 +280,7 @@ func (p *parser) finish() {
 		p.stmt.Kind = Read
 		p.stmt.Returning = 0
 		p.stmt.ConflictFail = false
+		p.stmt.Temp = false
 	}
 }
 

@@ -72,6 +72,10 @@ type Statement struct {
 	// others unnoticed.
 	ConflictFail bool
 
+	// Temp is set for a CREATE of a temporary object: CREATE TEMP …, or one
+	// whose name, or that of what it selects from, begins with temp.
+	Temp bool
+
 	// Params are the parameters in order of appearance, nil when there are
 	// none. One that is used twice is listed twice, with the same Index.
 	Params []Param
