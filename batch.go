@@ -149,7 +149,7 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 			return nil, publicError(err)
 		}
 		if entry.Error != "" {
-			return nil, failedStatement(entry.Error, 0, len(calls))
+			return nil, failedRead(entry.Error, 0, len(calls))
 		}
 	}
 	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: req.Write}
@@ -262,7 +262,7 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	}
 	switch message := r.answer.Result().Error; {
 	case message != "":
-		result.Err = failedStatement(message, i, len(r.calls))
+		result.Err = failed(message, i, len(r.calls), r.write)
 	case r.calls[i].Returning > 0 && len(entry.Columns) == 0:
 		result.Err = errNotReturned(i, len(r.calls))
 	}

@@ -18,7 +18,7 @@ var (
 	// never sends such a write again. Look at the data before you do.
 	ErrIndeterminate = errors.New("the outcome of the write is unknown")
 	// ErrNoLeader says that the cluster had no leader for as long as the call
-	// was willing to wait. Nothing was applied.
+	// was willing to wait. Nothing of the call was applied.
 	ErrNoLeader = errors.New("the cluster has no leader")
 	// ErrStaleRead says that the node's copy was older than the freshness of
 	// the call allows.
@@ -145,6 +145,15 @@ func (m *marked) Error() string {
 // Unwrap returns both.
 func (m *marked) Unwrap() []error { return []error{m.sentinel, m.cause} }
 
+// kind is an error that says all there is to say, and is of a kind besides.
+type kind struct{ told, of error }
+
+// Error implements error.
+func (k *kind) Error() string { return "rqlite: " + k.told.Error() }
+
+// Is reports whether target is the kind.
+func (k *kind) Is(target error) bool { return errors.Is(k.of, target) }
+
 // publicError turns a failure of the cluster package into what callers see.
 func publicError(err error) error {
 	var failure *cluster.Error
@@ -167,8 +176,8 @@ func describe(failure *cluster.Error) error {
 	switch {
 	case failure.Status == 0, failure.Message == "" && failure.Err != nil:
 		return fmt.Errorf("rqlite: %w", failure)
-	case strings.HasPrefix(failure.Message, "query timeout"):
-		return fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
+	case !failure.Write && failure.Message == queryTimeout:
+		return errGaveUp
 	case failure.Outcome == cluster.Refused && isAboutStatement(failure.Message),
 		failure.Outcome == cluster.Applied && !failure.Write: // a value that JSON cannot carry
 		return newError(failure.Message, -1, 0)
@@ -184,10 +193,24 @@ func isAboutStatement(message string) bool {
 		strings.HasSuffix(message, "constraint failed")
 }
 
-// failedStatement turns the "error" of a statement's entry into an error.
-func failedStatement(message string, statement, statements int) error {
-	if message == "query timeout" {
-		return fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
+// queryTimeout is what the server says of a read that took longer than the
+// db_timeout that went with it, which is the deadline of the caller.
+const queryTimeout = "query timeout"
+
+var errGaveUp = fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
+
+// failedRead turns the "error" of the entry of a statement that reads into an error.
+func failedRead(message string, statement, statements int) error {
+	if message == queryTimeout {
+		return errGaveUp
 	}
 	return newError(message, statement, statements)
+}
+
+// failed turns the "error" of a statement's entry into an error.
+func failed(message string, statement, statements int, wrote bool) error {
+	if wrote {
+		return newError(message, statement, statements)
+	}
+	return failedRead(message, statement, statements)
 }

@@ -216,9 +216,9 @@ func TestPublicError(t *testing.T) {
 
 func TestFailedStatement(t *testing.T) {
 	t.Parallel()
-	err := failedStatement("query timeout", 0, 2)
+	err := failed("query timeout", 0, 2, false)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	var failed *Error
-	require.ErrorAs(t, failedStatement("interrupted", 1, 2), &failed)
-	assert.Equal(t, &Error{Message: "interrupted", Code: Interrupted, ExtendedCode: Interrupted, Statement: 1, Statements: 2}, failed)
+	var failure *Error
+	require.ErrorAs(t, failed("interrupted", 1, 2, true), &failure)
+	assert.Equal(t, &Error{Message: "interrupted", Code: Interrupted, ExtendedCode: Interrupted, Statement: 1, Statements: 2}, failure)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -78,21 +79,32 @@ func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error
 	for i := range calls {
 		r, err := c.execRequest(ctx, calls[i:i+1], "")
 		if err != nil {
-			return nil, renumber(err, i, len(calls))
+			return nil, inScript(err, i, len(calls))
 		}
 		last = r
 	}
 	return last, nil
 }
 
-// renumber says of an error about a request's only statement which one of the
-// call's it was.
-func renumber(err error, statement, statements int) error {
+// inScript says of an error about a request's only statement which one of the
+// script's it was. What it says of the statement, such as that nothing was applied,
+// does not hold of the script when others came before it, so that only a context's
+// end, and doubt, can still be asked for.
+func inScript(err error, statement, statements int) error {
 	var failed *Error
 	if errors.As(err, &failed) {
 		return newError(failed.Message, statement, statements)
 	}
-	return err
+	if statement == 0 {
+		return err
+	}
+	told := fmt.Errorf("statement %d of %d, and those before it were applied: %s", statement+1, statements, strings.TrimPrefix(err.Error(), "rqlite: "))
+	for _, kept := range []error{ErrIndeterminate, ErrRowsLost, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, kept) {
+			return &kind{told, kept}
+		}
+	}
+	return fmt.Errorf("rqlite: %w", told)
 }
 
 // resultProbe is a statement that makes the server say what the write before
@@ -141,7 +153,7 @@ func readEntries(answer *cluster.Answer, entries, statements int) (last wire.Res
 		}
 		last = *entry
 		if last.Error != "" && failure == nil {
-			failure = failedStatement(last.Error, i, statements)
+			failure = newError(last.Error, i, statements)
 		}
 	}
 	if failure != nil {

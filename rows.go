@@ -63,7 +63,7 @@ func (s *source) own() error {
 		return publicError(err)
 	}
 	if entry.Error != "" {
-		return failedStatement(entry.Error, s.at.first, s.at.total)
+		return failedRead(entry.Error, s.at.first, s.at.total)
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (s *source) advance() error {
 	position, current := s.at.first+s.next, &s.calls[s.next]
 	s.next++
 	if entry.Error != "" {
-		return failedStatement(entry.Error, position, s.at.total)
+		return failed(entry.Error, position, s.at.total, s.wrote)
 	}
 	if current.Returning > 0 && len(entry.Columns) == 0 {
 		return errNotReturned(position, s.at.total)
@@ -140,7 +140,7 @@ func (r *rows) Next(dest []driver.Value) error {
 // the statement, and behind the last one of the request.
 func (r *rows) endOfSet(s *source) error {
 	if message := s.answer.Result().Error; message != "" {
-		return failedStatement(message, s.at.first+s.next-1, s.at.total)
+		return failed(message, s.at.first+s.next-1, s.at.total, s.wrote)
 	}
 	if !s.more() {
 		if err := s.answer.End(); err != nil {

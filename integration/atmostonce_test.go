@@ -80,20 +80,20 @@ func (l *ledger) audit(stored map[int64]int) (a audit) {
 	}
 	for n, o := range l.outcomes {
 		there := stored[n] > 0
-		switch {
-		case o == acknowledged:
+		switch o {
+		case acknowledged:
 			a.acknowledged++
 			if !there {
 				a.lost++
 			}
-		case o == refused:
+		case refused:
 			a.refused++
 			if there {
 				a.ghosts++
 			}
-		case o == panicked:
+		case panicked:
 			a.panicked++
-		case o == unknown:
+		case unknown:
 			a.unknown++
 			if there {
 				a.applied++
@@ -180,53 +180,55 @@ func insertByGorqlite(conn *gorqlite.Connection, table string) func(context.Cont
 // leaders die, stop and come back, and answers get lost. What is acknowledged has
 // to be there once, what is refused not at all, and the rest not more than once.
 func TestAtMostOnce(t *testing.T) {
-	onFleets(t, func(t *testing.T) {
-		f := startFleet(t, fleetOptions{})
-		db := openDSN(t, f.dsn())
-		mustExec(t, db, "CREATE TABLE ours (n INT); CREATE TABLE theirs (n INT)")
-		f.settle(t)
-		for _, m := range f.members {
-			m.proxy.obey(loseEvery(40))
-		}
+	onFleets(t, func(t *testing.T) { startFleet(t, fleetOptions{}).atMostOnce(t) })
+}
 
-		ours, theirs := newLedger(), newLedger()
-		stop := make(chan struct{})
-		var writers sync.WaitGroup
-		for range 16 {
-			writers.Go(func() { ours.write(stop, insertByDriver(db, "ours")) })
-		}
-		client := &http.Client{Transport: &http.Transport{}, Timeout: patienceOfWriters}
-		for range 4 {
-			conn, err := gorqlite.OpenWithClient("http://"+f.members[0].proxy.address+"/", client)
-			require.NoError(t, err)
-			writers.Go(func() { theirs.write(stop, insertByGorqlite(conn, "theirs")) })
-		}
-		done := f.torment(t, faultPlan(t))
-		close(stop)
-		writers.Wait()
-		client.CloseIdleConnections()
+func (f *fleet) atMostOnce(t *testing.T) {
+	t.Helper()
+	db := openDSN(t, f.dsn())
+	mustExec(t, db, "CREATE TABLE ours (n INT); CREATE TABLE theirs (n INT)")
+	f.settle(t)
+	for _, m := range f.members {
+		m.proxy.obey(loseEvery(40))
+	}
 
-		for _, m := range f.members {
-			m.proxy.obey(nil)
-		}
-		mustExec(t, db, "CREATE TABLE finished (x)") // whatever a node still has to do comes before it
-		f.settle(t)
-		stored := f.stored(t, "ours", -1)
-		got := ours.audit(stored)
-		report(t, "%d kills, %d pauses, %d restarts of the leader", done.kills, done.pauses, done.restarts)
-		report(t, "the driver: %v", got)
-		report(t, "gorqlite: %v", theirs.audit(f.stored(t, "theirs", -1)))
-		logErrors(t, ours)
-		assert.Zero(t, got.lost, "acknowledged, and not there")
-		assert.Zero(t, got.doubled, "there more than once")
-		assert.Zero(t, got.ghosts, "refused, and there")
-		assert.Zero(t, got.strange, "from nowhere")
-		assert.Positive(t, got.unknown, "no answer was lost: the test tests nothing")
-		assert.Greater(t, got.acknowledged, 100)
-		for i := range f.members {
-			assert.Equal(t, stored, f.stored(t, "ours", i), "the data of node %d", i+1)
-		}
-	})
+	ours, theirs := newLedger(), newLedger()
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for range 16 {
+		writers.Go(func() { ours.write(stop, insertByDriver(db, "ours")) })
+	}
+	client := &http.Client{Transport: &http.Transport{}, Timeout: patienceOfWriters}
+	for range 4 {
+		conn, err := gorqlite.OpenWithClient("http://"+f.members[0].proxy.address+"/", client)
+		require.NoError(t, err)
+		writers.Go(func() { theirs.write(stop, insertByGorqlite(conn, "theirs")) })
+	}
+	done := f.torment(t, faultPlan(t))
+	close(stop)
+	writers.Wait()
+	client.CloseIdleConnections()
+
+	for _, m := range f.members {
+		m.proxy.obey(nil)
+	}
+	mustExec(t, db, "CREATE TABLE finished (x)") // whatever a node still has to do comes before it
+	f.settle(t)
+	stored := f.stored(t, "ours", -1)
+	got := ours.audit(stored)
+	report(t, "%d kills, %d pauses, %d restarts of the leader", done.kills, done.pauses, done.restarts)
+	report(t, "the driver: %v", got)
+	report(t, "gorqlite: %v", theirs.audit(f.stored(t, "theirs", -1)))
+	logErrors(t, ours)
+	assert.Zero(t, got.lost, "acknowledged, and not there")
+	assert.Zero(t, got.doubled, "there more than once")
+	assert.Zero(t, got.ghosts, "refused, and there")
+	assert.Zero(t, got.strange, "from nowhere")
+	assert.Positive(t, got.unknown, "no answer was lost: the test tests nothing")
+	assert.Greater(t, got.acknowledged, 100)
+	for i := range f.members {
+		assert.Equal(t, stored, f.stored(t, "ours", i), "the data of node %d", i+1)
+	}
 }
 
 func logErrors(t *testing.T, l *ledger) {

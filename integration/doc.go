@@ -17,6 +17,12 @@
 // one that RQLITE_BACKENDS names is missing; RQLITE_LIVE=0 runs the embedded one
 // alone.
 //
+// The tests of faults have clusters of their own, of three voters and a read-only
+// node, as processes and, some of them, as containers. A proxy stands before each
+// node, and the tests kill, pause, restart and cut off nodes. They take a quarter of
+// a minute each; RQLITE_SOAK=1 makes it a minute, and a duration such as 10m as
+// long as it says. The summary at the end has their figures.
+//
 // RQLITE_SEED changes the seed of the generated tests, which they print, and
 // RQLITE_ROUNDS how many of them there are.
 package integration

@@ -62,20 +62,29 @@ type fleetOptions struct {
 	advertise        string // host:port that all nodes advertise, instead of their proxies'
 }
 
+// whole returns the options with their defaults.
+func (o fleetOptions) whole() fleetOptions {
+	if o.voters == 0 {
+		o.voters, o.replicas = 3, 1
+	}
+	return o
+}
+
 // startFleet starts a cluster that ends with the test.
 func startFleet(t *testing.T, options fleetOptions) *fleet {
 	t.Helper()
 	binary, err := findRqlited()
 	require.NoError(t, err)
-	return newFleet(t, options, func(args []string) (runner, error) { return newProcess(binary, options.serverOptions, args) })
+	options = options.whole()
+	return newFleet(t, options, func(f *fleet, i int) (runner, error) {
+		return newProcess(binary, options.serverOptions, f.flags(i, options))
+	})
 }
 
-// newFleet starts a cluster of nodes that run makes of their flags.
-func newFleet(t *testing.T, options fleetOptions, run func(args []string) (runner, error)) *fleet {
+// newFleet starts a cluster, whose nodes are run by what place prepares.
+func newFleet(t *testing.T, options fleetOptions, place func(f *fleet, i int) (runner, error)) *fleet {
 	t.Helper()
-	if options.voters == 0 {
-		options.voters, options.replicas = 3, 1
-	}
+	options = options.whole()
 	f := &fleet{options: options.serverOptions, voters: options.voters, client: options.client()}
 	t.Cleanup(func() { require.NoError(t, f.remove()) })
 	for i := range options.voters + options.replicas {
@@ -88,7 +97,7 @@ func newFleet(t *testing.T, options fleetOptions, run func(args []string) (runne
 			m.link, err = newLink(freePort(t), m.raft)
 			require.NoError(t, err)
 		}
-		m.runner, err = run(f.flags(i, options))
+		m.runner, err = place(f, i)
 		require.NoError(t, err)
 	}
 	require.NoError(t, f.start(f.members[0]), "the first node")
@@ -108,7 +117,7 @@ func newFleet(t *testing.T, options fleetOptions, run func(args []string) (runne
 // flags returns the flags of a node.
 func (f *fleet) flags(i int, options fleetOptions) []string {
 	m := f.members[i]
-	advertised := m.proxy.address
+	advertised := f.host(m)
 	if options.advertise != "" {
 		advertised = options.advertise
 	}
@@ -125,14 +134,20 @@ func (f *fleet) flags(i int, options fleetOptions) []string {
 	return flags
 }
 
+// givenPorts are the addresses that freePort has returned.
+var givenPorts sync.Map
+
 // freePort returns an address on loopback that nobody listens on. Its port is
-// below those that the system gives to outgoing connections, so that it stays
-// free while a node is down.
+// below those that the system gives to outgoing connections, and is given to
+// nobody else, so that it stays free while a node is down.
 func freePort(t *testing.T) string {
 	t.Helper()
 	const lowest, highest = 12000, 32000
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.N(highest-lowest))
+		if _, given := givenPorts.LoadOrStore(address, true); given {
+			continue
+		}
 		if listener, err := net.Listen("tcp", address); err == nil {
 			require.NoError(t, listener.Close())
 			return address
@@ -153,12 +168,21 @@ func (f *fleet) start(m *member) error {
 
 func (f *fleet) url(m *member) string { return f.options.scheme() + "://" + m.address }
 
+// host returns where clients find a node: at its proxy, unless they speak TLS,
+// which the proxy does not.
+func (f *fleet) host(m *member) string {
+	if f.options.tls != nil {
+		return m.address
+	}
+	return m.proxy.address
+}
+
 // dsn returns a DSN with the proxies of the given nodes, of all if there are none.
 func (f *fleet) dsn(members ...int) string {
 	var hosts []string
 	for i, m := range f.members {
 		if len(members) == 0 || slices.Contains(members, i) {
-			hosts = append(hosts, m.proxy.address)
+			hosts = append(hosts, f.host(m))
 		}
 	}
 	return f.options.dsn(strings.Join(hosts, ","))
@@ -325,18 +349,24 @@ func (f *fleet) until(ctx context.Context, ask func(context.Context) error) erro
 	}
 }
 
-// onFleets runs a test for the backends that have clusters with faults.
+// onFleets runs a test where there can be clusters of processes.
 func onFleets(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	onBackend(t, "process", test)
+}
+
+// onBackend runs a test for one backend, if it is chosen and there.
+func onBackend(t *testing.T, name string, test func(*testing.T)) {
 	t.Helper()
 	list, _, err := chosen()
 	require.NoError(t, err)
-	i := slices.IndexFunc(list, func(b *backend) bool { return b.name == "process" })
+	i := slices.IndexFunc(list, func(b *backend) bool { return b.name == name })
 	if i < 0 {
-		t.Skip("the backend process is not chosen")
+		t.Skipf("the backend %s is not chosen", name)
 	}
-	t.Run(list[i].name, func(t *testing.T) {
+	t.Run(name, func(t *testing.T) {
 		if list[i].err != nil {
-			t.Skipf("backend process: %v", list[i].err)
+			t.Skipf("backend %s: %v", name, list[i].err)
 		}
 		list[i].count(t)
 		test(t)

@@ -35,8 +35,9 @@ const (
 )
 
 // guard starts a guard: "process" runs a command and kills it at the end,
-// "container" removes a container, "directory" has nothing but its directory. It
-// removes dir as well, where what it prints goes to the file logName. After an error dir is still there.
+// "container" removes a container, "network" a network of containers, "directory"
+// has nothing but its directory. It removes dir as well, where what it prints goes
+// to the file logName. After an error dir is still there.
 func guard(dir, kind string, args ...string) (*guarded, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -86,6 +87,8 @@ func beGuard(kind string, args []string) int {
 		err = guardProcess(dir, args)
 	case "container":
 		err = guardContainer(args[0])
+	case "network":
+		err = guardNetwork(args[0])
 	case "directory":
 		<-inputEnds()
 	default:
@@ -142,6 +145,31 @@ func guardContainer(id string) error {
 	defer cancel()
 	_, err = docker.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	return err
+}
+
+// guardNetwork removes a network when the standard input ends, as soon as its
+// containers are gone, which have guards of their own.
+func guardNetwork(id string) error {
+	<-inputEnds()
+	docker, err := client.New(client.FromEnv)
+	if err != nil {
+		return err
+	}
+	defer docker.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if _, err = docker.NetworkRemove(ctx, id, client.NetworkRemoveOptions{}); err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // inputEnds returns a channel that is closed when the standard input has ended.
