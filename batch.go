@@ -91,11 +91,16 @@ func withConn(ctx context.Context, db *sql.DB, f func(Conn) error) error {
 	}
 	defer conn.Close()
 	return conn.Raw(func(driverConn any) error {
-		c, ok := driverConn.(Conn)
-		if !ok {
-			return fmt.Errorf("rqlite: the database is not one of this driver: its connections are of type %T", driverConn)
+		for inner := driverConn; ; {
+			switch c := inner.(type) {
+			case Conn:
+				return f(c)
+			case interface{ Raw() driver.Conn }: // what otelsql and others wrap a connection in
+				inner = c.Raw()
+			default:
+				return fmt.Errorf("rqlite: the database is not one of this driver: its connections are of type %T", driverConn)
+			}
 		}
-		return f(c)
 	})
 }
 
@@ -161,7 +166,7 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 func onlyReads(calls []call) error {
 	for i := range calls {
 		if calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Unknown {
-			return fmt.Errorf("rqlite: %w", atStatement(errors.New("it does not only read: use Exec"), i, len(calls)))
+			return &Error{Message: "it does not only read: use Exec", Code: ReadOnly, ExtendedCode: ReadOnly, Statement: i, Statements: len(calls)}
 		}
 	}
 	return nil

@@ -110,8 +110,10 @@ func TestOpenTelemetryRaw(t *testing.T) {
 			assert.Len(t, results, 2)
 			return err
 		}))
+		_, err = batch.Exec(t.Context(), db) // it finds its way through the wrapper, too
+		require.NoError(t, err)
 		var count int
 		scan(t, db, "SELECT count(*) FROM "+table, nil, &count)
-		assert.Equal(t, 2, count)
+		assert.Equal(t, 4, count)
 	})
 }
