@@ -102,12 +102,14 @@
 // One string may hold several statements; parameters are dealt out to them in
 // order. Exec returns the result of the last. The first that fails ends the script,
 // and what came before it stays, as in SQLite; the error tells which it was. (They
-// are sent as one transaction, and again one by one only if that has failed.) Query
-// gives one result set for each statement, by NextResultSet.
+// are sent as one transaction, and again one by one only if that has failed.) What an
+// error says of a statement does not hold for those before it: a script is not to be
+// repeated as a whole. Query gives one result set for each statement, by NextResultSet.
 //
-// BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE are refused as statements: rqlite
-// has one connection for the writes of all clients, and a BEGIN of one would
-// capture the writes of all. So far BeginTx is refused as well. Writes that belong
+// BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, ATTACH and DETACH, and TEMP objects
+// are refused: rqlite has one connection for the writes of all clients, and a BEGIN or
+// a temporary table of one would take in the writes of all. So far BeginTx is refused
+// as well. Writes that belong
 // together go into a [Batch] with Atomic set, which is applied as a whole or not at
 // all. A Batch is also the fast way to send many statements: it is one request,
 // and one entry in the Raft log.
@@ -161,10 +163,11 @@
 // # Routing and failures
 //
 // Writes, and reads at the levels weak, linearizable and strong, go straight to the
-// leader, which the nodes name by a redirect; that needs no permission. While
-// forwarding, a node may apply a write twice, so that requests are forwarded only with
-// discovery=off, or for a while when the address that the leader advertises cannot be
-// reached or is not one that the credentials are meant for. Reads at none and auto
+// leader, which the nodes name by a redirect; that needs no permission. Requests are
+// forwarded by another node only with discovery=off, or for a while when the address that
+// the leader advertises cannot be reached or is not one that the credentials are meant
+// for. That is second best: while forwarding, rqlite itself may apply a write twice, which
+// no client can prevent, and more failures leave the outcome of a write unknown. Reads at none and auto
 // spread over the hosts of the DSN; with discovery=nodes, which needs the permission
 // "status", over all nodes of the cluster.
 //
@@ -176,13 +179,16 @@
 //
 // A node that does not answer for half a second is asked whether it is alive. If it is
 // not, reads go elsewhere after about a second in all, and writes give up a little later.
+// When the leader is lost, the nodes are asked who leads before a write goes out.
 //
-// Credentials go to the hosts of the DSN, and to nodes that a verified https connection
-// to one of them names; a redirect from https to http is an error. TLS files are read
-// again when they change.
+// Credentials go to the hosts of the DSN, on whatever port, and to nodes that one which
+// has them names over a verified https connection; a redirect from https to http is an
+// error. TLS files are read again when they change, but not for connections by way of an
+// HTTP proxy.
 //
 // [Config] takes a Logger, which tells of leaders learned and lost, nodes that fail and
-// come back, and forwarding; [Connector.Stats] counts them.
+// come back, and forwarding; [Connector.Stats] counts requests, retries, redirects and
+// the like.
 //
 // # Queued writes and administration
 //
@@ -206,8 +212,8 @@
 //     expression or CAST: SELECT x'DEADBEEF', max(b). Columns declared BLOB, or
 //     anything else, are exact. hex(…) makes any BLOB exact.
 //   - A REAL without a fraction comes as int64 where the column's affinity is not
-//     REAL and does not turn it into an integer itself: columns declared BLOB, ANY or
-//     not at all, and expressions whose first row is not a REAL. Where it is one, small
+//     REAL and does not turn it into an integer itself: columns declared BLOB or ANY, and
+//     columns without a type and expressions whose first row is not a REAL. Where it is one, small
 //     integers in later rows come as float64.
 //   - A result with an infinite REAL is an error.
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
@@ -218,6 +224,8 @@
 //     statement: names in [brackets], 1_000, IS NOT DISTINCT FROM. The write is applied,
 //     and the error is [ErrRowsLost]. Query has this problem, Exec does not.
 //   - The violation of a PRIMARY KEY is reported as [ConstraintUnique].
+//   - Several statements in one Exec are one transaction if none fails, so that a deferred
+//     foreign key may be violated in between.
 //   - Result is zero for statements that write nothing, such as CREATE TABLE.
 //   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
 //     refuses some.
