@@ -27,8 +27,9 @@ const (
 	// hostileGrace how much later it may return.
 	hostileBound = 1000 * time.Millisecond
 	hostileGrace = 250 * time.Millisecond
-	// hostileMemory is how far the heap may grow, whatever a server sends.
-	hostileMemory = 64 << 20
+	// hostileMemory is how far the heap of the process may grow, whatever a server
+	// sends. One value of 8 MiB is among it, for which buffers are doubled twice.
+	hostileMemory = 128 << 20
 	// hostileLength is what a server claims to send, or goes on to send.
 	hostileLength = 10 << 30
 )
