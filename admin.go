@@ -122,13 +122,18 @@ const (
 
 // Write implements io.Writer.
 func (b *backupCheck) Write(p []byte) (int, error) {
+	b.note(p)
+	return len(p), nil
+}
+
+// note takes in the next bytes.
+func (b *backupCheck) note(p []byte) {
 	b.size += int64(len(p))
 	if missing := sqliteHeader - len(b.head); missing > 0 {
 		b.head = append(b.head, p[:min(missing, len(p))]...)
 	}
 	b.tail = append(b.tail, p[max(0, len(p)-2*len(sqlEnding)):]...)
 	b.tail = b.tail[max(0, len(b.tail)-2*len(sqlEnding)):]
-	return len(p), nil
 }
 
 // complete reports what is wrong with the backup, if anything can be seen.
@@ -197,7 +202,7 @@ type wholeFile struct {
 // Read implements io.Reader.
 func (f *wholeFile) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
-	f.seen.Write(p[:n])
+	f.seen.note(p[:n])
 	if errors.Is(err, io.EOF) && f.seen.isDatabase() && !f.seen.isWhole() {
 		err = fmt.Errorf("rqlite: nothing was loaded: the database file is not whole: it has %d bytes, which is not what its header says", f.seen.size)
 		f.refused.Store(&err)
