@@ -131,17 +131,15 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 	if err != nil || len(calls) == 0 {
 		return nil, err
 	}
+	sent := calls
 	if !req.Write {
 		if err := onlyReads(calls); err != nil {
 			return nil, err
 		}
+		sent = c.connector.schema.check(calls)
 	}
 	if b.Atomic {
 		req.Params += "&transaction"
-	}
-	sent := calls
-	if !req.Write {
-		sent = c.connector.schema.check(calls)
 	}
 	answer, err := c.send(ctx, req, sent)
 	if err != nil {
@@ -149,12 +147,8 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 	}
 	defer answer.Close()
 	if len(sent) > len(calls) {
-		entry, err := answer.Next()
-		if err != nil {
-			return nil, publicError(err)
-		}
-		if entry.Error != "" {
-			return nil, failedRead(entry.Error, 0, len(calls))
+		if err := readCheck(answer, script{total: len(calls)}); err != nil {
+			return nil, err
 		}
 	}
 	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: req.Write}

@@ -96,7 +96,7 @@ func (c *conn) read(ctx context.Context, calls []call, at script) (*source, erro
 	}
 	s := &source{answer: answer, calls: calls, at: at}
 	if len(sent) > len(calls) {
-		if err := s.own(); err != nil {
+		if err := readCheck(answer, at); err != nil {
 			answer.Close()
 			return nil, err
 		}

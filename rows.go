@@ -56,14 +56,15 @@ func (s *source) begin() (*source, error) {
 	return s, nil
 }
 
-// own reads the entry of a statement that the driver put in front of the calls.
-func (s *source) own() error {
-	entry, err := s.answer.Next()
+// readCheck reads the entry of the look at the schema that the driver put in
+// front of a script's statements.
+func readCheck(answer *cluster.Answer, at script) error {
+	entry, err := answer.Next()
 	if err != nil {
 		return publicError(err)
 	}
 	if entry.Error != "" {
-		return failedRead(entry.Error, s.at.first, s.at.total)
+		return failedRead(entry.Error, at.first, at.total)
 	}
 	return nil
 }

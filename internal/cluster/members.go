@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -105,20 +106,11 @@ func (r *routes) setMembers(from *node, members []Member) {
 			continue // also what would downgrade https
 		}
 		n := r.node(u.Scheme, u.Host, r.trusts(from, u))
-		if known(nodes, n) || r.cfg.User != "" && n.header["Authorization"] == nil {
+		if slices.Contains(nodes, n) || r.cfg.User != "" && n.header["Authorization"] == nil {
 			continue
 		}
 		nodes = append(nodes, n)
 	}
 	r.all.Store(&nodes)
 	r.cfg.Logger.Debug("rqlite: members of the cluster learned", "nodes", len(nodes))
-}
-
-func known(nodes []*node, n *node) bool {
-	for _, other := range nodes {
-		if other == n {
-			return true
-		}
-	}
-	return false
 }

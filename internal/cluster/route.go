@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -180,7 +181,7 @@ func (r *routes) failed(n *node, err *Error) {
 	if times == 1 {
 		r.cfg.Logger.Warn("rqlite: node failed", "node", n.host, "error", err)
 	}
-	if !n.met.Load() && !known(r.hosts, n) {
+	if !n.met.Load() && !slices.Contains(r.hosts, n) {
 		r.forward("the address that the leader advertises does not answer", n.host)
 	}
 }
