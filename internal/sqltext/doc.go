@@ -8,8 +8,10 @@
 //	keyword.go  words to the few keywords that matter here
 //	parse.go    tokens to statements
 //
-// Beside them, pragma.go knows which pragmas only ask, and rewrite.go makes
-// the changes to a statement that the rqlite server needs.
+// Beside them, pragma.go knows which pragmas only ask, rewrite.go makes the
+// changes to a statement that the rqlite server needs, and freeze.go those that
+// make it do the same whenever and wherever it is run; savepoint.go reads what a
+// statement does with a savepoint.
 //
 // A statement SQLite would reject may be classified either way, since the
 // server will refuse it. Only text whose statements cannot be told apart is an

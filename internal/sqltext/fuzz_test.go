@@ -98,6 +98,12 @@ func corpus() []string {
 	for _, tt := range conflictTests {
 		all = append(all, tt.src)
 	}
+	for _, tt := range freezeTests {
+		all = append(all, tt.src)
+	}
+	for _, tt := range savepointTests {
+		all = append(all, tt.src)
+	}
 	for _, tt := range errorTests {
 		all = append(all, tt.src)
 	}

@@ -12,8 +12,14 @@ const (
 	kwAs
 	kwAttach
 	kwBegin
+	kwChanges
 	kwCommit
 	kwCreate
+	kwCurrentDate
+	kwCurrentTime
+	kwCurrentTimestamp
+	kwDate
+	kwDatetime
 	kwDelete
 	kwDetach
 	kwDistinct
@@ -22,10 +28,16 @@ const (
 	kwExplain
 	kwFail
 	kwInsert
+	kwJulianday
+	kwLastInsertRowid
+	kwLimit
 	kwOr
+	kwOrder
 	kwPlan
 	kwPragma
 	kwQuery
+	kwRandom
+	kwRandomblob
 	kwReindex
 	kwRelease
 	kwReplace
@@ -33,9 +45,17 @@ const (
 	kwRollback
 	kwSavepoint
 	kwSelect
+	kwStrftime
+	kwTable
 	kwTemp
 	kwTemporary
+	kwTime
+	kwTimediff
+	kwTo
+	kwTotalChanges
+	kwTransaction
 	kwTrigger
+	kwUnixepoch
 	kwUpdate
 	kwVacuum
 	kwValues
@@ -49,44 +69,64 @@ var keywords = [...]struct {
 	name string
 	kind Kind
 }{
-	noKeyword:   {"", Unknown},
-	kwAll:       {"ALL", Unknown},
-	kwAlter:     {"ALTER", Schema},
-	kwAnalyze:   {"ANALYZE", Schema},
-	kwAs:        {"AS", Unknown},
-	kwAttach:    {"ATTACH", Maintenance},
-	kwBegin:     {"BEGIN", Control},
-	kwCommit:    {"COMMIT", Control},
-	kwCreate:    {"CREATE", Schema},
-	kwDelete:    {"DELETE", Write},
-	kwDetach:    {"DETACH", Maintenance},
-	kwDistinct:  {"DISTINCT", Unknown},
-	kwDrop:      {"DROP", Schema},
-	kwEnd:       {"END", Control},
-	kwExplain:   {"EXPLAIN", Read},
-	kwFail:      {"FAIL", Unknown},
-	kwInsert:    {"INSERT", Write},
-	kwOr:        {"OR", Unknown},
-	kwPlan:      {"PLAN", Unknown},
-	kwPragma:    {"PRAGMA", Pragma},
-	kwQuery:     {"QUERY", Unknown},
-	kwReindex:   {"REINDEX", Schema},
-	kwRelease:   {"RELEASE", Control},
-	kwReplace:   {"REPLACE", Write},
-	kwReturning: {"RETURNING", Unknown},
-	kwRollback:  {"ROLLBACK", Control},
-	kwSavepoint: {"SAVEPOINT", Control},
-	kwSelect:    {"SELECT", Read},
-	kwTemp:      {"TEMP", Unknown},
-	kwTemporary: {"TEMPORARY", Unknown},
-	kwTrigger:   {"TRIGGER", Unknown},
-	kwUpdate:    {"UPDATE", Write},
-	kwVacuum:    {"VACUUM", Maintenance},
-	kwValues:    {"VALUES", Read},
-	kwWith:      {"WITH", Unknown},
+	noKeyword:          {"", Unknown},
+	kwAll:              {"ALL", Unknown},
+	kwAlter:            {"ALTER", Schema},
+	kwAnalyze:          {"ANALYZE", Schema},
+	kwAs:               {"AS", Unknown},
+	kwAttach:           {"ATTACH", Maintenance},
+	kwBegin:            {"BEGIN", Control},
+	kwChanges:          {"CHANGES", Unknown},
+	kwCommit:           {"COMMIT", Control},
+	kwCreate:           {"CREATE", Schema},
+	kwCurrentDate:      {"CURRENT_DATE", Unknown},
+	kwCurrentTime:      {"CURRENT_TIME", Unknown},
+	kwCurrentTimestamp: {"CURRENT_TIMESTAMP", Unknown},
+	kwDate:             {"DATE", Unknown},
+	kwDatetime:         {"DATETIME", Unknown},
+	kwDelete:           {"DELETE", Write},
+	kwDetach:           {"DETACH", Maintenance},
+	kwDistinct:         {"DISTINCT", Unknown},
+	kwDrop:             {"DROP", Schema},
+	kwEnd:              {"END", Control},
+	kwExplain:          {"EXPLAIN", Read},
+	kwFail:             {"FAIL", Unknown},
+	kwInsert:           {"INSERT", Write},
+	kwJulianday:        {"JULIANDAY", Unknown},
+	kwLastInsertRowid:  {"LAST_INSERT_ROWID", Unknown},
+	kwLimit:            {"LIMIT", Unknown},
+	kwOr:               {"OR", Unknown},
+	kwOrder:            {"ORDER", Unknown},
+	kwPlan:             {"PLAN", Unknown},
+	kwPragma:           {"PRAGMA", Pragma},
+	kwQuery:            {"QUERY", Unknown},
+	kwRandom:           {"RANDOM", Unknown},
+	kwRandomblob:       {"RANDOMBLOB", Unknown},
+	kwReindex:          {"REINDEX", Schema},
+	kwRelease:          {"RELEASE", Control},
+	kwReplace:          {"REPLACE", Write},
+	kwReturning:        {"RETURNING", Unknown},
+	kwRollback:         {"ROLLBACK", Control},
+	kwSavepoint:        {"SAVEPOINT", Control},
+	kwSelect:           {"SELECT", Read},
+	kwStrftime:         {"STRFTIME", Unknown},
+	kwTable:            {"TABLE", Unknown},
+	kwTemp:             {"TEMP", Unknown},
+	kwTemporary:        {"TEMPORARY", Unknown},
+	kwTime:             {"TIME", Unknown},
+	kwTimediff:         {"TIMEDIFF", Unknown},
+	kwTo:               {"TO", Unknown},
+	kwTotalChanges:     {"TOTAL_CHANGES", Unknown},
+	kwTransaction:      {"TRANSACTION", Unknown},
+	kwTrigger:          {"TRIGGER", Unknown},
+	kwUnixepoch:        {"UNIXEPOCH", Unknown},
+	kwUpdate:           {"UPDATE", Write},
+	kwVacuum:           {"VACUUM", Maintenance},
+	kwValues:           {"VALUES", Read},
+	kwWith:             {"WITH", Unknown},
 }
 
-const longestKeyword = len("RETURNING") // TEMPORARY and SAVEPOINT are as long
+const longestKeyword = len("CURRENT_TIMESTAMP") // LAST_INSERT_ROWID is as long
 
 // keywordsByShape finds the candidates for a word by its length and its first
 // letter, so that most words are told apart from keywords without comparing.

@@ -87,6 +87,7 @@ type progress struct {
 	start int   // offset of the first token in the source
 	end   int   // offset just past the last token
 	prev  token // the token before the current one
+	older token // the token before prev
 	depth int   // of parentheses
 	step
 	trigger
@@ -126,6 +127,9 @@ func (p *parser) token(tok token) {
 	if p.trigger != noTrigger {
 		p.body(tok)
 	}
+	if calledBy[p.prev.keyword] != 0 {
+		p.called(tok)
+	}
 	switch tok.kind {
 	case tokLeftParen:
 		p.depth++
@@ -147,7 +151,23 @@ func (p *parser) token(tok token) {
 	if tok.kind != tokSemicolon { // an unfinished trigger may end in some
 		p.end = tok.end
 	}
-	p.prev = tok
+	p.older, p.prev = p.prev, tok
+}
+
+// called takes in the function that the word before tok calls, if it does.
+func (p *parser) called(tok token) {
+	word := p.prev.keyword
+	if p.older.kind == tokDot {
+		return
+	}
+	if isCurrent(word) {
+		if tok.kind == tokDot || tok.kind == tokLeftParen || p.older.keyword == kwAs {
+			return
+		}
+	} else if tok.kind != tokLeftParen {
+		return
+	}
+	p.stmt.Calls |= calledBy[word]
 }
 
 // begin follows the beginning of the statement, up to where its kind is known.
@@ -210,6 +230,7 @@ func (p *parser) first(tok token) {
 // verb takes in the word that says what the statement does.
 func (p *parser) verb(kw keyword) {
 	p.stmt.Kind = keywords[kw].kind
+	p.stmt.Insert = kw == kwInsert || kw == kwReplace
 	switch kw {
 	case kwWith:
 		p.step = stepWith
@@ -272,12 +293,16 @@ func (p *parser) isStar() bool {
 
 // finish completes the statement after its last token.
 func (p *parser) finish() {
+	if calledBy[p.prev.keyword] != 0 {
+		p.called(token{})
+	}
 	p.stmt.Text = p.src[p.start:p.end]
 	if p.stmt.Kind == Pragma && pragmaReads(p.pragma, p.pragmaArg) {
 		p.stmt.Kind = Read
 	}
 	if p.explain {
 		p.stmt.Kind = Read
+		p.stmt.Insert = false
 		p.stmt.Returning = 0
 		p.stmt.ConflictFail = false
 		p.stmt.Temp = false

@@ -55,6 +55,13 @@ type Statement struct {
 	// or "" when the statement does not begin with an unquoted word.
 	Keyword string
 
+	// Insert is set for a Write whose verb is INSERT or REPLACE.
+	Insert bool
+
+	// Calls says which of the functions that matter the statement calls, wherever
+	// in it.
+	Calls Calls
+
 	// Star is set when a * or t.* is a result column of a SELECT anywhere in
 	// the statement: in a subquery, a common table expression, a compound, a
 	// view or trigger being created. It is not set for count(*),
@@ -85,6 +92,20 @@ type Statement struct {
 	// the number of distinct parameters when ?NNN leaves gaps.
 	NumParams int
 }
+
+// Calls is a set of functions whose value is not a matter of their arguments and
+// the data alone.
+type Calls uint8
+
+// The functions, https://www.sqlite.org/lang_corefunc.html and
+// https://www.sqlite.org/lang_datefunc.html.
+const (
+	CallsRandom          Calls = 1 << iota // random, randomblob
+	CallsTime                              // CURRENT_…, and date functions, which may mean the present
+	CallsChanges                           // changes
+	CallsTotalChanges                      // total_changes
+	CallsLastInsertRowid                   // last_insert_rowid
+)
 
 // Param is one parameter as it is written in a statement.
 type Param struct {

@@ -1,0 +1,419 @@
+package sqltext
+
+import (
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// calledBy says what a word calls when a parenthesis follows, or when it is one
+// of the CURRENT_… .
+var calledBy = [len(keywords)]Calls{
+	kwChanges:          CallsChanges,
+	kwCurrentDate:      CallsTime,
+	kwCurrentTime:      CallsTime,
+	kwCurrentTimestamp: CallsTime,
+	kwDate:             CallsTime,
+	kwDatetime:         CallsTime,
+	kwJulianday:        CallsTime,
+	kwLastInsertRowid:  CallsLastInsertRowid,
+	kwRandom:           CallsRandom,
+	kwRandomblob:       CallsRandom,
+	kwStrftime:         CallsTime,
+	kwTime:             CallsTime,
+	kwTimediff:         CallsTime,
+	kwTotalChanges:     CallsTotalChanges,
+	kwUnixepoch:        CallsTime,
+}
+
+// currentLayouts are the forms of the words that stand for the present.
+var currentLayouts = map[keyword]string{
+	kwCurrentDate:      time.DateOnly,
+	kwCurrentTime:      time.TimeOnly,
+	kwCurrentTimestamp: time.DateTime,
+}
+
+func isCurrent(kw keyword) bool {
+	return kw == kwCurrentDate || kw == kwCurrentTime || kw == kwCurrentTimestamp
+}
+
+// nowLayout is the present as SQLite's date functions know it, to the millisecond.
+const nowLayout = "2006-01-02 15:04:05.000"
+
+// maxRandomBlob bounds how long a literal in place of randomblob may get.
+const maxRandomBlob = 1_000_000
+
+// Reasons why a statement cannot be frozen.
+var (
+	errDeepNow     = errors.New("'now' is part of an expression within a date function, where each node would read it as a time of its own: write 'now' as an argument of its own")
+	errRandomOrder = errors.New("ORDER BY random() in a write cannot be replicated: select the rows first")
+	errRandomBlob  = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
+)
+
+// Freeze returns the statement with literals in place of what differs from one
+// run to the next, and from one node to another, so that all runs do the same. What
+// it replaces is no longer in Calls. A statement that has nothing of the kind is
+// returned as it is.
+//
+// The present is replaced in a Read, a Write and CREATE TABLE … AS: CURRENT_TIME,
+// CURRENT_DATE, CURRENT_TIMESTAMP, and in date functions 'now', 'subsec', and the
+// argument that is left out. random() and randomblob(n) are replaced in a Write and
+// CREATE TABLE … AS, by one value for each place; in a Read they stay, and give each
+// row a value of its own. In other statements such a call is part of a definition, or
+// of what EXPLAIN tells, and stays.
+//
+// An error says what a write has in it that cannot be replaced.
+func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error) {
+	if s.Calls&(CallsTime|CallsRandom) == 0 || s.Kind != Read && s.Kind != Write && s.Kind != Schema || s.Keyword == "EXPLAIN" || s.Keyword == "PRAGMA" {
+		return s, nil
+	}
+	f := freezer{src: s.Text, tokens: tokensOf(s.Text), now: now.UTC(), random: random, writes: s.Kind != Read}
+	if s.Kind == Schema && !f.isCreateAs() {
+		return s, nil
+	}
+	if err := f.run(); err != nil {
+		return s, err
+	}
+	return s.edited(f.edits), nil
+}
+
+// TimeParams returns the Index of each parameter that stands as a whole argument
+// where a date function expects a time, so that its value could be 'now', and nil
+// where there is none.
+func (s Statement) TimeParams() []int {
+	if s.Calls&CallsTime == 0 || s.NumParams == 0 {
+		return nil
+	}
+	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
+	var indexes []int
+	for i, tok := range f.tokens {
+		if !f.isCall(i) || calledBy[tok.keyword] != CallsTime {
+			continue
+		}
+		for _, arg := range timeArgs(tok.keyword, f.args(i+1)) {
+			if arg.last == arg.first && f.tokens[arg.first].kind == tokParam {
+				indexes = append(indexes, s.paramAt(f.tokens[arg.first].pos))
+			}
+		}
+	}
+	return indexes
+}
+
+// paramAt returns the Index of the parameter at an offset.
+func (s Statement) paramAt(pos int) int {
+	for _, p := range s.Params {
+		if p.Pos == pos {
+			return p.Index
+		}
+	}
+	return 0
+}
+
+// tokensOf returns the tokens of the text of one statement.
+func tokensOf(text string) []token {
+	l := lexer{src: text}
+	var list []token
+	for tok := l.next(); tok.kind != tokEnd; tok = l.next() {
+		list = append(list, tok)
+	}
+	return list
+}
+
+// freezer finds what to replace in a statement.
+type freezer struct {
+	src    string
+	tokens []token
+	now    time.Time
+	random func() int64
+	writes bool
+	edits  []edit // in order
+	deep   []int  // tokens 'now' within an argument that should be a time
+}
+
+// isCreateAs reports whether the statement is a CREATE TABLE … AS SELECT.
+func (f *freezer) isCreateAs() bool {
+	depth, table := 0, false
+	for i, tok := range f.tokens {
+		switch {
+		case tok.kind == tokLeftParen:
+			depth++
+		case tok.kind == tokRightParen:
+			depth--
+		case tok.keyword == kwTable && i <= 2:
+			table = true
+		case tok.keyword == kwAs && depth == 0 && table:
+			return true
+		}
+	}
+	return false
+}
+
+// isCall reports whether token i is the name of a function that is called, or a word
+// that stands for the present.
+func (f *freezer) isCall(i int) bool {
+	tok := f.tokens[i]
+	if calledBy[tok.keyword] == 0 || i > 0 && f.tokens[i-1].kind == tokDot {
+		return false
+	}
+	following := token{}
+	if i+1 < len(f.tokens) {
+		following = f.tokens[i+1]
+	}
+	if isCurrent(tok.keyword) {
+		return following.kind != tokDot && following.kind != tokLeftParen && (i == 0 || f.tokens[i-1].keyword != kwAs)
+	}
+	return following.kind == tokLeftParen
+}
+
+// run goes through the tokens.
+func (f *freezer) run() error {
+	depth := 0
+	var ordering []int // the depths of the ORDER BYs around
+	for i, tok := range f.tokens {
+		switch tok.kind {
+		case tokLeftParen:
+			depth++
+		case tokRightParen:
+			depth--
+		}
+		if n := len(ordering); n > 0 && (depth < ordering[n-1] || tok.keyword == kwLimit && depth == ordering[n-1]) {
+			ordering = ordering[:n-1]
+		}
+		if tok.keyword == kwOrder {
+			ordering = append(ordering, depth)
+		}
+		if !f.isCall(i) {
+			continue
+		}
+		var err error
+		switch calledBy[tok.keyword] {
+		case CallsTime:
+			f.freezeTime(i)
+		case CallsRandom:
+			if f.writes && len(ordering) > 0 {
+				return errRandomOrder
+			}
+			err = f.freezeRandom(i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.checkDeep()
+}
+
+// checkDeep refuses a 'now' that nothing has replaced.
+func (f *freezer) checkDeep() error {
+	for _, i := range f.deep {
+		replaced := false
+		for _, e := range f.edits {
+			replaced = replaced || e.pos == f.tokens[i].pos
+		}
+		if !replaced && f.writes {
+			return errDeepNow
+		}
+	}
+	return nil
+}
+
+// argument is the tokens of an argument, first to last. There are none if last is
+// before first.
+type argument struct{ first, last int }
+
+// args returns the arguments of the call whose parenthesis is token open.
+func (f *freezer) args(open int) (args []argument) {
+	depth, first := 0, open+1
+	for i := open; i < len(f.tokens); i++ {
+		switch f.tokens[i].kind {
+		case tokLeftParen:
+			depth++
+		case tokRightParen:
+			depth--
+		}
+		if depth == 0 || depth == 1 && f.tokens[i].kind == tokComma {
+			args = append(args, argument{first, i - 1})
+			first = i + 1
+		}
+		if depth == 0 {
+			return args
+		}
+	}
+	return nil // it is never closed: SQLite will say so
+}
+
+// timeArgs returns those of the arguments of a date function that are times.
+func timeArgs(function keyword, args []argument) []argument {
+	switch {
+	case function == kwStrftime && len(args) > 1:
+		return args[1:2]
+	case function == kwStrftime, len(args) == 0:
+		return nil
+	case function == kwTimediff:
+		return args
+	}
+	return args[:1]
+}
+
+// freezeTime replaces the word or the arguments of token i that mean the present.
+func (f *freezer) freezeTime(i int) {
+	tok := f.tokens[i]
+	if isCurrent(tok.keyword) {
+		f.edits = append(f.edits, edit{tok.pos, tok.end, Quote(f.now.Format(currentLayouts[tok.keyword]))})
+		return
+	}
+	now := Quote(f.now.Format(nowLayout))
+	args := f.args(i + 1)
+	if tok.keyword == kwStrftime && len(args) == 1 && args[0].last >= args[0].first {
+		end := f.tokens[args[0].last].end
+		f.edits = append(f.edits, edit{end, end, "," + now})
+	}
+	for _, arg := range timeArgs(tok.keyword, args) {
+		switch {
+		case arg.last < arg.first:
+			if len(args) == 1 && tok.keyword != kwTimediff { // the time is left out
+				pos := f.tokens[arg.first].pos
+				f.edits = append(f.edits, edit{pos, pos, now})
+			}
+		case arg.last > arg.first:
+			for j := arg.first; j <= arg.last; j++ {
+				if f.saysNow(j) || f.saysSubsec(j) {
+					f.deep = append(f.deep, j)
+				}
+			}
+		case f.saysNow(arg.first):
+			f.edits = append(f.edits, edit{f.tokens[arg.first].pos, f.tokens[arg.first].end, now})
+		case f.saysSubsec(arg.first):
+			f.edits = append(f.edits, edit{f.tokens[arg.first].pos, f.tokens[arg.first].end, now + ",'subsec'"})
+		}
+	}
+}
+
+// saysNow reports whether token i is the text that means the present.
+func (f *freezer) saysNow(i int) bool { return f.says(i, "now") }
+
+// saysSubsec reports whether token i is the text that means the present, with
+// fractions of a second.
+func (f *freezer) saysSubsec(i int) bool { return f.says(i, "subsec") || f.says(i, "subsecond") }
+
+// says reports whether token i is a text. SQLite takes what stands in double
+// quotes for one if no column is called so.
+func (f *freezer) says(i int, text string) bool {
+	tok := f.tokens[i]
+	if tok.kind != tokQuoted || f.src[tok.pos] != '\'' && f.src[tok.pos] != '"' {
+		return false
+	}
+	return equalFold(f.src[tok.pos+1:tok.end-1], text)
+}
+
+// freezeRandom replaces the call that begins with token i.
+func (f *freezer) freezeRandom(i int) error {
+	args := f.args(i + 1)
+	if !f.writes || len(args) != 1 {
+		return nil // SQLite will say what is wrong with it
+	}
+	arg := args[0]
+	empty := arg.last < arg.first
+	closing := f.tokens[arg.last+1]
+	whole := edit{pos: f.tokens[i].pos, end: closing.end}
+	switch {
+	case f.tokens[i].keyword == kwRandom && empty:
+		// An expression: a number alone in ORDER BY or GROUP BY is that of a column.
+		whole.text = "(0+" + strconv.FormatInt(f.random(), 10) + ")"
+	case f.tokens[i].keyword == kwRandom || empty:
+		return nil
+	default:
+		n, err := strconv.ParseUint(f.src[f.tokens[arg.first].pos:f.tokens[arg.last].end], 10, 32)
+		if err != nil || n > maxRandomBlob {
+			return errRandomBlob
+		}
+		whole.text = f.randomBlob(max(int(n), 1))
+	}
+	f.edits = append(f.edits, whole)
+	return nil
+}
+
+func (f *freezer) randomBlob(n int) string {
+	blob := make([]byte, 0, n+8)
+	for len(blob) < n {
+		r := uint64(f.random())
+		blob = append(blob, byte(r), byte(r>>8), byte(r>>16), byte(r>>24), byte(r>>32), byte(r>>40), byte(r>>48), byte(r>>56))
+	}
+	return "x'" + hex.EncodeToString(blob[:n]) + "'"
+}
+
+// edit puts text in the place of what stands from pos to end.
+type edit struct {
+	pos, end int
+	text     string
+}
+
+// edited returns the statement with edits, which are in order and do not overlap.
+func (s Statement) edited(edits []edit) Statement {
+	if len(edits) == 0 {
+		return s
+	}
+	w := operandWriter{buf: make([]byte, 0, len(s.Text)+32*len(edits))}
+	out, done := s, 0
+	shift := func(pos int) int { return pos - done + len(w.buf) }
+	params := make([]Param, 0, len(s.Params))
+	keep := func(upTo int) {
+		for _, p := range s.Params[len(params):] {
+			if p.Pos >= upTo {
+				break
+			}
+			p.Pos, p.End = shift(p.Pos), shift(p.End)
+			params = append(params, p)
+		}
+		if s.Returning > done && s.Returning <= upTo {
+			out.Returning = shift(s.Returning)
+		}
+		w.buf = append(w.buf, s.Text[done:upTo]...)
+		done = upTo
+	}
+	for _, e := range edits {
+		keep(e.pos)
+		if strings.HasPrefix(e.text, ",") {
+			w.buf = append(w.buf, e.text...)
+		} else {
+			w.operand(e.text, s.Text[e.end:])
+		}
+		done = e.end
+	}
+	keep(len(s.Text))
+	out.Text = string(w.buf)
+	if len(params) > 0 {
+		out.Params = params
+	}
+	out.Calls = callsOf(out.Text)
+	return out
+}
+
+// callsOf returns what the text of a statement calls.
+func callsOf(text string) (calls Calls) {
+	f := freezer{src: text, tokens: tokensOf(text)}
+	for i, tok := range f.tokens {
+		if f.isCall(i) {
+			calls |= calledBy[tok.keyword]
+		}
+	}
+	return calls
+}
+
+// equalFold compares as SQLite does, which folds ASCII letters only.
+func equalFold(a, lower string) bool {
+	if len(a) != len(lower) {
+		return false
+	}
+	for i := range len(a) {
+		c := a[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}

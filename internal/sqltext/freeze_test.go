@@ -1,0 +1,162 @@
+package sqltext_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// frozenAt is the time of these tests; now is how it is written.
+var frozenAt = time.Date(2026, 3, 4, 5, 6, 7, 89_900_000, time.FixedZone("", 3600))
+
+const now = "'2026-03-04 04:06:07.089'"
+
+// four is a random number that was determined by a fair dice.
+func four() int64 { return 4 }
+
+var freezeTests = []struct {
+	src, want string
+}{
+	{"INSERT INTO t VALUES(CURRENT_TIMESTAMP, current_date, Current_Time)", "INSERT INTO t VALUES('2026-03-04 04:06:07', '2026-03-04', '04:06:07')"},
+	{"SELECT CURRENT_TIMESTAMP", "SELECT '2026-03-04 04:06:07'"},
+	{"SELECT t.current_timestamp, current_timestamp.a, 1 AS current_date FROM t", ""},
+	{`SELECT "current_timestamp", 'CURRENT_DATE' /* current_time */, 1`, ""},
+	{"SELECT a=CURRENT_DATE||b", "SELECT a='2026-03-04' ||b"},
+
+	{"UPDATE t SET a = datetime('now'), b = date('NOW', '+1 day')", "UPDATE t SET a = datetime(" + now + "), b = date(" + now + ", '+1 day')"},
+	{"SELECT date(), time ( ), julianday(/**/), unixepoch()", "SELECT date(" + now + "), time ( " + now + "), julianday(/**/ " + now + "), unixepoch(" + now + ")"},
+	{`SELECT date("now")`, "SELECT date(" + now + ")"},
+	{"SELECT unixepoch('subsec'), time('subsecond', 'utc')", "SELECT unixepoch(" + now + ",'subsec'), time(" + now + ",'subsec', 'utc')"},
+	{"SELECT strftime('%s', 'now'), strftime('now'), strftime('now', a)", "SELECT strftime('%s', " + now + "), strftime('now'," + now + "), strftime('now', a)"},
+	{"SELECT timediff('now', a), timediff(a, /* */ 'now')", "SELECT timediff(" + now + ", a), timediff(a, /* */ " + now + ")"},
+	{"SELECT date(datetime('now'), 'now')", "SELECT date(datetime(" + now + "), 'now')"},
+	{"SELECT 'now', lower('now'), date(a), date('2026-01-01')", ""},
+	{"SELECT date FROM time WHERE datetime = 'now'", ""},
+	{`SELECT "date"('now'), t.date('now')`, ""},
+	{"SELECT date(coalesce(a, 'now'))", ""},
+
+	{"INSERT INTO t VALUES(random(), RANDOM ( ), randomblob(3), randomblob(0))", "INSERT INTO t VALUES((0+4), (0+4), x'040000', x'04')"},
+	{"SELECT random(), randomblob(9) FROM t ORDER BY random()", ""},
+	{"INSERT INTO random(random) SELECT random FROM t", ""},
+	{"UPDATE t SET a=-random()", "UPDATE t SET a=- (0+4)"},
+	{"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT abs(random()) % 3)", "DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT abs((0+4)) % 3)"},
+	{"INSERT INTO t SELECT id FROM (SELECT id FROM t ORDER BY id), (SELECT random())", "INSERT INTO t SELECT id FROM (SELECT id FROM t ORDER BY id), (SELECT (0+4))"},
+
+	{"CREATE TABLE t AS SELECT random() AS r, date('now') AS d", "CREATE TABLE t AS SELECT (0+4) AS r, date(" + now + ") AS d"},
+	{"CREATE TABLE t(a DEFAULT (random()), b DEFAULT CURRENT_TIMESTAMP, c AS (date('now')))", ""},
+	{"CREATE VIEW v AS SELECT date('now')", ""},
+	{"CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET a = random(); END", ""},
+	{"EXPLAIN SELECT date('now')", ""},
+	{"DELETE FROM t", ""},
+
+	{"INSERT INTO t VALUES(?, date('now'), :b, random(), ?) RETURNING a, :b", "INSERT INTO t VALUES(?, date(" + now + "), :b, (0+4), ?) RETURNING a, :b"},
+	{"INSERT INTO t VALUES(?1) RETURNING date('now'), ?1", "INSERT INTO t VALUES(?1) RETURNING date(" + now + "), ?1"},
+}
+
+func TestFreeze(t *testing.T) {
+	t.Parallel()
+	for _, tt := range freezeTests {
+		t.Run(tt.src, func(t *testing.T) {
+			t.Parallel()
+			s := parseOne(t, tt.src)
+			got, err := s.Freeze(frozenAt, four)
+			require.NoError(t, err)
+			if tt.want == "" {
+				tt.want = tt.src
+			}
+			assert.Equal(t, tt.want, got.Text)
+			assert.Equal(t, parseOne(t, got.Text), got, "described as parsing it would")
+		})
+	}
+}
+
+func TestFreezeRefuses(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		"INSERT INTO t VALUES(date(coalesce(?, 'now')))":                                      "write 'now' as an argument of its own",
+		"UPDATE t SET a = timediff(a, iif(b, 'subsec', c))":                                   "write 'now' as an argument of its own",
+		"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 1)":              "select the rows first",
+		"INSERT INTO t SELECT * FROM u ORDER BY a, abs(random())":                             "select the rows first",
+		"CREATE TABLE t AS SELECT * FROM u ORDER BY random()":                                 "select the rows first",
+		"INSERT INTO t VALUES(randomblob(?))":                                                 "takes a plain number",
+		"INSERT INTO t VALUES(randomblob(2*8))":                                               "takes a plain number",
+		"INSERT INTO t VALUES(randomblob(1000001))":                                           "takes a plain number",
+		"INSERT INTO t SELECT (SELECT 1 ORDER BY 1 LIMIT 1) FROM u ORDER BY random() LIMIT 1": "select the rows first",
+	} {
+		_, err := parseOne(t, src).Freeze(frozenAt, four)
+		assert.ErrorContains(t, err, want, src)
+	}
+}
+
+func TestTimeParams(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string][]int{
+		"SELECT date(?), ?":                         {1},
+		"SELECT ?, strftime(?, ?), date(:a, ?)":     {3, 4},
+		"SELECT timediff(?2, ?1)":                   {2, 1},
+		"SELECT date('now', ?)":                     nil,
+		"SELECT date(? || ?)":                       nil,
+		"INSERT INTO t VALUES(?)":                   nil,
+		"INSERT INTO t VALUES(?) RETURNING date(?)": {2},
+	} {
+		assert.Equal(t, want, parseOne(t, src).TimeParams(), src)
+	}
+}
+
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]sqltext.Calls{
+		"SELECT random ()":                                       sqltext.CallsRandom,
+		"SELECT Changes(), total_changes()":                      sqltext.CallsChanges | sqltext.CallsTotalChanges,
+		"INSERT INTO t SELECT last_insert_rowid()":               sqltext.CallsLastInsertRowid,
+		"SELECT current_date":                                    sqltext.CallsTime,
+		"SELECT changes, t.changes(), 'changes()', \"random\"()": 0,
+	} {
+		assert.Equal(t, want, parseOne(t, src).Calls, src)
+	}
+}
+
+func TestInsert(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]bool{
+		"INSERT INTO t VALUES(1)": true, "REPLACE INTO t VALUES(1)": true, "WITH c AS (SELECT 1) INSERT INTO t SELECT * FROM c": true,
+		"UPDATE t SET a = 1": false, "EXPLAIN INSERT INTO t VALUES(1)": false, "WITH c AS (SELECT 1) DELETE FROM t": false, "SELECT replace(a, 1, 2)": false,
+	} {
+		assert.Equal(t, want, parseOne(t, src).Insert, src)
+	}
+}
+
+// FuzzFreeze checks that a frozen statement is described as parsing it would, is
+// still one statement of its kind, and has nothing left to freeze if it writes.
+func FuzzFreeze(f *testing.F) {
+	for _, src := range corpus() {
+		f.Add(src, int64(-1<<63))
+	}
+	f.Fuzz(func(t *testing.T, src string, number int64) {
+		stmts, err := sqltext.Parse(src)
+		if err != nil {
+			return
+		}
+		for _, s := range stmts {
+			got, err := s.Freeze(frozenAt, func() int64 { return number })
+			if err != nil {
+				require.Equal(t, s, got)
+				continue
+			}
+			again := parseOne(t, got.Text)
+			require.Equal(t, again, got)
+			require.Equal(t, s.Kind, got.Kind)
+			require.Equal(t, s.NumParams, got.NumParams)
+			require.Len(t, got.Params, len(s.Params))
+			require.Equal(t, s.Insert, got.Insert)
+			if s.Kind == sqltext.Write && !strings.ContainsAny(s.Text, "([") {
+				require.Zero(t, got.Calls&(sqltext.CallsTime|sqltext.CallsRandom))
+			}
+		}
+	})
+}

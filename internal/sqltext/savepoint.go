@@ -1,0 +1,97 @@
+package sqltext
+
+import "strings"
+
+// SavepointAction is what a statement does with a savepoint.
+type SavepointAction uint8
+
+// The actions, https://www.sqlite.org/lang_savepoint.html.
+const (
+	SavepointOpen       SavepointAction = iota + 1 // SAVEPOINT name
+	SavepointRelease                               // RELEASE [SAVEPOINT] name
+	SavepointRollbackTo                            // ROLLBACK [TRANSACTION] TO [SAVEPOINT] name
+)
+
+// String returns the action as it is written.
+func (a SavepointAction) String() string {
+	switch a {
+	case SavepointOpen:
+		return "SAVEPOINT"
+	case SavepointRelease:
+		return "RELEASE"
+	case SavepointRollbackTo:
+		return "ROLLBACK TO"
+	}
+	return "no action on a savepoint"
+}
+
+// Savepoint returns what the statement does with the savepoint of which name. The
+// name is without quotes and in upper case, since SQLite takes no notice of case.
+// ok is false for a statement that is not about a savepoint, or is not complete.
+func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
+	if s.Kind != Control {
+		return 0, "", false
+	}
+	tokens := tokensOf(s.Text)
+	take := func(kw keyword) bool {
+		if len(tokens) == 0 || tokens[0].keyword != kw {
+			return false
+		}
+		tokens = tokens[1:]
+		return true
+	}
+	switch {
+	case take(kwSavepoint):
+		action = SavepointOpen
+	case take(kwRelease):
+		action = SavepointRelease
+	case take(kwRollback):
+		take(kwTransaction)
+		if !take(kwTo) {
+			return 0, "", false
+		}
+		action = SavepointRollbackTo
+	}
+	if action > SavepointOpen && len(tokens) == 2 {
+		take(kwSavepoint)
+	}
+	if action == 0 || len(tokens) != 1 || tokens[0].kind != tokWord && tokens[0].kind != tokQuoted {
+		return 0, "", false
+	}
+	return action, upperASCII(unquote(s.Text[tokens[0].pos:tokens[0].end])), true
+}
+
+// unquote returns what a word or a quoted text stands for.
+func unquote(text string) string {
+	switch quote := text[0]; quote {
+	case '\'', '"', '`':
+		return strings.ReplaceAll(text[1:len(text)-1], string([]byte{quote, quote}), string(quote))
+	case '[':
+		return text[1 : len(text)-1]
+	}
+	return text
+}
+
+// Mentions reports whether a word or a quoted text of the statement is name,
+// which is in lower case.
+func (s Statement) Mentions(name string) bool {
+	if !containsFold(s.Text, name) {
+		return false
+	}
+	for _, tok := range tokensOf(s.Text) {
+		if (tok.kind == tokWord || tok.kind == tokQuoted) && equalFold(unquote(s.Text[tok.pos:tok.end]), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsFold reports whether lower is in text, in any case of ASCII letters.
+func containsFold(text, lower string) bool {
+	for i := 0; i+len(lower) <= len(text); i++ {
+		if equalFold(text[i:i+len(lower)], lower) {
+			return true
+		}
+	}
+	return false
+}

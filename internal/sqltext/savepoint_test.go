@@ -1,0 +1,73 @@
+package sqltext_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+var savepointTests = []struct {
+	src    string
+	action sqltext.SavepointAction
+	name   string
+}{
+	{"SAVEPOINT sp1", sqltext.SavepointOpen, "SP1"},
+	{"savepoint /* a */ Sp1", sqltext.SavepointOpen, "SP1"},
+	{`SAVEPOINT "a ""b"`, sqltext.SavepointOpen, `A "B`},
+	{"SAVEPOINT 'it''s'", sqltext.SavepointOpen, "IT'S"},
+	{"SAVEPOINT `a``b`", sqltext.SavepointOpen, "A`B"},
+	{"SAVEPOINT [a b]", sqltext.SavepointOpen, "A B"},
+	{"SAVEPOINT Ärger", sqltext.SavepointOpen, "ÄRGER"},
+	{"SAVEPOINT ärger", sqltext.SavepointOpen, "äRGER"},
+	{"SAVEPOINT savepoint", sqltext.SavepointOpen, "SAVEPOINT"},
+	{"RELEASE a", sqltext.SavepointRelease, "A"},
+	{"release savepoint a", sqltext.SavepointRelease, "A"},
+	{"RELEASE savepoint", sqltext.SavepointRelease, "SAVEPOINT"},
+	{"ROLLBACK TO a", sqltext.SavepointRollbackTo, "A"},
+	{"ROLLBACK TRANSACTION TO SAVEPOINT a", sqltext.SavepointRollbackTo, "A"},
+	{"rollback to savepoint", sqltext.SavepointRollbackTo, "SAVEPOINT"},
+	{"ROLLBACK", 0, ""},
+	{"ROLLBACK TRANSACTION", 0, ""},
+	{"ROLLBACK TO", 0, ""},
+	{"ROLLBACK a", 0, ""},
+	{"SAVEPOINT", 0, ""},
+	{"SAVEPOINT a b", 0, ""},
+	{"RELEASE savepoint a b", 0, ""},
+	{"SAVEPOINT ?", 0, ""},
+	{"SAVEPOINT 1", 0, ""},
+	{"COMMIT", 0, ""},
+	{"BEGIN", 0, ""},
+	{"SELECT 1", 0, ""},
+}
+
+func TestSavepoint(t *testing.T) {
+	t.Parallel()
+	for _, tt := range savepointTests {
+		action, name, ok := parseOne(t, tt.src).Savepoint()
+		assert.Equal(t, tt.action, action, tt.src)
+		assert.Equal(t, tt.name, name, tt.src)
+		assert.Equal(t, tt.action != 0, ok, tt.src)
+	}
+	assert.Equal(t, "ROLLBACK TO", sqltext.SavepointRollbackTo.String())
+	assert.Equal(t, "no action on a savepoint", sqltext.SavepointAction(0).String())
+}
+
+func TestMentions(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]bool{
+		"DELETE FROM _rqlite_tx":              true,
+		"DELETE FROM main._RQLITE_TX":         true,
+		`INSERT INTO "_rqlite_tx" VALUES(1)`:  true,
+		"INSERT INTO '_rqlite_tx' VALUES(1)":  true,
+		"DROP TABLE [_Rqlite_tx]":             true,
+		"DROP TABLE `_rqlite_tx`":             true,
+		"DELETE FROM _rqlite_tx2":             false,
+		"DELETE FROM t /* _rqlite_tx */":      false,
+		"INSERT INTO t VALUES('a_rqlite_tx')": false,
+		"DELETE FROM t":                       false,
+	} {
+		assert.Equal(t, want, parseOne(t, src).Mentions("_rqlite_tx"), src)
+	}
+}
