@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -109,12 +108,35 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.queueing(ctx).on {
 		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
-	return c.batch(ctx, b, cluster.Request{
-		Path:   executePath,
-		Params: c.connector.commonParams,
-		Leader: true,
-		Write:  true,
-	})
+	calls, err := b.calls(c)
+	if err != nil || len(calls) == 0 {
+		return nil, err
+	}
+	if c.tx != nil {
+		return c.tx.execBatch(ctx, b, calls)
+	}
+	req := cluster.Request{Path: executePath, Params: c.connector.commonParams}
+	if b.Atomic {
+		req.Params += "&transaction"
+	}
+	m := c.connector.markingOf(calls, b.Atomic)
+	answer, state, err := c.write(ctx, req, calls, m)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: true}
+	results, failure := reader.read()
+	if results == nil {
+		return nil, failure
+	}
+	if state, err = c.finish(answer, m, state); err != nil {
+		return nil, err
+	}
+	for i := range results {
+		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
+	}
+	return results, failure
 }
 
 // QueryBatch implements Conn.
@@ -123,21 +145,18 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.batch(ctx, b, cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true})
-}
-
-func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]BatchResult, error) {
-	calls, err := b.calls()
+	calls, err := b.calls(c)
 	if err != nil || len(calls) == 0 {
 		return nil, err
 	}
-	sent := calls
-	if !req.Write {
-		if err := onlyReads(calls); err != nil {
-			return nil, err
-		}
-		sent = c.connector.schema.check(calls)
+	if err := onlyReads(calls); err != nil {
+		return nil, err
 	}
+	if c.tx != nil {
+		return c.tx.execBatch(ctx, b, calls)
+	}
+	sent := c.connector.schema.check(calls)
+	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
@@ -151,8 +170,15 @@ func (c *conn) batch(ctx context.Context, b *Batch, req cluster.Request) ([]Batc
 			return nil, err
 		}
 	}
-	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: req.Write}
-	return reader.read()
+	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic}
+	results, failure := reader.read()
+	if results == nil {
+		return nil, failure
+	}
+	if err := answer.End(); err != nil {
+		return nil, publicError(err)
+	}
+	return results, failure
 }
 
 // onlyReads refuses what does not read. The server refuses it as well, but for
@@ -167,10 +193,10 @@ func onlyReads(calls []call) error {
 }
 
 // calls parses the statements and deals them their values.
-func (b *Batch) calls() ([]call, error) {
+func (b *Batch) calls(c *conn) ([]call, error) {
 	calls := make([]call, 0, len(b.statements))
 	for i, s := range b.statements {
-		one, err := s.call()
+		one, err := s.call(c)
 		if err != nil {
 			return nil, refused(atStatement(err, i, len(b.statements)))
 		}
@@ -179,8 +205,8 @@ func (b *Batch) calls() ([]call, error) {
 	return calls, nil
 }
 
-func (s *batchStatement) call() (call, error) {
-	script, err := parse(s.query)
+func (s *batchStatement) call(c *conn) (call, error) {
+	script, err := c.parse(s.query)
 	if err != nil {
 		return call{}, err
 	}
@@ -225,6 +251,7 @@ type batchReader struct {
 }
 
 // read returns the results, and the failure of the first statement that failed.
+// Without results the failure is that of the whole.
 func (r *batchReader) read() ([]BatchResult, error) {
 	results := make([]BatchResult, len(r.calls))
 	var first error
@@ -240,9 +267,6 @@ func (r *batchReader) read() ([]BatchResult, error) {
 			first = failure
 		}
 	}
-	if err := r.answer.End(); err != nil {
-		return nil, publicError(err)
-	}
 	return results, first
 }
 
@@ -255,10 +279,15 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	if r.calls[i].Kind == sqltext.Write {
 		result.LastInsertID, result.RowsAffected = entry.LastInsertID, entry.RowsAffected
 	}
-	result.Columns, result.Types = entry.Columns, entry.Types
-	if err := r.rows(result, i); err != nil {
+	set, err := readRows(r.answer, entry, &r.values, nil)
+	var unread *unreadableValue
+	switch {
+	case errors.As(err, &unread):
+		return unreadable(atStatement(err, i, len(r.calls)), r.write)
+	case err != nil:
 		return err
 	}
+	result.Columns, result.Types, result.Rows = set.columns, set.types, set.rows
 	switch message := r.answer.Result().Error; {
 	case message != "":
 		result.Err = failed(message, i, len(r.calls), r.write)
@@ -268,31 +297,55 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	return nil
 }
 
-// rows reads the rows of the statement at position i.
-func (r *batchReader) rows(result *BatchResult, i int) error {
-	storage := make([]storage, len(result.Types))
-	for column, typ := range result.Types {
-		storage[column] = storageOf(typ)
+// execBatch runs the statements of a batch within the transaction. They fail
+// each on its own, or all together if the batch is atomic.
+func (t *tx) execBatch(ctx context.Context, b *Batch, calls []call) ([]BatchResult, error) {
+	list, err := t.operations(calls, false)
+	if err != nil {
+		return nil, err
 	}
-	for {
-		err := r.answer.NextRow()
-		if errors.Is(err, io.EOF) {
-			return nil
+	for _, o := range list {
+		o.query = o.Kind == sqltext.Read || o.Returning > 0
+		o.probed = false
+	}
+	before := len(t.ops)
+	results := make([]BatchResult, len(list))
+	var first error
+	for next := 0; next < len(list); {
+		done, err := t.run(ctx, list[next:])
+		next += done
+		var failure *Error
+		switch {
+		case err == nil:
+			continue
+		case !errors.As(err, &failure) || next == len(list) || list[next].failure == "":
+			return nil, err // not of a statement
 		}
-		if err != nil {
-			return publicError(err)
+		failure = newError(failure.Message, next, len(list))
+		if b.Atomic {
+			t.cut(before)
+			return nil, failure
 		}
-		row := make([]any, len(storage))
-		for column := range row {
-			cell, err := r.answer.Cell()
-			if err != nil {
-				return publicError(err)
-			}
-			if row[column], err = r.values.value(cell, storage[column]); err != nil {
-				err = fmt.Errorf("column %d (%s): %w", column+1, result.Columns[column], err)
-				return unreadable(atStatement(err, i, len(r.calls)), r.write)
-			}
+		results[next].Err = failure
+		if first == nil {
+			first = failure
 		}
-		result.Rows = append(result.Rows, row)
+		next++
+	}
+	for i, o := range list {
+		results[i].of(o)
+	}
+	return results, first
+}
+
+// of fills in what an operation gave.
+func (r *BatchResult) of(o *operation) {
+	if o.Kind == sqltext.Write && o.failure == "" && o.Returning == 0 {
+		r.LastInsertID, r.RowsAffected = o.lastInsertID, o.rowsAffected
+		o.insertIDSeen = true
+	}
+	if o.set != nil {
+		r.Columns, r.Types, r.Rows = o.set.columns, o.set.types, o.set.rows
+		o.set = nil
 	}
 }

@@ -12,6 +12,7 @@ import (
 type call struct {
 	*sqltext.Statement
 	values []any
+	added  bool // by the driver: it does not count as one of the program's
 }
 
 // deal gives every statement of a script the values that are its own.
@@ -142,7 +143,7 @@ func requestBody(calls []call) ([]byte, error) {
 func ownCalls(calls []call) int {
 	n := 0
 	for i := range calls {
-		if s := calls[i].Statement; s != &schemaCheck && s != &resultProbe {
+		if !calls[i].added {
 			n++
 		}
 	}

@@ -24,6 +24,8 @@ const (
 	NotAuthorized  Code = 23 // SQLITE_AUTH
 	ParameterRange Code = 25 // SQLITE_RANGE
 
+	BusySnapshot Code = 517 // SQLITE_BUSY_SNAPSHOT: what a transaction read was changed by another
+
 	ConstraintCheck      Code = 275  // SQLITE_CONSTRAINT_CHECK
 	ConstraintForeignKey Code = 787  // SQLITE_CONSTRAINT_FOREIGNKEY
 	ConstraintNotNull    Code = 1299 // SQLITE_CONSTRAINT_NOTNULL

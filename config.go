@@ -80,6 +80,34 @@ func ParseTxMode(s string) (TxMode, error) {
 	return parseEnum[TxMode]("transaction mode", txModeNames, s)
 }
 
+// TxLock says when a transaction takes the write turn, which the writers of one
+// connector have one after the other. The zero value is [TxLockDeferred].
+type TxLock uint8
+
+const (
+	// TxLockDeferred takes the turn at the first write of the transaction. What
+	// it has read before may have been changed while it waited, which is a conflict,
+	// as SQLite's BEGIN DEFERRED has it.
+	TxLockDeferred TxLock = iota
+	// TxLockImmediate takes the turn when the transaction begins, so that
+	// transactions of one connector never conflict with each other, as SQLite's BEGIN
+	// IMMEDIATE has it. Read-only ones do not take it.
+	TxLockImmediate
+)
+
+// txLockNames is indexed by TxLock.
+var txLockNames = []string{"deferred", "immediate"}
+
+// String returns the name used in a DSN, such as "immediate". For an undefined
+// value it returns text that [ParseTxLock] refuses.
+func (l TxLock) String() string { return enumName("TxLock", txLockNames, l) }
+
+// ParseTxLock returns the value with the given name. Names are exact and in
+// lower case; the error for any other text lists them.
+func ParseTxLock(s string) (TxLock, error) {
+	return parseEnum[TxLock]("transaction lock", txLockNames, s)
+}
+
 // Config holds the settings of a connector. The zero value of every field is
 // its default, so that Config{} reaches a node on localhost:4001. [ParseDSN]
 // makes a Config from text, FormatDSN text from a Config; only the fields
@@ -152,11 +180,15 @@ type Config struct {
 
 	// Discovery says how nodes besides Hosts are found.
 	Discovery Discovery
-	// TxMode says how transactions are carried out, once there are any:
-	// BeginTx is refused so far.
+	// TxMode says how transactions are carried out; see [WithTxMode] for another
+	// way per transaction.
 	TxMode TxMode
-	// DisableTxVersion keeps writes from advancing the version by which
-	// transactions will notice each other.
+	// TxLock says when a transaction that is not read-only begins to keep the
+	// other writers of this connector waiting.
+	TxLock TxLock
+	// DisableTxVersion keeps writes outside of transactions from advancing the
+	// version by which transactions, of whatever process, notice them. Only where
+	// transactions and other writes never meet in the same rows.
 	DisableTxVersion bool
 	// DisableCoalescing sends each write as a request of its own, instead
 	// of joining those that wait at the same time. They are not joined yet.
@@ -239,6 +271,7 @@ func (c *Config) checkContradictions() error {
 		{strings.Contains(c.User, ":"), `the user must not contain ":", which HTTP basic authentication cannot carry`},
 		{int(c.Discovery) >= len(discoveryNames), "discovery must be one of " + strings.Join(discoveryNames, ", ")},
 		{int(c.TxMode) >= len(txModeNames), "tx must be one of " + strings.Join(txModeNames, ", ")},
+		{int(c.TxLock) >= len(txLockNames), "txlock must be one of " + strings.Join(txLockNames, ", ")},
 		{c.ConnectTimeout < 0, "connect_timeout must not be negative"},
 		{c.QueueWait && !c.Queue, "queue_wait needs queue=true"},
 		{hasTLSKeys && !c.TLS, "tls_ca, tls_cert, tls_key, tls_server_name and tls_insecure_skip_verify need tls=true or https://"},
@@ -409,4 +442,11 @@ func notHostRune(r rune) bool {
 		return false
 	}
 	return !strings.ContainsRune("-._", r)
+}
+
+// warn tells the Logger of an error that no call returns.
+func (c *Config) warn(err error) {
+	if c.Logger != nil {
+		c.Logger.Warn(err.Error())
+	}
 }

@@ -28,6 +28,7 @@ var (
 type conn struct {
 	connector *Connector
 	closed    bool
+	tx        *tx // the transaction that has begun and not ended, or nil
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")
@@ -35,7 +36,7 @@ var errClosed = errors.New("rqlite: the connection is closed")
 // ExecContext runs the statements of a query. It returns the result of the
 // last one.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	script, err := parse(query)
+	script, err := c.parse(query)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -44,7 +45,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext runs the statements of a query. Each gives one result set.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	script, err := parse(query)
+	script, err := c.parse(query)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -61,7 +62,7 @@ func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, err
 	if c.closed {
 		return nil, errClosed
 	}
-	script, err := parse(query)
+	script, err := c.parse(query)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -79,12 +80,21 @@ func (c *conn) Ping(ctx context.Context) error {
 	return rows.Close()
 }
 
-// ResetSession implements driver.SessionResetter: there is nothing to reset.
+// ResetSession implements driver.SessionResetter. A transaction that nobody has
+// ended ends here.
 func (c *conn) ResetSession(context.Context) error {
 	if c.closed {
 		return driver.ErrBadConn
 	}
-	return nil
+	return c.endTx()
+}
+
+// endTx rolls back the transaction that is open, if there is one.
+func (c *conn) endTx() error {
+	if c.tx == nil {
+		return nil
+	}
+	return c.tx.Rollback()
 }
 
 // IsValid implements driver.Validator.
@@ -93,28 +103,38 @@ func (c *conn) IsValid() bool { return !c.closed }
 // Close implements driver.Conn.
 func (c *conn) Close() error {
 	c.closed = true
-	return nil
+	return c.endTx()
 }
 
 // parse splits a query into statements and refuses those that the server must
 // not see: it has one connection for the writes of all clients, so that a BEGIN, a
 // temporary table or an attached database of one would take in the writes of all.
-func parse(query string) ([]sqltext.Statement, error) {
+func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 	script, err := sqltext.Parse(query)
 	if err != nil {
 		return nil, err
 	}
+	return script, c.allow(script)
+}
+
+// allow returns why one of the statements must not be sent.
+func (c *conn) allow(script []sqltext.Statement) error {
 	for i := range script {
-		if why := captures(&script[i]); why != nil {
-			return nil, atStatement(why, i, len(script))
+		if why := captures(&script[i], c.tx != nil); why != nil {
+			return atStatement(why, i, len(script))
 		}
 	}
-	return script, nil
+	return nil
 }
 
 // captures returns why a statement would change the connection of all clients.
-func captures(s *sqltext.Statement) error {
+func captures(s *sqltext.Statement, inTx bool) error {
 	switch {
+	case s.Kind == sqltext.Control && inTx:
+		if _, _, ok := s.Savepoint(); ok {
+			return nil // nothing is sent
+		}
+		return fmt.Errorf("%s cannot be sent as a statement: use the methods Commit and Rollback of the transaction", s.Keyword)
 	case s.Kind == sqltext.Control:
 		return fmt.Errorf("%s cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set", s.Keyword)
 	case s.Temp:
@@ -135,10 +155,19 @@ func (c *conn) send(ctx context.Context, req cluster.Request, calls []call) (*cl
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
 	req.Body, req.Statements = body, ownCalls(calls)
-	answer, err := c.connector.client.Send(ctx, &req)
+	answer, err := c.post(ctx, &req)
 	if mayChangeSchema(calls) {
 		c.connector.schema.changed()
 	}
+	return answer, err
+}
+
+// post sends a request.
+func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
+	if c.closed {
+		return nil, errClosed
+	}
+	answer, err := c.connector.client.Send(ctx, req)
 	if err != nil {
 		return nil, publicError(err)
 	}

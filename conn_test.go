@@ -197,16 +197,6 @@ func TestEmptyStatementsSendNothing(t *testing.T) {
 	}
 }
 
-func TestTransactionsAreRefused(t *testing.T) {
-	t.Parallel()
-	f := newFake(t)
-	_, err := f.open("").BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
-	require.ErrorIs(t, err, errors.ErrUnsupported)
-	_, err = f.connect().Begin()
-	require.ErrorIs(t, err, errors.ErrUnsupported)
-	assert.ErrorContains(t, err, "use a Batch with Atomic set")
-}
-
 func TestClosed(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -263,7 +253,7 @@ func TestHTTPClient(t *testing.T) {
 		http.Redirect(w, r, "http://"+leader.addr+executePath, http.StatusMovedPermanently)
 	}})
 	client := &http.Client{Transport: &http.Transport{}}
-	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, HTTPClient: client})
+	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, HTTPClient: client, DisableTxVersion: true})
 	require.NoError(t, err)
 	assert.Nil(t, client.CheckRedirect, "the program's client is left as it is")
 	db := sql.OpenDB(connector)

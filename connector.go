@@ -26,6 +26,8 @@ type Connector struct {
 	client *cluster.Client
 	closed atomic.Bool
 	schema schemaWatch
+	turn   turn
+	polite politeness
 
 	commonParams string // URL parameters of all requests for statements
 }

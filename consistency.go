@@ -88,6 +88,7 @@ type callOptions struct {
 	freshness           *freshness
 	linearizableTimeout *time.Duration
 	queueing            *queueing
+	txMode              *TxMode
 }
 
 // freshness bounds how old the data of a node may be that answers on its own.

@@ -48,11 +48,13 @@
 //   - discovery: how nodes besides the hosts are found: redirect learns the leader from redirects,
 //     off uses the hosts only, nodes also asks for the members. Value: one of redirect, off, nodes.
 //     Default: redirect.
-//   - tx: how transactions are carried out, once BeginTx is there: interactive gives each statement
-//     its result at once, deferred sends all writes at the commit. Value: one of interactive,
-//     deferred. Default: interactive.
-//   - txversion: whether writes advance the version by which transactions will notice each other.
-//     Value: true or false. Default: true.
+//   - tx: how transactions are carried out: interactive gives each statement its result at once,
+//     deferred sends all writes at the commit. Value: one of interactive, deferred. Default:
+//     interactive.
+//   - txlock: when a transaction makes the other writers of this program wait: from its first write
+//     on, or from its beginning. Value: one of deferred, immediate. Default: deferred.
+//   - txversion: whether writes outside of transactions advance the version by which transactions
+//     notice them. Value: true or false. Default: true.
 //   - coalesce: whether concurrent writes may be joined into one request; they are not yet. Value:
 //     true or false. Default: true.
 //   - queue: hand the writes of Exec to the queue of the server, so that neither their results nor

@@ -224,7 +224,7 @@ func settings(t testing.TB) *Config {
 		Hosts: []string{"a:1", "[fe80::1%eth0]:4001", "c.example:65535"}, User: "a@b/?#%& ü,+", Password: "s3cr3t:@/?#%&=,\x00\xff",
 		TLS: true, TLSCert: "/c & d.pem", TLSKey: "k@?#=%.pem", TLSServerName: "name", TLSInsecureSkipVerify: true,
 		Consistency: Auto, Freshness: 1500 * time.Microsecond, FreshnessStrict: true, LinearizableTimeout: time.Nanosecond,
-		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, TxMode: TxDeferred,
+		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, TxMode: TxDeferred, TxLock: TxLockImmediate,
 		DisableTxVersion: true, DisableCoalescing: true, Queue: true, QueueWait: true, Location: mustLocation(t, "America/New_York"),
 		NoRewriteRandom: true, NoRewriteTime: true,
 	}

@@ -26,6 +26,16 @@ var (
 	// ErrUnauthorized says that the user is unknown, the password wrong, or the
 	// permission for the call missing.
 	ErrUnauthorized = errors.New("not authorized")
+	// ErrTxConflict says that a transaction cannot be committed, because something
+	// that it has seen was changed by another writer. Nothing of it was applied. Roll
+	// it back and run it again from the start, as [RunTx] does. Such an error is SQLite's
+	// [BusySnapshot] as well.
+	ErrTxConflict = errors.New("the transaction conflicts with another")
+	// ErrResultsChanged says that a transaction was committed, but that a
+	// statement of it had another result then than the program was told before.
+	// Values that each node makes up by itself do that, such as those of a column
+	// with DEFAULT CURRENT_TIMESTAMP, and writers that do not use this driver.
+	ErrResultsChanged = errors.New("the transaction was committed with other results")
 	// ErrRowsLost says that a statement with a RETURNING clause was applied,
 	// but that the server did not send its rows. See "What differs" in the
 	// package documentation for when that happens.

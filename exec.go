@@ -36,19 +36,24 @@ func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 // one transaction, and only when that has failed, having left nothing, one by one.
 func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
 	calls, err := deal(script, args)
+	if err == nil {
+		err = c.allow(script)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("rqlite: %w", err)
 	case len(calls) == 0:
 		return result{}, nil
+	case c.tx != nil:
+		return c.tx.exec(ctx, calls)
 	case c.queueing(ctx).on:
 		_, err := c.enqueue(ctx, calls)
 		return queuedResult{}, err
 	case len(calls) == 1:
-		return c.execRequest(ctx, calls, "")
+		return c.execRequest(ctx, calls, false)
 	}
 	if canShareTransaction(calls) {
-		r, err := c.execRequest(ctx, calls, "&transaction")
+		r, err := c.execRequest(ctx, calls, true)
 		var failed *Error
 		if !errors.As(err, &failed) {
 			return r, err
@@ -77,7 +82,7 @@ func canShareTransaction(calls []call) bool {
 func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error) {
 	var last driver.Result = result{}
 	for i := range calls {
-		r, err := c.execRequest(ctx, calls[i:i+1], "")
+		r, err := c.execRequest(ctx, calls[i:i+1], false)
 		if err != nil {
 			return nil, inScript(err, i, len(calls))
 		}
@@ -110,21 +115,21 @@ func inScript(err error, statement, statements int) error {
 // resultProbe is a statement that makes the server say what the write before
 // it did. For one with RETURNING it sends the rows instead, while for a SELECT
 // in /db/execute it repeats the counts of the last write.
-var resultProbe = sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read, Keyword: "SELECT"}
+var resultProbe = driversOwn(sqltext.Read, "SELECT 1")
 
 // execRequest sends calls as one request and returns the result of the last.
-func (c *conn) execRequest(ctx context.Context, calls []call, params string) (driver.Result, error) {
+func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driver.Result, error) {
 	last := &calls[len(calls)-1]
 	statements := len(calls)
+	m := c.connector.markingOf(calls, atomic)
 	if last.Returning > 0 {
-		calls = append(calls[:statements:statements], call{Statement: &resultProbe})
+		calls = append(calls[:statements:statements], resultProbe)
 	}
-	answer, err := c.send(ctx, cluster.Request{
-		Path:   executePath,
-		Params: c.connector.commonParams + params,
-		Leader: true,
-		Write:  true,
-	}, calls)
+	params := c.connector.commonParams
+	if atomic {
+		params += "&transaction"
+	}
+	answer, state, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, m)
 	if err != nil {
 		return nil, err
 	}
@@ -133,14 +138,17 @@ func (c *conn) execRequest(ctx context.Context, calls []call, params string) (dr
 	if err != nil {
 		return nil, err
 	}
+	if state, err = c.finish(answer, m, state); err != nil {
+		return nil, err
+	}
 	if last.Kind != sqltext.Write {
 		return result{}, nil // the numbers are those of an earlier write
 	}
-	return result{lastInsertID: entry.LastInsertID, rowsAffected: entry.RowsAffected}, nil
+	return result{lastInsertID: state.realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}, nil
 }
 
-// readEntries reads the answer to its end and returns its last entry. The first
-// statement that failed is the error, unless the request failed as a whole.
+// readEntries reads the entries of a request and returns the last one. The
+// first statement that failed is the error, unless the request failed as a whole.
 func readEntries(answer *cluster.Answer, entries, statements int) (last wire.Result, err error) {
 	var failure error
 	for i := range entries {
@@ -156,8 +164,5 @@ func readEntries(answer *cluster.Answer, entries, statements int) (last wire.Res
 			failure = newError(last.Error, i, statements)
 		}
 	}
-	if failure != nil {
-		return last, failure
-	}
-	return last, publicError(answer.End())
+	return last, failure
 }

@@ -255,10 +255,11 @@ func (f *fake) finish() {
 	}
 }
 
-// open returns a database on the fake, with options such as "timeout=1s".
+// open returns a database on the fake, with options such as "timeout=1s". Its
+// writes go without marks, which tests of their own are about.
 func (f *fake) open(options string) *sql.DB {
 	f.t.Helper()
-	db, err := sql.Open("rqlite", "rqlite://"+f.addr+"/?"+options)
+	db, err := sql.Open("rqlite", "rqlite://"+f.addr+"/?txversion=false&"+options)
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { assert.NoError(f.t, db.Close()) })
 	return db
@@ -267,7 +268,7 @@ func (f *fake) open(options string) *sql.DB {
 // connect returns a connection for a test of the driver without database/sql.
 func (f *fake) connect(change ...func(*Config)) *conn {
 	f.t.Helper()
-	cfg := &Config{Hosts: []string{f.addr}}
+	cfg := &Config{Hosts: []string{f.addr}, DisableTxVersion: true}
 	for _, c := range change {
 		c(cfg)
 	}

@@ -24,8 +24,14 @@ var (
 // each goes out on its own, in order, and the first that fails ends the script.
 func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Rows, error) {
 	calls, err := deal(script, args)
-	if err != nil {
+	if err == nil {
+		err = c.allow(script)
+	}
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("rqlite: %w", err)
+	case c.tx != nil && len(calls) > 0:
+		return c.tx.query(ctx, calls)
 	}
 	for i := range calls {
 		if calls[i].Kind == sqltext.Pragma {
@@ -75,12 +81,12 @@ func (c *conn) request(ctx context.Context, calls []call, at script) (*source, e
 		// /db/query tells whether it writes: it refuses what does, without effect.
 		s, err := c.read(ctx, calls, at)
 		if errors.Is(err, ReadOnly) {
-			return c.write(ctx, calls, at)
+			return c.writeRows(ctx, calls, at)
 		}
 		return s, err
 	case sqltext.Write, sqltext.Schema, sqltext.Maintenance, sqltext.Pragma, sqltext.Control:
 	}
-	return c.write(ctx, calls, at)
+	return c.writeRows(ctx, calls, at)
 }
 
 // read sends calls to /db/query, at the consistency level of the context.
@@ -94,7 +100,7 @@ func (c *conn) read(ctx context.Context, calls []call, at script) (*source, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &source{answer: answer, calls: calls, at: at}
+	s := &source{conn: c, answer: answer, calls: calls, at: at}
 	if len(sent) > len(calls) {
 		if err := readCheck(answer, at); err != nil {
 			answer.Close()
@@ -104,22 +110,17 @@ func (c *conn) read(ctx context.Context, calls []call, at script) (*source, erro
 	return s.begin()
 }
 
-// write sends a statement to /db/execute, which sends back the rows of RETURNING.
-func (c *conn) write(ctx context.Context, calls []call, at script) (*source, error) {
+// writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
+func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source, error) {
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
-	answer, err := c.send(ctx, cluster.Request{
-		Path:   executePath,
-		Params: c.connector.commonParams,
-		Leader: true,
-		Write:  true,
-		Stream: true,
-	}, calls)
+	m := c.connector.markingOf(calls, false)
+	answer, _, err := c.write(ctx, cluster.Request{Path: executePath, Params: c.connector.commonParams, Stream: true}, calls, m)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{answer: answer, calls: calls, at: at, wrote: true}
+	s := &source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}
 	return s.begin()
 }
 

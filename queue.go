@@ -44,7 +44,12 @@ func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err e
 	}
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
-	answer, err := c.send(ctx, cluster.Request{Path: executePath, Params: params, Leader: true, Pinned: true, Write: true}, calls)
+	if m := c.connector.markingOf(calls, false); m != unmarked {
+		// The register comes first: where the server's queue is one transaction, marks
+		// that fail would take the writes of other clients with them.
+		calls = append([]call{createCall, firstVersionCall()}, m.mark(calls)...)
+	}
+	answer, _, err := c.write(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true}, calls, unmarked)
 	if err != nil {
 		return 0, err
 	}
@@ -81,10 +86,13 @@ func (b *Batch) Queue(ctx context.Context, db *sql.DB) (sequence int64, err erro
 
 // QueueBatch implements Conn.
 func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
-	if b.Atomic {
+	switch {
+	case b.Atomic:
 		return 0, errors.New("rqlite: an atomic batch cannot be queued")
+	case c.tx != nil:
+		return 0, errors.New("rqlite: a queued batch cannot belong to a transaction")
 	}
-	calls, err := b.calls()
+	calls, err := b.calls(c)
 	if err != nil || len(calls) == 0 {
 		return 0, err
 	}

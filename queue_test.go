@@ -132,7 +132,7 @@ func TestQueueGoesToTheLeader(t *testing.T) {
 		if dead {
 			hosts = "127.0.0.1:1," + hosts
 		}
-		db, err := sql.Open("rqlite", "rqlite://"+hosts+"/?queue=true&level=none")
+		db, err := sql.Open("rqlite", "rqlite://"+hosts+"/?txversion=false&queue=true&level=none")
 		require.NoError(t, err)
 		for i := range script {
 			_, err := db.Exec(fmt.Sprintf("DELETE FROM t%d", i))
@@ -153,7 +153,7 @@ func TestStats(t *testing.T) {
 		step{path: executePath, params: plainWrite, serve: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://"+leader.addr+executePath, http.StatusMovedPermanently)
 		}})
-	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, Logger: slog.New(slog.DiscardHandler)})
+	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, Logger: slog.New(slog.DiscardHandler), DisableTxVersion: true})
 	require.NoError(t, err)
 	assert.Zero(t, connector.Stats())
 	db := sql.OpenDB(connector)
@@ -179,7 +179,7 @@ func TestHTTPClientWithCookies(t *testing.T) {
 	require.NoError(t, err)
 	jar.SetCookies(&url.URL{Scheme: "http", Host: f.addr, Path: "/"}, []*http.Cookie{{Name: "session", Value: "7"}})
 	client := &http.Client{Transport: &http.Transport{}, Jar: jar}
-	connector, err := NewConnector(&Config{Hosts: []string{f.addr}, HTTPClient: client})
+	connector, err := NewConnector(&Config{Hosts: []string{f.addr}, HTTPClient: client, DisableTxVersion: true})
 	require.NoError(t, err)
 	db := sql.OpenDB(connector)
 	var all sync.WaitGroup

@@ -39,11 +39,30 @@ type script struct {
 
 // source is the answer to one request: one entry for each of its calls.
 type source struct {
+	conn   *conn
 	answer *cluster.Answer
 	calls  []call
 	at     script
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write
+	marking
+	operations operations // of a transaction, one for each call; nil outside of one
+	set        *resultSet // of what was read ahead: then there is no answer
+	failure    error      // what follows the rows of set, or takes their place
+}
+
+// resultSet is a result set in memory.
+type resultSet struct {
+	columns, types []string
+	rows           [][]any
+}
+
+// operation returns the operation of the current entry, or nil.
+func (s *source) operation() *operation {
+	if s.operations == nil || s.set != nil {
+		return nil
+	}
+	return s.operations[s.next-1]
 }
 
 // begin reads the entry of the first call, so that its failure is known. It
@@ -77,8 +96,15 @@ func (s *source) advance() error {
 	}
 	position, current := s.at.first+s.next, &s.calls[s.next]
 	s.next++
+	o := s.operation()
 	if entry.Error != "" {
+		if o != nil {
+			o.failure = entry.Error
+		}
 		return failed(entry.Error, position, s.at.total, s.wrote)
+	}
+	if o != nil {
+		o.seen.begin(entry)
 	}
 	if current.Returning > 0 && len(entry.Columns) == 0 {
 		return errNotReturned(position, s.at.total)
@@ -93,7 +119,30 @@ func errNotReturned(statement, statements int) error {
 }
 
 // more reports whether result sets follow the current one.
-func (s *source) more() bool { return s.next < len(s.calls) }
+func (s *source) more() bool { return s.set == nil && s.next < len(s.calls) }
+
+// nextInMemory gives out the next row of a set in memory.
+func (s *source) nextInMemory(dest []driver.Value) error {
+	if len(s.set.rows) == 0 {
+		if s.failure != nil {
+			return s.failure
+		}
+		return io.EOF
+	}
+	for i, value := range s.set.rows[0] {
+		dest[i] = value
+	}
+	s.set.rows[0] = nil // the program may keep it for as long as it likes, and no longer
+	s.set.rows = s.set.rows[1:]
+	return nil
+}
+
+// close ends the reading of the answer, if there is one.
+func (s *source) close() {
+	if s.answer != nil {
+		s.answer.Close()
+	}
+}
 
 // open makes the current entry of the first source the current result set.
 func (r *rows) open() {
@@ -101,8 +150,12 @@ func (r *rows) open() {
 	if len(r.sources) == 0 {
 		return // the script has no statement
 	}
-	entry := r.sources[0].answer.Result()
-	r.columns, r.types = entry.Columns, entry.Types
+	if set := r.sources[0].set; set != nil {
+		r.columns, r.types = set.columns, set.types
+	} else {
+		entry := r.sources[0].answer.Result()
+		r.columns, r.types = entry.Columns, entry.Types
+	}
 	r.storage = r.storage[:0]
 	for _, typ := range r.types {
 		r.storage = append(r.storage, storageOf(typ))
@@ -118,17 +171,30 @@ func (r *rows) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	s := r.sources[0]
+	if s.set != nil {
+		return s.nextInMemory(dest)
+	}
+	o := s.operation()
 	err := s.answer.NextRow()
 	switch {
 	case errors.Is(err, io.EOF):
-		return r.endOfSet(s)
+		if err := s.endOfEntry(); err != nil {
+			return err
+		}
+		return io.EOF
 	case err != nil:
 		return s.lost(err)
+	}
+	if o != nil {
+		o.seen.rows++
 	}
 	for i := range dest {
 		cell, err := s.answer.Cell()
 		if err != nil {
 			return s.lost(err)
+		}
+		if o != nil {
+			o.seen.cell(cell)
 		}
 		if dest[i], err = r.values.value(cell, r.storage[i]); err != nil {
 			return unreadable(fmt.Errorf("column %d (%s): %w", i+1, r.columns[i], err), s.wrote)
@@ -137,18 +203,28 @@ func (r *rows) Next(dest []driver.Value) error {
 	return nil
 }
 
-// endOfSet looks at what stands behind the rows of a result set: a failure of
-// the statement, and behind the last one of the request.
-func (r *rows) endOfSet(s *source) error {
+// endOfEntry looks at what stands behind the rows of an entry: a failure of the
+// statement, and behind the last one of the request.
+func (s *source) endOfEntry() error {
+	o := s.operation()
 	if message := s.answer.Result().Error; message != "" {
+		if o != nil {
+			o.failure = message
+		}
 		return failed(message, s.at.first+s.next-1, s.at.total, s.wrote)
 	}
-	if !s.more() {
-		if err := s.answer.End(); err != nil {
-			return s.lost(err)
-		}
+	if o != nil {
+		o.seen.ended = true
 	}
-	return io.EOF
+	if s.more() {
+		return nil
+	}
+	_, err := s.conn.finish(s.answer, s.marking, registerState{})
+	s.marking = unmarked // it has been read
+	if err != nil {
+		return s.lost(err)
+	}
+	return nil
 }
 
 // lost is the error of an answer that broke off behind the first entry. A
@@ -186,8 +262,11 @@ func (r *rows) NextResultSet() error {
 			return err
 		}
 	} else {
-		s.answer.Close()
+		s.close()
 		r.sources = r.sources[1:]
+		if next := r.sources[0]; next.set != nil && next.set.columns == nil && next.failure != nil {
+			return next.failure
+		}
 	}
 	r.open()
 	return nil
@@ -201,7 +280,7 @@ func (r *rows) Close() error {
 
 func (r *rows) closeAll() {
 	for _, s := range r.sources {
-		s.answer.Close()
+		s.close()
 	}
 	r.sources = nil
 }

@@ -24,7 +24,7 @@ type schemaWatch struct {
 // rqlite keeps a read connection that nobody uses.
 const schemaSettles = time.Minute
 
-var schemaCheck = sqltext.Statement{Text: "SELECT 1 FROM sqlite_schema LIMIT 0", Kind: sqltext.Read, Keyword: "SELECT"}
+var schemaCheck = driversOwn(sqltext.Read, "SELECT 1 FROM sqlite_schema LIMIT 0")
 
 // changed notes that the schema may have changed just now.
 func (w *schemaWatch) changed() {
@@ -38,7 +38,7 @@ func (w *schemaWatch) check(calls []call) []call {
 			return calls
 		}
 	}
-	return append([]call{{Statement: &schemaCheck}}, calls...)
+	return append([]call{schemaCheck}, calls...)
 }
 
 func selectsStar(calls []call) bool {

@@ -2,19 +2,213 @@ package rqlite
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"time"
 )
 
-// errNoTx is what BeginTx returns. A transaction that did nothing would be worse.
-var errNoTx = fmt.Errorf("rqlite: interactive transactions are not available in this version; "+
-	"use a Batch with Atomic set for writes that belong together: %w", errors.ErrUnsupported)
+var _ driver.Tx = (*tx)(nil)
+
+// tx is a transaction. Until its Commit nothing of it is in the database: what
+// it has done is a list of operations, which one request applies in the end.
+// docs/transactions.md tells how a statement gets its result before that.
+type tx struct {
+	conn     *conn
+	ctx      context.Context //nolint:containedctx // of BeginTx: database/sql gives Commit none of its own
+	readOnly bool
+	loose    bool // read committed: what was read need not hold
+	deferred bool
+
+	ops operations
+	// undone are operations that ROLLBACK TO took back, each time with those before
+	// them: they will not be committed, but the program has seen what they gave.
+	undone []operations
+	based  bool          // the operations have been seen at a version
+	state  registerState // of that version; without a register nothing seen is known to hold
+	live   *rows         // those that are read from an answer; nil when there are none
+	alone  bool          // it has the write turn
+
+	sent      attempt       // to commit, the last one; the zero value before the first
+	committed bool          // it turned out that it was applied
+	atLeader  bool          // a node that is behind was met: reads ask the leader from now on
+	try       *try          // of RunTx
+	announced string        // the announcement that stands, or ""
+	losses    int           // races lost since it was made
+	took      time.Duration // how long the last try to commit took
+	failed    error         // why it cannot be committed
+}
 
 // Begin implements driver.Conn.
 func (c *conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// BeginTx refuses to begin a transaction.
-func (*conn) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) { return nil, errNoTx }
+// BeginTx begins a transaction. Nothing is sent, unless the transaction is a
+// further try of RunTx.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	switch {
+	case c.closed:
+		return nil, errClosed
+	case c.tx != nil:
+		return nil, errors.New("rqlite: the connection is in a transaction: use SAVEPOINT for one within it")
+	case c.queueing(ctx).on:
+		return nil, errors.New("rqlite: a queued write cannot belong to a transaction: leave out queue or WithQueue")
+	}
+	loose, err := isLoose(sql.IsolationLevel(opts.Isolation))
+	if err != nil {
+		return nil, err
+	}
+	mode := c.connector.cfg.TxMode
+	if m := callOptionsOf(ctx).txMode; m != nil {
+		mode = *m
+	}
+	if int(mode) >= len(txModeNames) {
+		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
+	}
+	t := &tx{conn: c, ctx: ctx, readOnly: opts.ReadOnly, loose: loose, deferred: mode == TxDeferred, try: tryOf(ctx)}
+	if err := t.prepare(ctx, c.connector.cfg.TxLock); err != nil {
+		t.end()
+		return nil, err
+	}
+	c.tx = t
+	return t, nil
+}
+
+// prepare makes room for a transaction that writes. One that is run again after a
+// conflict keeps others away from its beginning on, so that it has no other.
+func (t *tx) prepare(ctx context.Context, lock TxLock) error {
+	if t.readOnly || lock != TxLockImmediate && !t.try.again {
+		return nil
+	}
+	if err := t.takeTurn(ctx); err != nil || !t.try.again {
+		return err
+	}
+	t.took = t.try.took
+	return t.announce(ctx)
+}
+
+// isLoose reports whether an isolation level lets go of what was read.
+func isLoose(level sql.IsolationLevel) (bool, error) {
+	switch level {
+	case sql.LevelDefault, sql.LevelSerializable, sql.LevelSnapshot, sql.LevelRepeatableRead:
+		return false, nil
+	case sql.LevelReadCommitted, sql.LevelReadUncommitted:
+		return true, nil
+	case sql.LevelLinearizable:
+		return false, errors.New(`rqlite: there is no isolation level "linearizable": use sql.LevelSerializable, and WithConsistency(ctx, Linearizable) for its reads`)
+	case sql.LevelWriteCommitted:
+	}
+	return false, fmt.Errorf("rqlite: there is no isolation level %q: use sql.LevelSerializable or sql.LevelReadCommitted", level)
+}
+
+// WithTxMode returns a context for BeginTx in which the transaction is carried
+// out by the given mode instead of that of the DSN. A value that is no mode is an
+// error of BeginTx. Other calls take no notice.
+func WithTxMode(ctx context.Context, mode TxMode) context.Context {
+	o := callOptionsOf(ctx)
+	o.txMode = &mode
+	return o.in(ctx)
+}
+
+// Rollback implements driver.Tx. Nothing has been applied, so that nothing is sent.
+func (t *tx) Rollback() error {
+	t.end()
+	return nil
+}
+
+// Commit implements driver.Tx. When it returns nil all of the transaction has
+// been applied, and otherwise nothing of it, but for ErrIndeterminate and
+// ErrResultsChanged.
+func (t *tx) Commit() error {
+	defer t.end()
+	switch {
+	case t.failed != nil:
+		return t.failed
+	case !t.ops.written():
+		return nil
+	}
+	err := t.commit(t.ctx)
+	if t.deferred {
+		for _, o := range t.ops {
+			o.err = err
+		}
+	}
+	return err
+}
+
+// end lets go of what the transaction holds.
+func (t *tx) end() {
+	if t.alone {
+		t.conn.connector.turn.free()
+		t.alone = false
+	}
+	t.live = nil
+	if t.conn.tx == t {
+		t.conn.tx = nil
+	}
+}
+
+// takeTurn waits until no other transaction or write of the process is under
+// way. It has no effect when the transaction has the turn.
+func (t *tx) takeTurn(ctx context.Context) error {
+	if t.alone {
+		return nil
+	}
+	connector := t.conn.connector
+	defer t.waits(time.Now())
+	if err := connector.turn.take(ctx, connector.cfg.requestTimeout()); err != nil {
+		return err
+	}
+	t.alone = true
+	return nil
+}
+
+// giveWay holds the transaction back while another process has announced one.
+func (t *tx) giveWay(ctx context.Context) error {
+	defer t.waits(time.Now())
+	return t.conn.connector.polite.wait(ctx)
+}
+
+// waits notes that the transaction has waited for others since begun.
+func (t *tx) waits(begun time.Time) { t.try.waited += time.Since(begun) }
+
+// keepRows reads what the program has not read yet of an earlier query into
+// memory.
+func (t *tx) keepRows() {
+	if t.live != nil {
+		t.live.buffer()
+		t.live = nil
+	}
+}
+
+// conflict ends the hope for a transaction.
+func (t *tx) conflict(what string) error {
+	t.failed = errConflict(what)
+	return t.failed
+}
+
+// errConflict is SQLite's SQLITE_BUSY_SNAPSHOT, and ErrTxConflict.
+func errConflict(what string) error {
+	return &marked{ErrTxConflict, &Error{
+		Message:      what + ", and nothing was applied; run the transaction again, as RunTx does",
+		Code:         Busy,
+		ExtendedCode: BusySnapshot,
+		Statement:    -1,
+	}}
+}
+
+// wrote reports whether the program has tried to write: from then on its reads
+// have to see what it wrote.
+func (t *tx) wrote() bool { return t.ops.tried() || len(t.undone) > 0 }
+
+// adopt makes state the one that all operations have been seen at.
+func (t *tx) adopt(state registerState) {
+	t.state, t.based = state, true
+}
+
+// moved reports whether what was seen before may not hold at a state.
+func (t *tx) moved(state registerState) bool {
+	return t.based && len(t.ops)+len(t.undone) > 0 && (!t.state.exists || !state.exists || state.version != t.state.version)
+}

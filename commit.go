@@ -1,0 +1,314 @@
+package rqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	mathrand "math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+const (
+	// keptTokens is for how many versions the tokens of commits are kept: as long
+	// as that, the outcome of a commit whose answer was lost can be found out.
+	keptTokens = 100_000
+	// pruneEvery is how many commits go by, on average, until one of them removes
+	// the tokens that are older.
+	pruneEvery = 256
+	// settleTime is how long at least the outcome of a commit is asked for, even
+	// if the context of the transaction has ended.
+	settleTime = 5 * time.Second
+	// maxLosses is how many races a transaction loses before it announces itself.
+	maxLosses = 2
+)
+
+// errStale is what the server says of a commit for another version.
+const errStale = "datatype mismatch"
+
+// attempt is one request to commit.
+type attempt struct {
+	version int64  // that it demands
+	token   string // that it leaves behind
+}
+
+// commit applies the writes of the transaction, if all that it has seen still
+// holds.
+func (t *tx) commit(ctx context.Context) error {
+	if err := t.takeTurn(ctx); err != nil {
+		return err
+	}
+	patience := t.patience()
+	if t.deferred {
+		if err := t.giveWay(ctx); err != nil {
+			return err
+		}
+		t.atLeader = true
+		if err := t.revalidate(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		begun := time.Now()
+		t.sent = attempt{version: t.state.version, token: rand.Text()}
+		stale, err := t.apply(ctx, t.sent)
+		if isUnknown(err) {
+			return t.settle(ctx, t.sent, err)
+		}
+		if err != nil || !stale {
+			return err
+		}
+		if err := t.revalidate(ctx); err != nil || t.committed {
+			return err
+		}
+		t.took = time.Since(begun)
+		if err := t.lose(ctx, patience); err != nil {
+			return err
+		}
+	}
+}
+
+// isUnknown reports whether a commit may have been applied, or be applied yet.
+func isUnknown(err error) bool {
+	return errors.Is(err, ErrIndeterminate) || errors.Is(err, ErrRowsLost)
+}
+
+// apply sends the commit. It reports whether nothing was applied because the
+// version has moved.
+func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
+	next := strconv.FormatInt(try.version+1, 10)
+	list := t.ops.changes()
+	var b body
+	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
+		strconv.FormatInt(try.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + try.token + "'")
+	for _, o := range list {
+		b.encoded(o.body)
+		if t.deferred && o.probed {
+			b.statement(resultProbe.Text)
+		}
+	}
+	tail := 1
+	b.statement("UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0")
+	if t.announced != "" {
+		b.statement("DELETE FROM _rqlite_tx WHERE k=-1 AND token='" + t.announced + "'")
+		tail++
+	}
+	if mathrand.N(pruneEvery) == 0 {
+		b.statement("DELETE FROM _rqlite_tx WHERE k>0 AND k<(SELECT v FROM _rqlite_tx WHERE k=0)-" + strconv.Itoa(keptTokens))
+		tail++
+	}
+	connector := t.conn.connector
+	answer, err := t.conn.post(ctx, &cluster.Request{
+		Path:       executePath,
+		Params:     connector.txParams(),
+		Leader:     true,
+		Write:      true,
+		Statements: len(list),
+		Body:       b.end(),
+	})
+	if t.ops.changesSchema() {
+		connector.schema.changed()
+	}
+	if err != nil {
+		return false, err
+	}
+	defer answer.Close()
+	return t.applied(answer, list, tail, try)
+}
+
+// applied reads the answer to a commit.
+func (t *tx) applied(answer *cluster.Answer, list operations, tail int, try attempt) (stale bool, err error) {
+	entry, err := answer.Next()
+	switch {
+	case err != nil:
+		return false, publicError(err)
+	case entry.Error == errStale:
+		return true, nil
+	case entry.Error != "":
+		return false, refused(errors.New("the table " + registerTable + " cannot be used: " + entry.Error))
+	}
+	state := registerState{exists: true, version: try.version + 1}
+	changed := false
+	for i, o := range list {
+		same, err := t.sameInCommit(answer, o, state)
+		if err != nil {
+			return false, err
+		}
+		if failure := answer.Result().Error; failure != "" {
+			return false, t.rejected(failure, i, len(list))
+		}
+		changed = changed || !same
+	}
+	for range tail {
+		if entry, err := answer.Next(); err != nil {
+			return false, publicError(err)
+		} else if entry.Error != "" {
+			return false, newError(entry.Error, -1, 0)
+		}
+	}
+	if err := answer.End(); err != nil {
+		return false, publicError(err)
+	}
+	if changed {
+		return false, errResultsChanged
+	}
+	return false, nil
+}
+
+var errResultsChanged = &kind{errors.New("the transaction was committed, but at least one of its statements had another result than it had before: " +
+	"a column with a default such as CURRENT_TIMESTAMP, or a writer that does not use this driver"), ErrResultsChanged}
+
+// rejected is the error of a commit that failed in a statement. All of it was
+// rolled back.
+func (t *tx) rejected(message string, statement, statements int) error {
+	if t.deferred {
+		return newError(message, statement, statements)
+	}
+	return errConflict("a statement of the transaction that succeeded before has failed: " + message)
+}
+
+// sameInCommit reads the entries of an operation that is being committed, and
+// reports whether the program has been told the same.
+func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerState) (bool, error) {
+	if !t.deferred && !o.probed {
+		return o.sameAgain(answer, state)
+	}
+	entry, err := answer.Next()
+	if err != nil {
+		return false, publicError(err)
+	}
+	if entry.Error == "" && t.deferred && o.probed {
+		if entry, err = answer.Next(); err != nil {
+			return false, publicError(err)
+		}
+	}
+	if t.deferred && o.Kind == sqltext.Write {
+		o.lastInsertID, o.rowsAffected = state.realRowid(entry.LastInsertID), entry.RowsAffected
+	}
+	return true, nil
+}
+
+// revalidate looks whether all that the transaction has seen still holds, and
+// moves it to the present version; or it finds that the commit was applied.
+func (t *tx) revalidate(ctx context.Context) error {
+	if !t.deferred {
+		_, _, err := t.speculate(ctx, nil)
+		return err
+	}
+	for made := false; ; made = true {
+		answer, err := t.read(ctx, nil)
+		if err != nil {
+			return err
+		}
+		answer.Close()
+		if t.state.exists || made {
+			return nil
+		}
+		if err := t.conn.makeRegister(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// isCommitted reports whether the last try to commit was applied all the same:
+// the server may have run a request twice, so that its second run came too late.
+func (t *tx) isCommitted(state registerState) bool {
+	t.committed = t.sent.token != "" && state.token == t.sent.token
+	return t.committed
+}
+
+// settle finds out whether a commit was applied whose answer was lost. It moves
+// the version first, so that a request which is still under way can no longer be
+// applied, and then looks for the token that it would have left.
+func (t *tx) settle(ctx context.Context, try attempt, lost error) error {
+	ctx, cancel := t.settling(ctx)
+	defer cancel()
+	var b body
+	b.statement(moveText)
+	b.statement(stateText(try.version + 1))
+	answer, err := t.conn.post(ctx, &cluster.Request{
+		Path:   requestPath,
+		Params: t.conn.connector.txParams(),
+		Leader: true, // and no Write: it can be repeated
+		Body:   b.end(),
+	})
+	if err != nil {
+		return lost
+	}
+	defer answer.Close()
+	if entry, err := answer.Next(); err != nil || entry.Error != "" {
+		return lost
+	}
+	state, err := t.readState(answer)
+	if err != nil || answer.End() != nil || !state.exists {
+		return lost
+	}
+	switch {
+	case state.token == try.token:
+		return nil
+	case state.version < try.version || state.version > try.version+keptTokens/2:
+		return lost // the register is another, or the token may have been removed
+	case t.ctx.Err() != nil:
+		return &marked{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
+	}
+	return errConflict("the answer to the commit was lost, and it turned out that it was not applied")
+}
+
+// settling returns the context of the question what became of a commit.
+func (t *tx) settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(settleTime)
+	if deadline, ok := ctx.Deadline(); ok && deadline.After(end) {
+		end = deadline
+	} else if timeout := t.conn.connector.cfg.requestTimeout(); !ok && ctx.Err() == nil && timeout > settleTime {
+		end = time.Now().Add(timeout)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
+}
+
+// patience returns when a transaction that loses one race after the other gives
+// up. The zero time is never.
+func (t *tx) patience() time.Time {
+	timeout := t.conn.connector.cfg.requestTimeout()
+	if timeout == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(timeout)
+}
+
+// lose notes that another process has written between a look at the version and
+// the commit. Having lost some times, the transaction announces itself.
+func (t *tx) lose(ctx context.Context, patience time.Time) error {
+	if !patience.IsZero() && time.Now().After(patience) {
+		return t.conflict("other writers were faster each time, until the time-out")
+	}
+	if t.losses++; t.losses < maxLosses {
+		return nil
+	}
+	t.losses = 0
+	return t.announce(ctx)
+}
+
+// announce asks the writers of other processes to hold back for a while.
+func (t *tx) announce(ctx context.Context) error {
+	name := rand.Text()
+	hold := min(max(2*t.took, shortestHold), longestHold)
+	connector := t.conn.connector
+	connector.polite.own(name)
+	var b body
+	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
+	answer, err := t.conn.post(ctx, &cluster.Request{
+		Path:   executePath,
+		Params: connector.commonParams,
+		Leader: true, // and no Write: it can be repeated
+		Body:   b.end(),
+	})
+	if err != nil {
+		return err
+	}
+	answer.Close()
+	t.announced = name
+	return nil
+}

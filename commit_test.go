@@ -1,0 +1,241 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The answers of a server to the requests of a transaction.
+const (
+	txWriteParams  = "blob_array&norwrandom&norwtime&transaction&redirect"
+	txReadParams   = "blob_array&level=weak&transaction&redirect"
+	insertedToken  = `{"last_insert_id":2305843009213694000,"rows_affected":1}`
+	rolledBack     = `{"error":"integer overflow"}`
+	staleEntry     = `{"error":"datatype mismatch"}`
+	oneInserted    = `{"last_insert_id":1,"rows_affected":1}`
+	oneUpdated     = `{"rows_affected":1}`
+	insertedAlone  = `"INSERT INTO t VALUES(1)"`
+	nextVersion    = "2305843009213694005"
+	versionAfterIt = "2305843009213694006"
+)
+
+// stateEntry is the entry of a look at the register.
+func stateEntry(version, mark, token string) string {
+	return table("v integer, a integer, b text, token text, t text", "["+version+",null,null,"+mark+","+token+"]")
+}
+
+func triesOut(reply string) step {
+	return step{path: requestPath, params: txWriteParams, reply: reply}
+}
+
+func commits(reply string) step {
+	return step{path: executePath, params: txWriteParams, reply: reply}
+}
+
+var tokenPattern = regexp.MustCompile(`END,'([A-Z2-7]+)'"`)
+
+// tokenOf returns the token of the last commit that f has got.
+func (f *fake) tokenOf() string {
+	requests := f.got()
+	for i := len(requests) - 1; i >= 0; i-- {
+		if found := tokenPattern.FindStringSubmatch(requests[i].body); found != nil {
+			return found[1]
+		}
+	}
+	return "none"
+}
+
+// beginInsert begins a transaction and inserts a row, which f has to answer.
+func (f *fake) beginInsert(ctx context.Context) *sql.Tx {
+	f.t.Helper()
+	f.then(triesOut(results(stateEntry(testVersion, "null", "null"), insertedToken, oneInserted, rolledBack)))
+	tx, err := f.openMarked().BeginTx(ctx, nil)
+	require.NoError(f.t, err)
+	r, err := tx.Exec("INSERT INTO t VALUES(1)")
+	require.NoError(f.t, err)
+	assert.Equal(f.t, [2]int64{1, 1}, resultOf(f.t, r))
+	return tx
+}
+
+// What a transaction sends, to the byte.
+func TestCommitSends(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	tx := f.beginInsert(context.Background())
+	f.then(applied(f))
+	require.NoError(t, tx.Commit())
+	sent := f.got()
+	tried, committed := sent[0].body, sent[1].body
+	assert.Equal(t, `["SELECT v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1),token,(SELECT token FROM _rqlite_tx WHERE k=1) FROM _rqlite_tx WHERE k=0",`+
+		`"INSERT INTO _rqlite_tx(k,token) SELECT v+1,'s' FROM _rqlite_tx WHERE k=0",`+insertedAlone+`,"SELECT abs(-9223372036854775808)"]`, tried)
+	assert.True(t, strings.HasPrefix(committed, `["INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN 2305843009213693999 THEN 2305843009213694000 ELSE 'stale' END,'`), committed)
+	assert.Contains(t, committed, `,`+insertedAlone+`,"UPDATE _rqlite_tx SET v=2305843009213694000,token=NULL WHERE k=0"`)
+}
+
+// applied answers a commit as the server does, with or without the removal of
+// old tokens.
+func applied(f *fake) step {
+	return step{path: executePath, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+		requests := f.got()
+		entries := []string{insertedToken, oneInserted, oneUpdated}
+		if strings.Contains(requests[len(requests)-1].body, "k>0") {
+			entries = append(entries, oneUpdated)
+		}
+		w.Write([]byte(results(entries...)))
+	}}
+}
+
+// answers replies with the token of the last commit in place of TOKEN.
+func answers(f *fake, path, reply string) step {
+	return step{path: path, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte(strings.ReplaceAll(reply, "TOKEN", `"`+f.tokenOf()+`"`)))
+	}}
+}
+
+// The version has moved between the last look and the commit. What was seen is
+// compared, and decides.
+func TestCommitAtAnotherVersion(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		again string // what a new trial says
+		steps func(*fake) []step
+		err   error
+	}{
+		"nothing else has changed": {
+			results(stateEntry(nextVersion, "null", "null"), insertedToken, oneInserted, rolledBack),
+			func(f *fake) []step { return []step{applied(f)} }, nil,
+		},
+		"the id that was seen is another": {
+			results(stateEntry(nextVersion, "null", "null"), insertedToken, `{"last_insert_id":2,"rows_affected":1}`, rolledBack), nil, ErrTxConflict,
+		},
+		"the statement fails now": {
+			results(stateEntry(nextVersion, "null", "null"), insertedToken, `{"error":"UNIQUE constraint failed: t.a"}`), nil, ErrTxConflict,
+		},
+		"it was committed: the server has run it twice": {
+			// The trial fails, because the row is there already; that must not count.
+			results(stateEntry(nextVersion, "null", "TOKEN"), insertedToken, `{"error":"UNIQUE constraint failed: t.a"}`), nil, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			tx := f.beginInsert(context.Background())
+			f.then(commits(results(staleEntry)), answers(f, requestPath, test.again))
+			if test.steps != nil {
+				f.then(test.steps(f)...)
+			}
+			require.ErrorIs(t, tx.Commit(), test.err)
+		})
+	}
+}
+
+// The answer to a commit is lost. Its outcome is asked for, as often as it takes.
+func TestCommitWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	lost := step{path: executePath, params: txWriteParams, serve: cut(results(oneInserted), 0)}
+	lostQuestion := step{path: requestPath, params: txWriteParams, serve: cut(results(oneInserted), 0)}
+	moved := versionEntry(nextVersion)
+	for name, test := range map[string]struct {
+		steps func(*fake) []step
+		err   error
+	}{
+		"it was applied": {func(f *fake) []step {
+			return []step{lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
+		}, nil},
+		"the question is lost too": {func(f *fake) []step {
+			return []step{lost, lostQuestion, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
+		}, nil},
+		"it was not applied": {func(f *fake) []step {
+			return []step{lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "null")))}
+		}, ErrTxConflict},
+		"another was": {func(f *fake) []step {
+			return []step{lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", `"OTHER"`)))}
+		}, ErrTxConflict},
+		"the register is another by now": {func(f *fake) []step {
+			return []step{lost, answers(f, requestPath, results(versionEntry("2905843009213694005"), stateEntry("2905843009213694005", "null", "null")))}
+		}, ErrIndeterminate},
+		"the register is gone": {func(f *fake) []step {
+			return []step{lost, answers(f, requestPath, results(missing, missing))}
+		}, ErrIndeterminate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			tx := f.beginInsert(context.Background())
+			f.then(test.steps(f)...)
+			err := tx.Commit()
+			require.ErrorIs(t, err, test.err)
+			if test.err == ErrTxConflict {
+				assert.NotErrorIs(t, err, ErrIndeterminate)
+			}
+		})
+	}
+}
+
+// What was committed is not what the program was told.
+func TestCommitWithOtherResults(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	tx := f.beginInsert(context.Background())
+	f.then(step{path: executePath, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+		entries := []string{insertedToken, `{"last_insert_id":9,"rows_affected":1}`, oneUpdated}
+		if strings.Contains(f.got()[1].body, "k>0") {
+			entries = append(entries, oneUpdated)
+		}
+		w.Write([]byte(results(entries...)))
+	}})
+	require.ErrorIs(t, tx.Commit(), ErrResultsChanged)
+}
+
+// A deferred constraint fails at the commit; nothing is applied.
+func TestCommitOfADeferredViolation(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	tx := f.beginInsert(context.Background())
+	f.then(commits(`{"results":[],"error":"FOREIGN KEY constraint failed"}`))
+	require.ErrorIs(t, tx.Commit(), ConstraintForeignKey)
+}
+
+// A server that does not roll back what it was to try out.
+func TestTrialThatIsNotRolledBack(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, triesOut(results(stateEntry(testVersion, "null", "null"), insertedToken, oneInserted, `{"rows_affected":1}`)))
+	tx, err := f.openMarked().Begin()
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT INTO t VALUES(1)")
+	require.ErrorContains(t, err, "did not roll back")
+	require.NoError(t, tx.Rollback())
+}
+
+// A read that meets a write half done asks again, and in the end by the log.
+func TestReadThatMeetsTheMark(t *testing.T) {
+	t.Parallel()
+	read := func(params, mark string) step {
+		return step{path: queryPath, params: params, reply: results(stateEntry(testVersion, mark, "null"), table("a integer", "[1]"))}
+	}
+	strong := "blob_array&level=strong&norwrandom&norwtime&transaction&redirect"
+	for name, steps := range map[string][]step{
+		"for a moment": {read(txReadParams, `"~"`), read(txReadParams, "null")},
+		"left behind": {
+			read(txReadParams, `"~"`), read(txReadParams, `"~"`), read(txReadParams, `"~"`), read(txReadParams, `"~"`),
+			read(strong, `"~"`),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tx, err := newFake(t, steps...).openMarked().Begin()
+			require.NoError(t, err)
+			var a int
+			require.NoError(t, tx.QueryRow("SELECT a FROM t").Scan(&a))
+			assert.Equal(t, 1, a)
+			require.NoError(t, tx.Commit())
+		})
+	}
+}

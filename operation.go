@@ -1,0 +1,269 @@
+package rqlite
+
+import (
+	"errors"
+	"hash/maphash"
+	"io"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// operation is one statement of a transaction, and what the program saw of it.
+// It can be run again, to see whether the program would see the same.
+type operation struct {
+	call
+	body   []byte // as it is sent
+	writes bool
+	// probed says that the counts of a write with RETURNING are wanted in place
+	// of its rows, which takes a question of its own.
+	probed bool
+	query  bool // the program wants rows
+	set    *resultSet
+	// savepoint is the name of a mark in the list, which is no statement.
+	savepoint string
+
+	failure string // what the server said when it failed, or ""
+	seen    observation
+	lastInsertID,
+	rowsAffected int64
+	insertIDSeen bool // the program asked for lastInsertID
+	err          error
+}
+
+// isMark reports whether the operation is a savepoint.
+func (o *operation) isMark() bool { return o.savepoint != "" }
+
+// changes reports whether the operation belongs to what a commit applies.
+func (o *operation) changes() bool { return o.writes && o.failure == "" && !o.isMark() }
+
+// observation is what a program has seen of a result set: its columns, and its
+// rows as far as they were asked for. Two observations are compared by a hash of
+// 64 bits with a random key, so that they are taken for equal by mistake about once in
+// 10^19 times. The zero value has seen nothing.
+type observation struct {
+	hash  maphash.Hash
+	begun bool // the columns were seen
+	rows  int64
+	ended bool // the end of the rows was seen
+}
+
+var observationSeed = maphash.MakeSeed()
+
+// begin takes in the columns of a result set.
+func (o *observation) begin(entry *wire.Result) {
+	o.hash.SetSeed(observationSeed)
+	o.begun = true
+	for i, name := range entry.Columns {
+		o.add([]byte(name))
+		o.add([]byte(entry.Types[i]))
+	}
+}
+
+// cell takes in a value.
+func (o *observation) cell(c wire.Cell) {
+	o.hash.WriteByte(byte(c.Kind))
+	o.add(c.Data)
+}
+
+// add takes in bytes, and where they end.
+func (o *observation) add(data []byte) {
+	o.hash.Write(data)
+	n := len(data)
+	o.hash.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
+}
+
+// sameIn reports whether a result set, which answer has begun, shows what was
+// seen before.
+func (o *observation) sameIn(answer *cluster.Answer, entry *wire.Result) (bool, error) {
+	if !o.begun {
+		return true, nil
+	}
+	columns := len(entry.Columns)
+	var again observation
+	again.begin(entry)
+	for {
+		if again.rows == o.rows && !o.ended {
+			break // the program saw no more
+		}
+		err := answer.NextRow()
+		if errors.Is(err, io.EOF) {
+			again.ended = true
+			break
+		}
+		if err != nil {
+			return false, publicError(err)
+		}
+		if again.rows++; again.rows > o.rows {
+			return false, nil
+		}
+		for range columns {
+			cell, err := answer.Cell()
+			if err != nil {
+				return false, publicError(err)
+			}
+			again.cell(cell)
+		}
+	}
+	return again.rows == o.rows && again.ended == o.ended && again.hash.Sum64() == o.hash.Sum64(), nil
+}
+
+// sameAgain reports whether the operation, which was run again, shows the program
+// the same as before. It reads the entries of the operation.
+func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool, error) {
+	entry, err := answer.Next()
+	switch {
+	case err != nil:
+		return false, publicError(err)
+	case !o.writes && !o.seen.begun && o.failure == "":
+		return true, nil // the program has not come so far
+	case entry.Error != o.failure:
+		return false, nil
+	case o.failure != "":
+		return true, nil
+	case !o.writes || o.Returning > 0 && !o.probed:
+		same, err := o.seen.sameIn(answer, entry)
+		return same && (answer.Result().Error == "" || !o.seen.ended), err
+	}
+	id, rows, err := o.counts(answer, entry)
+	if err != nil || o.Kind != sqltext.Write {
+		return err == nil, err
+	}
+	return rows == o.rowsAffected && o.sameInsertID(state.realRowid(id)), nil
+}
+
+// sameInsertID reports whether a rowid is the one that the program saw. One that
+// it did not see is replaced.
+func (o *operation) sameInsertID(id int64) bool {
+	if o.Insert && o.insertIDSeen {
+		return o.lastInsertID == id
+	}
+	o.lastInsertID = id
+	return true
+}
+
+// counts returns what the entry says of a write, or the one behind it where the
+// write was probed.
+func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInsertID, rowsAffected int64, err error) {
+	lastInsertID, rowsAffected = entry.LastInsertID, entry.RowsAffected
+	if !o.probed {
+		return lastInsertID, rowsAffected, nil
+	}
+	hasRows := len(entry.Columns) > 0 // or else the server did not see the clause
+	probe, err := answer.Next()
+	if err != nil {
+		return 0, 0, publicError(err)
+	}
+	if !hasRows || len(probe.Columns) == 0 {
+		return lastInsertID, rowsAffected, nil
+	}
+	if err := answer.NextRow(); err != nil {
+		return 0, 0, publicError(err)
+	}
+	for _, count := range []*int64{&lastInsertID, &rowsAffected} {
+		cell, err := answer.Cell()
+		if err != nil {
+			return 0, 0, publicError(err)
+		}
+		*count, _ = parseInt(cell.Data)
+	}
+	return lastInsertID, rowsAffected, nil
+}
+
+// LastInsertId implements driver.Result. From now on the transaction can be
+// committed only if this is the id.
+func (o *operation) LastInsertId() (int64, error) {
+	o.insertIDSeen = true
+	return o.lastInsertID, o.err
+}
+
+// RowsAffected implements driver.Result.
+func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, o.err }
+
+// operations is what a transaction has done so far, in order.
+type operations []*operation
+
+// read reports whether the program has seen more than the writes show: rows that
+// were read, or failures.
+func (l operations) read() bool {
+	for _, o := range l {
+		if !o.isMark() && !o.changes() {
+			return true
+		}
+	}
+	return false
+}
+
+// tried reports whether a write was among them, even one that failed.
+func (l operations) tried() bool {
+	for _, o := range l {
+		if o.writes {
+			return true
+		}
+	}
+	return false
+}
+
+// written reports whether there is something to commit.
+func (l operations) written() bool {
+	for _, o := range l {
+		if o.changes() {
+			return true
+		}
+	}
+	return false
+}
+
+// reads returns those that write nothing.
+func (l operations) reads() operations {
+	return l.filter(func(o *operation) bool { return !o.writes && !o.isMark() })
+}
+
+// succeeded returns those that one request can run, which a failure would end.
+func (l operations) succeeded() operations {
+	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isMark() })
+}
+
+// changes returns those that a commit applies.
+func (l operations) changes() operations { return l.filter((*operation).changes) }
+
+func (l operations) filter(keep func(*operation) bool) operations {
+	list := make(operations, 0, len(l))
+	for _, o := range l {
+		if keep(o) {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// inserted reports whether last_insert_rowid() is a matter of the transaction's own.
+func (l operations) inserted() bool {
+	for _, o := range l {
+		if o.changes() && o.Insert {
+			return true
+		}
+	}
+	return false
+}
+
+// changesSchema reports whether one of them changes the schema.
+func (l operations) changesSchema() bool {
+	for _, o := range l {
+		if o.changes() && o.Kind != sqltext.Write {
+			return true
+		}
+	}
+	return false
+}
+
+// savepoint returns the position of the last mark of a name, or -1.
+func (l operations) savepoint(name string) int {
+	for i := len(l) - 1; i >= 0; i-- {
+		if l[i].savepoint == name {
+			return i
+		}
+	}
+	return -1
+}

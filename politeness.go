@@ -1,0 +1,73 @@
+package rqlite
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// politeness lets a transaction of another process, which has lost its race
+// against steady writers, announce that it wants to commit: those who read the
+// announcement hold their next write back for as long as it says. Nothing relies on
+// it but progress. The zero value is ready for use.
+type politeness struct {
+	mu    sync.Mutex
+	last  string // the announcement heard last; each is heeded once, for its author may be gone
+	until time.Time
+}
+
+// How long an announcement holds others back.
+const (
+	shortestHold = 60 * time.Millisecond
+	longestHold  = time.Second
+)
+
+// hear takes note of an announcement: a name and a number of milliseconds.
+func (p *politeness) hear(name, milliseconds string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if name == p.last {
+		return
+	}
+	p.last = name
+	n, err := strconv.ParseInt(milliseconds, 10, 64)
+	if err != nil || n < 0 {
+		return
+	}
+	hold := longestHold
+	if n < longestHold.Milliseconds() {
+		hold = time.Duration(n) * time.Millisecond
+	}
+	p.until = time.Now().Add(hold)
+}
+
+// own takes note of an announcement that this process made.
+func (p *politeness) own(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last, p.until = name, time.Time{}
+}
+
+// wait holds a write back while somebody has announced a commit.
+func (p *politeness) wait(ctx context.Context) error {
+	p.mu.Lock()
+	until := p.until
+	p.mu.Unlock()
+	if until.IsZero() {
+		return nil
+	}
+	d := time.Until(until)
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("rqlite: waited for a transaction of another process, and nothing was sent: %w", ctx.Err())
+	}
+}

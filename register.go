@@ -1,0 +1,235 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// The version register is how transactions learn what others write. It is a
+// small table, made by the first transaction that writes:
+//
+//	k = 0    v is the version, which every write of this driver moves. The token
+//	         is the mark while a write is under way on a node, else NULL.
+//	k = -1   an announcement: its token is a name, v milliseconds; see politeness.
+//	k > 0    the token of the commit that made version k.
+//
+// docs/transactions.md tells how it is used, and why that is sound.
+const registerTable = "_rqlite_tx"
+
+// The first version is a random one, which no earlier register can have had: a table that was dropped or emptied must not make an old
+// commit, which may still be under way, good again. The lowest is so large that
+// hardly a table has such rowids, see realRowid.
+const (
+	lowestVersion  = int64(1) << 61
+	versionsToPick = int64(1) << 60
+)
+
+const (
+	markText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
+	announced  = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
+	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0 RETURNING v" + announced
+	moveText   = "UPDATE _rqlite_tx SET v=v+1 WHERE k=0 RETURNING v" + announced
+	createText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
+)
+
+// driversOwn is a statement that the driver sends beside those of the program.
+func driversOwn(kind sqltext.Kind, text string) call {
+	return call{Statement: &sqltext.Statement{Text: text, Kind: kind}, added: true}
+}
+
+var (
+	markCall   = driversOwn(sqltext.Write, markText)
+	unmarkCall = driversOwn(sqltext.Write, unmarkText)
+	moveCall   = driversOwn(sqltext.Write, moveText)
+	createCall = driversOwn(sqltext.Schema, createText)
+)
+
+// firstVersionCall puts the version into a register that has none.
+func firstVersionCall() call {
+	version := lowestVersion + rand.Int64N(versionsToPick)
+	return driversOwn(sqltext.Write, "INSERT INTO _rqlite_tx(k,v) SELECT 0,"+strconv.FormatInt(version, 10)+
+		" WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)")
+}
+
+// registerState is what a request found in the register.
+type registerState struct {
+	exists  bool
+	version int64
+	marked  bool   // a write is under way on the node
+	token   string // of the version that was asked about, "" if it has none
+}
+
+// marking says how a request makes its writes known to transactions.
+type marking uint8
+
+const (
+	unmarked   marking = iota // not at all
+	markedEach                // a seqlock around statements that are applied one by one
+	movedOnce                 // in the transaction that they are applied by
+)
+
+// mark puts around calls that write what makes them known to transactions. A
+// register that does not exist makes the driver's statements fail, and nobody
+// needs to be told then; only in a transaction it has to be made first.
+func (m marking) mark(calls []call) []call {
+	switch m {
+	case markedEach:
+		sent := make([]call, 0, len(calls)+2)
+		sent = append(sent, markCall)
+		return append(append(sent, calls...), unmarkCall)
+	case movedOnce:
+		return append([]call{moveCall}, calls...)
+	case unmarked:
+	}
+	return calls
+}
+
+// markingOf returns how calls are to be marked.
+func (c *Connector) markingOf(calls []call, atomic bool) marking {
+	switch {
+	case c.cfg.DisableTxVersion || allRead(calls):
+		return unmarked
+	case atomic:
+		return movedOnce
+	}
+	return markedEach
+}
+
+// isMissingRegister reports whether a statement on the register failed because
+// there is none.
+func isMissingRegister(message string) bool {
+	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, registerTable)
+}
+
+// readState reads the entry of a statement that returns v, the announcement and
+// then, if asked for, the mark and a token. An announcement is heard.
+func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state registerState, err error) {
+	if entry.Error != "" {
+		if isMissingRegister(entry.Error) {
+			return state, nil
+		}
+		return state, fmt.Errorf("rqlite: the table %s cannot be used: %s", registerTable, entry.Error)
+	}
+	if err := answer.NextRow(); errors.Is(err, io.EOF) {
+		return state, nil // somebody has emptied the table
+	} else if err != nil {
+		return state, publicError(err)
+	}
+	var texts [5]string
+	for i := range min(len(entry.Columns), len(texts)) {
+		cell, err := answer.Cell()
+		if err != nil {
+			return state, publicError(err)
+		}
+		texts[i] = string(cell.Data)
+	}
+	version, err := strconv.ParseInt(texts[0], 10, 64)
+	if err != nil {
+		return state, fmt.Errorf("rqlite: the table %s has no version but %.20q", registerTable, texts[0])
+	}
+	if texts[2] != "" {
+		c.polite.hear(texts[2], texts[1])
+	}
+	return registerState{exists: true, version: version, marked: texts[3] == "~", token: texts[4]}, nil
+}
+
+// makeRegister makes the register, unless it is there.
+func (c *conn) makeRegister(ctx context.Context) error {
+	answer, err := c.send(ctx, cluster.Request{
+		Path:   executePath,
+		Params: c.connector.commonParams + "&transaction",
+		Leader: true, // and no Write: it does the same when it is repeated
+	}, []call{createCall, firstVersionCall()})
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	for range 2 {
+		entry, err := answer.Next()
+		if err != nil {
+			return publicError(err)
+		}
+		if entry.Error != "" {
+			return fmt.Errorf("rqlite: the table %s, which transactions need, cannot be made: %w", registerTable, newError(entry.Error, -1, 0))
+		}
+	}
+	return publicError(answer.End())
+}
+
+// realRowid returns the id that the server reported for an insert, or 0 if it
+// is that of a row of the register: a statement that inserts nothing repeats the
+// last rowid of the server's connection, whosever it was. The ids of the register
+// lie within a wide margin below the version, where no other is to be expected.
+func (s registerState) realRowid(id int64) int64 {
+	const margin = 1 << 32
+	if s.exists && id <= s.version && id > s.version-margin {
+		return 0
+	}
+	return id
+}
+
+// write sends calls that write, between marks, when it is their turn. The entry
+// of the first of them comes next in the answer. With movedOnce the state of the
+// register is known then; with markedEach it comes at the end, see finish.
+func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, m marking) (*cluster.Answer, registerState, error) {
+	var state registerState
+	connector := c.connector
+	if err := connector.turn.join(ctx, connector.cfg.requestTimeout()); err != nil {
+		return nil, state, err
+	}
+	defer connector.turn.leave()
+	if err := connector.polite.wait(ctx); err != nil {
+		return nil, state, err
+	}
+	req.Leader, req.Write = true, true
+	for made := false; ; made = true {
+		answer, err := c.send(ctx, req, m.mark(calls))
+		if err != nil || m == unmarked {
+			return answer, state, err
+		}
+		entry, err := answer.Next()
+		if err != nil {
+			answer.Close()
+			return nil, state, publicError(err)
+		}
+		if m == movedOnce && isMissingRegister(entry.Error) && !made {
+			answer.Close() // all was rolled back
+			if err := c.makeRegister(ctx); err != nil {
+				return nil, state, err
+			}
+			continue
+		}
+		if m == movedOnce {
+			if state, err = connector.readState(answer, entry); err != nil {
+				answer.Close()
+				return nil, state, err
+			}
+		}
+		return answer, state, nil
+	}
+}
+
+// finish reads what stands behind the program's entries in the answer to a
+// write, and returns the state of the register, which is before if nothing does.
+func (c *conn) finish(answer *cluster.Answer, m marking, before registerState) (registerState, error) {
+	state := before
+	if m == markedEach {
+		entry, err := answer.Next()
+		if err != nil {
+			return state, publicError(err)
+		}
+		if state, err = c.connector.readState(answer, entry); err != nil {
+			c.connector.cfg.warn(err) // the write itself has been applied
+		}
+	}
+	return state, publicError(answer.End())
+}

@@ -1,0 +1,140 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What stands around the program's statements, as it is sent.
+const (
+	markSent   = `"UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"`
+	unmarkSent = `"UPDATE _rqlite_tx SET token=NULL WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
+	moveSent   = `"UPDATE _rqlite_tx SET v=v+1 WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
+)
+
+// The version of the register in these tests.
+const testVersion = "2305843009213693999"
+
+// missing is the entry of a statement on a register that is not there.
+const missing = `{"error":"no such table: _rqlite_tx"}`
+
+// versionEntry is the entry of a statement that returns the version.
+func versionEntry(version string) string {
+	return table("v integer, a integer, b text", "["+version+",null,null]")
+}
+
+// openMarked returns a database on the fake whose writes move the version.
+func (f *fake) openMarked() *sql.DB {
+	f.t.Helper()
+	db, err := sql.Open("rqlite", "rqlite://"+f.addr)
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { assert.NoError(f.t, db.Close()) })
+	return db
+}
+
+// The marks around writes do not show, whether there is a register or not.
+func TestMarksDoNotShow(t *testing.T) {
+	t.Parallel()
+	marked := func(statements string) string { return "[" + markSent + "," + statements + "," + unmarkSent + "]" }
+	const inserted = `{"last_insert_id":5,"rows_affected":1}`
+	for name, entries := range map[string]struct{ mark, unmark string }{
+		"with a register":      {`{"last_insert_id":9,"rows_affected":1}`, versionEntry(testVersion)},
+		"without one":          {missing, missing},
+		"with an emptied one":  {`{"last_insert_id":9}`, table("v integer, a integer, b text")},
+		"with one that is odd": {`{"error":"no such column: v"}`, `{"error":"no such column: v"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t,
+				writes(marked(`"INSERT INTO t VALUES(5)"`), results(entries.mark, inserted, entries.unmark)),
+				writes(marked(`"INSERT INTO t VALUES(5) RETURNING id","SELECT 1"`), results(entries.mark, table("id integer", "[5]"), inserted, entries.unmark)),
+				writes(marked(`"INSERT INTO t VALUES(5)"`), results(entries.mark, `{"error":"UNIQUE constraint failed: t.id"}`, entries.unmark)),
+				writes(marked(`"DELETE FROM t RETURNING id"`), results(entries.mark, table("id integer", "[5]", "[6]"), entries.unmark)),
+				writes(marked(`"DELETE FROM t","DELETE FROM u"`), results(entries.mark, `{"rows_affected":2}`, `{"error":"no such table: u"}`, entries.unmark)),
+				writes(`["SELECT 1"]`, results(`{}`)),
+			)
+			db := f.openMarked()
+			for _, query := range []string{"INSERT INTO t VALUES(5)", "INSERT INTO t VALUES(5) RETURNING id"} {
+				r, err := db.Exec(query)
+				require.NoError(t, err)
+				assert.Equal(t, [2]int64{5, 1}, resultOf(t, r))
+			}
+			_, err := db.Exec("INSERT INTO t VALUES(5)")
+			require.EqualError(t, err, "rqlite: UNIQUE constraint failed: t.id")
+			rows, err := db.Query("DELETE FROM t RETURNING id")
+			require.NoError(t, err)
+			assert.Equal(t, [][]any{{int64(5)}, {int64(6)}}, scanAll(t, rows))
+			require.NoError(t, rows.Err())
+
+			var b Batch
+			b.Add("DELETE FROM t")
+			b.Add("DELETE FROM u")
+			got, err := b.Exec(context.Background(), db)
+			require.EqualError(t, err, "rqlite: statement 2 of 2: no such table: u")
+			assert.EqualValues(t, 2, got[0].RowsAffected)
+
+			_, err = db.Exec("SELECT 1")
+			require.NoError(t, err, "it writes nothing, and goes without marks")
+		})
+	}
+}
+
+// A statement that inserts nothing repeats the last rowid of the server's
+// connection. If that is of the register, the program sees none.
+func TestRowidsOfTheRegisterDoNotShow(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]int64{testVersion: 0, "2305843009213693000": 0, "2305843009213694000": 2305843009213694000, "7": 7} {
+		f := newFake(t, writes("", results(`{"rows_affected":1}`, `{"last_insert_id":`+id+`,"rows_affected":1}`, versionEntry(testVersion))))
+		r, err := f.openMarked().Exec("INSERT INTO t VALUES(1) ON CONFLICT DO UPDATE SET a = 2")
+		require.NoError(t, err)
+		assert.Equal(t, [2]int64{want, 1}, resultOf(t, r))
+	}
+}
+
+// In a transaction the version is moved once. Without a register everything is
+// rolled back, so that it has to be made.
+func TestAtomicWritesMakeTheRegister(t *testing.T) {
+	t.Parallel()
+	atomic := "[" + moveSent + `,"DELETE FROM t","DELETE FROM u"]`
+	f := newFake(t,
+		writesAtomic(atomic, results(missing)),
+		writesAtomic("", results(`{}`, `{"rows_affected":1}`)),
+		writesAtomic(atomic, results(versionEntry(testVersion), `{"rows_affected":2}`, `{"rows_affected":3}`)),
+		writesAtomic(atomic, results(versionEntry(testVersion), `{"rows_affected":4}`, `{"rows_affected":5}`)),
+		// Somebody has emptied it. What was asked for has been applied all the same.
+		writesAtomic(atomic, results(table("v integer, a integer, b text"), `{"rows_affected":6}`, `{"rows_affected":7}`)),
+	)
+	db := f.openMarked()
+	r, err := db.Exec("DELETE FROM t; DELETE FROM u")
+	require.NoError(t, err)
+	assert.Equal(t, [2]int64{0, 3}, resultOf(t, r))
+	made := f.got()[1].body
+	assert.True(t, strings.HasPrefix(made, `["CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)","INSERT INTO _rqlite_tx(k,v) SELECT 0,`), made)
+
+	var b Batch
+	b.Atomic = true
+	b.Add("DELETE FROM t")
+	b.Add("DELETE FROM u")
+	for _, want := range []int64{5, 7} {
+		got, err := b.Exec(context.Background(), db)
+		require.NoError(t, err)
+		assert.Equal(t, want, got[1].RowsAffected)
+	}
+}
+
+// Queued writes bring the register along, since a mark that fails would undo
+// what others have queued where the server's queue is a transaction.
+func TestQueuedWritesBringTheRegister(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, step{path: executePath, params: "blob_array&queue", serve: nil, reply: `{"results":[],"sequence_number":7}`})
+	_, err := f.openMarked().ExecContext(WithQueue(context.Background(), false), "DELETE FROM t")
+	require.NoError(t, err)
+	body := f.got()[len(f.got())-1].body
+	assert.Contains(t, body, `"CREATE TABLE IF NOT EXISTS _rqlite_tx(`)
+	assert.True(t, strings.HasSuffix(body, markSent+`,"DELETE FROM t",`+unmarkSent+"]"), body)
+}

@@ -1,0 +1,70 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	firstBackoff   = 2 * time.Millisecond
+	longestBackoff = 250 * time.Millisecond
+)
+
+// try is one run of a transaction by RunTx.
+type try struct {
+	again  bool          // after a conflict
+	took   time.Duration // how long the run before it worked
+	waited time.Duration // how long this one waits for others
+}
+
+type tryKey struct{}
+
+// tryOf returns the run of RunTx that ctx belongs to, or one of its own.
+func tryOf(ctx context.Context) *try {
+	if t, ok := ctx.Value(tryKey{}).(*try); ok {
+		return t
+	}
+	return new(try)
+}
+
+// RunTx runs fn in a transaction of db and commits it. When the transaction, or
+// the commit, fails with [ErrTxConflict], it is rolled back and run again from the
+// start, after a pause with jitter that grows from 2 to 250 milliseconds, until ctx
+// ends; the error is the last conflict's then, and that of ctx. A ctx without an end
+// means that it is run until it succeeds or fails otherwise. Nil opts are the defaults of BeginTx.
+//
+// Whatever else fn returns ends the transaction by a rollback, and is returned as
+// it is; an error that wraps a conflict counts as one. A panic of fn rolls back and
+// goes on. After an unknown outcome, [ErrIndeterminate], fn is never run again.
+//
+// fn must leave Commit and Rollback to RunTx, and must be ready to run more than
+// once: what it does beside the transaction is not taken back.
+func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	this := new(try)
+	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
+		begun := time.Now()
+		err := runOnce(context.WithValue(ctx, tryKey{}, this), db, opts, fn)
+		if err == nil || !errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
+			return err
+		}
+		this = &try{again: true, took: time.Since(begun) - this.waited}
+		if pause(ctx, backoff) != nil {
+			return fmt.Errorf("%w (given up: %w)", err, ctx.Err())
+		}
+	}
+}
+
+func runOnce(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing, and otherwise there is nothing to take back
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

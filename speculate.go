@@ -1,0 +1,433 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+const requestPath = "/db/request"
+
+// The statements around those of a transaction that is tried out.
+const (
+	// speculationText inserts what the commit will insert, so that
+	// last_insert_rowid() is the same in both.
+	speculationText = "INSERT INTO _rqlite_tx(k,token) SELECT v+1,'s' FROM _rqlite_tx WHERE k=0"
+	// abortText always fails while it runs, and so rolls back what was done before
+	// it, after the results were sent.
+	abortText = "SELECT abs(-9223372036854775808)"
+	abortSays = "integer overflow"
+	probeText = "SELECT last_insert_rowid(),changes()"
+)
+
+// stateText asks for the state of the register, and the token of a version.
+func stateText(version int64) string {
+	return "SELECT v" + announced + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
+		strconv.FormatInt(version, 10) + ") FROM _rqlite_tx WHERE k=0"
+}
+
+// body is a request's body in the making. A statement holds no character that
+// JSON would escape.
+type body []byte
+
+func (b *body) statement(text string) {
+	b.encoded([]byte(`"` + text + `"`))
+}
+
+func (b *body) encoded(statement []byte) {
+	open := byte(',')
+	if len(*b) == 0 {
+		open = '['
+	}
+	*b = append(append(*b, open), statement...)
+}
+
+func (b *body) end() []byte { return append(*b, ']') }
+
+// How often a read that meets the mark of a write asks again before it goes
+// through the Raft log, where there is no write beside it.
+const (
+	maxMarked   = 4
+	markedPause = time.Millisecond
+)
+
+// read sends operations that read, at the same state as all before them, and
+// returns the answer, in which their entries come next.
+func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error) {
+	again := t.based && !t.state.exists && len(t.ops) > 0
+	for attempt := 0; ; attempt++ {
+		answer, state, err := t.ask(ctx, attempt, again, fresh)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case t.isCommitted(state):
+			return answer, nil
+		case state.marked && attempt < maxMarked:
+			answer.Close()
+			if err := pause(ctx, markedPause<<attempt); err != nil {
+				return nil, err
+			}
+			continue
+		case t.moved(state) && t.state.exists && state.version < t.state.version && !t.atLeader:
+			answer.Close()
+			t.atLeader = true
+			continue
+		case t.moved(state) && !again:
+			answer.Close()
+			again = true
+			continue
+		case again:
+			if err := t.compare(answer, t.ops.reads(), state); err != nil {
+				answer.Close()
+				return nil, err
+			}
+		}
+		t.adopt(state)
+		return answer, nil
+	}
+}
+
+// ask sends a request of the reading phase and reads the state from its answer.
+func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, registerState, error) {
+	var state registerState
+	switch options, err := readOptionsFor(ctx, t.conn.connector.cfg); {
+	case err != nil:
+		return nil, state, err
+	case attempt >= maxMarked:
+		ctx = WithConsistency(ctx, Strong)
+	case t.atLeader && options.Level.takesFreshness():
+		ctx = WithConsistency(ctx, Weak)
+	}
+	params, leader, err := t.conn.readParams(ctx)
+	if err != nil {
+		return nil, state, err
+	}
+	var b body
+	b.statement(stateText(t.state.version + 1))
+	if again {
+		b.operations(t.ops.reads(), false)
+	}
+	b.operations(fresh, false)
+	answer, err := t.conn.post(ctx, &cluster.Request{Path: queryPath, Params: params + "&transaction", Leader: leader, Stream: true, Body: b.end()})
+	if err != nil {
+		return nil, state, err
+	}
+	if state, err = t.readState(answer); err != nil {
+		answer.Close()
+		return nil, state, err
+	}
+	return answer, state, nil
+}
+
+// operations adds the statements of a list and, with probe, what asks for their counts.
+func (b *body) operations(list operations, probe bool) {
+	for _, o := range list {
+		b.encoded(o.body)
+		if probe && o.probed {
+			b.statement(probeText)
+		}
+	}
+}
+
+func (t *tx) readState(answer *cluster.Answer) (registerState, error) {
+	entry, err := answer.Next()
+	if err != nil {
+		return registerState{}, publicError(err)
+	}
+	return t.conn.connector.readState(answer, entry)
+}
+
+// compare reads the entries of operations that were run again. They have to show
+// what they showed before.
+func (t *tx) compare(answer *cluster.Answer, list operations, state registerState) error {
+	for _, o := range list {
+		same, err := o.sameAgain(answer, state)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return t.conflict("something that the transaction has seen was changed by another writer")
+		}
+	}
+	return nil
+}
+
+// pause waits for about d.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("rqlite: %w", ctx.Err())
+	}
+}
+
+// trial is a request that runs operations and is rolled back by its end.
+type trial struct {
+	list  operations // that ran before, and succeeded
+	reads bool       // list has those that only read, too
+	fresh operations // that have not run yet
+}
+
+// speculate runs the writes so far, and behind them fresh operations, in a
+// request that is rolled back by its end. It returns how many of the fresh ones
+// succeeded, and the failure of the one behind them. Whatever else the transaction
+// has seen is run again when the version has moved.
+func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure, err error) {
+	if err := t.takeTurn(ctx); err != nil {
+		return 0, nil, err
+	}
+	if t.announced == "" && !t.wrote() {
+		if err := t.giveWay(ctx); err != nil {
+			return 0, nil, err
+		}
+	}
+	patience := t.patience()
+	for try := (trial{list: t.ops.changes(), fresh: fresh}); ; {
+		answer, state, err := t.tryOut(ctx, try)
+		if err != nil {
+			return 0, nil, err
+		}
+		if t.isCommitted(state) {
+			answer.Close()
+			return 0, nil, nil
+		}
+		moved := t.moved(state)
+		if moved && t.ops.read() && !try.reads {
+			answer.Close()
+			try.list, try.reads = t.ops.succeeded(), true
+			continue
+		}
+		done, failure, err := t.outcome(answer, try, state, moved)
+		answer.Close()
+		if err != nil {
+			return 0, nil, err
+		}
+		if moved {
+			same, err := t.holds(ctx, state)
+			if err != nil {
+				return 0, nil, err
+			}
+			if !same { // the version has moved once more
+				if err := t.lose(ctx, patience); err != nil {
+					return 0, nil, err
+				}
+				continue
+			}
+		}
+		t.adopt(state)
+		return done, failure, nil
+	}
+}
+
+// tryOut sends a request that is rolled back, and reads the state from its answer.
+func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerState, error) {
+	var b body
+	b.statement(stateText(t.state.version + 1))
+	b.statement(speculationText)
+	b.operations(try.list, true)
+	b.operations(try.fresh, true)
+	b.statement(abortText)
+	body := b.end()
+	for made := false; ; made = true {
+		answer, err := t.conn.post(ctx, &cluster.Request{
+			Path:   requestPath,
+			Params: t.conn.connector.txParams(),
+			Leader: true, // and no Write: it has no effect
+			Body:   body,
+		})
+		if err != nil {
+			return nil, registerState{}, err
+		}
+		state, err := t.readState(answer)
+		switch {
+		case err != nil:
+		case !state.exists && made:
+			err = fmt.Errorf("rqlite: the table %s was made, and is not there", registerTable)
+		case !state.exists:
+			answer.Close()
+			if err := t.conn.makeRegister(ctx); err != nil {
+				return nil, state, err
+			}
+			continue
+		default:
+			err = demandEntry(answer)
+		}
+		if err != nil {
+			answer.Close()
+			return nil, state, err
+		}
+		return answer, state, nil
+	}
+}
+
+// demandEntry reads the entry of the driver's own insert into the register.
+func demandEntry(answer *cluster.Answer) error {
+	entry, err := answer.Next()
+	if err != nil {
+		return publicError(err)
+	}
+	if entry.Error != "" {
+		return fmt.Errorf("rqlite: the table %s cannot be used: %s", registerTable, entry.Error)
+	}
+	return nil
+}
+
+// txParams returns the URL parameters of requests that a transaction writes by.
+// Time and random numbers are literals by then.
+func (c *Connector) txParams() string {
+	return "blob_array&norwrandom&norwtime&transaction"
+}
+
+// outcome reads the rest of the answer to a trial. When the version has moved
+// the operations that ran before are compared, else it vouches for them.
+func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, moved bool) (done int, failure, err error) {
+	if moved {
+		err = t.compare(answer, try.list, state)
+	} else {
+		err = t.pass(answer, try.list)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	for i, o := range try.fresh {
+		failure, err := t.result(answer, o, state, at{i, len(try.fresh)})
+		if err != nil || failure != nil {
+			// The server has rolled back, or will when it comes to the end.
+			return i, failure, err
+		}
+	}
+	entry, err := answer.Next()
+	switch {
+	case err != nil:
+		return 0, nil, publicError(err)
+	case entry.Error != abortSays:
+		return 0, nil, fmt.Errorf("rqlite: the server did not roll back what it was to try out (it said %q): the transaction cannot go on", entry.Error)
+	}
+	return len(try.fresh), nil, publicError(answer.End())
+}
+
+// pass passes over the entries of operations that the version vouches for.
+func (t *tx) pass(answer *cluster.Answer, list operations) error {
+	for _, o := range list {
+		entries := 1
+		if o.probed {
+			entries = 2
+		}
+		for range entries {
+			entry, err := answer.Next()
+			if err != nil {
+				return publicError(err)
+			}
+			if entry.Error != "" { // somebody has written without telling
+				return t.conflict("a statement of the transaction that succeeded before has failed")
+			}
+		}
+	}
+	return nil
+}
+
+// at is the position of a statement among those of a call.
+type at struct{ statement, statements int }
+
+// result reads the entries of an operation that has run for the first time. The
+// failure is what the program is told of it; an error is about the request.
+func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, at at) (failure, err error) {
+	entry, err := answer.Next()
+	if err != nil {
+		return nil, publicError(err)
+	}
+	if entry.Error != "" {
+		o.failure = entry.Error
+		return newError(o.failure, at.statement, at.statements), nil
+	}
+	if o.query {
+		return t.resultRows(answer, o, entry, at)
+	}
+	id, rows, err := o.counts(answer, entry)
+	if err != nil || o.Kind != sqltext.Write {
+		return nil, err
+	}
+	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows
+	return nil, nil
+}
+
+// resultRows reads the rows of an operation that has run for the first time.
+func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
+	if o.Returning > 0 && len(entry.Columns) == 0 {
+		return nil, refused(atStatement(errUnseenReturning, at.statement, at.statements))
+	}
+	if o.Kind == sqltext.Unknown {
+		o.writes = len(entry.Columns) == 0
+	}
+	o.seen.begin(entry)
+	values := valuer{loc: t.conn.connector.cfg.Location}
+	o.set, err = readRows(answer, entry, &values, &o.seen)
+	var unread *unreadableValue
+	switch {
+	case errors.As(err, &unread):
+		return nil, refused(atStatement(unread.error, at.statement, at.statements))
+	case err != nil:
+		return nil, err
+	}
+	if o.failure = answer.Result().Error; o.failure != "" {
+		return newError(o.failure, at.statement, at.statements), nil
+	}
+	return nil, nil
+}
+
+var errUnseenReturning = errors.New("rqlite does not understand a part of the statement, and would lose the rows of RETURNING; " +
+	"it had no effect on the transaction: write it in another way, or use Exec")
+
+// holds reports whether what no trial of the operations as a whole can show
+// holds at a new state: what failed fails in the same way, and what was taken back
+// gives the same. It reports false when the version has moved again.
+func (t *tx) holds(ctx context.Context, state registerState) (bool, error) {
+	for _, list := range t.undone {
+		same, err := t.runsAgain(ctx, list.succeeded(), nil, state)
+		if err != nil || !same {
+			return false, err
+		}
+	}
+	for _, list := range append(t.undone[:len(t.undone):len(t.undone)], t.ops) {
+		for i, o := range list {
+			if o.failure == "" {
+				continue
+			}
+			same, err := t.runsAgain(ctx, list[:i].changes(), o, state)
+			if err != nil || !same {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// runsAgain runs a list of operations, and behind it one that failed or nil, and
+// compares all with what they showed before. It reports false when the version is
+// not that of want.
+func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation, want registerState) (bool, error) {
+	try := trial{list: list}
+	if failing != nil {
+		try.fresh = operations{failing}
+	}
+	answer, state, err := t.tryOut(ctx, try)
+	if err != nil {
+		return false, err
+	}
+	defer answer.Close()
+	if state.version != want.version {
+		return false, nil
+	}
+	return true, t.compare(answer, append(list, try.fresh...), state)
+}

@@ -1,0 +1,318 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// exec runs the statements of a script within the transaction and returns the
+// result of the last one. The first that fails ends the script, and those before it
+// stay part of the transaction.
+func (t *tx) exec(ctx context.Context, calls []call) (driver.Result, error) {
+	list, err := t.operations(calls, false)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.run(ctx, list); err != nil {
+		return nil, err
+	}
+	last := list[len(list)-1]
+	if last.Kind != sqltext.Write {
+		return result{}, nil
+	}
+	return last, nil
+}
+
+// query runs the statements of a script within the transaction; each gives one
+// result set.
+func (t *tx) query(ctx context.Context, calls []call) (driver.Rows, error) {
+	list, err := t.operations(calls, true)
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{values: valuer{loc: t.conn.connector.cfg.Location}}
+	if !t.wrote() && !list.tried() && !list.marks() {
+		err = t.stream(ctx, r, list)
+	} else if _, err = t.run(ctx, list); err == nil {
+		for _, o := range list {
+			if o.set == nil {
+				o.set = &resultSet{}
+			}
+			r.sources = append(r.sources, &source{set: o.set})
+			o.set = nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.open()
+	return r, nil
+}
+
+// stream begins to read result sets of statements that only read, when nothing
+// was written before them. The program reads the rows as they arrive.
+func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	t.keepRows()
+	answer, err := t.read(ctx, list)
+	if err != nil {
+		return err
+	}
+	calls := make([]call, len(list))
+	for i, o := range list {
+		calls[i] = o.call
+	}
+	s, err := (&source{conn: t.conn, answer: answer, calls: calls, at: script{total: len(calls)}, operations: list}).begin()
+	t.record(list...)
+	if err != nil {
+		return err
+	}
+	r.sources = append(r.sources, s)
+	t.live = r
+	return nil
+}
+
+// record adds operations to what the transaction has seen.
+func (t *tx) record(list ...*operation) {
+	for _, o := range list {
+		if !t.loose || o.changes() || o.isMark() {
+			t.ops = append(t.ops, o)
+		}
+	}
+}
+
+// run runs operations in order, and returns how many succeeded before one failed.
+func (t *tx) run(ctx context.Context, list operations) (done int, err error) {
+	if t.failed != nil {
+		return 0, t.failed
+	}
+	t.keepRows()
+	for done < len(list) {
+		if o := list[done]; o.Kind == sqltext.Control {
+			if err := t.control(o); err != nil {
+				return done, atStatement(err, done, len(list))
+			}
+			done++
+			continue
+		}
+		end := done + 1
+		for end < len(list) && list[end].Kind != sqltext.Control {
+			end++
+		}
+		n, err := t.runPart(ctx, list[done:end])
+		done += n
+		if err != nil {
+			return done, renumbered(err, done, len(list))
+		}
+	}
+	return done, nil
+}
+
+// renumbered says of the failure of a statement where it stands in the whole script.
+func renumbered(err error, statement, statements int) error {
+	var failed *Error
+	if errors.As(err, &failed) && failed.Statement >= 0 {
+		failed.Statement, failed.Statements = statement, statements
+	}
+	return err
+}
+
+// runPart runs operations that are statements of SQLite.
+func (t *tx) runPart(ctx context.Context, list operations) (done int, err error) {
+	switch {
+	case t.deferred && (t.wrote() || list.tried()):
+		return t.postpone(list)
+	case !t.wrote() && !list.tried():
+		return t.readAll(ctx, list)
+	}
+	done, failure, err := t.speculate(ctx, list)
+	if err != nil {
+		return 0, err
+	}
+	t.record(list[:done]...)
+	if failure != nil {
+		t.record(list[done])
+	}
+	return done, failure
+}
+
+// readAll runs operations that read, of which the program wants no rows.
+func (t *tx) readAll(ctx context.Context, list operations) (done int, err error) {
+	answer, err := t.read(ctx, list)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Close()
+	for i, o := range list {
+		failure, err := t.result(answer, o, t.state, at{i, len(list)})
+		if err != nil {
+			return i, err
+		}
+		t.record(o)
+		if failure != nil {
+			return i, failure
+		}
+	}
+	return len(list), nil
+}
+
+// postpone records operations whose results come with the commit.
+func (t *tx) postpone(list operations) (done int, err error) {
+	for i, o := range list {
+		if !o.writes || o.query {
+			return i, refused(atStatement(errDeferredRead, i, len(list)))
+		}
+		o.err = errPostponed
+		t.record(o)
+	}
+	return len(list), nil
+}
+
+var (
+	errDeferredRead = errors.New("a deferred transaction has no rows to give after its first write: read before it, or use tx=interactive")
+	errPostponed    = errors.New("rqlite: the result of a write in a deferred transaction is known after the commit")
+)
+
+// control carries out SAVEPOINT, RELEASE and ROLLBACK TO. They are matters of the
+// list of operations; the server is told nothing.
+func (t *tx) control(o *operation) error {
+	action, name, _ := o.Savepoint()
+	if action == sqltext.SavepointOpen {
+		o.savepoint = name
+		t.record(o)
+		return nil
+	}
+	at := t.ops.savepoint(name)
+	if at < 0 {
+		return refused(fmt.Errorf("no such savepoint: %s", name))
+	}
+	if action == sqltext.SavepointRelease {
+		t.ops = append(t.ops[:at:at], t.ops[at:].filter(func(o *operation) bool { return !o.isMark() })...)
+		return nil
+	}
+	t.cut(at + 1)
+	return nil
+}
+
+// cut takes back the operations from a position on. What the program has seen of
+// them stays seen.
+func (t *tx) cut(from int) {
+	kept, taken := t.ops[:from:from], t.ops[from:]
+	switch {
+	case !taken.tried():
+		kept = append(kept, taken.reads()...)
+	case t.deferred:
+		kept = append(kept, taken.reads()...)
+		for _, o := range taken {
+			if o.writes {
+				o.err = errTakenBack
+			}
+		}
+	default:
+		seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isMark() })...)
+		t.undone = append(t.undone, seen)
+	}
+	t.ops = kept
+}
+
+var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint")
+
+// marks reports whether savepoints are among the operations.
+func (l operations) marks() bool {
+	for _, o := range l {
+		if o.Kind == sqltext.Control {
+			return true
+		}
+	}
+	return false
+}
+
+// operations prepares calls, or says why one of them cannot run in the
+// transaction. Nothing has been run then.
+func (t *tx) operations(calls []call, query bool) (operations, error) {
+	now := time.Now().UTC()
+	list := make(operations, 0, len(calls))
+	for i := range calls {
+		o := &operation{call: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
+		err := t.refuses(o, list)
+		if err == nil && o.Kind != sqltext.Control {
+			err = o.prepare(now)
+		}
+		if err != nil {
+			return nil, refused(atStatement(err, i, len(calls)))
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}
+
+// prepare encodes the operation. Time and random numbers become literals, so
+// that it does the same whenever, and wherever, it is run.
+func (o *operation) prepare(now time.Time) error {
+	for _, index := range o.TimeParams() {
+		if text, ok := o.values[index-1].(string); ok && isNow(text) {
+			return fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
+				"write it into the statement, or pass a time", index, text)
+		}
+	}
+	frozen, err := o.Freeze(now, func() int64 { return int64(rand.Uint64()) })
+	if err != nil {
+		return err
+	}
+	o.Statement = &frozen
+	o.probed = o.Returning > 0 && !o.query
+	o.body, err = wire.AppendStatement(nil, o.text(), o.values)
+	return err
+}
+
+// isNow reports whether SQLite's date functions take a text for the present.
+func isNow(text string) bool {
+	return strings.EqualFold(text, "now") || strings.EqualFold(text, "subsec") || strings.EqualFold(text, "subsecond")
+}
+
+// refuses returns why an operation, which comes after others, cannot run in the
+// transaction.
+func (t *tx) refuses(o *operation, before operations) error {
+	switch {
+	case t.readOnly && o.writes:
+		return readOnlyTx(o)
+	case o.Kind == sqltext.Maintenance:
+		return fmt.Errorf("%s cannot run in a transaction: run it outside of one", o.Keyword)
+	case o.Kind == sqltext.Pragma:
+		return errors.New("a PRAGMA that sets or does something would reach beyond the transaction: run it outside of one")
+	case o.ConflictFail:
+		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")
+	case o.writes && o.Mentions(registerTable):
+		return fmt.Errorf("the table %s belongs to the driver: leave it alone", registerTable)
+	case o.Kind == sqltext.Schema:
+		return nil // what it calls is part of a definition
+	case o.Calls&sqltext.CallsTotalChanges != 0:
+		return errors.New("total_changes() counts what a node has done for all clients: use RowsAffected of each write")
+	case !o.writes && !t.wrote() && !before.tried():
+		return nil // a connection that only reads has nothing to tell
+	case o.Calls&sqltext.CallsChanges != 0 && !t.ops.written() && !before.written():
+		return errors.New("changes() has nothing to tell before the first write of the transaction")
+	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserted() && !before.inserted():
+		return errors.New("last_insert_rowid() has nothing to tell before the first INSERT of the transaction")
+	}
+	return nil
+}
+
+// readOnlyTx is the error of a write in a read-only transaction.
+func readOnlyTx(o *operation) error {
+	what := o.Keyword
+	if what == "" {
+		what = "the statement"
+	}
+	return &kind{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
+}

@@ -1,0 +1,183 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Writers outside of transactions share the turn, and a transaction has it alone;
+// who comes later does not overtake who waits.
+func TestTurnOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			turn  turn
+			mu    sync.Mutex
+			order []string
+			ctx   = context.Background()
+		)
+		enter := func(name string, alone bool) {
+			go func() {
+				assert.NoError(t, turn.wait(ctx, 0, alone))
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, name)
+			}()
+			synctest.Wait()
+		}
+		enter("write 1", false)
+		enter("write 2", false)
+		enter("tx 1", true)
+		enter("write 3", false)
+		enter("write 4", false)
+		enter("tx 2", true)
+		require.Equal(t, []string{"write 1", "write 2"}, order)
+		turn.leave()
+		synctest.Wait()
+		require.Len(t, order, 2)
+		turn.leave()
+		synctest.Wait()
+		require.Equal(t, []string{"write 1", "write 2", "tx 1"}, order)
+		turn.free()
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"write 3", "write 4"}, order[3:])
+		turn.leave()
+		turn.leave()
+		synctest.Wait()
+		require.Equal(t, "tx 2", order[5])
+		turn.free()
+		assert.Zero(t, turn.shared)
+		assert.False(t, turn.taken)
+		assert.Empty(t, turn.queue)
+	})
+}
+
+func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var turn turn
+		require.NoError(t, turn.take(context.Background(), 0))
+		time.Sleep(3 * time.Second)
+
+		begun := time.Now()
+		err := turn.join(context.Background(), 2*time.Second)
+		require.ErrorIs(t, err, Busy)
+		assert.EqualError(t, err, "rqlite: database is locked: waited 2s behind a transaction of this program that has been writing for 5s, and nothing was sent; "+
+			"end transactions soon, and do not write beside an open one in the same goroutine")
+		assert.Equal(t, 2*time.Second, time.Since(begun))
+
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err = turn.take(ctx, 0)
+		require.ErrorIs(t, err, Busy)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Empty(t, turn.queue)
+
+		turn.free()
+		require.NoError(t, turn.join(context.Background(), time.Second))
+		err = turn.take(context.Background(), time.Second)
+		assert.ErrorContains(t, err, "behind those of other goroutines")
+	})
+}
+
+// One that gives up lets in those behind it whom only it kept out.
+func TestTurnOfOneThatGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var turn turn
+		require.NoError(t, turn.join(context.Background(), 0))
+		ctx, cancel := context.WithCancel(context.Background())
+		gaveUp := make(chan error)
+		go func() { gaveUp <- turn.take(ctx, 0) }()
+		synctest.Wait()
+		joined := make(chan error, 1)
+		go func() { joined <- turn.join(context.Background(), 0) }()
+		synctest.Wait()
+		assert.Empty(t, joined)
+		cancel()
+		require.ErrorIs(t, <-gaveUp, context.Canceled)
+		synctest.Wait()
+		require.NoError(t, <-joined)
+	})
+}
+
+// Whatever happens at the same time, nobody is in with a transaction, and the
+// turn is free in the end.
+func TestTurnUnderLoad(t *testing.T) {
+	t.Parallel()
+	var (
+		turn           turn
+		mu             sync.Mutex
+		writes, alones int
+		all            sync.WaitGroup
+	)
+	count := func(n *int, by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		*n += by
+		assert.True(t, alones == 0 || alones == 1 && writes == 0, "%d transactions and %d writes", alones, writes)
+	}
+	for i := range 16 {
+		all.Go(func() {
+			for j := range 200 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(j%7)*50*time.Microsecond)
+				alone := (i+j)%3 == 0
+				err := turn.wait(ctx, time.Duration(1+j%5)*100*time.Microsecond, alone)
+				cancel()
+				switch {
+				case err != nil:
+					assert.True(t, errors.Is(err, Busy), "%v", err)
+				case alone:
+					count(&alones, 1)
+					count(&alones, -1)
+					turn.free()
+				default:
+					count(&writes, 1)
+					count(&writes, -1)
+					turn.leave()
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, turn.take(context.Background(), time.Second))
+	assert.Empty(t, turn.queue)
+}
+
+func TestPoliteness(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var p politeness
+		waits := func() time.Duration {
+			begun := time.Now()
+			require.NoError(t, p.wait(context.Background()))
+			return time.Since(begun)
+		}
+		assert.Zero(t, waits())
+		p.hear("one", "60")
+		assert.Equal(t, 60*time.Millisecond, waits())
+		assert.Zero(t, waits())
+		p.hear("one", "60")
+		assert.Zero(t, waits(), "each is heeded once")
+		p.hear("two", "9999999999999")
+		assert.Equal(t, longestHold, waits(), "nobody may hold up others for long")
+		for _, odd := range []string{"", "-5", "soon"} {
+			p.hear("odd"+odd, odd)
+			assert.Zero(t, waits(), odd)
+		}
+		p.hear("three", "500")
+		p.own("mine")
+		assert.Zero(t, waits(), "one's own")
+		p.hear("four", "500")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, p.wait(ctx), context.DeadlineExceeded)
+	})
+}
