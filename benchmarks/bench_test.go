@@ -19,6 +19,11 @@ func BenchmarkScanMillion(b *testing.B) { run(b, lab.ScanMillion) }
 func BenchmarkInsert(b *testing.B)      { run(b, lab.Insert) }
 func BenchmarkReadBlob(b *testing.B)    { run(b, lab.ReadBlob) }
 func BenchmarkWriteBlob(b *testing.B)   { run(b, lab.WriteBlob) }
+func BenchmarkTx1(b *testing.B)         { run(b, lab.Tx1) }
+func BenchmarkTx3(b *testing.B)         { run(b, lab.Tx3) }
+func BenchmarkTx10(b *testing.B)        { run(b, lab.Tx10) }
+func BenchmarkTx100(b *testing.B)       { run(b, lab.Tx100) }
+func BenchmarkTxReadOnly(b *testing.B)  { run(b, lab.TxReadOnly) }
 
 // shared is the server and the site of all benchmarks of a run, made when the
 // first of them needs it.

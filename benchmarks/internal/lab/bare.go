@@ -51,7 +51,7 @@ func newTransport() *http.Transport {
 // record runs an operation on the driver and returns the request it sent, which
 // must be one. The first run, when the connector knows nothing yet, does not count.
 func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchange, error) {
-	cfg, err := rqlite.ParseDSN(s.server.URL)
+	cfg, err := rqlite.ParseDSN(s.server.URL + unmarkedSetting)
 	if err != nil {
 		return exchange{}, err
 	}

@@ -14,7 +14,10 @@ import (
 
 // Scenarios returns all of them.
 func Scenarios() []*Scenario {
-	return []*Scenario{PointSelect, ScanRows, ScanWide, ScanMillion, Insert, ReadBlob, WriteBlob}
+	return []*Scenario{
+		PointSelect, ScanRows, ScanWide, ScanMillion, Insert, ReadBlob, WriteBlob,
+		Tx1, Tx3, Tx10, Tx100, TxReadOnly,
+	}
 }
 
 // record4 is a row of bench_rows.
@@ -229,7 +232,12 @@ var Insert = &Scenario{
 			return errors.Join(err, check(n == 1))
 		}
 	},
-	others: []contender{{"gorqlite", func(s *Site) Operation {
+	others: []contender{{"driver-unmarked", func(s *Site) Operation {
+		return func(ctx context.Context) error {
+			_, err := s.unmarked.ExecContext(ctx, insertQuery, "a name", 1.5, 42)
+			return err
+		}
+	}}, {"gorqlite", func(s *Site) Operation {
 		return func(ctx context.Context) error {
 			result, err := s.gorqlite.WriteOneParameterizedContext(ctx, gorqlite.ParameterizedStatement{
 				Query: insertQuery, Arguments: []any{"a name", 1.5, 42},

@@ -20,6 +20,7 @@ type Site struct {
 	rows     int // in bench_rows
 	blobSize int // bytes
 	db       *sql.DB
+	unmarked *sql.DB // its writes do not move the version that transactions go by
 	gorqlite *gorqlite.Connection
 	bare     *http.Client
 }
@@ -34,7 +35,7 @@ type Size struct {
 var Full = Size{Rows: 100_000, Blob: 1 << 20}
 
 // tables are dropped at the end where the server is not ours.
-var tables = []string{"bench_rows", "bench_wide", "bench_ten", "bench_insert", "bench_blob"}
+var tables = []string{"bench_rows", "bench_wide", "bench_ten", "bench_insert", "bench_blob", "bench_tx"}
 
 // Open opens the clients and makes the tables. The text column has 26
 // characters, and each REAL a fraction.
@@ -42,6 +43,10 @@ func Open(ctx context.Context, s *Server, size Size) (*Site, error) {
 	db, err := sql.Open("rqlite", s.URL)
 	if err != nil {
 		return nil, err
+	}
+	unmarked, err := sql.Open("rqlite", s.URL+unmarkedSetting)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	const longest = 2 * time.Minute // of one answer
 	other, err := gorqlite.OpenWithClient(s.URL+"?disableClusterDiscovery=true", &http.Client{Transport: newTransport(), Timeout: longest})
@@ -54,7 +59,7 @@ func Open(ctx context.Context, s *Server, size Size) (*Site, error) {
 	}
 	st := &Site{
 		server: s, rows: size.Rows, blobSize: size.Blob,
-		db: db, gorqlite: other, bare: &http.Client{Transport: newTransport(), Timeout: longest},
+		db: db, unmarked: unmarked, gorqlite: other, bare: &http.Client{Transport: newTransport(), Timeout: longest},
 	}
 	if err := st.setUp(ctx, st.fill); err != nil {
 		return nil, errors.Join(err, st.Close(ctx))
@@ -84,6 +89,7 @@ func (s *Site) fill(ctx context.Context, db *sql.DB) error {
 		`INSERT INTO bench_ten VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)`,
 		wideTable(),
 		fmt.Sprintf(`INSERT INTO bench_wide SELECT %s FROM bench_rows WHERE id <= %d`, wideValues(), s.wideRows()),
+		`CREATE TABLE bench_tx (id INTEGER PRIMARY KEY, n INTEGER)`,
 		`CREATE TABLE bench_insert (id INTEGER PRIMARY KEY, name TEXT, score REAL, n INTEGER)`,
 		`CREATE TABLE bench_blob (id INTEGER PRIMARY KEY, b BLOB)`,
 	} {
@@ -112,8 +118,12 @@ func (s *Site) Close(ctx context.Context) error {
 	}
 	s.gorqlite.Close()
 	s.bare.CloseIdleConnections()
-	return errors.Join(err, s.db.Close())
+	return errors.Join(err, s.unmarked.Close(), s.db.Close())
 }
+
+// unmarkedSetting, behind a URL, leaves out the marks of writes. What "bare" sends
+// has none: nobody would write them by hand.
+const unmarkedSetting = "?txversion=false"
 
 // wideRows is how many rows bench_wide has, of wideColumns columns.
 func (s *Site) wideRows() int { return s.rows / 20 }
