@@ -261,7 +261,7 @@ func (l operations) changesSchema() bool {
 // savepoint returns the position of the last mark of a name, or -1.
 func (l operations) savepoint(name string) int {
 	for i := len(l) - 1; i >= 0; i-- {
-		if l[i].savepoint == name {
+		if l[i].isMark() && sqltext.EqualNames(l[i].savepoint, name) {
 			return i
 		}
 	}

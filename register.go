@@ -168,10 +168,11 @@ func (c *conn) makeRegister(ctx context.Context) error {
 // realRowid returns the id that the server reported for an insert, or 0 if it
 // is that of a row of the register: a statement that inserts nothing repeats the
 // last rowid of the server's connection, whosever it was. The ids of the register
-// lie within a wide margin below the version, where no other is to be expected.
+// lie at the version and in a wide margin below it, where no other is to be expected;
+// while a transaction is tried out, or committed, also at the next one.
 func (s registerState) realRowid(id int64) int64 {
 	const margin = 1 << 32
-	if s.exists && id <= s.version && id > s.version-margin {
+	if s.exists && id <= s.version+1 && id > s.version-margin {
 		return 0
 	}
 	return id

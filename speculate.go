@@ -351,7 +351,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 		o.failure = entry.Error
 		return newError(o.failure, at.statement, at.statements), nil
 	}
-	if o.query {
+	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		return t.resultRows(answer, o, entry, at)
 	}
 	id, rows, err := o.counts(answer, entry)
@@ -364,11 +364,13 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 
 // resultRows reads the rows of an operation that has run for the first time.
 func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
-	if o.Returning > 0 && len(entry.Columns) == 0 {
+	switch {
+	case o.Returning > 0 && len(entry.Columns) == 0:
 		return nil, refused(atStatement(errUnseenReturning, at.statement, at.statements))
-	}
-	if o.Kind == sqltext.Unknown {
-		o.writes = len(entry.Columns) == 0
+	case o.Keyword == "EXPLAIN" && len(entry.Columns) == 0:
+		return nil, refused(atStatement(errUnexplained, at.statement, at.statements))
+	case o.Kind == sqltext.Unknown:
+		o.writes = false
 	}
 	o.seen.begin(entry)
 	values := valuer{loc: t.conn.connector.cfg.Location}
@@ -388,6 +390,8 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 
 var errUnseenReturning = errors.New("rqlite does not understand a part of the statement, and would lose the rows of RETURNING; " +
 	"it had no effect on the transaction: write it in another way, or use Exec")
+
+var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write after the first write of a transaction: explain it before, or outside of it")
 
 // holds reports whether what no trial of the operations as a whole can show
 // holds at a new state: what failed fails in the same way, and what was taken back

@@ -100,7 +100,7 @@ func (t *tx) run(ctx context.Context, list operations) (done int, err error) {
 	for done < len(list) {
 		if o := list[done]; o.Kind == sqltext.Control {
 			if err := t.control(o); err != nil {
-				return done, atStatement(err, done, len(list))
+				return done, renumbered(err, done, len(list))
 			}
 			done++
 			continue
@@ -194,7 +194,7 @@ func (t *tx) control(o *operation) error {
 	}
 	at := t.ops.savepoint(name)
 	if at < 0 {
-		return refused(fmt.Errorf("no such savepoint: %s", name))
+		return newError("no such savepoint: "+name, 0, 1)
 	}
 	if action == sqltext.SavepointRelease {
 		t.ops = append(t.ops[:at:at], t.ops[at:].filter(func(o *operation) bool { return !o.isMark() })...)

@@ -26,8 +26,7 @@ func (a SavepointAction) String() string {
 }
 
 // Savepoint returns what the statement does with the savepoint of which name. The
-// name is without quotes and in upper case, since SQLite takes no notice of case.
-// ok is false for a statement that is not about a savepoint, or is not complete.
+// name is without quotes; see EqualNames for comparing it. ok is false for a statement that is not about a savepoint, or is not complete.
 func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
 	if s.Kind != Control {
 		return 0, "", false
@@ -58,7 +57,7 @@ func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
 	if action == 0 || len(tokens) != 1 || tokens[0].kind != tokWord && tokens[0].kind != tokQuoted {
 		return 0, "", false
 	}
-	return action, upperASCII(unquote(s.Text[tokens[0].pos:tokens[0].end])), true
+	return action, unquote(s.Text[tokens[0].pos:tokens[0].end]), true
 }
 
 // unquote returns what a word or a quoted text stands for.
@@ -71,6 +70,10 @@ func unquote(text string) string {
 	}
 	return text
 }
+
+// EqualNames reports whether SQLite takes two names for the same: it takes no
+// notice of the case of ASCII letters.
+func EqualNames(a, b string) bool { return upperASCII(a) == upperASCII(b) }
 
 // Mentions reports whether a word or a quoted text of the statement is name,
 // which is in lower case.

@@ -13,21 +13,21 @@ var savepointTests = []struct {
 	action sqltext.SavepointAction
 	name   string
 }{
-	{"SAVEPOINT sp1", sqltext.SavepointOpen, "SP1"},
-	{"savepoint /* a */ Sp1", sqltext.SavepointOpen, "SP1"},
-	{`SAVEPOINT "a ""b"`, sqltext.SavepointOpen, `A "B`},
-	{"SAVEPOINT 'it''s'", sqltext.SavepointOpen, "IT'S"},
-	{"SAVEPOINT `a``b`", sqltext.SavepointOpen, "A`B"},
-	{"SAVEPOINT [a b]", sqltext.SavepointOpen, "A B"},
-	{"SAVEPOINT Ärger", sqltext.SavepointOpen, "ÄRGER"},
-	{"SAVEPOINT ärger", sqltext.SavepointOpen, "äRGER"},
-	{"SAVEPOINT savepoint", sqltext.SavepointOpen, "SAVEPOINT"},
-	{"RELEASE a", sqltext.SavepointRelease, "A"},
-	{"release savepoint a", sqltext.SavepointRelease, "A"},
-	{"RELEASE savepoint", sqltext.SavepointRelease, "SAVEPOINT"},
-	{"ROLLBACK TO a", sqltext.SavepointRollbackTo, "A"},
-	{"ROLLBACK TRANSACTION TO SAVEPOINT a", sqltext.SavepointRollbackTo, "A"},
-	{"rollback to savepoint", sqltext.SavepointRollbackTo, "SAVEPOINT"},
+	{"SAVEPOINT sp1", sqltext.SavepointOpen, "sp1"},
+	{"savepoint /* a */ Sp1", sqltext.SavepointOpen, "Sp1"},
+	{`SAVEPOINT "a ""b"`, sqltext.SavepointOpen, `a "b`},
+	{"SAVEPOINT 'it''s'", sqltext.SavepointOpen, "it's"},
+	{"SAVEPOINT `a``b`", sqltext.SavepointOpen, "a`b"},
+	{"SAVEPOINT [a b]", sqltext.SavepointOpen, "a b"},
+	{"SAVEPOINT Ärger", sqltext.SavepointOpen, "Ärger"},
+	{"SAVEPOINT ärger", sqltext.SavepointOpen, "ärger"},
+	{"SAVEPOINT savepoint", sqltext.SavepointOpen, "savepoint"},
+	{"RELEASE a", sqltext.SavepointRelease, "a"},
+	{"release savepoint a", sqltext.SavepointRelease, "a"},
+	{"RELEASE savepoint", sqltext.SavepointRelease, "savepoint"},
+	{"ROLLBACK TO a", sqltext.SavepointRollbackTo, "a"},
+	{"ROLLBACK TRANSACTION TO SAVEPOINT a", sqltext.SavepointRollbackTo, "a"},
+	{"rollback to savepoint", sqltext.SavepointRollbackTo, "savepoint"},
 	{"ROLLBACK", 0, ""},
 	{"ROLLBACK TRANSACTION", 0, ""},
 	{"ROLLBACK TO", 0, ""},
@@ -50,6 +50,8 @@ func TestSavepoint(t *testing.T) {
 		assert.Equal(t, tt.name, name, tt.src)
 		assert.Equal(t, tt.action != 0, ok, tt.src)
 	}
+	assert.True(t, sqltext.EqualNames("aBc", "AbC"))
+	assert.False(t, sqltext.EqualNames("ä", "Ä"))
 	assert.Equal(t, "ROLLBACK TO", sqltext.SavepointRollbackTo.String())
 	assert.Equal(t, "no action on a savepoint", sqltext.SavepointAction(0).String())
 }
