@@ -3,6 +3,7 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -172,7 +173,7 @@ func TestCommitWhoseAnswerIsLost(t *testing.T) {
 			f.then(test.steps(f)...)
 			err := tx.Commit()
 			require.ErrorIs(t, err, test.err)
-			if test.err == ErrTxConflict {
+			if errors.Is(test.err, ErrTxConflict) {
 				assert.NotErrorIs(t, err, ErrIndeterminate)
 			}
 		})

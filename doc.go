@@ -108,13 +108,51 @@
 // error says of a statement does not hold for those before it: a script is not to be
 // repeated as a whole. Query gives one result set for each statement, by NextResultSet.
 //
-// BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, ATTACH and DETACH, and TEMP objects
-// are refused: rqlite has one connection for the writes of all clients, and a BEGIN or
-// a temporary table of one would take in the writes of all. So far BeginTx is refused
-// as well. Writes that belong
-// together go into a [Batch] with Atomic set, which is applied as a whole or not at
-// all. A Batch is also the fast way to send many statements: it is one request,
-// and one entry in the Raft log.
+// BEGIN, COMMIT and ROLLBACK, ATTACH and DETACH, and TEMP objects are refused: rqlite
+// has one connection for the writes of all clients, and a BEGIN or a temporary table of one
+// would take in the writes of all. SAVEPOINT, RELEASE and ROLLBACK TO are understood within a
+// transaction. A [Batch] is the fast way to send many statements: it is one request, and one
+// entry in the Raft log; with Atomic set it is applied as a whole or not at all.
+//
+// # Transactions
+//
+// BeginTx begins a transaction that is atomic and serializable among all programs that write by
+// this driver. Its statements give their real results, its reads see its writes, and Commit applies all
+// of it by one entry of the Raft log, provided that all the program has seen in it still holds. If it
+// does not, a statement or Commit returns [ErrTxConflict], and nothing was applied. [RunTx]
+// runs such a transaction again:
+//
+//	err := rqlite.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
+//		var balance int64
+//		if err := tx.QueryRowContext(ctx, "SELECT balance FROM accounts WHERE id = ?", id).Scan(&balance); err != nil {
+//			return err
+//		}
+//		_, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = ? WHERE id = ?", balance-10, id)
+//		return err
+//	})
+//
+// Writers that share a *sql.DB do not conflict but wait, as on a SQLite file with a busy
+// time-out: a transaction keeps the others waiting from its first write to its end, or with
+// txlock=immediate from its beginning, which spares those that read before they write a conflict. Who has
+// waited for the timeout of the DSN, or the end of its context, gets SQLite's "database is
+// locked": errors.Is(err, rqlite.Busy). A goroutine that writes beside its own open transaction waits for itself.
+//
+// The isolation levels LevelReadCommitted and LevelReadUncommitted let go of what was read;
+// all others that are accepted are serializable. A read-only transaction sees one state of the database, and has
+// a conflict when it cannot go on with it.
+//
+// When the answer to a commit is lost, the driver finds out whether it was applied. [ErrIndeterminate] is
+// left for a cluster that does not answer until the time-out. [ErrResultsChanged] says that a statement had other
+// results in the commit than before, for example because of a DEFAULT CURRENT_TIMESTAMP.
+//
+// Each statement from the first write on costs an entry in the Raft log and runs the writes before it once
+// more. For long transactions there is the mode "deferred" (tx=deferred in the DSN, or [WithTxMode]):
+// writes are kept until the commit, which is one request, and tell their results after it.
+//
+// The driver keeps a small table, _rqlite_tx, which the first transaction that writes makes, and every write
+// of the driver changes; txversion=false leaves that out for writes outside of transactions, which transactions do not
+// notice then. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
+// do not use this driver can break.
 //
 // # Consistency
 //
@@ -158,7 +196,8 @@
 //	if errors.Is(err, rqlite.ConstraintUnique) { … }
 //
 // An [*HTTPError] is an answer that says nothing of the statements. [ErrNoLeader],
-// [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost] and [ErrIndeterminate] are to be
+// [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost], [ErrTxConflict], [ErrResultsChanged] and
+// [ErrIndeterminate] are to be
 // asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. No
 // message contains a password.
 //

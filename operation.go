@@ -83,10 +83,7 @@ func (o *observation) sameIn(answer *cluster.Answer, entry *wire.Result) (bool, 
 	columns := len(entry.Columns)
 	var again observation
 	again.begin(entry)
-	for {
-		if again.rows == o.rows && !o.ended {
-			break // the program saw no more
-		}
+	for again.rows != o.rows || o.ended { // or else the program saw no more
 		err := answer.NextRow()
 		if errors.Is(err, io.EOF) {
 			again.ended = true

@@ -62,7 +62,7 @@ func runOnce(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing, and otherwise there is nothing to take back
+	defer tx.Rollback() // after Commit it does nothing
 	if err := fn(tx); err != nil {
 		return err
 	}

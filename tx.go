@@ -16,7 +16,7 @@ var _ driver.Tx = (*tx)(nil)
 // docs/transactions.md tells how a statement gets its result before that.
 type tx struct {
 	conn     *conn
-	ctx      context.Context //nolint:containedctx // of BeginTx: database/sql gives Commit none of its own
+	ctx      context.Context // of BeginTx: database/sql gives Commit none of its own
 	readOnly bool
 	loose    bool // read committed: what was read need not hold
 	deferred bool
