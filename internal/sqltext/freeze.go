@@ -3,6 +3,7 @@ package sqltext
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,28 @@ var currentLayouts = map[keyword]string{
 	kwCurrentDate:      time.DateOnly,
 	kwCurrentTime:      time.TimeOnly,
 	kwCurrentTimestamp: time.DateTime,
+}
+
+// mayCall reports whether a word of calledBy can be a call after the token before
+// it. A name after INTO or WITH is that of a table, and a parenthesis holds its
+// columns.
+func mayCall(before token, word keyword) bool {
+	switch before.keyword {
+	case kwInto, kwWith:
+		return false
+	case kwAs:
+		return !isCurrent(word)
+	}
+	return before.kind != tokDot
+}
+
+// callBefore returns what a word that can be a call does call, given the token
+// after it.
+func callBefore(word keyword, after token) Calls {
+	if isCurrent(word) == (after.kind == tokLeftParen) || isCurrent(word) && after.kind == tokDot {
+		return 0
+	}
+	return calledBy[word]
 }
 
 func isCurrent(kw keyword) bool {
@@ -103,18 +126,17 @@ func (s Statement) TimeParams() []int {
 
 // paramAt returns the Index of the parameter at an offset.
 func (s Statement) paramAt(pos int) int {
-	for _, p := range s.Params {
-		if p.Pos == pos {
-			return p.Index
-		}
+	i, ok := slices.BinarySearchFunc(s.Params, pos, func(p Param, pos int) int { return p.Pos - pos })
+	if !ok {
+		return 0
 	}
-	return 0
+	return s.Params[i].Index
 }
 
 // tokensOf returns the tokens of the text of one statement.
 func tokensOf(text string) []token {
 	l := lexer{src: text}
-	var list []token
+	list := make([]token, 0, len(text)/4+1)
 	for tok := l.next(); tok.kind != tokEnd; tok = l.next() {
 		list = append(list, tok)
 	}
@@ -128,8 +150,9 @@ type freezer struct {
 	now    time.Time
 	random func() int64
 	writes bool
-	edits  []edit // in order
-	deep   []int  // tokens 'now' within an argument that should be a time
+	edits  []edit       // of places that do not overlap
+	deep   []int        // tokens 'now' and the like within an argument that should be a time
+	whole  map[int]bool // such tokens that are an argument of their own
 }
 
 // isCreateAs reports whether the statement is a CREATE TABLE … AS SELECT.
@@ -153,18 +176,17 @@ func (f *freezer) isCreateAs() bool {
 // isCall reports whether token i is the name of a function that is called, or a word
 // that stands for the present.
 func (f *freezer) isCall(i int) bool {
-	tok := f.tokens[i]
-	if calledBy[tok.keyword] == 0 || i > 0 && f.tokens[i-1].kind == tokDot {
+	if calledBy[f.tokens[i].keyword] == 0 {
 		return false
 	}
-	following := token{}
+	var before, after token
+	if i > 0 {
+		before = f.tokens[i-1]
+	}
 	if i+1 < len(f.tokens) {
-		following = f.tokens[i+1]
+		after = f.tokens[i+1]
 	}
-	if isCurrent(tok.keyword) {
-		return following.kind != tokDot && following.kind != tokLeftParen && (i == 0 || f.tokens[i-1].keyword != kwAs)
-	}
-	return following.kind == tokLeftParen
+	return mayCall(before, f.tokens[i].keyword) && callBefore(f.tokens[i].keyword, after) != 0
 }
 
 // run goes through the tokens.
@@ -178,7 +200,8 @@ func (f *freezer) run() error {
 		case tokRightParen:
 			depth--
 		}
-		if n := len(ordering); n > 0 && (depth < ordering[n-1] || tok.keyword == kwLimit && depth == ordering[n-1]) {
+		ends := tok.keyword == kwLimit || tok.keyword == kwReturning
+		if n := len(ordering); n > 0 && (depth < ordering[n-1] || ends && depth == ordering[n-1]) {
 			ordering = ordering[:n-1]
 		}
 		if tok.keyword == kwOrder {
@@ -201,17 +224,16 @@ func (f *freezer) run() error {
 			return err
 		}
 	}
+	// An outer call is edited before the calls among its arguments.
+	slices.SortFunc(f.edits, func(a, b edit) int { return a.pos - b.pos })
 	return f.checkDeep()
 }
 
-// checkDeep refuses a 'now' that nothing has replaced.
+// checkDeep refuses a 'now' that is part of an expression. One that is a whole
+// argument of a call further inside was replaced, or is no time there.
 func (f *freezer) checkDeep() error {
 	for _, i := range f.deep {
-		replaced := false
-		for _, e := range f.edits {
-			replaced = replaced || e.pos == f.tokens[i].pos
-		}
-		if !replaced && f.writes {
+		if f.writes && !f.whole[i] {
 			return errDeepNow
 		}
 	}
@@ -269,6 +291,14 @@ func (f *freezer) freezeTime(i int) {
 		end := f.tokens[args[0].last].end
 		f.edits = append(f.edits, edit{end, end, "," + now})
 	}
+	for _, arg := range args {
+		if arg.first == arg.last && (f.saysNow(arg.first) || f.saysSubsec(arg.first)) {
+			if f.whole == nil {
+				f.whole = make(map[int]bool)
+			}
+			f.whole[arg.first] = true
+		}
+	}
 	for _, arg := range timeArgs(tok.keyword, args) {
 		switch {
 		case arg.last < arg.first:
@@ -282,7 +312,7 @@ func (f *freezer) freezeTime(i int) {
 					f.deep = append(f.deep, j)
 				}
 			}
-		case f.saysNow(arg.first):
+		case f.saysNow(arg.first), f.saysSubsec(arg.first) && tok.keyword == kwTimediff: // which takes no modifier
 			f.edits = append(f.edits, edit{f.tokens[arg.first].pos, f.tokens[arg.first].end, now})
 		case f.saysSubsec(arg.first):
 			f.edits = append(f.edits, edit{f.tokens[arg.first].pos, f.tokens[arg.first].end, now + ",'subsec'"})
@@ -350,6 +380,7 @@ type edit struct {
 }
 
 // edited returns the statement with edits, which are in order and do not overlap.
+// Its parameters keep their numbers.
 func (s Statement) edited(edits []edit) Statement {
 	if len(edits) == 0 {
 		return s

@@ -1,7 +1,6 @@
 package sqltext_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +34,18 @@ var freezeTests = []struct {
 	{"SELECT strftime('%s', 'now'), strftime('now'), strftime('now', a)", "SELECT strftime('%s', " + now + "), strftime('now'," + now + "), strftime('now', a)"},
 	{"SELECT timediff('now', a), timediff(a, /* */ 'now')", "SELECT timediff(" + now + ", a), timediff(a, /* */ " + now + ")"},
 	{"SELECT date(datetime('now'), 'now')", "SELECT date(datetime(" + now + "), 'now')"},
+	{"SELECT timediff(date('now'), 'now')", "SELECT timediff(date(" + now + "), " + now + ")"},
+	{"SELECT strftime(lower(date('now')))", "SELECT strftime(lower(date(" + now + "))," + now + ")"},
+	{"SELECT strftime('%s' -- ')\n)", "SELECT strftime('%s'," + now + " -- ')\n)"},
+	{"SELECT strftime(current_date)", "SELECT strftime('2026-03-04'," + now + ")"},
+	{"SELECT timediff('subsec', a)", "SELECT timediff(" + now + ", a)"},
+	{"SELECT date(-- none\n), a", "SELECT date(-- none\n" + now + "), a"},
+	{"INSERT INTO t VALUES(unixepoch(datetime('now', 'subsec')))", "INSERT INTO t VALUES(unixepoch(datetime(" + now + ", 'subsec')))"},
+	{"INSERT INTO t VALUES(date(datetime(a, 'subsec')))", ""},
+	{"INSERT INTO t VALUES(date(strftime('now', a)))", ""},
+	{"SELECT date(?1,'now'), ?2, date('now', :c), strftime(?2), :c", "SELECT date(?1,'now'), ?2, date(" + now + ", :c), strftime(?2," + now + "), :c"},
+	{"SELECT date(", ""},
+	{"SELECT date('now'", ""},
 	{"SELECT 'now', lower('now'), date(a), date('2026-01-01')", ""},
 	{"SELECT date FROM time WHERE datetime = 'now'", ""},
 	{`SELECT "date"('now'), t.date('now')`, ""},
@@ -43,18 +54,28 @@ var freezeTests = []struct {
 	{"INSERT INTO t VALUES(random(), RANDOM ( ), randomblob(3), randomblob(0))", "INSERT INTO t VALUES((0+4), (0+4), x'040000', x'04')"},
 	{"SELECT random(), randomblob(9) FROM t ORDER BY random()", ""},
 	{"INSERT INTO random(random) SELECT random FROM t", ""},
+	{"INSERT INTO randomblob(a) VALUES(1)", ""},
+	{"INSERT INTO current_date VALUES(1)", ""},
+	{"INSERT INTO t VALUES(random(1), randomblob(), randomblob(1, 2))", ""},
+	{"INSERT INTO t SELECT a FROM u ORDER BY a RETURNING random()", "INSERT INTO t SELECT a FROM u ORDER BY a RETURNING (0+4)"},
 	{"UPDATE t SET a=-random()", "UPDATE t SET a=- (0+4)"},
 	{"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT abs(random()) % 3)", "DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT abs((0+4)) % 3)"},
 	{"INSERT INTO t SELECT id FROM (SELECT id FROM t ORDER BY id), (SELECT random())", "INSERT INTO t SELECT id FROM (SELECT id FROM t ORDER BY id), (SELECT (0+4))"},
 
 	{"CREATE TABLE t AS SELECT random() AS r, date('now') AS d", "CREATE TABLE t AS SELECT (0+4) AS r, date(" + now + ") AS d"},
 	{"CREATE TABLE t(a DEFAULT (random()), b DEFAULT CURRENT_TIMESTAMP, c AS (date('now')))", ""},
+	{"CREATE TEMP TABLE t AS SELECT CURRENT_DATE", "CREATE TEMP TABLE t AS SELECT '2026-03-04'"},
 	{"CREATE VIEW v AS SELECT date('now')", ""},
+	{"CREATE INDEX i ON t(date('now'))", ""},
+	{"ALTER TABLE t ADD COLUMN a DEFAULT CURRENT_DATE", ""},
+	{"PRAGMA table_info(random())", ""},
 	{"CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET a = random(); END", ""},
 	{"EXPLAIN SELECT date('now')", ""},
 	{"DELETE FROM t", ""},
 
 	{"INSERT INTO t VALUES(?, date('now'), :b, random(), ?) RETURNING a, :b", "INSERT INTO t VALUES(?, date(" + now + "), :b, (0+4), ?) RETURNING a, :b"},
+	{"INSERT INTO t VALUES(CURRENT_TIMESTAMP) RETURNING\n?", "INSERT INTO t VALUES('2026-03-04 04:06:07') RETURNING\n?"},
+	{"UPDATE t SET a=random()RETURNING ?", "UPDATE t SET a=(0+4) RETURNING ?"},
 	{"INSERT INTO t VALUES(?1) RETURNING date('now'), ?1", "INSERT INTO t VALUES(?1) RETURNING date(" + now + "), ?1"},
 }
 
@@ -66,6 +87,7 @@ func TestFreeze(t *testing.T) {
 			s := parseOne(t, tt.src)
 			got, err := s.Freeze(frozenAt, four)
 			require.NoError(t, err)
+			assert.Equal(t, parseOne(t, tt.src), s, "the original has changed")
 			if tt.want == "" {
 				tt.want = tt.src
 			}
@@ -75,21 +97,55 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+// TestFreezeNothing checks that a statement without time or random numbers, or with
+// none that may be replaced, costs nothing.
+func TestFreezeNothing(t *testing.T) {
+	for _, src := range []string{"INSERT INTO t VALUES(?, changes()) RETURNING id", "EXPLAIN SELECT date('now')", "PRAGMA table_info(t)"} {
+		s := parseOne(t, src)
+		assert.Zero(t, testing.AllocsPerRun(10, func() {
+			if _, err := s.Freeze(frozenAt, four); err != nil {
+				t.Error(err)
+			}
+		}), src)
+	}
+}
+
+// TestFreezeExtreme takes the number that has no positive counterpart.
+func TestFreezeExtreme(t *testing.T) {
+	t.Parallel()
+	got, err := parseOne(t, "UPDATE t SET a=random(), b=randomblob(9)").Freeze(frozenAt, func() int64 { return -1 << 63 })
+	require.NoError(t, err)
+	assert.Equal(t, "UPDATE t SET a=(0+-9223372036854775808), b=x'000000000000008000'", got.Text)
+}
+
+var refusedTests = []struct{ src, want string }{
+	{"INSERT INTO t VALUES(date(coalesce(?, 'now')))", "write 'now' as an argument of its own"},
+	{"UPDATE t SET a = timediff(a, iif(b, 'subsec', c))", "write 'now' as an argument of its own"},
+	{"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 1)", "select the rows first"},
+	{"INSERT INTO t SELECT * FROM u ORDER BY a, abs(random())", "select the rows first"},
+	{"CREATE TABLE t AS SELECT * FROM u ORDER BY random()", "select the rows first"},
+	{"INSERT INTO t VALUES(randomblob(?))", "takes a plain number"},
+	{"INSERT INTO t VALUES(randomblob(2*8))", "takes a plain number"},
+	{"INSERT INTO t VALUES(randomblob(1000001))", "takes a plain number"},
+	{"INSERT INTO t SELECT (SELECT 1 ORDER BY 1 LIMIT 1) FROM u ORDER BY random() LIMIT 1", "select the rows first"},
+	{"INSERT INTO t VALUES(date(('now')))", "write 'now' as an argument of its own"},
+	{"CREATE TABLE t AS SELECT date(lower('NOW')) AS d", "write 'now' as an argument of its own"},
+	{"INSERT INTO t VALUES(strftime('%s', 'now' || ''))", "write 'now' as an argument of its own"},
+	{"INSERT INTO t VALUES(randomblob(-1))", "takes a plain number"},
+	{"INSERT INTO t VALUES(randomblob(1e3))", "takes a plain number"},
+	{"INSERT INTO t VALUES(randomblob(99999999999999999999))", "takes a plain number"},
+	{"INSERT INTO t SELECT a FROM u ORDER BY (SELECT random() LIMIT 1)", "select the rows first"},
+	{"INSERT INTO t SELECT row_number() OVER (ORDER BY random()) FROM u", "select the rows first"},
+	{"INSERT INTO t SELECT a FROM u ORDER BY randomblob(8)", "select the rows first"},
+}
+
 func TestFreezeRefuses(t *testing.T) {
 	t.Parallel()
-	for src, want := range map[string]string{
-		"INSERT INTO t VALUES(date(coalesce(?, 'now')))":                                      "write 'now' as an argument of its own",
-		"UPDATE t SET a = timediff(a, iif(b, 'subsec', c))":                                   "write 'now' as an argument of its own",
-		"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 1)":              "select the rows first",
-		"INSERT INTO t SELECT * FROM u ORDER BY a, abs(random())":                             "select the rows first",
-		"CREATE TABLE t AS SELECT * FROM u ORDER BY random()":                                 "select the rows first",
-		"INSERT INTO t VALUES(randomblob(?))":                                                 "takes a plain number",
-		"INSERT INTO t VALUES(randomblob(2*8))":                                               "takes a plain number",
-		"INSERT INTO t VALUES(randomblob(1000001))":                                           "takes a plain number",
-		"INSERT INTO t SELECT (SELECT 1 ORDER BY 1 LIMIT 1) FROM u ORDER BY random() LIMIT 1": "select the rows first",
-	} {
-		_, err := parseOne(t, src).Freeze(frozenAt, four)
-		assert.ErrorContains(t, err, want, src)
+	for _, tt := range refusedTests {
+		s := parseOne(t, tt.src)
+		got, err := s.Freeze(frozenAt, four)
+		assert.ErrorContains(t, err, tt.want, tt.src)
+		assert.Equal(t, s, got, tt.src)
 	}
 }
 
@@ -115,6 +171,14 @@ func TestCalls(t *testing.T) {
 		"SELECT Changes(), total_changes()":                      sqltext.CallsChanges | sqltext.CallsTotalChanges,
 		"INSERT INTO t SELECT last_insert_rowid()":               sqltext.CallsLastInsertRowid,
 		"SELECT current_date":                                    sqltext.CallsTime,
+		"INSERT INTO changes(a) VALUES(1)":                       0,
+		"REPLACE INTO changes (a) VALUES(1)":                     0,
+		"INSERT INTO main.changes(a) VALUES(1)":                  0,
+		"WITH changes(a) AS (SELECT 1) SELECT a FROM changes":    0,
+		"SELECT 1 AS current_time, a.current_date":               0,
+		"SELECT 1 -- random()\n, 'date()'":                       0,
+		"SELECT random() + date(a) + last_insert_rowid()":        sqltext.CallsRandom | sqltext.CallsTime | sqltext.CallsLastInsertRowid,
+		"EXPLAIN SELECT randomblob(1)":                           sqltext.CallsRandom,
 		"SELECT changes, t.changes(), 'changes()', \"random\"()": 0,
 	} {
 		assert.Equal(t, want, parseOne(t, src).Calls, src)
@@ -148,15 +212,32 @@ func FuzzFreeze(f *testing.F) {
 				require.Equal(t, s, got)
 				continue
 			}
-			again := parseOne(t, got.Text)
-			require.Equal(t, again, got)
+			require.Equal(t, parseOne(t, got.Text), got)
 			require.Equal(t, s.Kind, got.Kind)
+			require.Equal(t, s.Star, got.Star)
+			require.Equal(t, s.Insert, got.Insert)
+			require.Equal(t, s.Returning == 0, got.Returning == 0)
 			require.Equal(t, s.NumParams, got.NumParams)
 			require.Len(t, got.Params, len(s.Params))
-			require.Equal(t, s.Insert, got.Insert)
-			if s.Kind == sqltext.Write && !strings.ContainsAny(s.Text, "([") {
-				require.Zero(t, got.Calls&(sqltext.CallsTime|sqltext.CallsRandom))
+			for i, p := range s.Params {
+				q := got.Params[i]
+				require.Equal(t, p.Index, q.Index)
+				require.Equal(t, s.Text[p.Pos:p.End], got.Text[q.Pos:q.End])
+			}
+			require.Subset(t, indexes(s.Params), s.TimeParams())
+			if s.Kind == sqltext.Write {
+				again, err := got.Freeze(frozenAt.Add(time.Hour), func() int64 { return ^number })
+				require.NoError(t, err)
+				require.Equal(t, got, again, "nothing is left to freeze")
 			}
 		}
 	})
+}
+
+func indexes(params []sqltext.Param) []int {
+	all := []int{}
+	for _, p := range params {
+		all = append(all, p.Index)
+	}
+	return all
 }

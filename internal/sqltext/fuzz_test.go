@@ -101,6 +101,9 @@ func corpus() []string {
 	for _, tt := range freezeTests {
 		all = append(all, tt.src)
 	}
+	for _, tt := range refusedTests {
+		all = append(all, tt.src)
+	}
 	for _, tt := range savepointTests {
 		all = append(all, tt.src)
 	}

@@ -28,6 +28,7 @@ const (
 	kwExplain
 	kwFail
 	kwInsert
+	kwInto
 	kwJulianday
 	kwLastInsertRowid
 	kwLimit
@@ -92,6 +93,7 @@ var keywords = [...]struct {
 	kwExplain:          {"EXPLAIN", Read},
 	kwFail:             {"FAIL", Unknown},
 	kwInsert:           {"INSERT", Write},
+	kwInto:             {"INTO", Unknown},
 	kwJulianday:        {"JULIANDAY", Unknown},
 	kwLastInsertRowid:  {"LAST_INSERT_ROWID", Unknown},
 	kwLimit:            {"LIMIT", Unknown},

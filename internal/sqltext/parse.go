@@ -84,11 +84,11 @@ type parser struct {
 // progress is what is known of the statement being read.
 type progress struct {
 	stmt  Statement
-	start int   // offset of the first token in the source
-	end   int   // offset just past the last token
-	prev  token // the token before the current one
-	older token // the token before prev
-	depth int   // of parentheses
+	start int     // offset of the first token in the source
+	end   int     // offset just past the last token
+	prev  token   // the token before the current one
+	depth int     // of parentheses
+	call  keyword // prev, if it is a function unless the token after it says no
 	step
 	trigger
 	explain   bool
@@ -127,8 +127,9 @@ func (p *parser) token(tok token) {
 	if p.trigger != noTrigger {
 		p.body(tok)
 	}
-	if calledBy[p.prev.keyword] != 0 {
-		p.called(tok)
+	if p.call != noKeyword {
+		p.stmt.Calls |= callBefore(p.call, tok)
+		p.call = noKeyword
 	}
 	switch tok.kind {
 	case tokLeftParen:
@@ -147,27 +148,14 @@ func (p *parser) token(tok token) {
 		if tok.keyword == kwReturning && p.isReturning() {
 			p.stmt.Returning = tok.end - p.start
 		}
+		if calledBy[tok.keyword] != 0 && mayCall(p.prev, tok.keyword) {
+			p.call = tok.keyword
+		}
 	}
 	if tok.kind != tokSemicolon { // an unfinished trigger may end in some
 		p.end = tok.end
 	}
-	p.older, p.prev = p.prev, tok
-}
-
-// called takes in the function that the word before tok calls, if it does.
-func (p *parser) called(tok token) {
-	word := p.prev.keyword
-	if p.older.kind == tokDot {
-		return
-	}
-	if isCurrent(word) {
-		if tok.kind == tokDot || tok.kind == tokLeftParen || p.older.keyword == kwAs {
-			return
-		}
-	} else if tok.kind != tokLeftParen {
-		return
-	}
-	p.stmt.Calls |= calledBy[word]
+	p.prev = tok
 }
 
 // begin follows the beginning of the statement, up to where its kind is known.
@@ -293,9 +281,7 @@ func (p *parser) isStar() bool {
 
 // finish completes the statement after its last token.
 func (p *parser) finish() {
-	if calledBy[p.prev.keyword] != 0 {
-		p.called(token{})
-	}
+	p.stmt.Calls |= callBefore(p.call, token{})
 	p.stmt.Text = p.src[p.start:p.end]
 	if p.stmt.Kind == Pragma && pragmaReads(p.pragma, p.pragmaArg) {
 		p.stmt.Kind = Read

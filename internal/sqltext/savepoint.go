@@ -51,8 +51,8 @@ func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
 		}
 		action = SavepointRollbackTo
 	}
-	if action > SavepointOpen && len(tokens) == 2 {
-		take(kwSavepoint)
+	if action > SavepointOpen {
+		take(kwSavepoint) // never the name: SQLite does not take RELEASE savepoint
 	}
 	if action == 0 || len(tokens) != 1 || tokens[0].kind != tokWord && tokens[0].kind != tokQuoted {
 		return 0, "", false
