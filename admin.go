@@ -187,7 +187,11 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 		return file.failure(err)
 	}
 	defer body.Close()
-	return loadFailure(body)
+	if err := loadFailure(body); err != nil {
+		return err
+	}
+	c.renewRegister(ctx)
+	return nil
 }
 
 // wholeFile passes on what r holds, and ends with an error instead of io.EOF when
@@ -249,7 +253,12 @@ func loadFailure(body io.Reader) error {
 func (c *conn) Boot(ctx context.Context, r io.Reader) error {
 	defer c.connector.schema.changed()
 	file := &wholeFile{r: r}
-	return file.failure(c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: file}))
+	err := c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: file})
+	if err != nil {
+		return file.failure(err)
+	}
+	c.renewRegister(ctx)
+	return nil
 }
 
 // Nodes implements Conn.

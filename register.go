@@ -165,6 +165,30 @@ func (c *conn) makeRegister(ctx context.Context) error {
 	return publicError(answer.End())
 }
 
+// renewRegister gives the register a version that it has never had, after the
+// database was put in the place of another: versions must not come back, or an old
+// commit could be applied. What was loaded may have no register, and the user no
+// permission to write; the load is done all the same.
+func (c *conn) renewRegister(ctx context.Context) {
+	if c.connector.cfg.DisableTxVersion {
+		return
+	}
+	version := strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
+	answer, err := c.send(ctx, cluster.Request{
+		Path:   executePath,
+		Params: c.connector.commonParams + "&transaction",
+		Leader: true, // and no Write: it does as well when it is repeated
+	}, []call{
+		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+version+",token=NULL WHERE k=0"),
+		driversOwn(sqltext.Write, "DELETE FROM _rqlite_tx WHERE k<>0"),
+	})
+	if err != nil {
+		c.connector.cfg.warn(err)
+		return
+	}
+	answer.Close()
+}
+
 // realRowid returns the id that the server reported for an insert, or 0 if it
 // is that of a row of the register: a statement that inserts nothing repeats the
 // last rowid of the server's connection, whosever it was. The ids of the register

@@ -3,6 +3,7 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,22 @@ func TestAtomicWritesMakeTheRegister(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got[1].RowsAffected)
 	}
+}
+
+// A database that was loaded gets a version that none had before.
+func TestLoadRenewsTheVersion(t *testing.T) {
+	t.Parallel()
+	f := newFake(t,
+		uploads("/db/load", "data", 0, `{"results":[]}`), writesAtomic("", results(oneUpdated, oneUpdated)),
+		uploads("/boot", "data", 0, ""), writesAtomic("", results(missing)),
+		uploads("/db/load", "data", 0, `{"results":[]}`), step{path: executePath, params: "*", status: 401},
+	)
+	c := f.connect(func(cfg *Config) { cfg.DisableTxVersion = false })
+	require.NoError(t, c.Load(t.Context(), strings.NewReader("data")))
+	require.NoError(t, c.Boot(t.Context(), strings.NewReader("data")))
+	require.NoError(t, c.Load(t.Context(), strings.NewReader("data")), "the load is done")
+	requests := slices.DeleteFunc(f.got(), func(r request) bool { return r.path != executePath })
+	assert.Regexp(t, `^\["UPDATE _rqlite_tx SET v=\d{19},token=NULL WHERE k=0","DELETE FROM _rqlite_tx WHERE k<>0"\]$`, requests[0].body)
 }
 
 // Queued writes bring the register along, since a mark that fails would undo
