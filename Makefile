@@ -1,6 +1,6 @@
 # The modules that need no live cluster come first. `integration` is among them:
 # without a server it runs on the embedded one.
-MODULES := . rqlitetest examples benchmarks integration
+MODULES := . rqlitetest examples benchmarks integration integration/capture
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
 BENCH ?= .
