@@ -1,0 +1,237 @@
+package integration_test
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // has FTS5 without a build tag, unlike mattn/go-sqlite3
+)
+
+// TestShapes runs the statements that object-relational mappers, query builders
+// and people write in transactions on mattn/go-sqlite3 and on every backend, and
+// demands that a program sees the same, and that the same is stored. The
+// statements of libraries were captured from them; capture is the program.
+func TestShapes(t *testing.T) {
+	scenarios := append(capturedScenarios(t), shapeCases()...)
+	var complete sync.Map // backends on which all ran
+	t.Run("on", func(t *testing.T) {
+		forEach(t, func(t *testing.T, b *backend) {
+			if testShapesOn(t, b, scenarios) {
+				complete.Store(b, true)
+			}
+		})
+	})
+	for _, k := range shapeDifferences {
+		complete.Range(func(b, _ any) bool {
+			if _, seen := k.seen.Load(b); !seen {
+				t.Errorf("%s: this difference is gone, take it out of shapeDifferences: %s", b.(*backend).name, k.reason)
+			}
+			return true
+		})
+	}
+}
+
+// testShapesOn runs the scenarios on a cluster of their own, and reports whether
+// none was left out.
+func testShapesOn(t *testing.T, b *backend, scenarios []scenario) (complete bool) {
+	ran := 0
+	c := b.launch(t, serverOptions{foreignKeys: true})
+	subject := openDSN(t, c.dsn)
+	require.NoError(t, prepareForShapes(t.Context(), subject, true))
+	shapes := newShapeCount()
+	for _, s := range scenarios {
+		t.Run(s.library+"/"+s.name, func(t *testing.T) {
+			r := &replay{subject: subject, rqlite: true, known: knownShape(b), ran: shapes.of(s.library), met: shapes.met}
+			r.run(t, s)
+			ran++
+			for _, d := range r.differences[:min(len(r.differences), maxReported)] {
+				t.Error(d)
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) { testRefused(t, subject, shapes) })
+	t.Run("fixed", func(t *testing.T) { testFixed(t, subject) })
+	shapes.report(t)
+	for _, reason := range slices.Sorted(maps.Keys(shapes.reasons)) {
+		assert.True(t, shapes.reasons[reason], "this difference is gone: %s", reason)
+	}
+	return ran == len(scenarios)
+}
+
+// run runs a scenario in all ways.
+func (r *replay) run(t *testing.T, s scenario) {
+	t.Helper()
+	ctx := t.Context()
+	r.reset(t, s)
+	captured := slices.ContainsFunc(s.steps, func(s shapeStep) bool { return s.action != runStatement })
+	if captured {
+		r.asCaptured(ctx, s)
+		r.reset(t, s)
+	}
+	for _, step := range s.setup {
+		if step.action == runStatement {
+			r.statement(ctx, r.oracle, r.subject, step)
+		}
+	}
+	before, err := shapeContents(ctx, r.subject, exactly)
+	require.NoError(t, err)
+
+	// What is rolled back leaves nothing behind.
+	r.inOne(ctx, s, rollbackTx, prepared)
+	after, err := shapeContents(ctx, r.subject, exactly)
+	require.NoError(t, err)
+	r.compareLines("Rollback has changed something", before, after)
+	oracle, err := shapeContents(ctx, r.oracle, s.like)
+	require.NoError(t, err)
+	subject, err := shapeContents(ctx, r.subject, s.like)
+	require.NoError(t, err)
+	r.compareLines("the setup or the rollback differ", oracle, subject)
+
+	r.inOne(ctx, s, commitTx, plain)
+	r.compareContents(ctx, s)
+}
+
+// reset gives both databases nothing to hold.
+func (r *replay) reset(t *testing.T, s scenario) {
+	t.Helper()
+	if r.oracle != nil {
+		require.NoError(t, r.oracle.Close())
+	}
+	r.oracle = newOracle(t, s.fts)
+	require.NoError(t, empty(t.Context(), r.subject))
+}
+
+// newOracle opens a new database on a file. (Without a journal there would be no
+// rollback.)
+func newOracle(t *testing.T, fts bool) *sql.DB {
+	t.Helper()
+	file := "file:" + filepath.Join(t.TempDir(), "oracle.db")
+	name, dsn := "sqlite3", file+"?_journal_mode=MEMORY&_synchronous=OFF&_foreign_keys=1"
+	if fts {
+		name, dsn = "sqlite", file+"?_pragma=journal_mode(memory)&_pragma=synchronous(off)&_pragma=foreign_keys(1)"
+	}
+	db, err := sql.Open(name, dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db.SetMaxOpenConns(1)
+	require.NoError(t, prepareForShapes(t.Context(), db, false))
+	return db
+}
+
+// shapeCount counts the texts of statements.
+type shapeCount struct {
+	sync.Mutex
+	texts   map[string]map[string]bool // by library
+	refused int
+	reasons map[string]bool // that something differs, and whether it ever did
+}
+
+func newShapeCount() *shapeCount {
+	return &shapeCount{texts: map[string]map[string]bool{}, reasons: map[string]bool{}}
+}
+
+// of returns what counts the statements of a library.
+func (c *shapeCount) of(library string) func(step) {
+	return func(s step) {
+		c.Lock()
+		defer c.Unlock()
+		if c.texts[library] == nil {
+			c.texts[library] = map[string]bool{}
+		}
+		c.texts[library][s.query] = true
+	}
+}
+
+// met notes whether what is expected to differ did.
+func (c *shapeCount) met(reason string, differs bool) {
+	c.Lock()
+	defer c.Unlock()
+	c.reasons[reason] = c.reasons[reason] || differs
+}
+
+// total returns the number of texts.
+func (c *shapeCount) total() int {
+	all := map[string]bool{}
+	for _, texts := range c.texts {
+		maps.Copy(all, texts)
+	}
+	return len(all)
+}
+
+func (c *shapeCount) report(t *testing.T) {
+	t.Helper()
+	var parts []string
+	for _, library := range slices.Sorted(maps.Keys(c.texts)) {
+		parts = append(parts, fmt.Sprintf("%s %d", library, len(c.texts[library])))
+	}
+	report(t, "%d statement shapes in transactions (%s), and %d that are refused", c.total(), strings.Join(parts, ", "), c.refused)
+}
+
+// TestShapesOracle runs the scenarios on mattn/go-sqlite3 twice, where nothing
+// may differ: what differs elsewhere is not the doing of the test.
+func TestShapesOracle(t *testing.T) {
+	shapes := newShapeCount()
+	for _, s := range append(capturedScenarios(t), shapeCases()...) {
+		t.Run(s.library+"/"+s.name, func(t *testing.T) {
+			r := &replay{subject: newOracle(t, s.fts), ran: shapes.of(s.library)}
+			r.run(t, s)
+			for _, d := range r.differences {
+				t.Error(d)
+			}
+		})
+	}
+	assert.GreaterOrEqual(t, shapes.total(), 150)
+}
+
+// TestShapesCanFail runs scenarios on databases that do one thing wrong, which
+// has to be noticed.
+func TestShapesCanFail(t *testing.T) {
+	const setup = "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE)"
+	s := scenario{
+		setup: []shapeStep{do(setup), do("INSERT INTO t (v) VALUES ('a'), ('b')")},
+		steps: []shapeStep{
+			{action: beginTx},
+			do("INSERT INTO t (v) VALUES (?)", "c"),
+			ask("SELECT id, v FROM t ORDER BY id"),
+			{action: commitTx},
+			{action: beginTx},
+			do("UPDATE t SET v = v || 'x' WHERE id < 3"),
+			failing(do("INSERT INTO t (v) VALUES ('c')")),
+			ask("DELETE FROM t WHERE id = 2 RETURNING v"),
+			{action: rollbackTx},
+		},
+	}
+	for _, l := range []liar{
+		{name: "another value", from: "|| 'x'", to: "|| 'y'"},
+		{name: "another type", from: "SELECT id,", to: "SELECT CAST(id AS TEXT) AS id,"},
+		{name: "another column", from: "SELECT id, v", to: "SELECT id, v AS w"},
+		{name: "no error", from: "VALUES ('c')", to: "VALUES ('d')"},
+		{name: "another error", from: "INTO t (v) VALUES ('c')", to: "INTO u (v) VALUES ('c')"},
+		{name: "another id", from: "INTO t (v) VALUES (?)", to: "INTO t (id, v) VALUES (50, ?)"},
+		{name: "another count", from: "id < 3", to: "id < 2"},
+		{name: "no rows", from: "WHERE id = 2 RETURNING", to: "WHERE 0 RETURNING"},
+		{name: "savepoint kept", from: "ROLLBACK TO", to: "RELEASE"},
+		{name: "another schema", from: "v UNIQUE", to: "v UNIQUE, w"},
+		{name: "a further table", from: setup, to: setup + "; CREATE TABLE further (x)"},
+		{name: "rollback commits", rollback: driver.Tx.Commit},
+		{name: "commit rolls back", commit: driver.Tx.Rollback},
+	} {
+		t.Run(l.name, func(t *testing.T) {
+			r := &replay{subject: l.open(t), ran: func(step) {}}
+			r.run(t, s)
+			assert.NotEmpty(t, r.differences)
+		})
+	}
+	r := &replay{subject: liar{}.open(t), ran: func(step) {}}
+	r.run(t, s)
+	assert.Empty(t, r.differences, "nothing is wrong here")
+}
