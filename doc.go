@@ -264,7 +264,8 @@
 //   - RETURNING gives no rows where rqlite's own parser does not understand the
 //     statement: names in [brackets], 1_000, IS NOT DISTINCT FROM. The write is applied,
 //     and the error is [ErrRowsLost]. Query has this problem, Exec does not.
-//   - The violation of a PRIMARY KEY is reported as [ConstraintUnique].
+//   - The violation of a PRIMARY KEY is reported as [ConstraintUnique], and that of ON DELETE
+//     RESTRICT as [ConstraintForeignKey]: SQLite words them alike.
 //   - Several statements in one Exec are one transaction if none fails, so that a deferred
 //     foreign key may be violated in between.
 //   - Result is zero for statements that write nothing, such as CREATE TABLE.
@@ -275,6 +276,10 @@
 //     server prints such a statement anew, and gets some things wrong: LIMIT 1, 3 becomes
 //     LIMIT 1 OFFSET 3, RIGHT and FULL JOIN become inner ones, and CREATE TABLE loses STRICT
 //     and WITHOUT ROWID. norwtime and norwrandom keep it from doing so.
+//
+// Within a transaction the driver puts literals in the place of random() in writes, one for each
+// place and not for each row, and in that of the present time; a result column without an alias is named after the
+// literal.
 //
 // # Concurrency
 //
