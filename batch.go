@@ -120,7 +120,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		req.Params += "&transaction"
 	}
 	m := c.connector.markingOf(calls, b.Atomic)
-	answer, state, err := c.write(ctx, req, calls, m)
+	answer, err := c.write(ctx, req, calls, m)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +130,10 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if results == nil {
 		return nil, failure
 	}
-	if state, err = c.finish(answer, m, state); err != nil {
+	if err := c.finish(answer, m); err != nil {
 		return nil, err
 	}
+	state := c.connector.lastState()
 	for i := range results {
 		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
 	}

@@ -29,6 +29,9 @@ type Connector struct {
 	turn   turn
 	polite politeness
 
+	registerVersion atomic.Int64 // seen last; 0 before that
+	registerMissing atomic.Bool  // there was none at the last write
+
 	commonParams string // URL parameters of all requests for statements
 }
 

@@ -129,7 +129,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if atomic {
 		params += "&transaction"
 	}
-	answer, state, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, m)
+	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, m)
 	if err != nil {
 		return nil, err
 	}
@@ -138,13 +138,13 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if err != nil {
 		return nil, err
 	}
-	if state, err = c.finish(answer, m, state); err != nil {
+	if err := c.finish(answer, m); err != nil {
 		return nil, err
 	}
 	if last.Kind != sqltext.Write {
 		return result{}, nil // the numbers are those of an earlier write
 	}
-	return result{lastInsertID: state.realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}, nil
+	return result{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}, nil
 }
 
 // readEntries reads the entries of a request and returns the last one. The

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,8 @@ type politeness struct {
 	mu    sync.Mutex
 	last  string // the announcement heard last; each is heeded once, for its author may be gone
 	until time.Time
+
+	due atomic.Int64 // when to ask for announcements again; Unix nanoseconds
 }
 
 // How long an announcement holds others back.
@@ -23,6 +26,15 @@ const (
 	shortestHold = 60 * time.Millisecond
 	longestHold  = time.Second
 )
+
+// askEvery is how often the writers of a connector ask for announcements.
+const askEvery = 25 * time.Millisecond
+
+// isDue reports whether it is time to ask for announcements.
+func (p *politeness) isDue() bool {
+	now, due := time.Now().UnixNano(), p.due.Load()
+	return now >= due && p.due.CompareAndSwap(due, now+askEvery.Nanoseconds())
+}
 
 // hear takes note of an announcement: a name and a number of milliseconds.
 func (p *politeness) hear(name, milliseconds string) {

@@ -116,7 +116,7 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
 	m := c.connector.markingOf(calls, false)
-	answer, _, err := c.write(ctx, cluster.Request{Path: executePath, Params: c.connector.commonParams, Stream: true}, calls, m)
+	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: c.connector.commonParams, Stream: true}, calls, m)
 	if err != nil {
 		return nil, err
 	}

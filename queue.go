@@ -44,12 +44,12 @@ func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err e
 	}
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
-	if m := c.connector.markingOf(calls, false); m != unmarked {
+	if !c.connector.cfg.DisableTxVersion {
 		// The register comes first: where the server's queue is one transaction, marks
 		// that fail would take the writes of other clients with them.
-		calls = append([]call{createCall, firstVersionCall()}, m.mark(calls)...)
+		calls = append([]call{createCall, firstVersionCall()}, marking{way: markedAround}.mark(calls)...)
 	}
-	answer, _, err := c.write(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true}, calls, unmarked)
+	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true}, calls, marking{})
 	if err != nil {
 		return 0, err
 	}

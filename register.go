@@ -35,10 +35,14 @@ const (
 
 const (
 	markText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
-	announced  = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
-	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0 RETURNING v" + announced
-	moveText   = "UPDATE _rqlite_tx SET v=v+1 WHERE k=0 RETURNING v" + announced
+	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
+	moveText   = "UPDATE _rqlite_tx SET v=v+1 WHERE k=0"
 	createText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
+
+	announced = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
+	// asking, behind an UPDATE, makes it tell the version and the announcement. The
+	// server parses such a statement by itself, which costs more than to run it.
+	asking = " RETURNING v" + announced
 )
 
 // driversOwn is a statement that the driver sends beside those of the program.
@@ -47,10 +51,12 @@ func driversOwn(kind sqltext.Kind, text string) call {
 }
 
 var (
-	markCall   = driversOwn(sqltext.Write, markText)
-	unmarkCall = driversOwn(sqltext.Write, unmarkText)
-	moveCall   = driversOwn(sqltext.Write, moveText)
-	createCall = driversOwn(sqltext.Schema, createText)
+	markCall         = driversOwn(sqltext.Write, markText)
+	unmarkCall       = driversOwn(sqltext.Write, unmarkText)
+	unmarkAskingCall = driversOwn(sqltext.Write, unmarkText+asking)
+	moveCall         = driversOwn(sqltext.Write, moveText)
+	moveAskingCall   = driversOwn(sqltext.Write, moveText+asking)
+	createCall       = driversOwn(sqltext.Schema, createText)
 )
 
 // firstVersionCall puts the version into a register that has none.
@@ -69,26 +75,48 @@ type registerState struct {
 }
 
 // marking says how a request makes its writes known to transactions.
-type marking uint8
+type marking struct {
+	way  markingWay
+	asks bool // it asks for the version and the announcement as well
+}
+
+type markingWay uint8
 
 const (
-	unmarked   marking = iota // not at all
-	markedEach                // a seqlock around statements that are applied one by one
-	movedOnce                 // in the transaction that they are applied by
+	notMarked markingWay = iota
+	// markedAround is a sequence lock around statements that are applied one by one.
+	markedAround
+	// markedBefore is the first half of it, for when there was no register the last
+	// time. If there is one by now, the mark stays until the next write takes it off,
+	// and readers go through the log meanwhile.
+	markedBefore
+	// movedOnce moves the version in the transaction that the statements are
+	// applied by.
+	movedOnce
 )
 
 // mark puts around calls that write what makes them known to transactions. A
 // register that does not exist makes the driver's statements fail, and nobody
 // needs to be told then; only in a transaction it has to be made first.
 func (m marking) mark(calls []call) []call {
-	switch m {
-	case markedEach:
-		sent := make([]call, 0, len(calls)+2)
-		sent = append(sent, markCall)
-		return append(append(sent, calls...), unmarkCall)
+	sent := make([]call, 0, len(calls)+2)
+	switch m.way {
+	case markedAround, markedBefore:
+		sent = append(append(sent, markCall), calls...)
+		switch {
+		case m.way == markedBefore:
+		case m.asks:
+			sent = append(sent, unmarkAskingCall)
+		default:
+			sent = append(sent, unmarkCall)
+		}
+		return sent
 	case movedOnce:
-		return append([]call{moveCall}, calls...)
-	case unmarked:
+		if m.asks {
+			return append(append(sent, moveAskingCall), calls...)
+		}
+		return append(append(sent, moveCall), calls...)
+	case notMarked:
 	}
 	return calls
 }
@@ -97,11 +125,13 @@ func (m marking) mark(calls []call) []call {
 func (c *Connector) markingOf(calls []call, atomic bool) marking {
 	switch {
 	case c.cfg.DisableTxVersion || allRead(calls):
-		return unmarked
+		return marking{}
 	case atomic:
-		return movedOnce
+		return marking{movedOnce, c.polite.isDue()}
+	case c.registerMissing.Load():
+		return marking{way: markedBefore}
 	}
-	return markedEach
+	return marking{markedAround, c.polite.isDue()}
 }
 
 // isMissingRegister reports whether a statement on the register failed because
@@ -139,6 +169,7 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 	if texts[2] != "" {
 		c.polite.hear(texts[2], texts[1])
 	}
+	c.registerVersion.Store(version)
 	return registerState{exists: true, version: version, marked: texts[3] == "~", token: texts[4]}, nil
 }
 
@@ -159,7 +190,7 @@ func (c *conn) makeRegister(ctx context.Context) error {
 			return publicError(err)
 		}
 		if entry.Error != "" {
-			return fmt.Errorf("rqlite: the table %s, which transactions need, cannot be made: %w", registerTable, newError(entry.Error, -1, 0))
+			return &kind{fmt.Errorf("the table %s, which transactions need, cannot be made: %s", registerTable, entry.Error), newError(entry.Error, -1, 0)}
 		}
 	}
 	return publicError(answer.End())
@@ -192,69 +223,83 @@ func (c *conn) renewRegister(ctx context.Context) {
 // realRowid returns the id that the server reported for an insert, or 0 if it
 // is that of a row of the register: a statement that inserts nothing repeats the
 // last rowid of the server's connection, whosever it was. The ids of the register
-// lie at the version and in a wide margin below it, where no other is to be expected;
-// while a transaction is tried out, or committed, also at the next one.
+// lie near the version, where no other is to be expected.
 func (s registerState) realRowid(id int64) int64 {
 	const margin = 1 << 32
-	if s.exists && id <= s.version+1 && id > s.version-margin {
+	if s.exists && id > s.version-margin && id < s.version+margin {
 		return 0
 	}
 	return id
 }
 
-// write sends calls that write, between marks, when it is their turn. The entry
-// of the first of them comes next in the answer. With movedOnce the state of the
-// register is known then; with markedEach it comes at the end, see finish.
-func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, m marking) (*cluster.Answer, registerState, error) {
-	var state registerState
+// lastState returns the state that the register was seen in last.
+func (c *Connector) lastState() registerState {
+	version := c.registerVersion.Load()
+	return registerState{exists: version != 0, version: version}
+}
+
+// write sends calls that write, with marks, when it is their turn. The entry of
+// the first of them comes next in the answer; behind the last one finish has to
+// be called.
+func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, m marking) (*cluster.Answer, error) {
 	connector := c.connector
 	if err := connector.turn.join(ctx, connector.cfg.requestTimeout()); err != nil {
-		return nil, state, err
+		return nil, err
 	}
 	defer connector.turn.leave()
 	if err := connector.polite.wait(ctx); err != nil {
-		return nil, state, err
+		return nil, err
 	}
 	req.Leader, req.Write = true, true
 	for made := false; ; made = true {
 		answer, err := c.send(ctx, req, m.mark(calls))
-		if err != nil || m == unmarked {
-			return answer, state, err
+		if err != nil || m.way == notMarked {
+			return answer, err
 		}
-		entry, err := answer.Next()
+		missing, err := c.readFirstMark(answer, m)
+		if err == nil && (!missing || m.way != movedOnce || made) {
+			return answer, nil
+		}
+		answer.Close()
+		if err == nil { // all was rolled back
+			err = c.makeRegister(ctx)
+		}
 		if err != nil {
-			answer.Close()
-			return nil, state, publicError(err)
+			return nil, err
 		}
-		if m == movedOnce && isMissingRegister(entry.Error) && !made {
-			answer.Close() // all was rolled back
-			if err := c.makeRegister(ctx); err != nil {
-				return nil, state, err
-			}
-			continue
-		}
-		if m == movedOnce {
-			if state, err = connector.readState(answer, entry); err != nil {
-				answer.Close()
-				return nil, state, err
-			}
-		}
-		return answer, state, nil
 	}
 }
 
-// finish reads what stands behind the program's entries in the answer to a
-// write, and returns the state of the register, which is before if nothing does.
-func (c *conn) finish(answer *cluster.Answer, m marking, before registerState) (registerState, error) {
-	state := before
-	if m == markedEach {
+// readFirstMark reads the entry in front of those of the program, and reports
+// whether there is no register.
+func (c *conn) readFirstMark(answer *cluster.Answer, m marking) (missing bool, err error) {
+	entry, err := answer.Next()
+	if err != nil {
+		return false, publicError(err)
+	}
+	missing = isMissingRegister(entry.Error)
+	if c.connector.registerMissing.Load() != missing {
+		c.connector.registerMissing.Store(missing)
+	}
+	if m.way != movedOnce || missing || !m.asks && entry.Error == "" {
+		return missing, nil
+	}
+	_, err = c.connector.readState(answer, entry)
+	return false, err
+}
+
+// finish reads what stands behind the program's entries in the answer to a write.
+func (c *conn) finish(answer *cluster.Answer, m marking) error {
+	if m.way == markedAround {
 		entry, err := answer.Next()
 		if err != nil {
-			return state, publicError(err)
+			return publicError(err)
 		}
-		if state, err = c.connector.readState(answer, entry); err != nil {
-			c.connector.cfg.warn(err) // the write itself has been applied
+		if m.asks {
+			if _, err := c.connector.readState(answer, entry); err != nil {
+				c.connector.cfg.warn(err) // the write itself has been applied
+			}
 		}
 	}
-	return state, publicError(answer.End())
+	return publicError(answer.End())
 }

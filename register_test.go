@@ -3,9 +3,11 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,7 +16,8 @@ import (
 // What stands around the program's statements, as it is sent.
 const (
 	markSent   = `"UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"`
-	unmarkSent = `"UPDATE _rqlite_tx SET token=NULL WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
+	askingSent = `"UPDATE _rqlite_tx SET token=NULL WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
+	unmarkSent = `"UPDATE _rqlite_tx SET token=NULL WHERE k=0"`
 	moveSent   = `"UPDATE _rqlite_tx SET v=v+1 WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
 )
 
@@ -29,11 +32,25 @@ func versionEntry(version string) string {
 	return table("v integer, a integer, b text", "["+version+",null,null]")
 }
 
-// openMarked returns a database on the fake whose writes move the version.
+// openMarked returns a database on the fake whose writes move the version, and
+// the first of them asks for it.
 func (f *fake) openMarked() *sql.DB {
 	f.t.Helper()
-	db, err := sql.Open("rqlite", "rqlite://"+f.addr)
+	return f.openWith(func(*Connector) {})
+}
+
+// openIncurious is openMarked, and no write asks.
+func (f *fake) openIncurious() *sql.DB {
+	f.t.Helper()
+	return f.openWith(func(c *Connector) { c.polite.due.Store(math.MaxInt64) })
+}
+
+func (f *fake) openWith(change func(*Connector)) *sql.DB {
+	f.t.Helper()
+	connector, err := NewConnector(&Config{Hosts: []string{f.addr}})
 	require.NoError(f.t, err)
+	change(connector)
+	db := sql.OpenDB(connector)
 	f.t.Cleanup(func() { assert.NoError(f.t, db.Close()) })
 	return db
 }
@@ -41,55 +58,111 @@ func (f *fake) openMarked() *sql.DB {
 // The marks around writes do not show, whether there is a register or not.
 func TestMarksDoNotShow(t *testing.T) {
 	t.Parallel()
-	marked := func(statements string) string { return "[" + markSent + "," + statements + "," + unmarkSent + "]" }
 	const inserted = `{"last_insert_id":5,"rows_affected":1}`
-	for name, entries := range map[string]struct{ mark, unmark string }{
-		"with a register":      {`{"last_insert_id":9,"rows_affected":1}`, versionEntry(testVersion)},
-		"without one":          {missing, missing},
-		"with an emptied one":  {`{"last_insert_id":9}`, table("v integer, a integer, b text")},
-		"with one that is odd": {`{"error":"no such column: v"}`, `{"error":"no such column: v"}`},
+	for name, test := range map[string]struct {
+		mark, unmark string
+		missing      bool // so that only the first write is marked on both sides
+	}{
+		"with a register":      {`{"last_insert_id":9,"rows_affected":1}`, `{"last_insert_id":5,"rows_affected":1}`, false},
+		"without one":          {missing, missing, true},
+		"with an emptied one":  {`{"last_insert_id":9}`, `{"last_insert_id":5}`, false},
+		"with one that is odd": {`{"error":"no such column: v"}`, `{"error":"no such column: v"}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			first := true
+			marked := func(statements string, entries ...string) step {
+				body, reply := "["+markSent+","+statements, append([]string{test.mark}, entries...)
+				if first || !test.missing {
+					body, reply = body+","+unmarkSent, append(reply, test.unmark)
+				}
+				first = false
+				return writes(body+"]", results(reply...))
+			}
 			f := newFake(t,
-				writes(marked(`"INSERT INTO t VALUES(5)"`), results(entries.mark, inserted, entries.unmark)),
-				writes(marked(`"INSERT INTO t VALUES(5) RETURNING id","SELECT 1"`), results(entries.mark, table("id integer", "[5]"), inserted, entries.unmark)),
-				writes(marked(`"INSERT INTO t VALUES(5)"`), results(entries.mark, `{"error":"UNIQUE constraint failed: t.id"}`, entries.unmark)),
-				writes(marked(`"DELETE FROM t RETURNING id"`), results(entries.mark, table("id integer", "[5]", "[6]"), entries.unmark)),
-				writes(marked(`"DELETE FROM t","DELETE FROM u"`), results(entries.mark, `{"rows_affected":2}`, `{"error":"no such table: u"}`, entries.unmark)),
+				marked(`"INSERT INTO t VALUES(5)"`, inserted),
+				marked(`"INSERT INTO t VALUES(5) RETURNING id","SELECT 1"`, table("id integer", "[5]"), inserted),
+				marked(`"INSERT INTO t VALUES(5)"`, `{"error":"UNIQUE constraint failed: t.id"}`),
+				marked(`"DELETE FROM t RETURNING id"`, table("id integer", "[5]", "[6]")),
+				marked(`"DELETE FROM t","DELETE FROM u"`, `{"rows_affected":2}`, `{"error":"no such table: u"}`),
 				writes(`["SELECT 1"]`, results(`{}`)),
 			)
-			db := f.openMarked()
-			for _, query := range []string{"INSERT INTO t VALUES(5)", "INSERT INTO t VALUES(5) RETURNING id"} {
-				r, err := db.Exec(query)
-				require.NoError(t, err)
-				assert.Equal(t, [2]int64{5, 1}, resultOf(t, r))
-			}
-			_, err := db.Exec("INSERT INTO t VALUES(5)")
-			require.EqualError(t, err, "rqlite: UNIQUE constraint failed: t.id")
-			rows, err := db.Query("DELETE FROM t RETURNING id")
-			require.NoError(t, err)
-			assert.Equal(t, [][]any{{int64(5)}, {int64(6)}}, scanAll(t, rows))
-			require.NoError(t, rows.Err())
-
-			var b Batch
-			b.Add("DELETE FROM t")
-			b.Add("DELETE FROM u")
-			got, err := b.Exec(context.Background(), db)
-			require.EqualError(t, err, "rqlite: statement 2 of 2: no such table: u")
-			assert.EqualValues(t, 2, got[0].RowsAffected)
-
-			_, err = db.Exec("SELECT 1")
-			require.NoError(t, err, "it writes nothing, and goes without marks")
+			writeInManyWays(t, f.openIncurious())
 		})
 	}
+}
+
+func writeInManyWays(t *testing.T, db *sql.DB) {
+	t.Helper()
+	for _, query := range []string{"INSERT INTO t VALUES(5)", "INSERT INTO t VALUES(5) RETURNING id"} {
+		r, err := db.Exec(query)
+		require.NoError(t, err)
+		assert.Equal(t, [2]int64{5, 1}, resultOf(t, r))
+	}
+	_, err := db.Exec("INSERT INTO t VALUES(5)")
+	require.EqualError(t, err, "rqlite: UNIQUE constraint failed: t.id")
+	rows, err := db.Query("DELETE FROM t RETURNING id")
+	require.NoError(t, err)
+	assert.Equal(t, [][]any{{int64(5)}, {int64(6)}}, scanAll(t, rows))
+	require.NoError(t, rows.Err())
+
+	var b Batch
+	b.Add("DELETE FROM t")
+	b.Add("DELETE FROM u")
+	got, err := b.Exec(context.Background(), db)
+	require.EqualError(t, err, "rqlite: statement 2 of 2: no such table: u")
+	assert.EqualValues(t, 2, got[0].RowsAffected)
+
+	_, err = db.Exec("SELECT 1")
+	require.NoError(t, err, "it writes nothing, and goes without marks")
+}
+
+// A register that has been made since is marked again.
+func TestMarksAfterTheRegisterIsMade(t *testing.T) {
+	t.Parallel()
+	f := newFake(t,
+		writes("["+markSent+`,"DELETE FROM t",`+unmarkSent+"]", results(missing, `{}`, missing)),
+		writes("["+markSent+`,"DELETE FROM t"]`, results(missing, `{}`)),
+		writes("["+markSent+`,"DELETE FROM t"]`, results(oneUpdated, `{}`)),
+		writes("["+markSent+`,"DELETE FROM t",`+unmarkSent+"]", results(oneUpdated, `{}`, oneUpdated)),
+	)
+	db := f.openIncurious()
+	for range 4 {
+		_, err := db.Exec("DELETE FROM t")
+		require.NoError(t, err)
+	}
+}
+
+// A write asks for announcements now and then, and heeds them.
+func TestWritesAskForAnnouncements(t *testing.T) {
+	t.Parallel()
+	asking := "[" + markSent + `,"DELETE FROM t",` + askingSent + "]"
+	incurious := "[" + markSent + `,"DELETE FROM t",` + unmarkSent + "]"
+	f := newFake(t,
+		writes(asking, results(oneUpdated, `{}`, table("v integer, a integer, b text", "["+testVersion+`,60,"ONE"]`))),
+		writes(asking, results(oneUpdated, `{}`, table("v integer, a integer, b text", "["+testVersion+`,60,"ONE"]`))),
+		writes(incurious, results(oneUpdated, `{}`, oneUpdated)),
+	)
+	var connector *Connector
+	db := f.openWith(func(c *Connector) { connector = c })
+	exec := func(due int64) time.Duration {
+		connector.polite.due.Store(due)
+		begun := time.Now()
+		_, err := db.Exec("DELETE FROM t")
+		require.NoError(t, err)
+		return time.Since(begun)
+	}
+	exec(0)
+	assert.Greater(t, exec(0), 40*time.Millisecond, "it has heard the announcement, and waits")
+	exec(math.MaxInt64)
+	assert.True(t, connector.polite.until.Before(time.Now()), "once")
 }
 
 // A statement that inserts nothing repeats the last rowid of the server's
 // connection. If that is of the register, the program sees none.
 func TestRowidsOfTheRegisterDoNotShow(t *testing.T) {
 	t.Parallel()
-	for id, want := range map[string]int64{testVersion: 0, "2305843009213693000": 0, "2305843009213694000": 0, "2305843009213694001": 2305843009213694001, "7": 7} {
+	for id, want := range map[string]int64{testVersion: 0, "2305843009213693000": 0, "2305843009213694000": 0, "2305847304180989295": 2305847304180989295, "7": 7} {
 		f := newFake(t, writes("", results(`{"rows_affected":1}`, `{"last_insert_id":`+id+`,"rows_affected":1}`, versionEntry(testVersion))))
 		r, err := f.openMarked().Exec("INSERT INTO t VALUES(1) ON CONFLICT DO UPDATE SET a = 2")
 		require.NoError(t, err)
@@ -101,17 +174,22 @@ func TestRowidsOfTheRegisterDoNotShow(t *testing.T) {
 // rolled back, so that it has to be made.
 func TestAtomicWritesMakeTheRegister(t *testing.T) {
 	t.Parallel()
-	atomic := "[" + moveSent + `,"DELETE FROM t","DELETE FROM u"]`
+	asking := "[" + moveSent + `,"DELETE FROM t","DELETE FROM u"]`
+	atomic := `["UPDATE _rqlite_tx SET v=v+1 WHERE k=0","DELETE FROM t","DELETE FROM u"]`
 	f := newFake(t,
-		writesAtomic(atomic, results(missing)),
-		writesAtomic("", results(`{}`, `{"rows_affected":1}`)),
-		writesAtomic(atomic, results(versionEntry(testVersion), `{"rows_affected":2}`, `{"rows_affected":3}`)),
-		writesAtomic(atomic, results(versionEntry(testVersion), `{"rows_affected":4}`, `{"rows_affected":5}`)),
+		writesAtomic(asking, results(missing)),
+		writesAtomic("", results(`{}`, oneUpdated)),
+		writesAtomic(asking, results(versionEntry(testVersion), `{"rows_affected":2}`, `{"rows_affected":3}`)),
+		writesAtomic(atomic, results(oneUpdated, `{"rows_affected":4}`, `{"rows_affected":5}`)),
 		// Somebody has emptied it. What was asked for has been applied all the same.
-		writesAtomic(atomic, results(table("v integer, a integer, b text"), `{"rows_affected":6}`, `{"rows_affected":7}`)),
+		writesAtomic(atomic, results(`{}`, `{"rows_affected":6}`, `{"rows_affected":7}`)),
+		writesAtomic(atomic, results(missing)),
+		writesAtomic("", results(`{"error":"there is already a view named _rqlite_tx"}`)),
 	)
-	db := f.openMarked()
+	var connector *Connector
+	db := f.openWith(func(c *Connector) { connector = c })
 	r, err := db.Exec("DELETE FROM t; DELETE FROM u")
+	connector.polite.due.Store(math.MaxInt64)
 	require.NoError(t, err)
 	assert.Equal(t, [2]int64{0, 3}, resultOf(t, r))
 	made := f.got()[1].body
@@ -126,6 +204,8 @@ func TestAtomicWritesMakeTheRegister(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got[1].RowsAffected)
 	}
+	_, err = b.Exec(context.Background(), db)
+	require.EqualError(t, err, "rqlite: the table _rqlite_tx, which transactions need, cannot be made: there is already a view named _rqlite_tx")
 }
 
 // A database that was loaded gets a version that none had before.

@@ -45,7 +45,8 @@ type source struct {
 	at     script
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write
-	marking
+
+	marking    marking
 	operations operations // of a transaction, one for each call; nil outside of one
 	set        *resultSet // of what was read ahead: then there is no answer
 	failure    error      // what follows the rows of set, or takes their place
@@ -219,8 +220,8 @@ func (s *source) endOfEntry() error {
 	if s.more() {
 		return nil
 	}
-	_, err := s.conn.finish(s.answer, s.marking, registerState{})
-	s.marking = unmarked // it has been read
+	err := s.conn.finish(s.answer, s.marking)
+	s.marking = marking{} // it has been read
 	if err != nil {
 		return s.lost(err)
 	}

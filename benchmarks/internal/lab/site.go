@@ -97,8 +97,10 @@ func (s *Site) fill(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("%.40s: %w", statement, err)
 		}
 	}
-	_, err := db.ExecContext(ctx, `INSERT INTO bench_blob VALUES (1, ?)`, s.blob())
-	return err
+	if _, err := db.ExecContext(ctx, `INSERT INTO bench_blob VALUES (1, ?)`, s.blob()); err != nil {
+		return err
+	}
+	return inTx(ctx, db, 1) // makes the driver's register, which writes mark from now on
 }
 
 func drop(ctx context.Context, db *sql.DB) error {
