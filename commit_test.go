@@ -3,11 +3,13 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -213,6 +215,71 @@ func TestTrialThatIsNotRolledBack(t *testing.T) {
 	_, err = tx.Exec("INSERT INTO t VALUES(1)")
 	require.ErrorContains(t, err, "did not roll back")
 	require.NoError(t, tx.Rollback())
+}
+
+// What cannot belong to a transaction is refused, and a ping does not.
+func TestBesideATransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	queued := WithQueue(ctx, false)
+	f := newFake(t, step{path: queryPath, params: weakRead, body: `["SELECT 1"]`, reply: results(one)})
+	c := f.connect()
+	_, err := c.BeginTx(queued, driver.TxOptions{})
+	require.ErrorIs(t, err, errQueuedInTx)
+	tx, err := c.BeginTx(ctx, driver.TxOptions{})
+	require.NoError(t, err)
+	_, err = c.BeginTx(ctx, driver.TxOptions{})
+	require.ErrorContains(t, err, "use SAVEPOINT")
+	_, err = c.ExecContext(queued, "DELETE FROM t", nil)
+	require.ErrorIs(t, err, errQueuedInTx)
+	var b Batch
+	b.Add("DELETE FROM t")
+	_, err = c.QueueBatch(ctx, &b)
+	require.ErrorIs(t, err, errQueuedInTx)
+	require.NoError(t, c.Ping(ctx))
+	require.NoError(t, tx.Commit())
+	assert.Nil(t, c.tx)
+}
+
+// The connection's end, and its next user, end a transaction that nobody has ended,
+// and let others write.
+func TestTransactionThatNobodyEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*conn) error{
+		"closed": (*conn).Close,
+		"reused": func(c *conn) error { return c.ResetSession(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newFake(t).connect(func(cfg *Config) { cfg.TxLock = TxLockImmediate })
+			_, err := c.BeginTx(t.Context(), driver.TxOptions{})
+			require.NoError(t, err)
+			require.ErrorIs(t, c.connector.turn.join(t.Context(), time.Millisecond), Busy)
+			require.NoError(t, end(c))
+			require.NoError(t, c.connector.turn.join(t.Context(), time.Millisecond))
+		})
+	}
+}
+
+func TestIsolationLevels(t *testing.T) {
+	t.Parallel()
+	c := newFake(t).connect()
+	for level, want := range map[sql.IsolationLevel]string{
+		sql.LevelDefault: "", sql.LevelReadUncommitted: "", sql.LevelReadCommitted: "", sql.LevelRepeatableRead: "", sql.LevelSnapshot: "", sql.LevelSerializable: "",
+		sql.LevelWriteCommitted: `rqlite: there is no isolation level "Write Committed": use sql.LevelSerializable or sql.LevelReadCommitted`,
+		sql.LevelLinearizable:   `rqlite: there is no isolation level "linearizable": use sql.LevelSerializable, and WithConsistency(ctx, Linearizable) for its reads`,
+		99:                      `rqlite: there is no isolation level "IsolationLevel(99)": use sql.LevelSerializable or sql.LevelReadCommitted`,
+	} {
+		tx, err := c.BeginTx(t.Context(), driver.TxOptions{Isolation: driver.IsolationLevel(level)})
+		if want != "" {
+			require.EqualError(t, err, want)
+			continue
+		}
+		require.NoError(t, err, level)
+		require.NoError(t, tx.Rollback())
+	}
+	_, err := c.BeginTx(WithTxMode(t.Context(), 7), driver.TxOptions{})
+	require.EqualError(t, err, "rqlite: TxMode(7) is no transaction mode")
 }
 
 // A read that meets a write half done asks again, and in the end by the log.

@@ -73,12 +73,16 @@ func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, err
 func (c *conn) Ping(ctx context.Context) error {
 	level := Weak
 	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
-	rows, err := c.QueryContext(ctx, "SELECT 1", nil)
+	s, err := c.read(ctx, []call{pingCall}, script{total: 1})
 	if err != nil {
 		return err
 	}
-	return rows.Close()
+	s.close()
+	return nil
 }
+
+// pingCall is not one of a transaction that may be open.
+var pingCall = call{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}
 
 // ResetSession implements driver.SessionResetter. A transaction that nobody has
 // ended ends here.

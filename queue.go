@@ -90,7 +90,7 @@ func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
 	case b.Atomic:
 		return 0, errors.New("rqlite: an atomic batch cannot be queued")
 	case c.tx != nil:
-		return 0, errors.New("rqlite: a queued batch cannot belong to a transaction")
+		return 0, errQueuedInTx
 	}
 	calls, err := b.calls(c)
 	if err != nil || len(calls) == 0 {

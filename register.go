@@ -193,6 +193,7 @@ func (c *conn) makeRegister(ctx context.Context) error {
 			return &kind{fmt.Errorf("the table %s, which transactions need, cannot be made: %s", registerTable, entry.Error), newError(entry.Error, -1, 0)}
 		}
 	}
+	c.connector.registerMissing.Store(false)
 	return publicError(answer.End())
 }
 

@@ -53,6 +53,9 @@ func selectsStar(calls []call) bool {
 // mayChangeSchema reports whether one of the calls can be a change of schema.
 func mayChangeSchema(calls []call) bool {
 	for i := range calls {
+		if calls[i].added {
+			continue // the driver's own table is nobody else's
+		}
 		switch calls[i].Kind {
 		case sqltext.Schema, sqltext.Maintenance, sqltext.Unknown:
 			return true

@@ -17,6 +17,9 @@ import (
 // result of the last one. The first that fails ends the script, and those before it
 // stay part of the transaction.
 func (t *tx) exec(ctx context.Context, calls []call) (driver.Result, error) {
+	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
+		return nil, errQueuedInTx
+	}
 	list, err := t.operations(calls, false)
 	if err != nil {
 		return nil, err

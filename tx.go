@@ -54,7 +54,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	case c.tx != nil:
 		return nil, errors.New("rqlite: the connection is in a transaction: use SAVEPOINT for one within it")
 	case c.queueing(ctx).on:
-		return nil, errors.New("rqlite: a queued write cannot belong to a transaction: leave out queue or WithQueue")
+		return nil, errQueuedInTx
 	}
 	loose, err := isLoose(sql.IsolationLevel(opts.Isolation))
 	if err != nil {
@@ -88,6 +88,8 @@ func (t *tx) prepare(ctx context.Context, lock TxLock) error {
 	t.took = t.try.took
 	return t.announce(ctx)
 }
+
+var errQueuedInTx = errors.New("rqlite: a queued write cannot belong to a transaction: leave out queue or WithQueue")
 
 // isLoose reports whether an isolation level lets go of what was read.
 func isLoose(level sql.IsolationLevel) (bool, error) {
