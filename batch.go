@@ -305,6 +305,9 @@ func (t *tx) execBatch(ctx context.Context, b *Batch, calls []call) ([]BatchResu
 	if err != nil {
 		return nil, err
 	}
+	if list.marks() {
+		return nil, errors.New("rqlite: a batch cannot hold SAVEPOINT, RELEASE or ROLLBACK TO: use Exec")
+	}
 	for _, o := range list {
 		o.query = o.Kind == sqltext.Read || o.Returning > 0
 		o.probed = false
@@ -320,6 +323,9 @@ func (t *tx) execBatch(ctx context.Context, b *Batch, calls []call) ([]BatchResu
 		case err == nil:
 			continue
 		case !errors.As(err, &failure) || next == len(list) || list[next].failure == "":
+			if b.Atomic {
+				t.cut(before)
+			}
 			return nil, err // not of a statement
 		}
 		failure = newError(failure.Message, next, len(list))

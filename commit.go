@@ -125,7 +125,7 @@ func (t *tx) applied(answer *cluster.Answer, list operations, tail int, try atte
 	switch {
 	case err != nil:
 		return false, publicError(err)
-	case entry.Error == errStale:
+	case entry.Error == errStale, isMissingRegister(entry.Error):
 		return true, nil
 	case entry.Error != "":
 		return false, refused(errors.New("the table " + registerTable + " cannot be used: " + entry.Error))
@@ -152,6 +152,7 @@ func (t *tx) applied(answer *cluster.Answer, list operations, tail int, try atte
 	if err := answer.End(); err != nil {
 		return false, publicError(err)
 	}
+	t.answered = true
 	if changed {
 		return false, errResultsChanged
 	}
@@ -288,7 +289,10 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 		return nil
 	}
 	t.losses = 0
-	return t.announce(ctx)
+	if err := t.announce(ctx); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return nil // without an announcement it may be as lucky
 }
 
 // announce asks the writers of other processes to hold back for a while.

@@ -182,6 +182,41 @@ func TestCommitWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
+// The results of a deferred transaction are lost with the answer to the commit.
+// They are not made up.
+func TestDeferredCommitWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]http.HandlerFunc{
+		"all of it":       cut(results(oneInserted), 0),
+		"a part of it":    cut(results(insertedToken, oneInserted, oneUpdated), 110),
+		"it came to late": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(results(staleEntry))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t,
+				step{path: queryPath, params: txReadParams, reply: results(stateEntry(testVersion, "null", "null"))},
+				step{path: executePath, params: txWriteParams, serve: lost},
+			)
+			if name == "it came to late" { // because it was run twice
+				f.then(step{path: queryPath, params: txReadParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+					w.Write([]byte(results(stateEntry(nextVersion, "null", `"`+f.tokenOf()+`"`))))
+				}})
+			} else {
+				f.then(answers(f, requestPath, results(oneUpdated, stateEntry(nextVersion, "null", "TOKEN"))))
+			}
+			tx, err := f.openMarked().BeginTx(WithTxMode(t.Context(), TxDeferred), nil)
+			require.NoError(t, err)
+			r, err := tx.Exec("INSERT INTO t VALUES(1)")
+			require.NoError(t, err)
+			require.NoError(t, tx.Commit())
+			_, err = r.LastInsertId()
+			require.ErrorIs(t, err, ErrRowsLost)
+			_, err = r.RowsAffected()
+			require.ErrorIs(t, err, ErrRowsLost)
+		})
+	}
+}
+
 // What was committed is not what the program was told.
 func TestCommitWithOtherResults(t *testing.T) {
 	t.Parallel()

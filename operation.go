@@ -33,7 +33,13 @@ type operation struct {
 }
 
 // isMark reports whether the operation is a savepoint.
-func (o *operation) isMark() bool { return o.savepoint != "" }
+func (o *operation) isMark() bool { return o.Kind == sqltext.Control }
+
+// isUnseen reports whether the program closed the rows of a script before it came
+// to those of the operation, so that they are of no account.
+func (o *operation) isUnseen() bool {
+	return o.query && !o.writes && !o.seen.begun && o.failure == ""
+}
 
 // changes reports whether the operation belongs to what a commit applies.
 func (o *operation) changes() bool { return o.writes && o.failure == "" && !o.isMark() }
@@ -113,12 +119,12 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 	switch {
 	case err != nil:
 		return false, publicError(err)
-	case !o.writes && !o.seen.begun && o.failure == "":
-		return true, nil // the program has not come so far
-	case entry.Error != o.failure:
-		return false, nil
 	case o.failure != "":
-		return true, nil
+		return failsWith(answer, entry, o.failure)
+	case entry.Error != "":
+		return false, nil
+	case !o.writes && !o.seen.begun:
+		return true, nil // the program wanted no rows
 	case !o.writes || o.Returning > 0 && !o.probed:
 		same, err := o.seen.sameIn(answer, entry)
 		return same && (answer.Result().Error == "" || !o.seen.ended), err
@@ -128,6 +134,23 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return err == nil, err
 	}
 	return rows == o.rowsAffected && o.sameInsertID(state.realRowid(id)), nil
+}
+
+// failsWith reports whether an entry is a failure with a message, at once or
+// behind some rows.
+func failsWith(answer *cluster.Answer, entry *wire.Result, message string) (bool, error) {
+	if entry.Error == "" && len(entry.Columns) > 0 {
+		for {
+			err := answer.NextRow()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return false, publicError(err)
+			}
+		}
+	}
+	return answer.Result().Error == message, nil
 }
 
 // sameInsertID reports whether a rowid is the one that the program saw. One that
@@ -214,12 +237,12 @@ func (l operations) written() bool {
 
 // reads returns those that write nothing.
 func (l operations) reads() operations {
-	return l.filter(func(o *operation) bool { return !o.writes && !o.isMark() })
+	return l.filter(func(o *operation) bool { return !o.writes && !o.isMark() && !o.isUnseen() })
 }
 
 // succeeded returns those that one request can run, which a failure would end.
 func (l operations) succeeded() operations {
-	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isMark() })
+	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isMark() && !o.isUnseen() })
 }
 
 // changes returns those that a commit applies.
@@ -235,10 +258,21 @@ func (l operations) filter(keep func(*operation) bool) operations {
 	return list
 }
 
-// inserted reports whether last_insert_rowid() is a matter of the transaction's own.
-func (l operations) inserted() bool {
+// inserts reports whether one of them is an INSERT.
+func (l operations) inserts() bool {
 	for _, o := range l {
 		if o.changes() && o.Insert {
+			return true
+		}
+	}
+	return false
+}
+
+// inserted reports whether one of them has inserted a row with a rowid, so that
+// last_insert_rowid() is a matter of the transaction's own.
+func (l operations) inserted() bool {
+	for _, o := range l {
+		if o.changes() && o.lastInsertID != 0 {
 			return true
 		}
 	}

@@ -301,6 +301,9 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, mov
 		return 0, nil, err
 	}
 	for i, o := range try.fresh {
+		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !try.fresh[:i].inserted() {
+			return i, refused(atStatement(errNoRowid, i, len(try.fresh))), nil
+		}
 		failure, err := t.result(answer, o, state, at{i, len(try.fresh)})
 		if err != nil || failure != nil {
 			// The server has rolled back, or will when it comes to the end.
@@ -341,7 +344,8 @@ func (t *tx) pass(answer *cluster.Answer, list operations) error {
 type at struct{ statement, statements int }
 
 // result reads the entries of an operation that has run for the first time. The
-// failure is what the program is told of it; an error is about the request.
+// failure is what the program is told of it, the operation's own or, if that has
+// none, of the driver, which refuses it; an error is about the request.
 func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, at at) (failure, err error) {
 	entry, err := answer.Next()
 	if err != nil {
@@ -366,9 +370,9 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
 	switch {
 	case o.Returning > 0 && len(entry.Columns) == 0:
-		return nil, refused(atStatement(errUnseenReturning, at.statement, at.statements))
+		return refused(atStatement(errUnseenReturning, at.statement, at.statements)), nil
 	case o.Keyword == "EXPLAIN" && len(entry.Columns) == 0:
-		return nil, refused(atStatement(errUnexplained, at.statement, at.statements))
+		return refused(atStatement(errUnexplained, at.statement, at.statements)), nil
 	case o.Kind == sqltext.Unknown:
 		o.writes = false
 	}
@@ -378,7 +382,7 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	var unread *unreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return nil, refused(atStatement(unread.error, at.statement, at.statements))
+		return refused(atStatement(unread.error, at.statement, at.statements)), nil
 	case err != nil:
 		return nil, err
 	}

@@ -143,7 +143,7 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 		return 0, err
 	}
 	t.record(list[:done]...)
-	if failure != nil {
+	if failure != nil && list[done].failure != "" { // and not the driver's
 		t.record(list[done])
 	}
 	return done, failure
@@ -161,7 +161,9 @@ func (t *tx) readAll(ctx context.Context, list operations) (done int, err error)
 		if err != nil {
 			return i, err
 		}
-		t.record(o)
+		if failure == nil || o.failure != "" {
+			t.record(o)
+		}
 		if failure != nil {
 			return i, failure
 		}
@@ -263,7 +265,11 @@ func (t *tx) operations(calls []call, query bool) (operations, error) {
 // that it does the same whenever, and wherever, it is run.
 func (o *operation) prepare(now time.Time) error {
 	for _, index := range o.TimeParams() {
-		if text, ok := o.values[index-1].(string); ok && isNow(text) {
+		text, ok := o.values[index-1].(string)
+		if blob, isBlob := o.values[index-1].([]byte); isBlob {
+			text, ok = string(blob), true
+		}
+		if ok && isNow(text) {
 			return fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
 				"write it into the statement, or pass a time", index, text)
 		}
@@ -305,11 +311,13 @@ func (t *tx) refuses(o *operation, before operations) error {
 		return nil // a connection that only reads has nothing to tell
 	case o.Calls&sqltext.CallsChanges != 0 && !t.ops.written() && !before.written():
 		return errors.New("changes() has nothing to tell before the first write of the transaction")
-	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserted() && !before.inserted():
-		return errors.New("last_insert_rowid() has nothing to tell before the first INSERT of the transaction")
+	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserts() && !before.inserts():
+		return errNoRowid
 	}
 	return nil
 }
+
+var errNoRowid = errors.New("last_insert_rowid() has nothing to tell before the first INSERT of the transaction that inserts a row with a rowid")
 
 // readOnlyTx is the error of a write in a read-only transaction.
 func readOnlyTx(o *operation) error {

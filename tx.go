@@ -32,6 +32,7 @@ type tx struct {
 
 	sent      attempt       // to commit, the last one; the zero value before the first
 	committed bool          // it turned out that it was applied
+	answered  bool          // the answer to the commit was read whole
 	atLeader  bool          // a node that is behind was met: reads ask the leader from now on
 	try       *try          // of RunTx
 	announced string        // the announcement that stands, or ""
@@ -133,12 +134,22 @@ func (t *tx) Commit() error {
 	}
 	err := t.commit(t.ctx)
 	if t.deferred {
-		for _, o := range t.ops {
-			o.err = err
-		}
+		t.tell(err)
 	}
 	return err
 }
+
+// tell makes the results of a deferred transaction answer.
+func (t *tx) tell(err error) {
+	if err == nil && !t.answered {
+		err = errResultsLost
+	}
+	for _, o := range t.ops {
+		o.err = err
+	}
+}
+
+var errResultsLost = &kind{errors.New("the transaction was committed, but the answer that told its results was lost"), ErrRowsLost}
 
 // end lets go of what the transaction holds.
 func (t *tx) end() {

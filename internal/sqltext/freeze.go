@@ -58,6 +58,20 @@ func callBefore(word keyword, after token) Calls {
 	return calledBy[word]
 }
 
+// quotedFunction returns the function of calledBy that a quoted name would call,
+// if a parenthesis follows, and otherwise noKeyword. The words for the present are
+// names when they are quoted.
+func quotedFunction(src string, tok token) keyword {
+	if src[tok.pos] == '\'' || tok.end-tok.pos < 3 {
+		return noKeyword
+	}
+	function := lookupKeyword(src[tok.pos+1 : tok.end-1])
+	if calledBy[function] == 0 || isCurrent(function) {
+		return noKeyword
+	}
+	return function
+}
+
 func isCurrent(kw keyword) bool {
 	return kw == kwCurrentDate || kw == kwCurrentTime || kw == kwCurrentTimestamp
 }
@@ -102,9 +116,9 @@ func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error)
 	return s.edited(f.edits), nil
 }
 
-// TimeParams returns the Index of each parameter that stands as a whole argument
-// where a date function expects a time, so that its value could be 'now', and nil
-// where there is none.
+// TimeParams returns the Index of each parameter that stands where a date
+// function expects a time, or as a part of it, so that its value could be 'now', and
+// nil where there is none.
 func (s Statement) TimeParams() []int {
 	if s.Calls&CallsTime == 0 || s.NumParams == 0 {
 		return nil
@@ -116,8 +130,10 @@ func (s Statement) TimeParams() []int {
 			continue
 		}
 		for _, arg := range timeArgs(tok.keyword, f.args(i+1)) {
-			if arg.last == arg.first && f.tokens[arg.first].kind == tokParam {
-				indexes = append(indexes, s.paramAt(f.tokens[arg.first].pos))
+			for _, part := range f.tokens[arg.first : arg.last+1] {
+				if part.kind == tokParam {
+					indexes = append(indexes, s.paramAt(part.pos))
+				}
 			}
 		}
 	}
@@ -133,11 +149,15 @@ func (s Statement) paramAt(pos int) int {
 	return s.Params[i].Index
 }
 
-// tokensOf returns the tokens of the text of one statement.
+// tokensOf returns the tokens of the text of one statement. A quoted name that
+// calls a function has its keyword.
 func tokensOf(text string) []token {
 	l := lexer{src: text}
 	list := make([]token, 0, len(text)/4+1)
 	for tok := l.next(); tok.kind != tokEnd; tok = l.next() {
+		if n := len(list); tok.kind == tokLeftParen && n > 0 && list[n-1].kind == tokQuoted {
+			list[n-1].keyword = quotedFunction(text, list[n-1])
+		}
 		list = append(list, tok)
 	}
 	return list
@@ -328,9 +348,14 @@ func (f *freezer) saysNow(i int) bool { return f.says(i, "now") }
 func (f *freezer) saysSubsec(i int) bool { return f.says(i, "subsec") || f.says(i, "subsecond") }
 
 // says reports whether token i is a text. SQLite takes what stands in double
-// quotes for one if no column is called so.
+// quotes for one if no column is called so, and its date functions read a BLOB as
+// one.
 func (f *freezer) says(i int, text string) bool {
 	tok := f.tokens[i]
+	if written := f.src[tok.pos:tok.end]; tok.kind == tokOther && len(written) > 2 && written[1] == '\'' {
+		blob, err := hex.DecodeString(written[2 : len(written)-1])
+		return err == nil && equalFold(string(blob), text)
+	}
 	if tok.kind != tokQuoted || f.src[tok.pos] != '\'' && f.src[tok.pos] != '"' {
 		return false
 	}

@@ -48,7 +48,10 @@ var freezeTests = []struct {
 	{"SELECT date('now'", ""},
 	{"SELECT 'now', lower('now'), date(a), date('2026-01-01')", ""},
 	{"SELECT date FROM time WHERE datetime = 'now'", ""},
-	{`SELECT "date"('now'), t.date('now')`, ""},
+	{`SELECT "date"('now'), t.date('now')`, "SELECT \"date\"(" + now + "), t.date('now')"},
+	{"INSERT INTO t VALUES(\"random\"(), [randomblob](1), `strftime`('%f','now'))", "INSERT INTO t VALUES((0+4), x'04', `strftime`('%f'," + now + "))"},
+	{`INSERT INTO "date"(a) SELECT "current_date" FROM [time]`, ""},
+	{"UPDATE t SET a = date(x'6E6f77'), b = date(x'6e6f'), c = x'6e6f77'", "UPDATE t SET a = date(" + now + "), b = date(x'6e6f'), c = x'6e6f77'"},
 	{"SELECT date(coalesce(a, 'now'))", ""},
 
 	{"INSERT INTO t VALUES(random(), RANDOM ( ), randomblob(3), randomblob(0))", "INSERT INTO t VALUES((0+4), (0+4), x'040000', x'04')"},
@@ -156,7 +159,7 @@ func TestTimeParams(t *testing.T) {
 		"SELECT ?, strftime(?, ?), date(:a, ?)":     {3, 4},
 		"SELECT timediff(?2, ?1)":                   {2, 1},
 		"SELECT date('now', ?)":                     nil,
-		"SELECT date(? || ?)":                       nil,
+		"SELECT date(? || ?), date((?))":            {1, 2, 3},
 		"INSERT INTO t VALUES(?)":                   nil,
 		"INSERT INTO t VALUES(?) RETURNING date(?)": {2},
 	} {
@@ -167,19 +170,19 @@ func TestTimeParams(t *testing.T) {
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]sqltext.Calls{
-		"SELECT random ()":                                       sqltext.CallsRandom,
-		"SELECT Changes(), total_changes()":                      sqltext.CallsChanges | sqltext.CallsTotalChanges,
-		"INSERT INTO t SELECT last_insert_rowid()":               sqltext.CallsLastInsertRowid,
-		"SELECT current_date":                                    sqltext.CallsTime,
-		"INSERT INTO changes(a) VALUES(1)":                       0,
-		"REPLACE INTO changes (a) VALUES(1)":                     0,
-		"INSERT INTO main.changes(a) VALUES(1)":                  0,
-		"WITH changes(a) AS (SELECT 1) SELECT a FROM changes":    0,
-		"SELECT 1 AS current_time, a.current_date":               0,
-		"SELECT 1 -- random()\n, 'date()'":                       0,
-		"SELECT random() + date(a) + last_insert_rowid()":        sqltext.CallsRandom | sqltext.CallsTime | sqltext.CallsLastInsertRowid,
-		"EXPLAIN SELECT randomblob(1)":                           sqltext.CallsRandom,
-		"SELECT changes, t.changes(), 'changes()', \"random\"()": 0,
+		"SELECT random ()":                                     sqltext.CallsRandom,
+		"SELECT Changes(), total_changes()":                    sqltext.CallsChanges | sqltext.CallsTotalChanges,
+		"INSERT INTO t SELECT last_insert_rowid()":             sqltext.CallsLastInsertRowid,
+		"SELECT current_date":                                  sqltext.CallsTime,
+		"INSERT INTO changes(a) VALUES(1)":                     0,
+		"REPLACE INTO changes (a) VALUES(1)":                   0,
+		"INSERT INTO main.changes(a) VALUES(1)":                0,
+		"WITH changes(a) AS (SELECT 1) SELECT a FROM changes":  0,
+		"SELECT 1 AS current_time, a.current_date":             0,
+		"SELECT 1 -- random()\n, 'date()'":                     0,
+		"SELECT random() + date(a) + last_insert_rowid()":      sqltext.CallsRandom | sqltext.CallsTime | sqltext.CallsLastInsertRowid,
+		"EXPLAIN SELECT randomblob(1)":                         sqltext.CallsRandom,
+		"SELECT changes, t.changes(), 'changes()', \"random\"": 0,
 	} {
 		assert.Equal(t, want, parseOne(t, src).Calls, src)
 	}

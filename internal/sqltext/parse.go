@@ -151,6 +151,10 @@ func (p *parser) token(tok token) {
 		if calledBy[tok.keyword] != 0 && mayCall(p.prev, tok.keyword) {
 			p.call = tok.keyword
 		}
+	case tokQuoted:
+		if function := quotedFunction(p.src, tok); function != noKeyword && mayCall(p.prev, function) {
+			p.call = function
+		}
 	}
 	if tok.kind != tokSemicolon { // an unfinished trigger may end in some
 		p.end = tok.end
