@@ -56,9 +56,11 @@ func (t *tx) commit(ctx context.Context) error {
 		t.sent = attempt{version: t.state.version, token: rand.Text()}
 		stale, err := t.apply(ctx, t.sent)
 		if isUnknown(err) {
-			return t.settle(ctx, t.sent, err)
-		}
-		if err != nil || !stale {
+			applied, err := t.settle(ctx, t.sent, err)
+			if applied || err != nil {
+				return err
+			}
+		} else if err != nil || !stale {
 			return err
 		}
 		if err := t.revalidate(ctx); err != nil || t.committed {
@@ -223,8 +225,9 @@ func (t *tx) isCommitted(state registerState) bool {
 
 // settle finds out whether a commit was applied whose answer was lost. It moves
 // the version first, so that a request which is still under way can no longer be
-// applied, and then looks for the token that it would have left.
-func (t *tx) settle(ctx context.Context, try attempt, lost error) error {
+// applied, and then looks for the token that it would have left. The error is lost
+// if that cannot be found out.
+func (t *tx) settle(ctx context.Context, try attempt, lost error) (applied bool, err error) {
 	ctx, cancel := t.settling(ctx)
 	defer cancel()
 	var b body
@@ -237,25 +240,25 @@ func (t *tx) settle(ctx context.Context, try attempt, lost error) error {
 		Body:   b.end(),
 	})
 	if err != nil {
-		return lost
+		return false, lost
 	}
 	defer answer.Close()
 	if entry, err := answer.Next(); err != nil || entry.Error != "" {
-		return lost
+		return false, lost
 	}
 	state, err := t.readState(answer)
 	if err != nil || answer.End() != nil || !state.exists {
-		return lost
+		return false, lost
 	}
 	switch {
 	case state.token == try.token:
-		return nil
+		return true, nil
 	case state.version < try.version || state.version > try.version+keptTokens/2:
-		return lost // the register is another, or the token may have been removed
+		return false, lost // the register is another, or the token may have been removed
 	case t.ctx.Err() != nil:
-		return &marked{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
+		return false, &marked{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
 	}
-	return errConflict("the answer to the commit was lost, and it turned out that it was not applied")
+	return false, nil
 }
 
 // settling returns the context of the question what became of a commit.

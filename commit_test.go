@@ -155,11 +155,17 @@ func TestCommitWhoseAnswerIsLost(t *testing.T) {
 		"the question is lost too": {func(f *fake) []step {
 			return []step{lost, lostQuestion, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
 		}, nil},
-		"it was not applied": {func(f *fake) []step {
-			return []step{lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "null")))}
-		}, ErrTxConflict},
-		"another was": {func(f *fake) []step {
-			return []step{lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", `"OTHER"`)))}
+		"it was not applied, and is applied now": {func(f *fake) []step {
+			return []step{
+				lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "null"))),
+				triesOut(results(stateEntry(nextVersion, "null", "null"), insertedToken, oneInserted, rolledBack)), applied(f),
+			}
+		}, nil},
+		"it was not applied, and cannot be any more": {func(f *fake) []step {
+			return []step{
+				lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", `"OTHER"`))),
+				triesOut(results(stateEntry(nextVersion, "null", `"OTHER"`), insertedToken, `{"last_insert_id":2,"rows_affected":1}`, rolledBack)),
+			}
 		}, ErrTxConflict},
 		"the register is another by now": {func(f *fake) []step {
 			return []step{lost, answers(f, requestPath, results(versionEntry("2905843009213694005"), stateEntry("2905843009213694005", "null", "null")))}

@@ -275,7 +275,7 @@
 //     all nodes store the same. CURRENT_TIMESTAMP is not: each node evaluates it. The
 //     server prints such a statement anew, and gets some things wrong: LIMIT 1, 3 becomes
 //     LIMIT 1 OFFSET 3, RIGHT and FULL JOIN become inner ones, and CREATE TABLE loses STRICT
-//     and WITHOUT ROWID. norwtime and norwrandom keep it from doing so.
+//     and WITHOUT ROWID, and makes a DEFAULT (random()) a constant. norwtime and norwrandom keep it from doing so.
 //
 // Within a transaction the driver puts literals in the place of random() in writes, one for each
 // place and not for each row, and in that of the present time; a result column without an alias is named after the

@@ -192,7 +192,7 @@ func TestBank(t *testing.T) {
 		clients = append(clients, openSeveral(t, 1, f.dsn(), "txlock=immediate")...)
 		b := newBank(t, openDSN(t, f.dsn()), clients)
 		f.settle(t)
-		commits := &loser{every: 15, fits: isCommit}
+		commits := &loser{every: 8, fits: isCommit}
 		others := &loser{every: 60, fits: func(p passage) bool { return statements(p) && !isCommit(p) }}
 		for _, m := range f.members {
 			m.proxy.obey(func(p passage) fate {

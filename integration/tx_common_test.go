@@ -40,6 +40,10 @@ type outcomes struct {
 	changed   int // committed with other results
 	failed    int // otherwise
 	errors    map[string]int
+
+	// Of those that failed, how many had only met with conflicts and waits until
+	// their context ended, by RunTx and by loops of their own.
+	starved, starvedLoops int
 }
 
 // transact runs fn in a transaction until it is committed, by RunTx or by a loop as
@@ -57,7 +61,21 @@ func (o *outcomes) transact(ctx context.Context, db *sql.DB, opts *sql.TxOptions
 		err = insist(ctx, db, opts, counted)
 	}
 	o.enter(err, tries)
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, rqlite.ErrIndeterminate) {
+		o.starve(byRunTx)
+	}
 	return err
+}
+
+// starve notes that a transaction came to no end in time.
+func (o *outcomes) starve(byRunTx bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if byRunTx {
+		o.starved++
+	} else {
+		o.starvedLoops++
+	}
 }
 
 // insist runs a transaction again as long as it meets with conflicts.
@@ -120,8 +138,12 @@ func (o *outcomes) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	rate := 100 * float64(o.conflicts) / float64(max(o.conflicts+o.committed, 1))
-	return fmt.Sprintf("%d committed, %d conflicts (%.1f %%), %d unknown, %d failed, %d with other results",
+	text := fmt.Sprintf("%d committed, %d conflicts (%.1f %%), %d unknown, %d failed, %d with other results",
 		o.committed, o.conflicts, rate, o.unknown, o.failed, o.changed)
+	if o.starved+o.starvedLoops > 0 {
+		text += fmt.Sprintf("; %d of RunTx and %d of other loops out of time", o.starved, o.starvedLoops)
+	}
+	return text
 }
 
 // log logs the errors, without what differs between those of a kind.
@@ -140,6 +162,20 @@ func (o *outcomes) faultless(t *testing.T) {
 	defer o.mu.Unlock()
 	assert.Zero(t, o.unknown, "transactions of unknown outcome")
 	assert.Zero(t, o.failed, "transactions that failed")
+	assert.Zero(t, o.changed, "transactions with other results")
+}
+
+// faultlessButLoops demands that each transaction was committed, but for those
+// that a loop without RunTx repeated until its time was over: such a loop never
+// announces itself, and nobody promises that it gets its turn on a row that all want.
+func (o *outcomes) faultlessButLoops(t *testing.T) {
+	t.Helper()
+	o.log(t)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	assert.Zero(t, o.unknown, "transactions of unknown outcome")
+	assert.Equal(t, o.starvedLoops, o.failed, "transactions that failed")
+	assert.Zero(t, o.starved, "transactions that RunTx gave up")
 	assert.Zero(t, o.changed, "transactions with other results")
 }
 
