@@ -176,6 +176,9 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`)
 		return
 	}
+	if got.path == "/readyz" && got.params == isAlive && !f.expects(isAlive) {
+		return // a test that a busy machine holds up
+	}
 	next, ok := f.next(got)
 	switch {
 	case !ok:
@@ -195,6 +198,10 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 // whoLeads are the parameters of the question who leads. It is answered beside the
 // script, unless the script has it.
 const whoLeads = "level=weak&redirect"
+
+// isAlive are the parameters of the question whether a node that is late is alive.
+// It is answered beside the script, too.
+const isAlive = "noleader"
 
 func (f *fake) expects(params string) bool {
 	f.mu.Lock()
