@@ -126,7 +126,7 @@ func (s Statement) TimeParams() []int {
 	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
 	var indexes []int
 	for i, tok := range f.tokens {
-		if !f.isCall(i) || calledBy[tok.keyword] != CallsTime {
+		if !f.isCall(i) || calledBy[tok.keyword] != CallsTime || isCurrent(tok.keyword) {
 			continue
 		}
 		for _, arg := range timeArgs(tok.keyword, f.args(i+1)) {

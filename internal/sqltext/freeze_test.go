@@ -155,13 +155,16 @@ func TestFreezeRefuses(t *testing.T) {
 func TestTimeParams(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string][]int{
-		"SELECT date(?), ?":                         {1},
-		"SELECT ?, strftime(?, ?), date(:a, ?)":     {3, 4},
-		"SELECT timediff(?2, ?1)":                   {2, 1},
-		"SELECT date('now', ?)":                     nil,
-		"SELECT date(? || ?), date((?))":            {1, 2, 3},
-		"INSERT INTO t VALUES(?)":                   nil,
-		"INSERT INTO t VALUES(?) RETURNING date(?)": {2},
+		"SELECT date(?), ?":                          {1},
+		"SELECT ?, strftime(?, ?), date(:a, ?)":      {3, 4},
+		"SELECT timediff(?2, ?1)":                    {2, 1},
+		"SELECT date('now', ?)":                      nil,
+		"SELECT date(? || ?), date((?))":             {1, 2, 3},
+		"INSERT INTO t VALUES(?)":                    nil,
+		"INSERT INTO t VALUES(CURRENT_TIMESTAMP, ?)": nil,
+		"SELECT ?, CURRENT_DATE":                     nil,
+		"SELECT date(), time(, ?), date(?":           nil,
+		"INSERT INTO t VALUES(?) RETURNING date(?)":  {2},
 	} {
 		assert.Equal(t, want, parseOne(t, src).TimeParams(), src)
 	}
