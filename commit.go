@@ -233,12 +233,7 @@ func (t *tx) settle(ctx context.Context, try attempt, lost error) (applied bool,
 	var b body
 	b.statement(moveText)
 	b.statement(stateText(try.version + 1))
-	answer, err := t.conn.post(ctx, &cluster.Request{
-		Path:   requestPath,
-		Params: t.conn.connector.txParams(),
-		Leader: true, // and no Write: it can be repeated
-		Body:   b.end(),
-	})
+	answer, err := t.request(ctx, b.end())
 	if err != nil {
 		return false, lost
 	}

@@ -118,6 +118,9 @@ func TestCommitAtAnotherVersion(t *testing.T) {
 		"the id that was seen is another": {
 			results(stateEntry(nextVersion, "null", "null"), insertedToken, `{"last_insert_id":2,"rows_affected":1}`, rolledBack), nil, ErrTxConflict,
 		},
+		"it gives rows now": {
+			results(stateEntry(nextVersion, "null", "null"), insertedToken, table("a integer", "[1]", "[2]"), rolledBack), nil, ErrTxConflict,
+		},
 		"the statement fails now": {
 			results(stateEntry(nextVersion, "null", "null"), insertedToken, `{"error":"UNIQUE constraint failed: t.a"}`), nil, ErrTxConflict,
 		},
@@ -347,4 +350,59 @@ func TestReadThatMeetsTheMark(t *testing.T) {
 			require.NoError(t, tx.Commit())
 		})
 	}
+}
+
+// A statement is tried out again when the version moves once more while what
+// failed before it is looked at. Only what it gave the last time counts.
+func TestStatementThatIsTriedOutTwice(t *testing.T) {
+	t.Parallel()
+	const unique = `{"error":"UNIQUE constraint failed: t.a"}`
+	trial := func(version string, entries ...string) step {
+		return triesOut(results(append([]string{stateEntry(version, "null", "null"), insertedToken}, entries...)...))
+	}
+	row := table("id integer", "[7]")
+	f := newFake(t,
+		trial(testVersion, unique),
+		trial(nextVersion, row, rolledBack), // the version has moved,
+		trial(nextVersion, row, rolledBack),
+		trial(versionAfterIt, unique), // and again,
+		trial(versionAfterIt, row, rolledBack),
+		trial(versionAfterIt, unique), // and not any more
+	)
+	tx, err := f.openMarked().Begin()
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT INTO t VALUES(1)")
+	require.ErrorIs(t, err, ConstraintUnique)
+	var id int
+	require.NoError(t, tx.QueryRow("INSERT INTO t VALUES(2) RETURNING id").Scan(&id))
+	assert.Equal(t, 7, id)
+
+	// At another version the same rows are the same again.
+	const last = "2305843009213694009"
+	f.then(
+		trial(last, row, oneUpdated, rolledBack), trial(last, row, oneUpdated, rolledBack), trial(last, unique),
+		trial(last, row, oneUpdated, oneUpdated, rolledBack),
+	)
+	for range 2 {
+		_, err = tx.Exec("UPDATE t SET a = 3")
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Rollback())
+}
+
+// A query that failed gives rows by now, which is another thing to have seen.
+func TestFailureThatIsNoneAnyMore(t *testing.T) {
+	t.Parallel()
+	read := func(version string, entries ...string) step {
+		return step{path: queryPath, params: txReadParams, reply: results(append([]string{stateEntry(version, "null", "null")}, entries...)...)}
+	}
+	rows := table("a integer, b integer", "[1,2]", "[3,4]")
+	f := newFake(t, read(testVersion, `{"error":"no such table: t"}`), read(nextVersion, rows), read(nextVersion, rows, rows))
+	tx, err := f.openMarked().Begin()
+	require.NoError(t, err)
+	for _, want := range []error{GenericError, ErrTxConflict} {
+		_, err = tx.Exec("SELECT a, b FROM t")
+		require.ErrorIs(t, err, want)
+	}
+	require.NoError(t, tx.Rollback())
 }

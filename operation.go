@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
+	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -42,7 +43,7 @@ func (o *operation) isUnseen() bool {
 }
 
 // changes reports whether the operation belongs to what a commit applies.
-func (o *operation) changes() bool { return o.writes && o.failure == "" && !o.isMark() }
+func (o *operation) changes() bool { return o.writes && o.failure == "" }
 
 // observation is what a program has seen of a result set: its columns, and its
 // rows as far as they were asked for. Two observations are compared by a hash of
@@ -59,8 +60,8 @@ var observationSeed = maphash.MakeSeed()
 
 // begin takes in the columns of a result set.
 func (o *observation) begin(entry *wire.Result) {
+	*o = observation{begun: true} // the statement may have run before, to no avail
 	o.hash.SetSeed(observationSeed)
-	o.begun = true
 	for i, name := range entry.Columns {
 		o.add([]byte(name))
 		o.add([]byte(entry.Types[i]))
@@ -145,6 +146,11 @@ func failsWith(answer *cluster.Answer, entry *wire.Result, message string) (bool
 			if errors.Is(err, io.EOF) {
 				break
 			}
+			for range entry.Columns {
+				if err == nil {
+					_, err = answer.Cell()
+				}
+			}
 			if err != nil {
 				return false, publicError(err)
 			}
@@ -207,33 +213,19 @@ type operations []*operation
 // read reports whether the program has seen more than the writes show: rows that
 // were read, or failures.
 func (l operations) read() bool {
-	for _, o := range l {
-		if !o.isMark() && !o.changes() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.changes() })
 }
 
 // tried reports whether a write was among them, even one that failed.
 func (l operations) tried() bool {
-	for _, o := range l {
-		if o.writes {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.writes })
 }
 
 // written reports whether there is something to commit.
-func (l operations) written() bool {
-	for _, o := range l {
-		if o.changes() {
-			return true
-		}
-	}
-	return false
-}
+func (l operations) written() bool { return slices.ContainsFunc(l, (*operation).changes) }
+
+// marks reports whether savepoints are among them.
+func (l operations) marks() bool { return slices.ContainsFunc(l, (*operation).isMark) }
 
 // reads returns those that write nothing.
 func (l operations) reads() operations {
@@ -260,33 +252,18 @@ func (l operations) filter(keep func(*operation) bool) operations {
 
 // inserts reports whether one of them is an INSERT.
 func (l operations) inserts() bool {
-	for _, o := range l {
-		if o.changes() && o.Insert {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.Insert })
 }
 
 // inserted reports whether one of them has inserted a row with a rowid, so that
 // last_insert_rowid() is a matter of the transaction's own.
 func (l operations) inserted() bool {
-	for _, o := range l {
-		if o.changes() && o.lastInsertID != 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.lastInsertID != 0 })
 }
 
 // changesSchema reports whether one of them changes the schema.
 func (l operations) changesSchema() bool {
-	for _, o := range l {
-		if o.changes() && o.Kind != sqltext.Write {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.Kind != sqltext.Write })
 }
 
 // savepoint returns the position of the last mark of a name, or -1.

@@ -25,9 +25,10 @@ import (
 // docs/transactions.md tells how it is used, and why that is sound.
 const registerTable = "_rqlite_tx"
 
-// The first version is a random one, which no earlier register can have had: a table that was dropped or emptied must not make an old
-// commit, which may still be under way, good again. The lowest is so large that
-// hardly a table has such rowids, see realRowid.
+// The first version is a random one, which no earlier register can have had: a
+// table that was dropped or emptied must not make an old commit, which may still be
+// under way, good again. The lowest is so large that hardly a table has such rowids,
+// see realRowid.
 const (
 	lowestVersion  = int64(1) << 61
 	versionsToPick = int64(1) << 60
@@ -59,10 +60,14 @@ var (
 	createCall       = driversOwn(sqltext.Schema, createText)
 )
 
+// newVersion returns a version to begin with.
+func newVersion() string {
+	return strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
+}
+
 // firstVersionCall puts the version into a register that has none.
 func firstVersionCall() call {
-	version := lowestVersion + rand.Int64N(versionsToPick)
-	return driversOwn(sqltext.Write, "INSERT INTO _rqlite_tx(k,v) SELECT 0,"+strconv.FormatInt(version, 10)+
+	return driversOwn(sqltext.Write, "INSERT INTO _rqlite_tx(k,v) SELECT 0,"+newVersion()+
 		" WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)")
 }
 
@@ -99,26 +104,23 @@ const (
 // register that does not exist makes the driver's statements fail, and nobody
 // needs to be told then; only in a transaction it has to be made first.
 func (m marking) mark(calls []call) []call {
-	sent := make([]call, 0, len(calls)+2)
-	switch m.way {
-	case markedAround, markedBefore:
-		sent = append(append(sent, markCall), calls...)
-		switch {
-		case m.way == markedBefore:
-		case m.asks:
-			sent = append(sent, unmarkAskingCall)
-		default:
-			sent = append(sent, unmarkCall)
-		}
-		return sent
-	case movedOnce:
-		if m.asks {
-			return append(append(sent, moveAskingCall), calls...)
-		}
-		return append(append(sent, moveCall), calls...)
-	case notMarked:
+	if m.way == notMarked {
+		return calls
 	}
-	return calls
+	first, last := markCall, unmarkCall
+	switch {
+	case m.way == movedOnce && m.asks:
+		first = moveAskingCall
+	case m.way == movedOnce:
+		first = moveCall
+	case m.asks:
+		last = unmarkAskingCall
+	}
+	sent := append(append(make([]call, 0, len(calls)+2), first), calls...)
+	if m.way == markedAround {
+		sent = append(sent, last)
+	}
+	return sent
 }
 
 // markingOf returns how calls are to be marked.
@@ -205,13 +207,12 @@ func (c *conn) renewRegister(ctx context.Context) {
 	if c.connector.cfg.DisableTxVersion {
 		return
 	}
-	version := strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
 		Params: c.connector.commonParams + "&transaction",
 		Leader: true, // and no Write: it does as well when it is repeated
 	}, []call{
-		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+version+",token=NULL WHERE k=0"),
+		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0"),
 		driversOwn(sqltext.Write, "DELETE FROM _rqlite_tx WHERE k<>0"),
 	})
 	if err != nil {

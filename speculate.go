@@ -240,12 +240,7 @@ func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerSt
 	b.statement(abortText)
 	body := b.end()
 	for made := false; ; made = true {
-		answer, err := t.conn.post(ctx, &cluster.Request{
-			Path:   requestPath,
-			Params: t.conn.connector.txParams(),
-			Leader: true, // and no Write: it has no effect
-			Body:   body,
-		})
+		answer, err := t.request(ctx, body)
 		if err != nil {
 			return nil, registerState{}, err
 		}
@@ -269,6 +264,12 @@ func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerSt
 		}
 		return answer, state, nil
 	}
+}
+
+// request sends a body through the log that has no effect, or one that can be had
+// twice: so it is no Write, and may be repeated.
+func (t *tx) request(ctx context.Context, body []byte) (*cluster.Answer, error) {
+	return t.conn.post(ctx, &cluster.Request{Path: requestPath, Params: t.conn.connector.txParams(), Leader: true, Body: body})
 }
 
 // demandEntry reads the entry of the driver's own insert into the register.
@@ -351,8 +352,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 	if err != nil {
 		return nil, publicError(err)
 	}
-	if entry.Error != "" {
-		o.failure = entry.Error
+	if o.failure = entry.Error; o.failure != "" {
 		return newError(o.failure, at.statement, at.statements), nil
 	}
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {

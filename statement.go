@@ -232,16 +232,6 @@ func (t *tx) cut(from int) {
 
 var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint")
 
-// marks reports whether savepoints are among the operations.
-func (l operations) marks() bool {
-	for _, o := range l {
-		if o.Kind == sqltext.Control {
-			return true
-		}
-	}
-	return false
-}
-
 // operations prepares calls, or says why one of them cannot run in the
 // transaction. Nothing has been run then.
 func (t *tx) operations(calls []call, query bool) (operations, error) {
