@@ -249,7 +249,8 @@ func (b *watchedBody) Close() error {
 }
 
 // newClient returns a client of the hosts, changed by the options, that the
-// test closes. Every body must have been closed by then.
+// test closes. Every body must have been closed then, or soon after: a node may
+// still be answering whether it is alive.
 func newClient(t *testing.T, hosts []string, options ...func(*Config)) (*Client, *watcher) {
 	t.Helper()
 	cfg := Config{
@@ -267,6 +268,12 @@ func newClient(t *testing.T, hosts []string, options ...func(*Config)) (*Client,
 	c := New(cfg)
 	t.Cleanup(func() {
 		c.Close()
+		for range 100 {
+			if w.open.Load() == 0 {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 		assert.Zero(t, w.open.Load(), "bodies that were not closed")
 	})
 	return c, w
