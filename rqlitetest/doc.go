@@ -40,6 +40,22 @@
 // does to a request what a network or a node does that fails at the wrong
 // moment. [Cluster.Requests] tells what a node has been sent.
 //
+// # Change data capture
+//
+// With [Config.CDC] the leader posts every change that is committed, for tests of
+// programs that use package cdc of the driver:
+//
+//	receiver := httptest.NewServer(handler)
+//	defer receiver.Close()
+//	srv := rqlitetest.New(t, func(c *rqlitetest.Config) {
+//		c.CDC = &rqlitetest.CDCConfig{Endpoint: receiver.URL}
+//	})
+//
+// What rqlited 10.3 does wrong is done here, too: in a request of several statements without
+// a transaction only the first commit has an index, a post without any index is lost, and so
+// is one with an infinite REAL in it. A new leader sends again what the one before has not told
+// the others to be acknowledged.
+//
 // # What differs from rqlite
 //
 //   - There is no Raft log, no disk that matters, and no consensus: a write is
@@ -52,5 +68,8 @@
 //   - A file that /db/load or /boot cannot open leaves the database as it was.
 //   - SQLite's compile-time options are those of modernc.org/sqlite: FTS3, FTS4
 //     and UPDATE … LIMIT are missing, mathematical functions are present.
+//   - The nodes of a cluster have one queue of changes, which they cut into the same posts,
+//     and which has no limit; it is lost when the server is closed. Posts are tried again for
+//     ever and at equal intervals.
 //   - Other endpoints (remove, reap, console) answer 404.
 package rqlitetest

@@ -27,3 +27,12 @@ func Journal(c *Cluster, i, requests int) int {
 	}
 	return len(c.Requests(i))
 }
+
+// Acknowledged reports whether all nodes know that everything was acknowledged that
+// was to be posted, of which there is something.
+func (c *Cluster) Acknowledged() bool {
+	b := c.group.changes
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.highest > 0 && len(b.queue) == 0
+}

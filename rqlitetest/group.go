@@ -23,6 +23,7 @@ type group struct {
 	accounts accounts
 	nodes    []*node // does not change after the start
 	election time.Duration
+	changes  *broadcaster // nil without CDC
 
 	mu     sync.Mutex
 	leader int         // whom the nodes take for the leader, or nobody
@@ -51,7 +52,14 @@ func startGroup(cfg ClusterConfig, single bool) (_ *group, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	if g.store, err = openStore(filepath.Join(dir, "db.sqlite"), cfg.ForeignKeys); err != nil {
+	var changes *capture
+	if cfg.CDC != nil {
+		if g.changes, err = newBroadcaster(*cfg.CDC, g.leaderUp); err != nil {
+			return nil, err
+		}
+		changes = &capture{filter: cfg.CDC.TableFilter, rowIDsOnly: cfg.CDC.RowIDsOnly, emit: g.changes.add}
+	}
+	if g.store, err = openStore(filepath.Join(dir, "db.sqlite"), cfg.ForeignKeys, changes); err != nil {
 		return nil, err
 	}
 	if cfg.TLS {
@@ -86,6 +94,7 @@ func (g *group) close() error {
 		for _, n := range g.nodes {
 			errs = append(errs, n.stop(), n.lagBehind(0))
 		}
+		g.changes.close()
 		if g.store != nil {
 			g.store.close()
 		}
@@ -126,6 +135,21 @@ func (g *group) leaderNode() *node {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.leader == nobody {
+		return nil
+	}
+	return g.nodes[g.leader]
+}
+
+// leaderUp returns the leader if it is up, else nil.
+func (g *group) leaderUp() *node {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.leading()
+}
+
+// leading is leaderUp with g.mu held.
+func (g *group) leading() *node {
+	if g.leader == nobody || !g.nodes[g.leader].up() {
 		return nil
 	}
 	return g.nodes[g.leader]
@@ -197,6 +221,7 @@ func (g *group) lead(i int) {
 // leadership. A leader without a majority steps down; where there is no leader
 // that is up, an election begins, if there are any. g.mu is held.
 func (g *group) settle() {
+	defer func() { g.changes.leaderChanged(g.leading()) }()
 	if g.leader != nobody && g.nodes[g.leader].up() && !g.quorum() {
 		g.leader = nobody
 	}

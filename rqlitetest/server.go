@@ -25,6 +25,9 @@ type Config struct {
 	// ForeignKeys turns the enforcement of foreign keys on, as rqlited -fk.
 	ForeignKeys bool
 
+	// CDC, when not nil, makes the leader post every change that is committed.
+	CDC *CDCConfig
+
 	// Intercept, when not nil, is given the server's handler and returns the
 	// one that is served in its place. It is the place to drop, delay, count
 	// or falsify requests and answers. The handler is called concurrently, and

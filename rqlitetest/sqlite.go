@@ -36,7 +36,8 @@ type conn struct {
 	db  uintptr
 	out uintptr // two pointers' room for what C functions return through arguments
 
-	pinned bool // in a read transaction for as long as it is open
+	pinned  bool    // in a read transaction for as long as it is open
+	capture uintptr // handle in captures, 0 if nobody watches
 }
 
 const pointerSize = unsafe.Sizeof(uintptr(0))
@@ -85,6 +86,7 @@ func (c *conn) returned(i uintptr) uintptr {
 func pointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
 func (c *conn) close() {
+	captures.Delete(c.capture)
 	if c.db != 0 {
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
 		c.db = 0

@@ -40,6 +40,7 @@ type store struct {
 
 	writer    sync.Mutex // held while the write connection is used
 	writeConn *conn
+	capture   *capture      // nil if changes are not posted
 	loads     int           // databases loaded in place of the first
 	index     atomic.Uint64 // of the last log entry applied
 	readers   atomic.Pointer[pool]
@@ -52,9 +53,12 @@ type store struct {
 // firstIndex stands for the entries a cluster has in its log from its start.
 const firstIndex = 2
 
-// openStore makes a database.
-func openStore(path string, foreignKeys bool) (*store, error) {
-	s := &store{path: path, foreignKeys: foreignKeys}
+// openStore makes a database, whose changes are captured unless changes is nil.
+func openStore(path string, foreignKeys bool, changes *capture) (*store, error) {
+	s := &store{path: path, foreignKeys: foreignKeys, capture: changes}
+	if changes != nil {
+		changes.columns = s.columnNames
+	}
 	if err := s.open(path); err != nil {
 		return nil, fmt.Errorf("rqlite: opening the embedded server's database: %w", err)
 	}
@@ -83,6 +87,9 @@ func (s *store) open(path string) error {
 		s.readers.Load().close()
 	}
 	s.writeConn = w
+	if s.capture != nil {
+		w.watch(s.capture)
+	}
 	s.readers.Store(&pool{open: func(setup ...string) (*conn, error) {
 		return openConn(uri+"?mode=ro", append([]string{"PRAGMA synchronous = OFF", fk}, setup...)...)
 	}})
@@ -141,6 +148,7 @@ func (s *store) execute(r *dbRequest) ([]result, uint64, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	index := s.index.Add(1)
+	s.capture.reset(index)
 	ctx, cancel := r.bounded(s.life)
 	defer cancel()
 	tx, err := s.writeConn.begin(r.transaction)
@@ -245,6 +253,7 @@ func (s *store) request(r *dbRequest) ([]result, uint64, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	index := s.index.Add(1)
+	s.capture.reset(index)
 	ctx, cancel := r.bounded(s.life)
 	defer cancel()
 	results, err := s.mixed(ctx, r)
