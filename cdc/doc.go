@@ -54,7 +54,8 @@
 // others, which [Change] has as its Part. But when the leader changes between two posts
 // that share an entry, nobody can tell what the old one had sent of it: such changes are
 // handed over, marked as Uncertain. Worse, a post in which nothing has an index rqlite
-// loses before it is sent. Two things avoid both:
+// loses before it is sent, and with such a change of leader it may skip commits. Two things
+// avoid all of that:
 //
 //   - Write several statements as one transaction: [github.com/go-rqlite/rqlite.Batch] with
 //     Atomic, BeginTx, or one INSERT of several rows.
@@ -98,7 +99,7 @@
 //     are reported with those of the next one, although they were rolled back.
 //   - It drops commits when more than about a hundred wait to be written to its queue,
 //     as a large request without a transaction can make them.
-//   - Changes of tables with generated columns have Err in the place of their rows, and
+//   - Changes of tables with VIRTUAL generated columns have Err in the place of their rows, and
 //     so do those in the transaction that made the table, or that changed its columns.
 //   - Shortly after ALTER TABLE a row may come under the old names of its columns.
 //   - Loading or booting from a SQLite file sends nothing.

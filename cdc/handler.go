@@ -244,7 +244,7 @@ func (h *Handler) advance(ctx context.Context, p *post, now reached) (reached, e
 // whether all there is can come of storing the checkpoint.
 func (h *Handler) pick(p *post, news []placed) (changes []Change, filtered int, echo bool) {
 	total := 0
-	echo = len(news) > 0
+	echo = true
 	for _, n := range news {
 		total += len(n.group.Events)
 		for i := range n.group.Events {
@@ -252,7 +252,7 @@ func (h *Handler) pick(p *post, news []placed) (changes []Change, filtered int, 
 		}
 		changes = n.group.changes(changes, p, n, h.opts.wants)
 	}
-	return changes, total - len(changes), echo && len(changes) == 0
+	return changes, total - len(changes), echo && total > 0 && len(changes) == 0
 }
 
 // deliver calls the callback.

@@ -52,7 +52,7 @@ func cdcScript() []cdcRequest {
 			"CREATE TABLE typed (id INTEGER PRIMARY KEY, i INTEGER, r REAL, t TEXT, b BLOB, n NUMERIC, bo BOOLEAN, dt DATETIME, da DATE, vc VARCHAR(10))",
 			"CREATE TABLE keyed (k TEXT PRIMARY KEY, v INTEGER) WITHOUT ROWID",
 			"CREATE TABLE counted (k INTEGER PRIMARY KEY, v INTEGER) WITHOUT ROWID",
-			"CREATE TABLE generated (a INTEGER, b AS (a * 2) STORED)",
+			"CREATE TABLE generated (a INTEGER, b AS (a * 2) STORED, c AS (a * 3))",
 			"CREATE TABLE uniq (id INTEGER PRIMARY KEY, x UNIQUE)",
 			`CREATE TABLE "odd "" name" ("a b", "é")`,
 			"CREATE TABLE watched (id INTEGER PRIMARY KEY, v)",
