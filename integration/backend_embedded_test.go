@@ -12,6 +12,9 @@ func startEmbedded(options serverOptions) (*cluster, error) {
 	if options.verify {
 		return nil, fmt.Errorf("%w: the embedded server asks clients for no certificate", errOption)
 	}
+	if options.cdc != nil {
+		return nil, fmt.Errorf("%w: the embedded server has no file of CDC settings", errOption)
+	}
 	return startIntercepted(options, nil)
 }
 

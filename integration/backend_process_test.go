@@ -98,6 +98,9 @@ func (o serverOptions) files() map[string][]byte {
 	if o.tls != nil {
 		files["server.crt"], files["server.key"], files["ca.crt"] = o.tls.serverCert, o.tls.serverKey, o.tls.authority
 	}
+	if o.cdc != nil {
+		files["cdc.json"] = o.cdc
+	}
 	return files
 }
 
@@ -112,6 +115,9 @@ func (o serverOptions) fileFlags() map[string]string {
 	}
 	if o.verify {
 		flags["-http-ca-cert"] = "ca.crt"
+	}
+	if o.cdc != nil {
+		flags["-cdc-config"] = "cdc.json"
 	}
 	return flags
 }

@@ -36,6 +36,7 @@ type serverOptions struct {
 	tls         *certificates
 	verify      bool // clients have to show a certificate of the same authority
 	foreignKeys bool
+	cdc         []byte // the file of -cdc-config, nil for none
 }
 
 // user is one account of a server. The permissions of "*" are everybody's.
