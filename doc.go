@@ -243,6 +243,11 @@
 //		return c.(rqlite.Conn).Backup(ctx, file, rqlite.BackupBinary)
 //	})
 //
+// # Change data capture
+//
+// Package [github.com/go-rqlite/rqlite/cdc] receives the changes that rqlite posts, and passes
+// each to a function once and in order.
+//
 // # What differs
 //
 // rqlite answers in JSON, and loses a few things on the way. The driver cannot get
