@@ -32,7 +32,8 @@ type Checkpoint interface {
 	Save(ctx context.Context, serviceID string, from, to Mark) error
 }
 
-// Memory is a checkpoint that lasts as long as the process.
+// Memory is a checkpoint that lasts as long as the process. The zero value has no
+// marks, and is ready for use.
 type Memory struct {
 	mu    sync.Mutex
 	marks map[string]Mark
@@ -41,7 +42,7 @@ type Memory struct {
 var _ Checkpoint = (*Memory)(nil)
 
 // NewMemory returns a checkpoint without marks.
-func NewMemory() *Memory { return &Memory{marks: make(map[string]Mark)} }
+func NewMemory() *Memory { return new(Memory) }
 
 // Load implements Checkpoint; it does not fail.
 func (m *Memory) Load(_ context.Context, serviceID string) (Mark, error) {
@@ -56,6 +57,9 @@ func (m *Memory) Save(_ context.Context, serviceID string, from, to Mark) error 
 	defer m.mu.Unlock()
 	if m.marks[serviceID] != from {
 		return fmt.Errorf("%w: service %q", ErrMoved, serviceID)
+	}
+	if m.marks == nil {
+		m.marks = make(map[string]Mark)
 	}
 	m.marks[serviceID] = to
 	return nil
