@@ -49,8 +49,8 @@
 // share a [Table].
 //
 // One thing stands against it. A request of several statements that is no transaction
-// is several commits of one Raft entry, and rqlite up to 10.3 gives an index only to the
-// first of them (https://github.com/rqlite/rqlite/pull/2796). The handler counts the
+// is several commits of one Raft entry, and rqlite gives an index only to the first of
+// them, in 10.3 at least (https://github.com/rqlite/rqlite/pull/2796 is to change it). The handler counts the
 // others, which [Change] has as its Part. But when the leader changes between two posts
 // that share an entry, nobody can tell what the old one had sent of it: such changes are
 // handed over, marked as Uncertain. Worse, a post in which nothing has an index rqlite
@@ -92,18 +92,20 @@
 //
 // # What rqlite loses
 //
-// Seen with rqlite 10.3, and nothing that a receiver can mend:
+// Seen with a build of rqlite 10.3 from July 2026, or read in its source where a * stands.
+// A receiver can mend none of it:
 //
 //   - An infinite REAL makes rqlite drop all that was to be sent in one post with it.
 //   - In a request without a transaction, rows of a statement that failed half way
-//     are reported with those of the next one, although they were rolled back.
-//   - It drops commits when more than about a hundred wait to be written to its queue,
+//     are reported with those of the next one, although they were rolled back; later
+//     releases do not (https://github.com/rqlite/rqlite/pull/2791).
+//   - * It drops commits when more than about a hundred wait to be written to its queue,
 //     as a large request without a transaction can make them.
 //   - Changes of tables with VIRTUAL generated columns have Err in the place of their rows, and
 //     so do those in the transaction that made the table, or that changed its columns.
 //   - Shortly after ALTER TABLE a row may come under the old names of its columns.
-//   - Loading or booting from a SQLite file sends nothing.
-//   - With transmit_max_retries it gives up a post after that many attempts.
+//   - * Loading or booting from a SQLite file sends nothing.
+//   - * With transmit_max_retries it gives up a post after that many attempts.
 //
 // # Writing to the cluster that posts
 //

@@ -26,8 +26,8 @@ type placed struct {
 // place finds the places of a post's groups, in their order, and where the post ends
 // in the stream of its node.
 //
-// rqlite up to 10.3 gives an index only to the first commit of an entry, and 0 to
-// the others, see https://github.com/rqlite/rqlite/pull/2796: they follow the one with
+// rqlite 10.3 gives an index only to the first commit of an entry, and 0 to the
+// others, see https://github.com/rqlite/rqlite/pull/2796: they follow the one with
 // the index, in the same post or, since a post may end anywhere, in the next that the
 // node sends. handled is up to where all has been handled. before is where the last
 // post of the same node ended, nil when the last one was another's.
