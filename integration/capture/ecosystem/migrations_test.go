@@ -145,6 +145,8 @@ func TestGolangMigrate(t *testing.T) {
 	require.NoError(t, db.QueryRowContext(ctx, "SELECT count(*) FROM gm_users").Scan(&users))
 	assert.Equal(t, 2, users, "nothing of it was applied")
 	require.NoError(t, m.Force(2))
+	// Drop means all tables, that of the driver too, which has to stay.
+	require.ErrorContains(t, m.Drop(), "_rqlite_tx belongs to the driver")
 	require.NoError(t, m.Down())
 	assert.Empty(t, tables(t, db, "gm_users"))
 }
