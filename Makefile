@@ -1,6 +1,6 @@
 # The modules that need no live cluster come first. `integration` is among them:
 # without a server it runs on the embedded one.
-MODULES := . rqlitetest examples benchmarks integration integration/capture
+MODULES := . rqlitetest gormrqlite examples benchmarks integration integration/capture
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
 BENCH ?= .
@@ -25,6 +25,7 @@ test: ## Test every module, without a live cluster
 race: ## Test the driver and the embedded server under the race detector
 	go test -race -shuffle=on ./...
 	RQLITE_LIVE=0 go -C rqlitetest test -race -shuffle=on ./...
+	go -C gormrqlite test -race -shuffle=on ./...
 
 .PHONY: integration
 integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one

@@ -231,9 +231,11 @@ func TestDriverOpen(t *testing.T) {
 	c, err := (&Driver{}).Open("rqlite://" + f.addr)
 	require.NoError(t, err)
 	require.NoError(t, c.(driver.Pinger).Ping(context.Background()))
-	connector := c.(*conn).connector
+	connector := c.(lone).connector
 	assert.IsType(t, &Driver{}, connector.Driver())
-	require.NoError(t, connector.Close())
+	require.NoError(t, c.Close(), "it closes the connector, or its HTTP connection is left open")
+	_, err = connector.Connect(context.Background())
+	require.Error(t, err)
 
 	for _, dsn := range []string{"mysql://host", "rqlite://h/?tls=true&tls_ca=/does/not/exist"} {
 		_, err := (&Driver{}).Open(dsn)

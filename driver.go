@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 )
 
 func init() {
@@ -18,15 +19,25 @@ var (
 // Driver is the database/sql driver that is registered as "rqlite".
 type Driver struct{}
 
-// Open returns a connection of a connector of its own. database/sql never calls
-// it: it calls OpenConnector.
+// Open returns a connection of a connector of its own, which is closed with it.
+// database/sql never calls it, but OpenConnector; what wraps drivers may.
 func (d *Driver) Open(dsn string) (driver.Conn, error) {
 	c, err := d.OpenConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return c.Connect(context.Background())
+	inner, err := c.Connect(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return lone{inner.(*conn)}, nil
 }
+
+// lone is a connection that has its connector for itself.
+type lone struct{ *conn }
+
+// Close implements driver.Conn.
+func (l lone) Close() error { return errors.Join(l.conn.Close(), l.connector.Close()) }
 
 // OpenConnector parses a DSN and returns its connector. Nobody is contacted.
 // Errors are those of [ParseDSN] and [NewConnector].

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,21 +22,60 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 )
 
+// releases are the images that are tried unless the environment names others.
+var releases = []string{"rqlite/rqlite:10.3.6", "rqlite/rqlite:9.4.5", "rqlite/rqlite:8.43.4"}
+
 const (
-	defaultImage = "rqlite/rqlite:10.3.6"
-	httpPort     = "4001/tcp"
-	filesDir     = "/etc/rqlite-integration"
+	httpPort = "4001/tcp"
+	filesDir = "/etc/rqlite-integration"
 )
 
-// startContainer starts a container. Its guard removes it, so that nothing
+// images returns the names of the images to run, at least one, and whether the
+// environment gives them.
+func images() (names []string, given bool) {
+	for name := range strings.SplitSeq(os.Getenv("RQLITE_IMAGES"), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	if name := os.Getenv("RQLITE_IMAGE"); len(names) == 0 && name != "" {
+		names = []string{name}
+	}
+	if len(names) == 0 {
+		return releases, false
+	}
+	return names, true
+}
+
+// containerBackends returns a backend for each image. The first is called container, and runs
+// the clusters of several nodes too; the others have the tag of their image behind that.
+func containerBackends() (list []*backend) {
+	names, given := images()
+	for i, image := range names {
+		b := &backend{
+			name: "container", kind: "container", live: true, optional: !given && i > 0,
+			start: func(options serverOptions) (*cluster, error) { return startContainer(image, options) },
+		}
+		if i > 0 {
+			b.name += "-" + image[strings.LastIndexAny(image, ":/")+1:]
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+// startContainer starts a container of an image. Its guard removes it, so that nothing
 // depends on the reaper of testcontainers.
-func startContainer(options serverOptions) (*cluster, error) {
+func startContainer(image string, options serverOptions) (*cluster, error) {
 	if err := prepareDocker(); err != nil {
+		return nil, err
+	}
+	if err := prepareImage(image); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*startTimeout)
 	defer cancel()
-	c, err := testcontainers.Run(ctx, image(),
+	c, err := testcontainers.Run(ctx, image,
 		testcontainers.WithExposedPorts(httpPort),
 		testcontainers.WithHostConfigModifier(publishOnLoopback),
 		testcontainers.WithFiles(containerFiles(options)...),
@@ -43,7 +83,7 @@ func startContainer(options serverOptions) (*cluster, error) {
 		testcontainers.WithWaitStrategyAndDeadline(startTimeout, readiness(options)),
 	)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the container of %s does not start: %w\n%s", image(), err, logs(c)), remove(c))
+		return nil, errors.Join(fmt.Errorf("the container of %s does not start: %w\n%s", image, err, logs(c)), remove(c))
 	}
 	return containerCluster(ctx, options, c)
 }
@@ -69,14 +109,6 @@ func containerCluster(ctx context.Context, options serverOptions, c *testcontain
 		return nil, errors.Join(err, guarded.release())
 	}
 	return &cluster{nodes: []node{{url: base}}, dsn: options.dsn(address), version: version, stop: guarded.release}, nil
-}
-
-// image returns the name of the image to run.
-func image() string {
-	if name := os.Getenv("RQLITE_IMAGE"); name != "" {
-		return name
-	}
-	return defaultImage
 }
 
 // publishOnLoopback keeps other machines from reaching the server.
@@ -151,8 +183,7 @@ func remove(c *testcontainers.DockerContainer) error {
 var prepareDocker = sync.OnceValue(func() error {
 	// What a container prints is in the error if it does not start.
 	tclog.SetDefault(tclog.NewNoopLogger())
-	// The images may have to come first.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), pullPatience) // for the reaper's image
 	defer cancel()
 	docker, err := client.New(client.FromEnv)
 	if err != nil {
@@ -161,9 +192,6 @@ var prepareDocker = sync.OnceValue(func() error {
 	defer docker.Close()
 	if _, err := docker.Ping(ctx, client.PingOptions{}); err != nil {
 		return fmt.Errorf("%w: no Docker: %w", errMissing, err)
-	}
-	if err := haveImage(ctx, docker, image()); err != nil {
-		return fmt.Errorf("%w: no image %s (RQLITE_IMAGE names another): %w", errMissing, image(), err)
 	}
 	// Ports are published there and nowhere else, also where this process runs
 	// in a container itself and testcontainers would try another address.
@@ -179,6 +207,31 @@ var prepareDocker = sync.OnceValue(func() error {
 	}
 	return nil
 })
+
+// prepareImage gets an image unless it is there. A failure is remembered, so that nobody
+// waits for it twice.
+func prepareImage(name string) error {
+	once, _ := imagesPrepared.LoadOrStore(name, sync.OnceValue(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), pullPatience)
+		defer cancel()
+		docker, err := client.New(client.FromEnv)
+		if err != nil {
+			return fmt.Errorf("%w: no Docker: %w", errMissing, err)
+		}
+		defer docker.Close()
+		if err := haveImage(ctx, docker, name); err != nil {
+			return fmt.Errorf("%w: no image %s (RQLITE_IMAGES names others): %w", errMissing, name, err)
+		}
+		return nil
+	}))
+	return once.(func() error)()
+}
+
+// imagesPrepared has a func() error for each image.
+var imagesPrepared sync.Map
+
+// pullPatience bounds how long an image may take to come.
+const pullPatience = 5 * time.Minute
 
 // haveImage gets an image unless it is there.
 func haveImage(ctx context.Context, docker *client.Client, name string) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,6 +50,9 @@ type user struct {
 // backend is one way to have a cluster.
 type backend struct {
 	name string
+	kind string // what RQLITE_BACKENDS may call it besides
+	// optional says that nobody has asked for it by name.
+	optional bool
 	// live is false for the embedded server.
 	live bool
 	// external is set when the servers are not started by the tests, which must
@@ -62,7 +66,11 @@ type backend struct {
 	err     error    // why there is none
 	runs    atomic.Int64
 	failed  atomic.Int64
-	skipped atomic.Int64
+	fleets  atomic.Int64 // clusters of several nodes that were started
+	skipped struct {
+		sync.Mutex
+		names []string
+	}
 }
 
 var (
@@ -73,12 +81,11 @@ var (
 )
 
 // backends are all there are, in the order in which they run.
-var backends = []*backend{
-	{name: "embedded", start: startEmbedded},
-	{name: "process", live: true, start: startProcess},
-	{name: "container", live: true, start: startContainer},
-	{name: "dsn", live: true, external: true, start: startDSN},
-}
+var backends = slices.Concat(
+	[]*backend{{name: "embedded", start: startEmbedded}, {name: "process", live: true, start: startProcess}},
+	containerBackends(),
+	[]*backend{{name: "dsn", live: true, external: true, start: startDSN}},
+)
 
 // chosen returns the backends that the environment asks for, and whether it
 // names them.
@@ -91,11 +98,16 @@ func chosen() (list []*backend, named bool, err error) {
 		return backends, false, nil
 	}
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(backends, func(b *backend) bool { return b.name == strings.TrimSpace(name) })
-		if i < 0 {
+		name = strings.TrimSpace(name)
+		before := len(list)
+		for _, b := range backends {
+			if b.name == name || b.kind == name {
+				list = append(list, b)
+			}
+		}
+		if len(list) == before {
 			return nil, true, fmt.Errorf("RQLITE_BACKENDS: there is no backend %q", name)
 		}
-		list = append(list, backends[i])
 	}
 	return list, true, nil
 }
@@ -139,9 +151,20 @@ func (b *backend) count(t *testing.T) {
 		case t.Failed():
 			b.failed.Add(1)
 		case t.Skipped():
-			b.skipped.Add(1)
+			b.skipped.Lock()
+			defer b.skipped.Unlock()
+			b.skipped.names = append(b.skipped.names, strings.TrimSuffix(t.Name(), "/"+b.name))
 		}
 	})
+}
+
+// noteFleet notes for the summary that a backend gets a cluster of several nodes.
+func noteFleet(name string) {
+	for _, b := range backends {
+		if b.name == name {
+			b.fleets.Add(1)
+		}
+	}
 }
 
 // launch starts a cluster for one test alone, which is skipped where the

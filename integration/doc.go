@@ -5,8 +5,10 @@
 //
 //   - embedded: package rqlitetest, in the test process. Always there.
 //   - process: an rqlited that the tests start, from RQLITED_BIN or the PATH.
-//   - container: an rqlite container, if Docker can be had. RQLITE_IMAGE names
-//     the image, rqlite/rqlite:10.3.6 unless it is set.
+//   - container: an rqlite container, if Docker can be had, and one more of each
+//     other release. RQLITE_IMAGES lists the images, "rqlite/rqlite:10.3.6,rqlite/rqlite:9.4.5,
+//     rqlite/rqlite:8.43.4" unless it is set; RQLITE_IMAGE names a single one. The
+//     first is the one of which there are clusters.
 //   - dsn: the cluster that RQLITE_DSN points to. The tests create tables there
 //     and drop them at the end. Its user needs all permissions.
 //

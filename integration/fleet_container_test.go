@@ -48,6 +48,7 @@ func startContainerFleet(t *testing.T, options fleetOptions, reachable bool) *fl
 	guarded, err := guard(dir, "network", created.ID)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, guarded.release()) })
+	noteFleet("container")
 	return newFleet(t, options, func(f *fleet, i int) (runner, error) { return newContainer(docker, name, f, i, reachable) })
 }
 
@@ -74,12 +75,13 @@ func newContainer(docker *client.Client, networkName string, f *fleet, i int, re
 	if err != nil {
 		return nil, err
 	}
+	names, _ := images()
 	exposed := network.MustParsePort(httpPort)
 	ctx, cancel := context.WithTimeout(context.Background(), dockerPatience)
 	defer cancel()
 	created, err := docker.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:   host(i),
-		Config: &container.Config{Image: image(), Cmd: command, ExposedPorts: network.PortSet{exposed: {}}},
+		Config: &container.Config{Image: names[0], Cmd: command, ExposedPorts: network.PortSet{exposed: {}}},
 		HostConfig: &container.HostConfig{
 			NetworkMode:  container.NetworkMode(networkName),
 			PortBindings: network.PortMap{exposed: {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: port}}},

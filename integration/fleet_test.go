@@ -76,6 +76,7 @@ func startFleet(t *testing.T, options fleetOptions) *fleet {
 	binary, err := findRqlited()
 	require.NoError(t, err)
 	options = options.whole()
+	noteFleet("process")
 	return newFleet(t, options, func(f *fleet, i int) (runner, error) {
 		return newProcess(binary, options.serverOptions, f.flags(i, options))
 	})

@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/go-rqlite/rqlite => ../
+	github.com/go-rqlite/rqlite/gormrqlite => ../gormrqlite
 	github.com/go-rqlite/rqlite/rqlitetest => ../rqlitetest
 )
 
@@ -11,6 +12,7 @@ require (
 	github.com/XSAM/otelsql v0.44.0
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/go-rqlite/rqlite v0.0.0
+	github.com/go-rqlite/rqlite/gormrqlite v0.0.0
 	github.com/go-rqlite/rqlite/rqlitetest v0.0.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/mattn/go-sqlite3 v1.14.53

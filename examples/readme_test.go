@@ -1,0 +1,42 @@
+package examples_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestSnippets demands that each line of a snippet that the README ascribes to a program of this
+// module is part of that program, so that it compiles.
+func TestSnippets(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	snippets := regexp.MustCompile("(?s)\\[program\\]\\(examples/(\\w+/main\\.go)\\).*?```go\n(.*?)```").FindAllSubmatch(readme, -1)
+	require.Len(t, snippets, 2)
+	for _, snippet := range snippets {
+		program, err := os.ReadFile(string(snippet[1]))
+		require.NoError(t, err)
+		for line := range strings.Lines(string(snippet[2])) {
+			assert.Contains(t, string(program), strings.TrimSpace(line), "%s", snippet[1])
+		}
+	}
+}
+
+// TestLinks demands that what the README links to in the repository exists.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	links := regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllSubmatch(readme, -1)
+	require.NotEmpty(t, links)
+	for _, link := range links {
+		_, err := os.Stat(filepath.Join("..", string(link[1])))
+		assert.NoError(t, err)
+	}
+}

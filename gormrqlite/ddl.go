@@ -1,0 +1,223 @@
+package gormrqlite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// table is the definition of a table, as in CREATE TABLE.
+type table struct {
+	items []item // columns, and behind them constraints
+	tail  string // what stands behind the bracket: STRICT, WITHOUT ROWID
+}
+
+// item is a column or a constraint of a table.
+type item struct {
+	tokens []token // without spaces in front and behind
+}
+
+// parseTable reads a CREATE TABLE as sqlite_schema has it.
+func parseTable(sql string) (*table, error) {
+	tokens := lex(sql)
+	open := slices.IndexFunc(tokens, func(t token) bool { return t.text == "(" && t.kind == symbol })
+	if open < 0 {
+		return nil, fmt.Errorf("rqlite: not the definition of a table with columns: %s", sql)
+	}
+	t := &table{}
+	depth, start := 0, open+1
+	for i := open; i < len(tokens); i++ {
+		if tokens[i].kind != symbol {
+			continue
+		}
+		switch tokens[i].text {
+		case "(":
+			depth++
+		case ")":
+			if depth--; depth == 0 {
+				t.add(tokens[start:i])
+				t.tail = join(tokens[i+1:])
+				return t, nil
+			}
+		case ",":
+			if depth == 1 {
+				t.add(tokens[start:i])
+				start = i + 1
+			}
+		}
+	}
+	return nil, fmt.Errorf("rqlite: the definition of a table has no end: %s", sql)
+}
+
+func (t *table) add(tokens []token) {
+	if text := join(tokens); text != "" {
+		t.items = append(t.items, item{lex(text)})
+	}
+}
+
+// create returns the CREATE TABLE under a name.
+func (t *table) create(name string) string {
+	var texts []string
+	for _, i := range t.items {
+		text := join(i.tokens)
+		if last := i.tokens[len(i.tokens)-1]; last.kind == space && strings.HasPrefix(last.text, "--") {
+			text += "\n" // or the comment took in what follows
+		}
+		texts = append(texts, text)
+	}
+	return strings.TrimSpace(fmt.Sprintf("CREATE TABLE %s (%s) %s", quoteName(name), strings.Join(texts, ","), t.tail))
+}
+
+// rename makes references of the table to itself follow its new name.
+func (t *table) rename(from, to string) {
+	for _, i := range t.items {
+		last := token{}
+		for n, tok := range i.tokens {
+			if tok.kind == space {
+				continue
+			}
+			if last.is("REFERENCES") && tok.isName(from) {
+				i.tokens[n] = token{quoted, quoteName(to)}
+			}
+			last = tok
+		}
+	}
+}
+
+// column returns the index of a column, or -1.
+func (t *table) column(name string) int {
+	return slices.IndexFunc(t.items, func(i item) bool { return i.isColumn() && i.first().isName(name) })
+}
+
+// constraint returns the index of a constraint of the table by its name, or -1.
+func (t *table) constraint(name string) int {
+	return slices.IndexFunc(t.items, func(i item) bool {
+		tokens := solid(i.tokens)
+		return len(tokens) > 1 && tokens[0].is("CONSTRAINT") && tokens[1].isName(name)
+	})
+}
+
+// hasConstraint reports whether there is a constraint of that name, of the table or of a column.
+func (t *table) hasConstraint(name string) bool {
+	return slices.ContainsFunc(t.items, func(i item) bool {
+		tokens := solid(i.tokens)
+		for n := range tokens[:len(tokens)-1] {
+			if tokens[n].is("CONSTRAINT") && tokens[n+1].isName(name) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// set replaces a constraint of the name, or adds it.
+func (t *table) set(name, sql string) {
+	made := item{lex(sql)}
+	if i := t.constraint(name); i >= 0 {
+		t.items[i] = made
+		return
+	}
+	t.items = append(t.items, made)
+}
+
+// drop removes a column, and the constraints of the table on it.
+func (t *table) drop(column int) {
+	name := t.items[column].first().name()
+	t.items = slices.Delete(t.items, column, column+1)
+	t.items = slices.DeleteFunc(t.items, func(i item) bool { return !i.isColumn() && i.concerns(name) })
+}
+
+// has reports whether a word stands somewhere in the definition.
+func (t *table) has(keyword string) bool {
+	return slices.ContainsFunc(t.items, func(i item) bool {
+		return slices.ContainsFunc(i.tokens, func(tok token) bool { return tok.is(keyword) })
+	})
+}
+
+func (i item) first() token { return solid(i.tokens)[0] }
+
+// isColumn reports whether the item is no constraint of the table.
+func (i item) isColumn() bool {
+	return !i.first().is("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
+}
+
+// concerns reports whether a constraint of the table is about a column of its own.
+func (i item) concerns(column string) bool {
+	tokens := solid(i.tokens)
+	if tokens[0].is("CONSTRAINT") && len(tokens) > 2 {
+		tokens = tokens[2:]
+	}
+	for _, tok := range tokens {
+		if tok.is("REFERENCES") { // what follows are names of the other table
+			break
+		}
+		if tok.isName(column) {
+			return true
+		}
+	}
+	return false
+}
+
+// declared returns the declared type of a column as it is written.
+func (i item) declared() string {
+	name := slices.IndexFunc(i.tokens, func(t token) bool { return t.kind != space })
+	rest := i.tokens[name+1:]
+	end := slices.IndexFunc(rest, func(t token) bool {
+		return t.is("CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES", "GENERATED", "AS")
+	})
+	if end < 0 {
+		end = len(rest)
+	}
+	return join(rest[:end])
+}
+
+// defaultValue returns the DEFAULT of a column as it is written, a text without its quotes.
+func (i item) defaultValue() (string, bool) {
+	depth, tokens := 0, i.tokens
+	for n, tok := range tokens {
+		switch {
+		case tok.text == "(":
+			depth++
+		case tok.text == ")":
+			depth--
+		case depth == 0 && tok.is("DEFAULT"):
+			return value(tokens[n+1:])
+		}
+	}
+	return "", false
+}
+
+// value returns the literal, or the expression in brackets, that tokens begin with.
+func value(tokens []token) (string, bool) {
+	for len(tokens) > 0 && tokens[0].kind == space {
+		tokens = tokens[1:]
+	}
+	switch {
+	case len(tokens) == 0:
+		return "", false
+	case tokens[0].kind == text, tokens[0].kind == quoted:
+		return tokens[0].name(), true
+	case tokens[0].text != "(":
+		// A number has up to three tokens: sign, digits, and digits behind a dot.
+		end := slices.IndexFunc(tokens, func(t token) bool {
+			return t.kind == space || t.kind == symbol && !strings.Contains("+-.", t.text)
+		})
+		if end < 0 {
+			end = len(tokens)
+		}
+		text := join(tokens[:end])
+		return text, !strings.EqualFold(text, "NULL")
+	}
+	depth := 0
+	for n, tok := range tokens {
+		if tok.text == "(" {
+			depth++
+		}
+		if tok.text == ")" {
+			if depth--; depth == 0 {
+				return join(tokens[:n+1]), true
+			}
+		}
+	}
+	return "", false
+}
