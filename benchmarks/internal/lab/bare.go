@@ -49,7 +49,7 @@ func newTransport() *http.Transport {
 }
 
 // record runs an operation on the driver and returns the request it sent, which
-// must be one. The first run, when the connector knows nothing yet, does not count.
+// must be one, however often it was sent. The first run, when the connector knows nothing yet, does not count.
 func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchange, error) {
 	cfg, err := rqlite.ParseDSN(s.server.URL + unmarkedSetting)
 	if err != nil {
@@ -72,8 +72,10 @@ func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchang
 			return exchange{}, err
 		}
 	}
-	if len(rec.sent) != 1 {
-		return exchange{}, fmt.Errorf("%d requests where one belongs", len(rec.sent))
+	for _, other := range rec.sent[1:] { // a busy node is asked again
+		if !bytes.Equal(other.body, rec.sent[0].body) {
+			return exchange{}, fmt.Errorf("%d different requests where one belongs", len(rec.sent))
+		}
 	}
 	return rec.sent[0], nil
 }
