@@ -30,7 +30,7 @@ race: ## Test the driver and the embedded server under the race detector
 .PHONY: integration
 integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one
 	@# without a package, go test shows the summary of what ran where
-	go -C integration test -count=1 -shuffle=on -timeout=12m
+	go -C integration test -count=1 -shuffle=on -timeout=20m
 	go -C rqlitetest test -count=1 ./...
 
 .PHONY: lint
