@@ -22,7 +22,8 @@
 //   - the value holds associations that are saved along, or Delete selects some;
 //   - a plugin or a callback was registered, for nobody knows what it writes.
 //
-// What the program sees is the same. gorm.Config.SkipDefaultTransaction does without
+// What the program sees is the same, but for a constraint with ON CONFLICT FAIL and a trigger with
+// RAISE(FAIL), which keep the rows before the one that failed. gorm.Config.SkipDefaultTransaction does without
 // transactions even there, and a failure can then leave the first half of the statements
 // behind. DB.Transaction, Begin, CreateInBatches and FindInBatches are not concerned.
 //

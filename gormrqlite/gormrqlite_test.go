@@ -267,6 +267,23 @@ func TestRebuildFails(t *testing.T) {
 	assert.EqualValues(t, 1, n)
 }
 
+// TestDropTable drops parents with their children, in whatever order they are given, and not
+// without them.
+func TestDropTable(t *testing.T) {
+	t.Parallel()
+	db := open(t, enforced)
+	require.NoError(t, db.AutoMigrate(&parent{}, &child{}, &toy{}))
+	require.NoError(t, db.Create(&parent{Children: []child{{Toys: []toy{{}}}}}).Error)
+	require.NoError(t, db.Exec("CREATE TABLE stays (id INT REFERENCES toys)").Error)
+	require.NoError(t, db.Exec("INSERT INTO stays VALUES (1)").Error)
+	require.ErrorIs(t, db.Migrator().DropTable(&parent{}, &child{}, &toy{}), gorm.ErrForeignKeyViolated)
+	assert.True(t, db.Migrator().HasTable(&child{}), "all or none")
+	require.NoError(t, db.Migrator().DropTable("stays", &parent{}, &child{}, &toy{}, "nothing"))
+	tables, err := db.Migrator().GetTables()
+	require.NoError(t, err)
+	assert.Empty(t, tables)
+}
+
 // TestCircle has tables that refer to each other.
 func TestCircle(t *testing.T) {
 	t.Parallel()

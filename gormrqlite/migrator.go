@@ -78,17 +78,27 @@ func (m *migration) GetTables() (names []string, err error) {
 	return names, err
 }
 
-// DropTable implements gorm.Migrator.
+// DropTable implements gorm.Migrator. It drops all of the tables or none. One that tables
+// refer to which stay cannot be dropped where foreign keys are enforced.
 func (m *migration) DropTable(values ...any) error {
-	values = m.ReorderModels(values, false)
-	for _, value := range slices.Backward(values) {
+	var names []string
+	for _, value := range slices.Backward(m.ReorderModels(values, false)) {
 		if err := m.with(value, func(stmt *gorm.Statement) error {
-			return m.DB.Exec("DROP TABLE IF EXISTS " + quoteName(stmt.Table)).Error
+			names = append(names, stmt.Table)
+			return nil
 		}); err != nil {
 			return err
 		}
 	}
-	return nil
+	all, err := m.references()
+	if err != nil {
+		return err
+	}
+	var statements []string
+	for _, name := range childrenFirst(all, names) {
+		statements = append(statements, "DROP TABLE IF EXISTS "+quoteName(name))
+	}
+	return m.atomically(statements)
 }
 
 // HasIndex implements gorm.Migrator.

@@ -141,13 +141,42 @@ func (m *migration) enforced(name string) ([]string, error) {
 	if err := m.DB.Raw("PRAGMA foreign_keys").Row().Scan(&on); err != nil || on == 0 {
 		return nil, err
 	}
-	var all []reference
-	err := m.DB.Raw(`SELECT DISTINCT s.name AS child, f."table" AS parent FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f
-		WHERE s.type = 'table' AND lower(s.name) <> lower(f."table")`).Scan(&all).Error
+	all, err := m.references()
 	if err != nil {
 		return nil, err
 	}
 	return referring(all, name)
+}
+
+// references returns what refers to what, but for tables that refer to themselves.
+func (m *migration) references() (all []reference, err error) {
+	err = m.DB.Raw(`SELECT DISTINCT s.name AS child, f."table" AS parent FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f
+		WHERE s.type = 'table' AND lower(s.name) <> lower(f."table")`).Scan(&all).Error
+	return all, err
+}
+
+// childrenFirst orders tables so that each comes behind those that refer to it, unless they
+// refer to each other in a circle.
+func childrenFirst(all []reference, names []string) (order []string) {
+	seen := map[string]bool{}
+	var visit func(name string)
+	visit = func(name string) {
+		if seen[strings.ToLower(name)] {
+			return
+		}
+		seen[strings.ToLower(name)] = true
+		for _, r := range all {
+			given := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, r.Child) })
+			if given && strings.EqualFold(r.Parent, name) {
+				visit(r.Child)
+			}
+		}
+		order = append(order, name)
+	}
+	for _, name := range names {
+		visit(name)
+	}
+	return order
 }
 
 // putAside returns how to put the rows of tables aside, and how to bring them back.

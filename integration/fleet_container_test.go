@@ -71,6 +71,7 @@ func newContainer(docker *client.Client, networkName string, f *fleet, i int, re
 	if i >= f.voters {
 		command = append(command, "-raft-non-voter")
 	}
+	command = append(command, f.options.flags()...)
 	_, port, err := net.SplitHostPort(m.address)
 	if err != nil {
 		return nil, err

@@ -117,49 +117,54 @@ var gormDialects = []struct {
 // TestGORM runs the scenarios with two dialects. What passes on SQLite passes on
 // rqlite, unless it is among the known differences; and these have to be there.
 func TestGORM(t *testing.T) {
-	local := sync.OnceValue(func() map[string]string { return gormOnSQLite(t) })
+	local := sync.OnceValue(func() map[string]string { return gormOnSQLite(t, false) })
 	forEach(t, func(t *testing.T, b *backend) {
-		fails := local()
-		servers := map[bool]*cluster{false: b.shared}
+		servers := map[bool]string{false: b.shared.dsn}
 		if !b.external {
-			servers[true] = b.launch(t, serverOptions{foreignKeys: true})
+			servers[true] = b.launch(t, serverOptions{foreignKeys: true}).dsn
 		}
-		for _, dialect := range gormDialects {
-			passed, ran := 0, 0
-			for _, s := range gormScenarios {
-				server := servers[s.foreignKeys]
-				if server == nil {
-					continue
-				}
-				ran++
-				failure := s.try(t, dialect.open(server.dsn))
-				known, isKnown := gormStockFails[s.name]
-				isKnown = isKnown && dialect.name != "gormrqlite"
-				switch {
-				case failure == "":
-					passed++
-					if isKnown {
-						t.Errorf("%s: %s passes now: take it off the list of differences", dialect.name, s.name)
-					}
-				case isKnown:
-					t.Logf("%s: %s fails as it must: %s", dialect.name, s.name, known)
-				case fails[s.name] == "":
-					t.Errorf("%s: %s passes on SQLite, but not here: %s", dialect.name, s.name, failure)
-				}
-			}
-			report(t, "GORM by %s on %s: %d of %d scenarios pass (plain SQLite: %d of %d)",
-				dialect.name, b.shared.version, passed, ran, len(gormScenarios)-len(fails), len(gormScenarios))
-		}
+		gormOnRqlite(t, b.shared.version, local(), func(s gormScenario) string { return servers[s.foreignKeys] })
 	})
 }
 
-// gormOnSQLite runs the scenarios on mattn/go-sqlite3 and returns those that fail. None should:
-// it is the scenario that is wrong then.
-func gormOnSQLite(t *testing.T) map[string]string {
+// gormOnRqlite runs the scenarios with both dialects on the DSN of each, which is "" where there is
+// none. fails has those that fail on SQLite.
+func gormOnRqlite(t *testing.T, where string, fails map[string]string, dsn func(gormScenario) string) {
+	t.Helper()
+	for _, dialect := range gormDialects {
+		passed, ran := 0, 0
+		for _, s := range gormScenarios {
+			if dsn(s) == "" {
+				continue
+			}
+			ran++
+			failure := s.try(t, dialect.open(dsn(s)))
+			known, isKnown := gormStockFails[s.name]
+			isKnown = isKnown && dialect.name != "gormrqlite"
+			switch {
+			case failure == "":
+				passed++
+				if isKnown {
+					t.Errorf("%s: %s passes now: take it off the list of differences", dialect.name, s.name)
+				}
+			case isKnown:
+				t.Logf("%s: %s fails as it must: %s", dialect.name, s.name, known)
+			case fails[s.name] == "":
+				t.Errorf("%s: %s passes on SQLite, but not here: %s", dialect.name, s.name, failure)
+			}
+		}
+		report(t, "GORM by %s on %s: %d of %d scenarios pass (plain SQLite: %d of %d)",
+			dialect.name, where, passed, ran, len(gormScenarios)-len(fails), len(gormScenarios))
+	}
+}
+
+// gormOnSQLite runs the scenarios on mattn/go-sqlite3, all of them with foreign keys if
+// enforced is set, and returns those that fail. None should: it is the scenario that is wrong then.
+func gormOnSQLite(t *testing.T, enforced bool) map[string]string {
 	fails := map[string]string{}
 	for i, s := range gormScenarios {
 		file := filepath.Join(t.TempDir(), fmt.Sprintf("%d.db", i))
-		dsn := fmt.Sprintf("file:%s?_journal_mode=MEMORY&_synchronous=OFF&_busy_timeout=5000&_foreign_keys=%t", file, s.foreignKeys)
+		dsn := fmt.Sprintf("file:%s?_journal_mode=MEMORY&_synchronous=OFF&_busy_timeout=5000&_foreign_keys=%t", file, enforced || s.foreignKeys)
 		if failure := s.try(t, sqlite.Open(dsn)); failure != "" {
 			fails[s.name] = failure
 			t.Errorf("plain SQLite: %s: %s", s.name, failure)

@@ -119,7 +119,7 @@ func (b *backend) summarize() {
 		fmt.Printf(" (%s)", strings.Join(slices.Compact(b.skipped.names), ", "))
 	}
 	if n := b.fleets.Load(); n > 0 {
-		fmt.Printf("; %d clusters of several nodes, with read-only ones, were started", n)
+		fmt.Printf("; %d clusters of several nodes were started", n)
 	}
 	fmt.Println()
 }
