@@ -16,7 +16,7 @@ import (
 
 // HasColumn implements gorm.Migrator.
 func (m *migration) HasColumn(value any, name string) (has bool) {
-	_ = m.with(value, func(stmt *gorm.Statement) error {
+	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		has = m.count("SELECT count(*) FROM pragma_table_xinfo(?) WHERE lower(name) = lower(?)", stmt.Table, columnName(stmt, name)) > 0
 		return nil
 	})
@@ -39,7 +39,7 @@ func lookUp(stmt *gorm.Statement, name string) *schema.Field {
 
 // AddColumn implements gorm.Migrator. What ALTER TABLE cannot add takes a new table.
 func (m *migration) AddColumn(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field := lookUp(stmt, name)
 		if field == nil {
 			return fmt.Errorf("rqlite: the model of %s has no field %s", stmt.Table, name)
@@ -47,20 +47,30 @@ func (m *migration) AddColumn(value any, name string) error {
 		if field.IgnoreMigration {
 			return nil
 		}
-		column := quoteName(field.DBName) + " " + m.FullDataTypeOf(field).SQL
+		column := m.columnOf(field)
 		if !needsRebuild(field, column) {
 			return m.DB.Exec("ALTER TABLE " + quoteName(stmt.Table) + " ADD COLUMN " + column).Error
 		}
 		return m.rebuild(stmt.Table, func(t *table) error {
 			t.addColumn(column)
-			for _, unique := range stmt.Schema.ParseUniqueConstraints() {
-				if unique.Field == field {
-					t.set(unique.Name, m.render(unique.Build()))
-				}
-			}
+			m.setUnique(t, stmt.Schema, field)
 			return nil
 		})
 	})
+}
+
+// columnOf returns the definition of a column as the model has it.
+func (m *migration) columnOf(field *schema.Field) string {
+	return quoteName(field.DBName) + " " + m.FullDataTypeOf(field).SQL
+}
+
+// setUnique gives a table the UNIQUE constraint that the model has on a column, if any.
+func (m *migration) setUnique(t *table, model *schema.Schema, field *schema.Field) {
+	for _, unique := range model.ParseUniqueConstraints() {
+		if unique.Field == field {
+			t.set(unique.Name, m.render(unique.Build()))
+		}
+	}
 }
 
 // addColumn adds a column behind the others.
@@ -89,7 +99,7 @@ func needsRebuild(field *schema.Field, column string) bool {
 // DropColumn implements gorm.Migrator. It makes the table anew, without the constraints
 // and indexes that the column is part of.
 func (m *migration) DropColumn(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		column := columnName(stmt, name)
 		return m.rebuild(stmt.Table, func(t *table) error {
 			i := t.column(column)
@@ -104,7 +114,7 @@ func (m *migration) DropColumn(value any, name string) error {
 
 // AlterColumn implements gorm.Migrator. It makes the table anew, with the column as the model has it.
 func (m *migration) AlterColumn(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field := lookUp(stmt, name)
 		if field == nil {
 			return fmt.Errorf("rqlite: the model of %s has no field %s", stmt.Table, name)
@@ -114,12 +124,8 @@ func (m *migration) AlterColumn(value any, name string) error {
 			if i < 0 {
 				return fmt.Errorf("rqlite: the table %s has no column %s", stmt.Table, field.DBName)
 			}
-			t.items[i] = item{lex(quoteName(field.DBName) + " " + m.FullDataTypeOf(field).SQL)}
-			for _, unique := range stmt.Schema.ParseUniqueConstraints() {
-				if unique.Field == field { // it may have stood in the column
-					t.set(unique.Name, m.render(unique.Build()))
-				}
-			}
+			t.items[i] = item{lex(m.columnOf(field))}
+			m.setUnique(t, stmt.Schema, field) // it may have stood in the column
 			return nil
 		})
 	})
@@ -127,7 +133,7 @@ func (m *migration) AlterColumn(value any, name string) error {
 
 // RenameColumn implements gorm.Migrator.
 func (m *migration) RenameColumn(value any, from, to string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		return m.DB.Exec("ALTER TABLE ? RENAME COLUMN ? TO ?", clause.Table{Name: stmt.Table},
 			clause.Column{Name: columnName(stmt, from)}, clause.Column{Name: columnName(stmt, to)}).Error
 	})
@@ -157,7 +163,7 @@ var sizes = regexp.MustCompile(`^([^(]*?)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)`)
 // ColumnTypes implements gorm.Migrator.
 func (m *migration) ColumnTypes(value any) ([]gorm.ColumnType, error) {
 	var types []gorm.ColumnType
-	err := m.with(value, func(stmt *gorm.Statement) error {
+	err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		t, err := m.definition(stmt.Table)
 		if err != nil {
 			return err

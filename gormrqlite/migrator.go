@@ -21,11 +21,6 @@ var (
 	_ migrator.BuildIndexOptionsInterface = (*migration)(nil)
 )
 
-// with runs f for the table of a value, which is a model or the name of a table.
-func (m *migration) with(value any, f func(*gorm.Statement) error) error {
-	return m.RunWithValue(value, f)
-}
-
 // count returns the number that a query gives, and 0 if it fails; GORM's Has
 // methods cannot tell of a failure but by the log.
 func (m *migration) count(query string, args ...any) (n int64) {
@@ -64,7 +59,7 @@ func (m *migration) FullDataTypeOf(field *schema.Field) clause.Expr {
 
 // HasTable implements gorm.Migrator.
 func (m *migration) HasTable(value any) (has bool) {
-	_ = m.with(value, func(stmt *gorm.Statement) error {
+	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		has = m.count("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND lower(name) = lower(?)", stmt.Table) > 0
 		return nil
 	})
@@ -83,7 +78,7 @@ func (m *migration) GetTables() (names []string, err error) {
 func (m *migration) DropTable(values ...any) error {
 	var names []string
 	for _, value := range slices.Backward(m.ReorderModels(values, false)) {
-		if err := m.with(value, func(stmt *gorm.Statement) error {
+		if err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
 			names = append(names, stmt.Table)
 			return nil
 		}); err != nil {
@@ -95,15 +90,18 @@ func (m *migration) DropTable(values ...any) error {
 		return err
 	}
 	var statements []string
-	for _, name := range childrenFirst(all, names) {
-		statements = append(statements, "DROP TABLE IF EXISTS "+quoteName(name))
+	order, _ := referrersFirst(all, names...) // in a circle one order is as good as another
+	for _, name := range order {
+		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			statements = append(statements, "DROP TABLE IF EXISTS "+quoteName(name))
+		}
 	}
 	return m.atomically(statements)
 }
 
 // HasIndex implements gorm.Migrator.
 func (m *migration) HasIndex(value any, name string) (has bool) {
-	_ = m.with(value, func(stmt *gorm.Statement) error {
+	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		has = m.count("SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND lower(tbl_name) = lower(?) AND lower(name) = lower(?)",
 			stmt.Table, indexName(stmt, name)) > 0
 		return nil
@@ -142,7 +140,7 @@ func (m *migration) BuildIndexOptions(fields []schema.IndexOption, stmt *gorm.St
 // CreateIndex implements gorm.Migrator. Of an index's options SQLite knows its
 // class UNIQUE, and a condition.
 func (m *migration) CreateIndex(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		var index *schema.Index
 		if stmt.Schema != nil {
 			index = stmt.Schema.LookIndex(name)
@@ -164,14 +162,14 @@ func (m *migration) CreateIndex(value any, name string) error {
 
 // DropIndex implements gorm.Migrator.
 func (m *migration) DropIndex(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		return m.DB.Exec("DROP INDEX " + quoteName(indexName(stmt, name))).Error
 	})
 }
 
 // RenameIndex implements gorm.Migrator: the index is made again under its new name.
 func (m *migration) RenameIndex(value any, from, to string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		var sql string
 		err := m.DB.Raw("SELECT sql FROM sqlite_schema WHERE type = 'index' AND lower(tbl_name) = lower(?) AND lower(name) = lower(?) AND sql IS NOT NULL",
 			stmt.Table, from).Row().Scan(&sql)
@@ -189,7 +187,7 @@ func (m *migration) RenameIndex(value any, from, to string) error {
 // among them.
 func (m *migration) GetIndexes(value any) ([]gorm.Index, error) {
 	var indexes []gorm.Index
-	err := m.with(value, func(stmt *gorm.Statement) error {
+	err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		var columns []struct {
 			Name, Origin string
 			Unique       bool
@@ -216,7 +214,7 @@ func (m *migration) GetIndexes(value any) ([]gorm.Index, error) {
 
 // HasConstraint implements gorm.Migrator.
 func (m *migration) HasConstraint(value any, name string) (has bool) {
-	_ = m.with(value, func(stmt *gorm.Statement) error {
+	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		constraint, owner := m.GuessConstraintInterfaceAndTable(stmt, name)
 		if constraint != nil {
 			name = constraint.GetName()
@@ -230,7 +228,7 @@ func (m *migration) HasConstraint(value any, name string) (has bool) {
 
 // CreateConstraint implements gorm.Migrator. It makes the table anew.
 func (m *migration) CreateConstraint(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		constraint, owner := m.GuessConstraintInterfaceAndTable(stmt, name)
 		if constraint == nil {
 			return fmt.Errorf("rqlite: the model of %s has no constraint %s", stmt.Table, name)
@@ -244,7 +242,7 @@ func (m *migration) CreateConstraint(value any, name string) error {
 
 // DropConstraint implements gorm.Migrator. It makes the table anew.
 func (m *migration) DropConstraint(value any, name string) error {
-	return m.with(value, func(stmt *gorm.Statement) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		constraint, owner := m.GuessConstraintInterfaceAndTable(stmt, name)
 		if constraint != nil {
 			name = constraint.GetName()

@@ -48,7 +48,7 @@ func (m *migration) rebuild(name string, change func(*table) error) error {
 	}
 	fresh := name + "__new"
 	t.rename(name, fresh)
-	rows := t.kept(columns)
+	rows := storedColumns(columns, func(c columnInfo) bool { return t.column(c.Name) >= 0 })
 	children, err := m.enforced(name)
 	if err != nil {
 		return err
@@ -78,12 +78,12 @@ func (m *migration) rebuild(name string, change func(*table) error) error {
 	return m.atomically(slices.Concat(statements, back, creates))
 }
 
-// kept lists the columns whose values the new table takes over: those that it still has
-// and that are not generated.
-func (t *table) kept(columns []columnInfo) string {
+// storedColumns lists the columns whose values can be written: those that are not
+// generated, and that the filter wants.
+func storedColumns(columns []columnInfo, wanted func(columnInfo) bool) string {
 	var names []string
 	for _, c := range columns {
-		if t.column(c.Name) >= 0 && c.Hidden == 0 {
+		if c.Hidden == 0 && wanted(c) {
 			names = append(names, quoteName(c.Name))
 		}
 	}
@@ -145,7 +145,11 @@ func (m *migration) enforced(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return referring(all, name)
+	order, circle := referrersFirst(all, name)
+	if circle != "" {
+		return nil, fmt.Errorf("rqlite: the table %s cannot be made anew while foreign keys are enforced: its references form a circle by way of %s; run rqlited without -fk for the migration", name, circle)
+	}
+	return order[:len(order)-1], nil // the last one is the table itself
 }
 
 // references returns what refers to what, but for tables that refer to themselves.
@@ -155,28 +159,34 @@ func (m *migration) references() (all []reference, err error) {
 	return all, err
 }
 
-// childrenFirst orders tables so that each comes behind those that refer to it, unless they
-// refer to each other in a circle.
-func childrenFirst(all []reference, names []string) (order []string) {
-	seen := map[string]bool{}
+// referrersFirst returns tables and all that refer to them, directly or not, each behind
+// those that refer to it. Where the references form a circle that cannot be, and circle
+// names a table of it, else "".
+func referrersFirst(all []reference, names ...string) (order []string, circle string) {
+	const open, done = 1, 2
+	state := map[string]int{}
 	var visit func(name string)
 	visit = func(name string) {
-		if seen[strings.ToLower(name)] {
+		key := strings.ToLower(name)
+		if state[key] != 0 {
+			if state[key] == open {
+				circle = name
+			}
 			return
 		}
-		seen[strings.ToLower(name)] = true
+		state[key] = open
 		for _, r := range all {
-			given := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, r.Child) })
-			if given && strings.EqualFold(r.Parent, name) {
+			if strings.EqualFold(r.Parent, name) {
 				visit(r.Child)
 			}
 		}
+		state[key] = done
 		order = append(order, name)
 	}
 	for _, name := range names {
 		visit(name)
 	}
-	return order
+	return order, circle
 }
 
 // putAside returns how to put the rows of tables aside, and how to bring them back.
@@ -186,13 +196,8 @@ func (m *migration) putAside(tables []string) (aside, back []string, err error) 
 		if err != nil {
 			return nil, nil, err
 		}
-		var names []string
-		for _, c := range columns {
-			if c.Hidden == 0 {
-				names = append(names, quoteName(c.Name))
-			}
-		}
-		rows, store := strings.Join(names, ","), quoteName(name+"__aside")
+		rows := storedColumns(columns, func(columnInfo) bool { return true })
+		store := quoteName(name + "__aside")
 		aside = append(aside,
 			fmt.Sprintf("CREATE TABLE %s AS SELECT %s FROM %s", store, rows, quoteName(name)),
 			"DELETE FROM "+quoteName(name))
@@ -202,36 +207,4 @@ func (m *migration) putAside(tables []string) (aside, back []string, err error) 
 		}, back...)
 	}
 	return aside, back, nil
-}
-
-// referring returns the tables that refer to one, directly or not, each behind those that refer
-// to it.
-func referring(all []reference, name string) (order []string, err error) {
-	const open, done = 1, 2
-	state := map[string]int{}
-	var visit func(parent string) error
-	visit = func(parent string) error {
-		key := strings.ToLower(parent)
-		switch state[key] {
-		case open:
-			return fmt.Errorf("rqlite: the table %s cannot be made anew while foreign keys are enforced: its references form a circle by way of %s; run rqlited without -fk for the migration", name, parent)
-		case done:
-			return nil
-		}
-		state[key] = open
-		for _, r := range all {
-			if strings.EqualFold(r.Parent, parent) {
-				if err := visit(r.Child); err != nil {
-					return err
-				}
-			}
-		}
-		state[key] = done
-		if !strings.EqualFold(parent, name) {
-			order = append(order, parent)
-		}
-		return nil
-	}
-	err = visit(name)
-	return order, err
 }
