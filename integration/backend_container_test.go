@@ -183,46 +183,48 @@ func remove(c *testcontainers.DockerContainer) error {
 var prepareDocker = sync.OnceValue(func() error {
 	// What a container prints is in the error if it does not start.
 	tclog.SetDefault(tclog.NewNoopLogger())
-	ctx, cancel := context.WithTimeout(context.Background(), pullPatience) // for the reaper's image
+	return withDocker(func(ctx context.Context, docker *client.Client) error {
+		if _, err := docker.Ping(ctx, client.PingOptions{}); err != nil {
+			return fmt.Errorf("%w: no Docker: %w", errMissing, err)
+		}
+		// Ports are published there and nowhere else, also where this process runs
+		// in a container itself and testcontainers would try another address.
+		if err := os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1"); err != nil {
+			return err
+		}
+		if os.Getenv("TESTCONTAINERS_RYUK_DISABLED") != "" {
+			return nil
+		}
+		reaper := path.Join(os.Getenv("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX"), testcontainers.ReaperDefaultImage) //nolint:staticcheck // nothing else tells the image of the reaper
+		if err := haveImage(ctx, docker, reaper); err != nil {
+			return os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+		}
+		return nil
+	})
+})
+
+// withDocker calls f with a client of the Docker engine, and with time for an image to come.
+func withDocker(f func(context.Context, *client.Client) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), pullPatience)
 	defer cancel()
 	docker, err := client.New(client.FromEnv)
 	if err != nil {
 		return fmt.Errorf("%w: no Docker: %w", errMissing, err)
 	}
 	defer docker.Close()
-	if _, err := docker.Ping(ctx, client.PingOptions{}); err != nil {
-		return fmt.Errorf("%w: no Docker: %w", errMissing, err)
-	}
-	// Ports are published there and nowhere else, also where this process runs
-	// in a container itself and testcontainers would try another address.
-	if err := os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1"); err != nil {
-		return err
-	}
-	if os.Getenv("TESTCONTAINERS_RYUK_DISABLED") != "" {
-		return nil
-	}
-	reaper := path.Join(os.Getenv("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX"), testcontainers.ReaperDefaultImage) //nolint:staticcheck // nothing else tells the image of the reaper
-	if err := haveImage(ctx, docker, reaper); err != nil {
-		return os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
-	}
-	return nil
-})
+	return f(ctx, docker)
+}
 
 // prepareImage gets an image unless it is there. A failure is remembered, so that nobody
 // waits for it twice.
 func prepareImage(name string) error {
 	once, _ := imagesPrepared.LoadOrStore(name, sync.OnceValue(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), pullPatience)
-		defer cancel()
-		docker, err := client.New(client.FromEnv)
-		if err != nil {
-			return fmt.Errorf("%w: no Docker: %w", errMissing, err)
-		}
-		defer docker.Close()
-		if err := haveImage(ctx, docker, name); err != nil {
-			return fmt.Errorf("%w: no image %s (RQLITE_IMAGES names others): %w", errMissing, name, err)
-		}
-		return nil
+		return withDocker(func(ctx context.Context, docker *client.Client) error {
+			if err := haveImage(ctx, docker, name); err != nil {
+				return fmt.Errorf("%w: no image %s (RQLITE_IMAGES names others): %w", errMissing, name, err)
+			}
+			return nil
+		})
 	}))
 	return once.(func() error)()
 }
