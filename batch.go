@@ -119,8 +119,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
-	m := c.connector.markingOf(calls, b.Atomic)
-	answer, err := c.write(ctx, req, calls, m)
+	answer, m, err := c.write(ctx, req, calls, b.Atomic)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +129,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if results == nil {
 		return nil, failure
 	}
-	if err := c.finish(answer, m); err != nil {
+	if err := c.connector.finish(answer, m); err != nil {
 		return nil, err
 	}
 	state := c.connector.lastState()

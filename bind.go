@@ -118,14 +118,28 @@ func (h *hand) finish() error {
 // requestBody encodes the calls as the body of one request. Every value is
 // checked here, before anything is sent.
 func requestBody(calls []call) ([]byte, error) {
-	size := 2
+	body := append(make([]byte, 0, sizeHint(calls)+2), '[')
+	body, err := appendCalls(body, calls)
+	if err != nil {
+		return nil, err
+	}
+	return append(body, ']'), nil
+}
+
+// sizeHint returns about how many bytes the calls take in a body.
+func sizeHint(calls []call) int {
+	size := 0
 	for i := range calls {
 		size += len(calls[i].Text) + 16
 		for _, value := range calls[i].values {
 			size += wire.SizeHint(value)
 		}
 	}
-	body := append(make([]byte, 0, size), '[')
+	return size
+}
+
+// appendCalls appends the calls to a body, separated by commas.
+func appendCalls(body []byte, calls []call) ([]byte, error) {
 	for i := range calls {
 		if i > 0 {
 			body = append(body, ',')
@@ -135,7 +149,7 @@ func requestBody(calls []call) ([]byte, error) {
 			return nil, atStatement(err, ownCalls(calls[:i]), ownCalls(calls))
 		}
 	}
-	return append(body, ']'), nil
+	return body, nil
 }
 
 // ownCalls counts the statements of the program, without those that the driver

@@ -190,8 +190,8 @@ type Config struct {
 	// version by which transactions, of whatever process, notice them. Only where
 	// transactions and other writes never meet in the same rows.
 	DisableTxVersion bool
-	// DisableCoalescing sends each write as a request of its own, instead
-	// of joining those that wait at the same time. They are not joined yet.
+	// DisableCoalescing sends each write as a request of its own, instead of
+	// joining those that are under way at the same time; see WithoutCoalescing.
 	DisableCoalescing bool
 
 	// Queue hands writes to rqlite's queue: they are acknowledged before

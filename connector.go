@@ -29,6 +29,8 @@ type Connector struct {
 	turn   turn
 	polite politeness
 
+	coalescer *cluster.Coalescer
+
 	registerVersion atomic.Int64 // seen last; 0 before that
 	registerMissing atomic.Bool  // there was none at the last write
 
@@ -63,6 +65,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
+	c.coalescer = cluster.NewCoalescer(c.client, executePath, c.bulkFrame)
 	return c, nil
 }
 
@@ -142,6 +145,7 @@ func (c *Connector) Driver() driver.Driver { return &Driver{} }
 // Stats is what a connector has done so far, all of its connections together.
 type Stats struct {
 	Requests  uint64 // requests for statements
+	Coalesced uint64 // writes that waited for others, to go out with them
 	Failures  uint64 // those of them that failed in the end, statements that SQLite refused apart
 	Retries   uint64 // further attempts at a request
 	Redirects uint64 // redirects to the leader that were followed

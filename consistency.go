@@ -89,6 +89,7 @@ type callOptions struct {
 	linearizableTimeout *time.Duration
 	queueing            *queueing
 	txMode              *TxMode
+	alone               bool // WithoutCoalescing
 }
 
 // freshness bounds how old the data of a node may be that answers on its own.

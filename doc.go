@@ -55,7 +55,7 @@
 //     on, or from its beginning. Value: one of deferred, immediate. Default: deferred.
 //   - txversion: whether writes outside of transactions advance the version by which transactions
 //     notice them. Value: true or false. Default: true.
-//   - coalesce: whether concurrent writes may be joined into one request; they are not yet. Value:
+//   - coalesce: whether writes that are under way at the same time go out as one request. Value:
 //     true or false. Default: true.
 //   - queue: hand the writes of Exec to the queue of the server, so that neither their results nor
 //     their failures are known. Value: true or false. Default: false.

@@ -121,7 +121,6 @@ var resultProbe = driversOwn(sqltext.Read, "SELECT 1")
 func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driver.Result, error) {
 	last := &calls[len(calls)-1]
 	statements := len(calls)
-	m := c.connector.markingOf(calls, atomic)
 	if last.Returning > 0 {
 		calls = append(calls[:statements:statements], resultProbe)
 	}
@@ -129,7 +128,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if atomic {
 		params += "&transaction"
 	}
-	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, m)
+	answer, m, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, atomic)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +137,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if err != nil {
 		return nil, err
 	}
-	if err := c.finish(answer, m); err != nil {
+	if err := c.connector.finish(answer, m); err != nil {
 		return nil, err
 	}
 	if last.Kind != sqltext.Write {

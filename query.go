@@ -115,8 +115,7 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
-	m := c.connector.markingOf(calls, false)
-	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: c.connector.commonParams, Stream: true}, calls, m)
+	answer, m, err := c.write(ctx, cluster.Request{Path: executePath, Params: c.connector.commonParams, Stream: true}, calls, false)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err e
 		// that fail would take the writes of other clients with them.
 		calls = append([]call{createCall, firstVersionCall()}, marking{way: markedAround}.mark(calls)...)
 	}
-	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true}, calls, marking{})
+	answer, _, err := c.write(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true}, calls, false)
 	if err != nil {
 		return 0, err
 	}

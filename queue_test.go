@@ -179,7 +179,7 @@ func TestHTTPClientWithCookies(t *testing.T) {
 	require.NoError(t, err)
 	jar.SetCookies(&url.URL{Scheme: "http", Host: f.addr, Path: "/"}, []*http.Cookie{{Name: "session", Value: "7"}})
 	client := &http.Client{Transport: &http.Transport{}, Jar: jar}
-	connector, err := NewConnector(&Config{Hosts: []string{f.addr}, HTTPClient: client, DisableTxVersion: true})
+	connector, err := NewConnector(&Config{Hosts: []string{f.addr}, HTTPClient: client, DisableTxVersion: true, DisableCoalescing: true})
 	require.NoError(t, err)
 	db := sql.OpenDB(connector)
 	var all sync.WaitGroup

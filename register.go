@@ -242,23 +242,40 @@ func (c *Connector) lastState() registerState {
 
 // write sends calls that write, with marks, when it is their turn. The entry of
 // the first of them comes next in the answer; behind the last one finish has to
-// be called.
-func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, m marking) (*cluster.Answer, error) {
+// be called, with the marking that is returned.
+func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, atomic bool) (*cluster.Answer, marking, error) {
 	connector := c.connector
 	if err := connector.turn.join(ctx, connector.cfg.requestTimeout()); err != nil {
-		return nil, err
+		return nil, marking{}, err
 	}
 	defer connector.turn.leave()
 	if err := connector.polite.wait(ctx); err != nil {
-		return nil, err
+		return nil, marking{}, err
 	}
+	if connector.coalesces(ctx, &req, calls, atomic) {
+		if !connector.coalescer.Begin() {
+			answer, err := c.join(ctx, calls)
+			return answer, marking{}, err
+		}
+		defer connector.coalescer.End()
+	}
+	m := marking{}
+	if !req.Pinned { // queued writes bring their marks along
+		m = connector.markingOf(calls, atomic)
+	}
+	answer, err := c.sendMarked(ctx, req, calls, m)
+	return answer, m, err
+}
+
+// sendMarked sends calls that write, with marks.
+func (c *conn) sendMarked(ctx context.Context, req cluster.Request, calls []call, m marking) (*cluster.Answer, error) {
 	req.Leader, req.Write = true, true
 	for made := false; ; made = true {
 		answer, err := c.send(ctx, req, m.mark(calls))
 		if err != nil || m.way == notMarked {
 			return answer, err
 		}
-		missing, err := c.readFirstMark(answer, m)
+		missing, err := c.connector.readFirstMark(answer, m)
 		if err == nil && (!missing || m.way != movedOnce || made) {
 			return answer, nil
 		}
@@ -274,32 +291,32 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, m m
 
 // readFirstMark reads the entry in front of those of the program, and reports
 // whether there is no register.
-func (c *conn) readFirstMark(answer *cluster.Answer, m marking) (missing bool, err error) {
+func (c *Connector) readFirstMark(answer *cluster.Answer, m marking) (missing bool, err error) {
 	entry, err := answer.Next()
 	if err != nil {
 		return false, publicError(err)
 	}
 	missing = isMissingRegister(entry.Error)
-	if c.connector.registerMissing.Load() != missing {
-		c.connector.registerMissing.Store(missing)
+	if c.registerMissing.Load() != missing {
+		c.registerMissing.Store(missing)
 	}
 	if m.way != movedOnce || missing || !m.asks && entry.Error == "" {
 		return missing, nil
 	}
-	_, err = c.connector.readState(answer, entry)
+	_, err = c.readState(answer, entry)
 	return false, err
 }
 
 // finish reads what stands behind the program's entries in the answer to a write.
-func (c *conn) finish(answer *cluster.Answer, m marking) error {
+func (c *Connector) finish(answer *cluster.Answer, m marking) error {
 	if m.way == markedAround {
 		entry, err := answer.Next()
 		if err != nil {
 			return publicError(err)
 		}
 		if m.asks {
-			if _, err := c.connector.readState(answer, entry); err != nil {
-				c.connector.cfg.warn(err) // the write itself has been applied
+			if _, err := c.readState(answer, entry); err != nil {
+				c.cfg.warn(err) // the write itself has been applied
 			}
 		}
 	}

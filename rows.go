@@ -220,7 +220,7 @@ func (s *source) endOfEntry() error {
 	if s.more() {
 		return nil
 	}
-	err := s.conn.finish(s.answer, s.marking)
+	err := s.conn.connector.finish(s.answer, s.marking)
 	s.marking = marking{} // it has been read
 	if err != nil {
 		return s.lost(err)

@@ -27,11 +27,56 @@ type Answer struct {
 	body  *responseBody
 	dec   *wire.Decoder
 	first *wire.Result // read already, not yet handed out
+	held  *recorder    // what was read of the answer to a bulk, else nil
 }
 
 func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
-	b := &responseBody{ReadCloser: body}
-	return &Answer{Node: guard.node.host, req: req, guard: guard, body: b, dec: wire.NewDecoder(b)}
+	a := &Answer{Node: guard.node.host, req: req, guard: guard}
+	if req.bulk != nil {
+		a.held = &recorder{ReadCloser: body}
+		body = a.held
+	}
+	a.body = &responseBody{ReadCloser: body}
+	a.dec = wire.NewDecoder(a.body)
+	return a
+}
+
+// recorder keeps what is read.
+type recorder struct {
+	io.ReadCloser
+	bytes []byte
+}
+
+// maxHeld bounds what is kept of an answer: SQLite's bound on a single value.
+const maxHeld = 1 << 30
+
+// Read implements io.Reader.
+func (r *recorder) Read(p []byte) (int, error) {
+	if len(r.bytes) >= maxHeld {
+		return 0, &wire.SyntaxError{Message: "it is too long to be that of several writes"}
+	}
+	n, err := r.ReadCloser.Read(p)
+	r.bytes = append(r.bytes, p[:n]...)
+	return n, err
+}
+
+// rest reads the rest of the current entry of the answer to a bulk, and returns all
+// of it as the server sent it.
+func (a *Answer) rest() ([]byte, error) {
+	begin, end, err := a.dec.Rest()
+	if err != nil {
+		return nil, a.broken(err)
+	}
+	return a.held.bytes[begin:end], nil
+}
+
+// failure returns an error of one of the answer's methods as what it is.
+func (a *Answer) failure(err error) *Error {
+	var failure *Error
+	if errors.As(err, &failure) {
+		return failure
+	}
+	return a.broken(err)
 }
 
 // Next goes to the next entry, which must be there; see [wire.Decoder.NextResult].

@@ -88,6 +88,8 @@ type Request struct {
 	// Stream says that the caller reads rows at its own pace: the time-out ends
 	// with the arrival of the first entry instead of the end of the answer.
 	Stream bool
+
+	bulk *bulk // says before each attempt what the body is; nil if Body is
 }
 
 const (
@@ -133,6 +135,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			}
 		}
 		node := c.routes.pick(req.Leader, start+attempt)
+		if req.bulk != nil {
+			req.Body, req.Statements = req.bulk.compose()
+		}
 		answer, err := c.attempt(ctx, node, req, until)
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
@@ -151,6 +156,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		c.failed(node, err)
 		if !err.repeatable(req) {
 			return nil, outOfTime(err, last)
+		}
+		if req.bulk != nil {
+			req.bulk.withdraw(err)
 		}
 		last, redirects = err, 0
 		c.cfg.Logger.DebugContext(ctx, "rqlite: trying again", "node", node.host, "error", err)

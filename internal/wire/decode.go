@@ -54,6 +54,7 @@ type Decoder struct {
 	seen     bool // "results" was read
 	sawTable bool // the entry has "values"
 	result   Result
+	begin    int64 // where the entry begins
 	trailer  Trailer
 	err      error
 }
@@ -204,10 +205,20 @@ func (d *Decoder) eof() error {
 	return err
 }
 
+// Rest passes over what is left of the current entry, whose Error is complete
+// then, and returns at which bytes of the response the entry begins and ends.
+func (d *Decoder) Rest() (begin, end int64, err error) {
+	if d.err == nil && (d.at == inRow || d.at == inValues) {
+		d.err = d.skipRows()
+	}
+	return d.begin, d.scan.offset(), d.err
+}
+
 // entry reads one entry of "results" up to its rows.
 func (d *Decoder) entry() error {
 	d.result = Result{}
 	d.sawTable = false
+	d.begin = d.scan.offset()
 	if err := d.scan.expect('{'); err != nil {
 		return err
 	}

@@ -57,8 +57,11 @@ func (s *scanner) reset(r io.Reader) {
 	s.r, s.pos, s.end, s.base, s.value = r, 0, 0, 0, false
 }
 
+// offset returns how many bytes have been consumed.
+func (s *scanner) offset() int64 { return s.base + int64(s.pos) }
+
 func (s *scanner) fault(format string, args ...any) error {
-	return &SyntaxError{Offset: s.base + int64(s.pos), Message: fmt.Sprintf(format, args...)}
+	return &SyntaxError{Offset: s.offset(), Message: fmt.Sprintf(format, args...)}
 }
 
 // fill reads more input. The bytes from s.pos on are kept and moved to the

@@ -1,0 +1,132 @@
+package rqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// WithoutCoalescing returns a context whose writes go out as requests of their own,
+// as all do with coalesce=false in the DSN: at once, and whatever other goroutines
+// write at the time. Reads take no notice.
+func WithoutCoalescing(ctx context.Context) context.Context {
+	o := callOptionsOf(ctx)
+	o.alone = true
+	return o.in(ctx)
+}
+
+// largestPart is how many bytes a write may have to go out with others. What is
+// larger gains little, and would keep them waiting.
+const largestPart = 64 << 10
+
+// coalesces reports whether calls may go out with those of others. These are single
+// statements that write rows. A RETURNING by Query streams its rows, which those of an
+// INSERT need not, being few as a rule.
+func (c *Connector) coalesces(ctx context.Context, req *cluster.Request, calls []call, atomic bool) bool {
+	first := &calls[0]
+	return !c.cfg.DisableCoalescing && !atomic && !req.Pinned &&
+		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
+		(!req.Stream || first.Keyword == "INSERT" || first.Keyword == "REPLACE") &&
+		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
+}
+
+// join sends calls with those of others.
+func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) {
+	if c.closed {
+		return nil, errClosed
+	}
+	elements, err := appendCalls(make([]byte, 0, sizeHint(calls)), calls)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: %w", err)
+	}
+	answer, err := c.connector.coalescer.Join(ctx, elements, len(calls), 1)
+	if err != nil {
+		return nil, publicError(err)
+	}
+	return answer, nil
+}
+
+// A bulk goes out as a transaction, which SQLite commits once instead of once for each
+// statement. Nobody can tell: when a statement fails, so does the bulk, and it is sent
+// again without. There is one thing that a transaction would let pass: the violation of
+// a deferred foreign key that another statement mends. So where the schema has deferred
+// keys, and they are enforced, this makes the transaction fail
+// (https://www.sqlite.org/foreignkeys.html#fk_deferred).
+const (
+	defersKeys = "(EXISTS(SELECT 1 FROM pragma_foreign_keys WHERE foreign_keys) AND " +
+		"EXISTS(SELECT 1 FROM sqlite_schema WHERE sql LIKE '%DEFERR%'))"
+	hasRegister = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
+
+	guardText         = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
+	guardRegisterText = "SELECT CASE WHEN " + hasRegister + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
+	guardMoveText     = "UPDATE _rqlite_tx SET v=CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) ELSE v+1 END WHERE k=0"
+)
+
+var (
+	guardCall           = driversOwn(sqltext.Read, guardText)
+	guardRegisterCall   = driversOwn(sqltext.Read, guardRegisterText)
+	guardMoveCall       = driversOwn(sqltext.Write, guardMoveText)
+	guardMoveAskingCall = driversOwn(sqltext.Write, guardMoveText+asking)
+)
+
+// bulkFrame returns what the writes of several callers are sent with: one pair of
+// marks for all, or what moves the version and guards a transaction.
+func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
+	frame := cluster.Frame{Params: c.commonParams}
+	m := marking{}
+	switch {
+	case atomic:
+		frame.Params += "&transaction"
+		guard := &guardMoveCall
+		switch {
+		case c.cfg.DisableTxVersion:
+			guard = &guardCall
+		case c.registerMissing.Load():
+			guard = &guardRegisterCall
+		default:
+			if m = (marking{movedOnce, c.polite.isDue()}); m.asks {
+				guard = &guardMoveAskingCall
+			}
+		}
+		frame.Before = encoded(guard)
+	case c.cfg.DisableTxVersion:
+	default:
+		m = marking{markedAround, c.polite.isDue()}
+		if c.registerMissing.Load() {
+			m = marking{way: markedBefore}
+		}
+		around := m.mark(nil)
+		frame.Before = encoded(&around[0])
+		if len(around) > 1 {
+			frame.After = encoded(&around[1])
+		}
+	}
+	frame.Read = func(answer *cluster.Answer) { c.readMarks(answer, m) }
+	return frame
+}
+
+// encoded returns a statement of the driver's own as an element of a body.
+func encoded(c *call) []byte {
+	element, err := appendCalls(nil, []call{*c})
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return element
+}
+
+// readMarks reads the entries of the marks around the writes of several callers,
+// which have been applied whatever these say.
+func (c *Connector) readMarks(answer *cluster.Answer, m marking) {
+	if m.way == notMarked {
+		return
+	}
+	_, err := c.readFirstMark(answer, m)
+	if err == nil {
+		err = c.finish(answer, m)
+	}
+	if err != nil {
+		c.cfg.warn(err)
+	}
+}
