@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -24,11 +25,15 @@ const largestPart = 64 << 10
 // coalesces reports whether calls may go out with those of others. These are single
 // statements that write rows. A RETURNING by Query streams its rows, which those of an
 // INSERT need not, being few as a rule.
+//
+// An infinite REAL among the rows of one makes the server fail to answer all of a
+// bulk. Where that was seen, statements that return rows go alone from then on.
 func (c *Connector) coalesces(ctx context.Context, req *cluster.Request, calls []call, atomic bool) bool {
 	first := &calls[0]
 	return !c.cfg.DisableCoalescing && !atomic && !req.Pinned &&
 		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
 		(!req.Stream || first.Keyword == "INSERT" || first.Keyword == "REPLACE") &&
+		(first.Returning == 0 || !c.returningAlone.Load()) &&
 		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
 }
 
@@ -42,10 +47,14 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
 	answer, err := c.connector.coalescer.Join(ctx, elements, len(calls), 1)
-	if err != nil {
-		return nil, publicError(err)
+	if err == nil {
+		return answer, nil
 	}
-	return answer, nil
+	var failure *cluster.Error
+	if errors.As(err, &failure) && failure.Unsendable() {
+		c.connector.returningAlone.Store(true)
+	}
+	return nil, publicError(err)
 }
 
 // A bulk goes out as a transaction, which SQLite commits once instead of once for each

@@ -29,7 +29,8 @@ type Connector struct {
 	turn   turn
 	polite politeness
 
-	coalescer *cluster.Coalescer
+	coalescer      *cluster.Coalescer
+	returningAlone atomic.Bool // see coalesces
 
 	registerVersion atomic.Int64 // seen last; 0 before that
 	registerMissing atomic.Bool  // there was none at the last write

@@ -105,10 +105,7 @@ const (
 // any, until the context or the client's time-out ends; requests that do not
 // write are tried again after any failure. An error is an [*Error].
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
-	c.routes.counts.requests.Add(1)
-	if c.cfg.Members {
-		c.refresh()
-	}
+	c.begin()
 	answer, err := c.send(ctx, req, c.until(ctx))
 	if err != nil {
 		c.routes.counts.failures.Add(1)
@@ -116,6 +113,14 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 		return nil, err
 	}
 	return answer, nil
+}
+
+// begin takes note of a request.
+func (c *Client) begin() {
+	c.routes.counts.requests.Add(1)
+	if c.cfg.Members {
+		c.refresh()
+	}
 }
 
 func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answer, *Error) {

@@ -267,7 +267,7 @@ func (b *bulk) run(atomic bool) *Error {
 		return nil // nobody waits
 	}
 	req := &Request{Path: b.q.path, Params: b.frame.Params, Leader: true, Write: true, bulk: b}
-	b.q.client.routes.counts.requests.Add(1)
+	b.q.client.begin()
 	answer, err := b.q.client.send(ctx, req, time.Time{})
 	if err == nil {
 		defer answer.Close()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +112,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	answer := f.script[n]
 	f.mu.Unlock()
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for the reply
 	if f.hangs.Load() {
 		answer = hang("")
 	}

@@ -61,8 +61,8 @@ func Classify(status int, message string) Outcome {
 		return Repeat
 	case strings.HasPrefix(message, "SQL rewrite:"):
 		return Refused
-	case strings.Contains(message, "json: unsupported value"):
-		return Applied // an infinite REAL among the rows, which JSON cannot carry
+	case isUnsendable(message):
+		return Applied
 	}
 	return Unknown
 }
@@ -90,6 +90,10 @@ func isLeaderless(message string) bool {
 	}
 	return false
 }
+
+// isUnsendable recognises what a node answers when there is an infinite REAL among
+// the rows, which JSON cannot carry.
+func isUnsendable(message string) bool { return strings.Contains(message, "json: unsupported value") }
 
 // outcome tells the outcome of an answer to the request of a guard.
 //
@@ -137,6 +141,10 @@ func (e *Error) text() string {
 	}
 	return strings.ToLower(http.StatusText(e.Status))
 }
+
+// Unsendable reports whether the node failed to send rows that it had. They belong to
+// any of the statements.
+func (e *Error) Unsendable() bool { return isUnsendable(e.Message) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,571 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// table applies the statements that a fake node gets, as rqlite would: "ok 3" is
+// applied and has 3 as its last insert id, "fail 3" fails, and with "choke 3" the
+// server refuses the request as a whole.
+type table struct {
+	gate chan struct{} // each request waits for a value; nil lets all pass
+
+	mu      sync.Mutex
+	applied []string
+	bulks   []string // the statements of each request, with "tx:" in front of a transaction
+}
+
+func (s *table) reply(w http.ResponseWriter, r *http.Request) {
+	var statements []string
+	if err := json.NewDecoder(r.Body).Decode(&statements); err != nil {
+		http.Error(w, err.Error(), http.StatusTeapot)
+		return
+	}
+	atomic := strings.Contains(r.URL.RawQuery, "transaction")
+	s.record(statements, atomic)
+	if s.gate != nil {
+		select {
+		case <-s.gate:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	for _, statement := range statements {
+		if strings.HasPrefix(statement, "choke") {
+			http.Error(w, "near "+statement, http.StatusBadRequest)
+			return
+		}
+	}
+	io.WriteString(w, `{"results":[`+strings.Join(s.apply(statements, atomic), ",")+"]}")
+}
+
+func (s *table) record(statements []string, atomic bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line := strings.Join(statements, ",")
+	if atomic {
+		line = "tx:" + line
+	}
+	s.bulks = append(s.bulks, line)
+}
+
+// apply returns the entries of the answer.
+func (s *table) apply(statements []string, atomic bool) (entries []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.applied)
+	for _, statement := range statements {
+		verb, id, _ := strings.Cut(statement, " ")
+		if verb == "ok" {
+			s.applied = append(s.applied, id)
+			entries = append(entries, fmt.Sprintf(`{"last_insert_id":%s,"rows_affected":1}`, id))
+			continue
+		}
+		entries = append(entries, fmt.Sprintf(`{"error":"UNIQUE constraint failed: %s"}`, id))
+		if atomic {
+			s.applied = s.applied[:before]
+			break
+		}
+	}
+	return entries
+}
+
+// got returns the requests so far.
+func (s *table) got() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.bulks...)
+}
+
+// framed is the frame of these tests.
+func framed(atomic bool) Frame {
+	if atomic {
+		return Frame{Params: "transaction"}
+	}
+	return Frame{}
+}
+
+// writer is a goroutine that writes.
+type writer struct {
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	id     int64
+	err    error
+}
+
+// joins starts a writer of one statement, and waits until it waits.
+func joins(t *testing.T, q *Coalescer, statement string) *writer {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	w := &writer{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		w.id, w.err = joinOne(ctx, q, statement)
+	}()
+	synctest.Wait()
+	return w
+}
+
+func joinOne(ctx context.Context, q *Coalescer, statement string) (id int64, err error) {
+	answer, err := q.Join(ctx, fmt.Appendf(nil, "%q", statement), 1, 1)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Close()
+	result, err := answer.Next()
+	if err != nil {
+		return 0, err
+	}
+	if result.Error != "" {
+		return 0, errors.New(result.Error)
+	}
+	return result.LastInsertID, answer.End()
+}
+
+// applied demands that a statement was, and that the writer got its own id.
+func (w *writer) applied(t *testing.T, id int64) {
+	t.Helper()
+	<-w.done
+	require.NoError(t, w.err)
+	assert.Equal(t, id, w.id)
+}
+
+// failed demands that a statement failed with its own error.
+func (w *writer) failed(t *testing.T, id int) {
+	t.Helper()
+	<-w.done
+	assert.EqualError(t, w.err, fmt.Sprintf("UNIQUE constraint failed: %d", id))
+}
+
+// refused demands that nothing came of the write, for a reason.
+func (w *writer) refused(t *testing.T, why error) {
+	t.Helper()
+	<-w.done
+	assert.True(t, requireError(t, w.err, Refused).Write)
+	assert.ErrorIs(t, w.err, why)
+}
+
+// unknown demands that the writer does not know what became of its write.
+func (w *writer) unknown(t *testing.T) {
+	t.Helper()
+	<-w.done
+	assert.True(t, requireError(t, w.err, Unknown).Write)
+}
+
+// busy returns a coalescer that already has as many requests under way as it wants,
+// each of which release lets end. It must be called in a bubble.
+func busy(t *testing.T, options ...func(*Config)) (q *Coalescer, s *table, node *fake, release func()) {
+	t.Helper()
+	s = &table{}
+	nodes, c := newPipedCluster(t, 20*time.Second, [][]reply{{s.reply}}, options...)
+	q = NewCoalescer(c, "/db/execute", framed)
+	for range mostUnderWay {
+		require.True(t, q.Begin())
+	}
+	require.False(t, q.Begin(), "one too many")
+	return q, s, nodes[0], func() { q.End(); synctest.Wait() }
+}
+
+func TestCoalesce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "those that wait leave as one, each with its own result", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "ok 2"), joins(t, q, "ok 3")
+		assert.Empty(t, s.got(), "they wait")
+		release()
+		w1.applied(t, 1)
+		w2.applied(t, 2)
+		w3.applied(t, 3)
+		assert.Equal(t, []string{"tx:ok 1,ok 2,ok 3"}, s.got())
+		assert.EqualValues(t, 3, q.client.Counts().Coalesced)
+		assert.EqualValues(t, 1, q.client.Counts().Requests)
+	})
+	inBubble(t, "one that waits alone is no transaction", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		w := joins(t, q, "ok 1")
+		release()
+		w.applied(t, 1)
+		assert.Equal(t, []string{"ok 1"}, s.got())
+	})
+	inBubble(t, "nobody waits when there is room", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		release()
+		joins(t, q, "ok 1").applied(t, 1)
+		assert.Equal(t, []string{"ok 1"}, s.got())
+		assert.True(t, q.Begin(), "its place is free")
+		assert.False(t, q.Begin(), "the other is still taken")
+	})
+	inBubble(t, "those that come later leave with the next", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		s.gate = make(chan struct{})
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w3, w4 := joins(t, q, "ok 3"), joins(t, q, "ok 4")
+		assert.False(t, q.Begin())
+		assert.Equal(t, []string{"tx:ok 1,ok 2"}, s.got())
+		close(s.gate)
+		for i, w := range []*writer{w1, w2, w3, w4} {
+			w.applied(t, int64(i+1))
+		}
+		assert.Equal(t, []string{"tx:ok 1,ok 2", "tx:ok 3,ok 4"}, s.got())
+	})
+}
+
+func TestCoalesceFailures(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "a statement that fails does so alone", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "fail 2"), joins(t, q, "ok 3")
+		release()
+		w1.applied(t, 1)
+		w2.failed(t, 2)
+		w3.applied(t, 3)
+		assert.Equal(t, []string{"tx:ok 1,fail 2,ok 3", "ok 1,fail 2,ok 3"}, s.got())
+		assert.Equal(t, []string{"1", "3"}, s.applied)
+		assert.Zero(t, q.client.Counts().Failures)
+	})
+	inBubble(t, "what makes the server refuse all is taken apart", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		writers := make([]*writer, 5)
+		for i := range writers {
+			verb := "ok"
+			if i == 3 {
+				verb = "choke"
+			}
+			writers[i] = joins(t, q, fmt.Sprint(verb, " ", i))
+		}
+		release()
+		for i, w := range writers {
+			<-w.done
+			if i == 3 {
+				failure := requireError(t, w.err, Refused)
+				assert.Equal(t, "near choke 3", failure.Message)
+				continue
+			}
+			w.applied(t, int64(i))
+		}
+		assert.Equal(t, []string{"0", "1", "2", "4"}, s.applied)
+		assert.EqualValues(t, 1, q.client.Counts().Failures)
+	})
+	inBubble(t, "what is wrong for all is not taken apart", func(t *testing.T) {
+		q, _, node, release := busy(t)
+		node.then(text(http.StatusUnauthorized, "Unauthorized"))
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		for _, w := range []*writer{w1, w2} {
+			<-w.done
+			assert.Equal(t, http.StatusUnauthorized, requireError(t, w.err, Refused).Status)
+		}
+		assert.Len(t, node.got(), 1)
+	})
+	answers := map[string]reply{
+		"a lost answer":           drop,
+		"an answer that is cut":   cut(`{"results":[{"rows_affected":1},{"rows_affected":1}]}`, 40),
+		"an answer too few":       ok(written),
+		"an answer too many":      ok(`{"results":[{"rows_affected":1},{"rows_affected":1},{"rows_affected":1}]}`),
+		"no JSON":                 ok("<html>"),
+		"no results":              ok("{}"),
+		"an error nobody knows":   failure("disk I/O error"),
+		"a status nobody expects": text(http.StatusBadGateway, "bad gateway"),
+		"rows that cannot be sent": text(http.StatusInternalServerError,
+			"json: unsupported value: +Inf"),
+	}
+	for name, answer := range answers {
+		inBubble(t, name+" is of unknown outcome, and nothing is sent again", func(t *testing.T) {
+			q, _, node, release := busy(t)
+			node.then(answer)
+			w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+			release()
+			w1.unknown(t)
+			w2.unknown(t)
+			assert.Len(t, node.got(), 1)
+			require.True(t, q.Begin(), "others can go on")
+		})
+	}
+}
+
+// Where statements fail often, transactions are tried seldom.
+func TestCoalescePenalty(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		release() // for the bulks of this test; the other place stays taken
+		pair := func(first string) (attempts int) {
+			require.True(t, q.Begin())
+			before := len(s.got())
+			w1, w2 := joins(t, q, first+" 1"), joins(t, q, "ok 2")
+			release()
+			<-w1.done
+			w2.applied(t, 2)
+			bulks := s.got()[before:]
+			if strings.HasPrefix(bulks[0], "tx:") {
+				return len(bulks)
+			}
+			require.Len(t, bulks, 1)
+			return 0
+		}
+		var attempts []int // the bulks that were tried as a transaction
+		for i := range 2 + 1 + 2 + 4 + 8 + 16 + 32 + 64 + 64 + 10 {
+			if n := pair("fail"); n != 0 {
+				require.Equal(t, 2, n)
+				attempts = append(attempts, i)
+			}
+		}
+		assert.Equal(t, []int{0, 2, 5, 10, 19, 36, 69, 134, 199}, attempts)
+		for pair("ok") == 0 {
+		}
+		assert.Equal(t, 1, pair("ok"), "it worked: the next is tried as well")
+		assert.Equal(t, 2, pair("fail"))
+		assert.Equal(t, 0, pair("fail"))
+		assert.Equal(t, 2, pair("fail"), "and the penalty begins anew")
+	})
+}
+
+// A caller can leave at every stage, and learns what is known of its write.
+func TestCoalesceLeave(t *testing.T) {
+	t.Parallel()
+	why := errors.New("the user has gone")
+	inBubble(t, "before its request", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "ok 2"), joins(t, q, "ok 3")
+		w2.cancel(why)
+		w2.refused(t, context.Canceled)
+		require.ErrorIs(t, w2.err, why)
+		release()
+		w1.applied(t, 1)
+		w3.applied(t, 3)
+		assert.Equal(t, []string{"tx:ok 1,ok 3"}, s.got())
+	})
+	inBubble(t, "all before their request", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		w := joins(t, q, "ok 1")
+		w.cancel(nil)
+		w.refused(t, context.Canceled)
+		release()
+		assert.Empty(t, s.got())
+		assert.True(t, q.Begin())
+	})
+	inBubble(t, "with a context that has ended", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := joinOne(ctx, q, "ok 1")
+		requireError(t, err, Refused)
+		release()
+		assert.Empty(t, s.got())
+	})
+	inBubble(t, "while its request is under way", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		s.gate = make(chan struct{})
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.cancel(why)
+		w1.unknown(t)
+		require.ErrorIs(t, w1.err, why)
+		close(s.gate)
+		w2.applied(t, 2)
+		assert.Equal(t, []string{"1", "2"}, s.applied)
+	})
+	inBubble(t, "all while their request is under way", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		s.gate = make(chan struct{})
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.cancel(why)
+		w2.cancel(why)
+		w1.unknown(t)
+		w2.unknown(t)
+		synctest.Wait()
+		assert.True(t, q.Begin(), "nobody waits for the answer any more")
+	})
+	inBubble(t, "with the time-out, of which the last attempt is told", func(t *testing.T) {
+		q, _, node, release := busy(t)
+		node.then(text(http.StatusServiceUnavailable, "leader not found"))
+		w := joins(t, q, "ok 1")
+		release()
+		begin := time.Now()
+		w.refused(t, context.DeadlineExceeded)
+		assert.Equal(t, 20*time.Second, time.Since(begin))
+		require.ErrorContains(t, w.err, "the attempt before: leader not found")
+		synctest.Wait()
+		assert.True(t, q.Begin())
+	})
+	inBubble(t, "with the time-out while it waits", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		w := joins(t, q, "ok 1")
+		w.refused(t, context.DeadlineExceeded)
+		require.ErrorContains(t, w.err, "no answer within 20s, the time-out of the connection")
+		release()
+		assert.Empty(t, s.got())
+	})
+}
+
+// A caller that leaves between two attempts is not part of the second.
+func TestCoalesceLeaveBetweenAttempts(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, s, node, release := busy(t)
+		node.then(text(http.StatusServiceUnavailable, "leader not found"), s.reply)
+		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "ok 2"), joins(t, q, "ok 3")
+		release() // the first attempt fails, and there is a pause
+		require.Len(t, node.got(), 1)
+		w2.cancel(nil)
+		w2.refused(t, context.Canceled)
+		w1.applied(t, 1)
+		w3.applied(t, 3)
+		assert.Equal(t, []string{"tx:ok 1,ok 3"}, s.got())
+		assert.EqualValues(t, 1, q.client.Counts().Retries)
+	})
+}
+
+func TestCoalesceBounds(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "statements", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		writers := make([]*writer, 2*mostParts+1)
+		for i := range writers {
+			writers[i] = joins(t, q, fmt.Sprint("ok ", i))
+		}
+		release()
+		for i, w := range writers {
+			w.applied(t, int64(i))
+		}
+		var sizes []int
+		for _, bulk := range s.got() {
+			sizes = append(sizes, strings.Count(bulk, "ok"))
+		}
+		assert.Equal(t, []int{mostParts, mostParts, 1}, sizes)
+		assert.Len(t, s.applied, len(writers))
+	})
+	inBubble(t, "bytes", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		writers := make([]*writer, 5)
+		for i := range writers {
+			length := mostBytes / 3
+			if i == 4 {
+				length = 2 * mostBytes
+			}
+			writers[i] = joins(t, q, "ok "+strings.Repeat("1", length))
+		}
+		release()
+		for _, w := range writers {
+			<-w.done // the ids are no numbers for the driver
+		}
+		var sizes []int
+		for _, bulk := range s.got() {
+			sizes = append(sizes, strings.Count(bulk, "ok"))
+		}
+		assert.Equal(t, []int{2, 2, 1}, sizes)
+	})
+}
+
+// What stands around the statements is not shown to their callers.
+func TestCoalesceFrame(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		var read [][]int64
+		q.frame = func(atomic bool) Frame {
+			f := framed(atomic)
+			f.Before = []byte(`"ok 100"`)
+			if !atomic {
+				f.After = []byte(`"ok 200"`)
+			}
+			f.Read = func(a *Answer) {
+				var ids []int64
+				for range 1 + len(f.After)/len(f.Before) {
+					result, err := a.Next()
+					require.NoError(t, err)
+					ids = append(ids, result.LastInsertID)
+				}
+				require.NoError(t, a.End())
+				read = append(read, ids)
+			}
+			return f
+		}
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "fail 2")
+		release()
+		w1.applied(t, 1)
+		w2.failed(t, 2)
+		assert.Equal(t, []string{"tx:ok 100,ok 1,fail 2", "ok 100,ok 1,fail 2,ok 200"}, s.got())
+		assert.Equal(t, [][]int64{{100, 200}}, read)
+	})
+}
+
+// A write goes on to the leader, and to another node when one is not there.
+func TestCoalesceGoesToTheLeader(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		s := &table{}
+		_, c := newPipedCluster(t, 20*time.Second, [][]reply{{movedTo("http://10.0.0.2:4001")}, {s.reply}})
+		q := NewCoalescer(c, "/db/execute", framed)
+		joins(t, q, "ok 1").applied(t, 1)
+		assert.EqualValues(t, 1, c.Counts().Redirects)
+	})
+}
+
+// Many goroutines at once: each write is applied once, and the writer gets its own id.
+func TestCoalesceMany(t *testing.T) {
+	t.Parallel()
+	s := &table{}
+	node := newFake(t, s.reply)
+	c, _ := newClient(t, []string{node.host()})
+	q := NewCoalescer(c, "/db/execute", framed)
+	const writers, each = 100, 20
+	var all sync.WaitGroup
+	for i := range writers {
+		all.Go(func() {
+			for j := range each {
+				want := int64(i*each + j + 1)
+				id, err := joinOne(t.Context(), q, fmt.Sprint("ok ", want))
+				assert.NoError(t, err)
+				assert.Equal(t, want, id)
+			}
+		})
+	}
+	all.Wait()
+	assert.Len(t, s.applied, writers*each)
+	assert.Less(t, len(s.got()), writers*each/2)
+}
+
+// An excerpt reads as the document of its entries, however it is read.
+func TestExcerpt(t *testing.T) {
+	t.Parallel()
+	entries := [][]byte{
+		[]byte(`{"columns":["a","b"],"types":["integer","text"],"values":[[1,"],"],[2,"\"}"]]}`),
+		[]byte(`{"error":"no such table: t"}`),
+		[]byte(`{}`),
+	}
+	for n := range len(entries) + 1 {
+		want := `{"results":[` + string(bytes.Join(entries[:n], []byte(","))) + `]}`
+		all, err := io.ReadAll(iotest.OneByteReader(&excerpt{rest: entries[:n]}))
+		require.NoError(t, err)
+		assert.Equal(t, want, string(all))
+		require.NoError(t, iotest.TestReader(&excerpt{rest: entries[:n]}, []byte(want)))
+	}
+	dec := wire.NewDecoder(&excerpt{rest: entries})
+	defer dec.Release()
+	for range entries {
+		_, err := dec.NextResult()
+		require.NoError(t, err)
+	}
+	_, err := dec.NextResult()
+	require.ErrorIs(t, err, io.EOF)
+}
