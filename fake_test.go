@@ -171,6 +171,7 @@ func (f *fake) connState(c net.Conn, state http.ConnState) {
 func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	assert.NoError(f.t, err)
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for the step
 	got := request{method: r.Method, path: r.URL.Path, params: r.URL.RawQuery, body: string(body), header: r.Header}
 	if got.path == queryPath && got.params == whoLeads && !f.expects(whoLeads) {
 		io.WriteString(w, `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`)
