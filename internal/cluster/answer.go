@@ -24,7 +24,7 @@ type Answer struct {
 
 	req   *Request
 	guard *guard
-	body  *responseBody
+	body  responseBody
 	dec   *wire.Decoder
 	first *wire.Result // read already, not yet handed out
 	held  *recorder    // what was read of the answer to a bulk, else nil
@@ -36,8 +36,8 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 		a.held = &recorder{ReadCloser: body}
 		body = a.held
 	}
-	a.body = &responseBody{ReadCloser: body}
-	a.dec = wire.NewDecoder(a.body)
+	a.body.ReadCloser = body
+	a.dec = wire.NewDecoder(&a.body)
 	return a
 }
 

@@ -370,7 +370,7 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 
 // handOut gives each part its entries.
 func (b *bulk) handOut(answer *Answer, entries [][]byte) {
-	guard := &guard{client: b.q.client, node: answer.guard.node, req: answer.req, cancel: func(error) {}, ended: func() error { return nil }}
+	guard := &guard{client: b.q.client, node: answer.guard.node, req: answer.req, ctx: context.Background(), cancel: func(error) {}}
 	var frame [][]byte
 	if b.frame.Before != nil {
 		frame, entries = append(frame, entries[0]), entries[1:]
@@ -406,7 +406,7 @@ func (b *bulk) fail(err *Error) {
 // excerptOf returns an answer of some entries of another one.
 func excerptOf(guard *guard, req *Request, entries [][]byte) *Answer {
 	e := &excerpt{rest: entries}
-	return &Answer{Node: guard.node.host, req: req, guard: guard, body: &responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
+	return &Answer{Node: guard.node.host, req: req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
 }
 
 // excerpt reads as the document of some entries.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
 	"sync/atomic"
 )
@@ -47,7 +46,8 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forw
 	if err != nil {
 		return nil, err
 	}
-	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: req.Path, RawQuery: req.query(forwarded)}
+	hreq.URL.Scheme, hreq.URL.Host = node.scheme, node.host
+	hreq.URL.Path, hreq.URL.RawQuery = req.Path, req.query(forwarded)
 	hreq.Host = node.host
 	hreq.Header = node.header // shared, and written by nobody
 	return hreq, nil

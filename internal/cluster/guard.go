@@ -29,10 +29,10 @@ type guard struct {
 	req    *Request
 	// forwarded says that the node hands the request on if it does not lead.
 	forwarded bool
-	until     time.Time // when the time-out comes; zero is never
-	signs     int       // how many more signs of hanging it takes
+	until     time.Time       // when the time-out comes; zero is never
+	signs     int             // how many more signs of hanging it takes
+	ctx       context.Context // of the attempt
 	cancel    context.CancelCauseFunc
-	ended     func() error // why the attempt's context has ended, or nil
 
 	mu    sync.Mutex
 	timer *time.Timer // nil once nothing is left to watch
@@ -60,20 +60,22 @@ func (c *Client) timedOut() error {
 // guard begins to watch over an attempt, which gets the context returned.
 func (c *Client) guard(ctx context.Context, node *node, req *Request, until time.Time) (context.Context, *guard) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	g := &guard{client: c, node: node, req: req, until: until, signs: 1, cancel: cancel}
+	g := &guard{client: c, node: node, req: req, until: until, signs: 1, ctx: ctx, cancel: cancel}
 	if req.Write {
 		g.signs = 2
-	}
-	g.ended = func() error {
-		if ctx.Err() == nil {
-			return nil
-		}
-		return cause(ctx)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.timer = time.AfterFunc(g.wait(), g.look)
 	return ctx, g
+}
+
+// ended returns why the attempt's context has ended, or nil.
+func (g *guard) ended() error {
+	if g.ctx.Err() == nil {
+		return nil
+	}
+	return cause(g.ctx)
 }
 
 // wait returns how long there is nothing to look at: until the time-out when
