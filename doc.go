@@ -114,6 +114,21 @@
 // transaction. A [Batch] is the fast way to send many statements: it is one request, and one
 // entry in the Raft log; with Atomic set it is applied as a whole or not at all.
 //
+// # Concurrent writes
+//
+// rqlite commits each request by itself: a hundred writes at the same time are a hundred commits.
+// So writes of different goroutines that are under way at the same time go out as one request.
+// While some requests of a connector that write are on their way, the writes that come wait, and leave
+// together when one of those is answered; a write that meets no others goes out at once. This is
+// done for single statements of up to 64 KiB that insert, update or delete rows, by Query for
+// INSERT … RETURNING alone, outside of transactions.
+//
+// Nothing else changes. The statements are independent: each call gets its own result or error, and
+// one that fails does so alone. A context that ends while the write waits is an error that says
+// that nothing was sent. When the answer to a request is lost, all of its callers get
+// [ErrIndeterminate]; each would have got it for a request of its own. [WithoutCoalescing] and
+// coalesce=false send each write by itself. [Connector.Stats] counts what waited for others.
+//
 // # Transactions
 //
 // BeginTx begins a transaction that is atomic and serializable among all programs that write by
