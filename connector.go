@@ -86,7 +86,7 @@ func commonParams(cfg *Config) string {
 // Idle connections: enough for the goroutines of a busy program, since a
 // request that finds none pays for a new one.
 const (
-	maxIdlePerHost = 256
+	maxIdlePerHost = 2 * cluster.MostAtOnce // nothing is gained by closing them
 	idleTimeout    = 90 * time.Second
 	readBuffer     = 16 << 10
 )

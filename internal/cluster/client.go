@@ -44,6 +44,8 @@ type Client struct {
 	routes routes
 	turn   chan struct{} // full while a request seeks the leader for all
 
+	reads, writes chan struct{} // one for each request that waits for its answer
+
 	closing context.Context // ends with Close, and with it what goes on behind the requests
 	close   context.CancelFunc
 }
@@ -53,7 +55,12 @@ func New(cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{cfg: cfg, turn: make(chan struct{}, 1)}
+	c := &Client{
+		cfg:    cfg,
+		turn:   make(chan struct{}, 1),
+		reads:  make(chan struct{}, MostAtOnce),
+		writes: make(chan struct{}, MostAtOnce),
+	}
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c
@@ -91,6 +98,12 @@ type Request struct {
 
 	bulk *bulk // says before each attempt what the body is; nil if Body is
 }
+
+// MostAtOnce is how many requests that write, and how many that do not, wait for
+// answers at once; the others wait for these. An answer that is being read does not count,
+// so that a program may do anything while it reads one. More at once would not be faster,
+// and each takes a connection.
+const MostAtOnce = 256
 
 const (
 	firstPause   = 20 * time.Millisecond
@@ -134,16 +147,16 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if last != nil && redirects == 0 {
 			c.routes.counts.retries.Add(1)
 		}
-		if c.mustSeek(req) {
-			if err := c.seek(ctx, req, until); err != nil {
-				return nil, outOfTime(err, last)
-			}
+		places, err := c.enter(ctx, req, until)
+		if err != nil {
+			return nil, outOfTime(err, last)
 		}
 		node := c.routes.pick(req.Leader, start+attempt)
 		if req.bulk != nil {
 			req.Body, req.Statements = req.bulk.compose()
 		}
 		answer, err := c.attempt(ctx, node, req, until)
+		<-places
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
 			return answer, nil
@@ -172,6 +185,52 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		}
 		sleep(ctx, pause/2+rand.N(pause/2), until)
 		pause = min(2*pause, longestPause)
+	}
+}
+
+// enter waits until the leader is known, where a request needs it, and the request may
+// wait for an answer. Who enters has to receive from the channel to leave.
+func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan struct{}, *Error) {
+	places := c.reads
+	if req.Write {
+		places = c.writes
+	}
+	for {
+		if c.mustSeek(req) {
+			if err := c.seek(ctx, req, until); err != nil {
+				return nil, err
+			}
+		}
+		if over := c.take(ctx, places, until); over != nil {
+			return nil, stopped(over, "", req, false)
+		}
+		if !c.mustSeek(req) { // it may have been lost meanwhile
+			return places, nil
+		}
+		<-places
+	}
+}
+
+// take waits for a place, and returns why the request cannot wait any longer.
+func (c *Client) take(ctx context.Context, places chan struct{}, until time.Time) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	var late <-chan time.Time // never, without a time-out
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return cause(ctx)
+	case <-late:
+		return c.timedOut()
 	}
 }
 

@@ -30,7 +30,7 @@ var whoLeads = Request{Path: "/db/query", Params: "level=weak", Body: []byte(`["
 // wait for it. It ends when a node has answered as the leader, or with the reason why
 // the request cannot wait any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
-	if over := c.takeTurn(ctx, until); over != nil {
+	if over := c.take(ctx, c.turn, until); over != nil { // most find it over by then
 		return stopped(over, "", req, false)
 	}
 	defer func() { <-c.turn }()
@@ -56,25 +56,6 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 		wait = min(2*wait, seekLongest)
 	}
 	return nil
-}
-
-// takeTurn waits for the turn to seek, which most find to be over by then. It
-// returns why the request cannot wait any longer.
-func (c *Client) takeTurn(ctx context.Context, until time.Time) error {
-	var late <-chan time.Time // never, without a time-out
-	if !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case c.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return cause(ctx)
-	case <-late:
-		return c.timedOut()
-	}
 }
 
 // askForLeader asks a node, and the one that it names, whether it leads.
