@@ -16,7 +16,7 @@ import (
 
 // bodyOf returns the request body of a script that is sent as one request.
 func bodyOf(query string, args ...any) (string, error) {
-	script, err := new(conn).parse(query)
+	script, err := (&conn{connector: new(Connector)}).parse(query)
 	if err != nil {
 		return "", err
 	}
@@ -156,7 +156,7 @@ func TestBindErrors(t *testing.T) {
 // of one call may stay for the next.
 func TestBindLeavesTheScriptAlone(t *testing.T) {
 	t.Parallel()
-	script, err := new(conn).parse("INSERT INTO t VALUES(:a, ?) RETURNING\nid")
+	script, err := (&conn{connector: new(Connector)}).parse("INSERT INTO t VALUES(:a, ?) RETURNING\nid")
 	require.NoError(t, err)
 	bind := func(args ...any) string {
 		values, err := namedValues(args)

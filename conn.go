@@ -114,7 +114,7 @@ func (c *conn) Close() error {
 // not see: it has one connection for the writes of all clients, so that a BEGIN, a
 // temporary table or an attached database of one would take in the writes of all.
 func (c *conn) parse(query string) ([]sqltext.Statement, error) {
-	script, err := sqltext.Parse(query)
+	script, err := c.connector.scripts.Parse(query)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 var (
@@ -28,6 +29,8 @@ type Connector struct {
 	schema schemaWatch
 	turn   turn
 	polite politeness
+
+	scripts sqltext.Cache
 
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces

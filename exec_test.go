@@ -310,7 +310,7 @@ func TestNumInput(t *testing.T) {
 	for query, want := range map[string]int{
 		"SELECT 1": 0, "": 0, "SELECT ?": 1, "SELECT ?3": 3, "SELECT ?, ?; SELECT ?": 3, "SELECT :a": -1, "SELECT ?; SELECT $a": -1,
 	} {
-		script, err := new(conn).parse(query)
+		script, err := (&conn{connector: new(Connector)}).parse(query)
 		require.NoError(t, err)
 		assert.Equal(t, want, (&stmt{script: script}).NumInput(), query)
 	}

@@ -41,6 +41,16 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+func BenchmarkCache(b *testing.B) {
+	var c sqltext.Cache
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Parse(benchmarkTexts[0].sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkInline(b *testing.B) {
 	stmts, err := sqltext.Parse("INSERT INTO users(name, email, created) VALUES (?, ?, ?) RETURNING id")
 	if err != nil {

@@ -1,0 +1,67 @@
+package sqltext
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever was parsed before, and by whoever: the result is that of Parse.
+func TestCache(t *testing.T) {
+	t.Parallel()
+	var c Cache
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 4 * cacheSlots { // many a slot has several texts
+				for range 2 {
+					text := fmt.Sprintf("SELECT %d FROM t WHERE a = ?; DELETE FROM t%d", i, i)
+					want, err := Parse(text)
+					assert.NoError(t, err)
+					got, err := c.Parse(text)
+					assert.NoError(t, err)
+					assert.Equal(t, want, got)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestCacheRemembers(t *testing.T) { // not in parallel: it counts allocations
+	var c Cache
+	const text = "SELECT a FROM t WHERE b = ?"
+	first, err := c.Parse(text)
+	require.NoError(t, err)
+	again, err := c.Parse(strings.Clone(text))
+	require.NoError(t, err)
+	assert.Same(t, &first[0], &again[0])
+	assert.Zero(t, testing.AllocsPerRun(100, func() { c.Parse(text) }))
+}
+
+func TestCacheForgetsNothingWrong(t *testing.T) {
+	t.Parallel()
+	var c Cache
+	for range 2 {
+		_, err := c.Parse("SELECT 'open")
+		require.Error(t, err)
+		script, err := c.Parse("")
+		require.NoError(t, err)
+		assert.Empty(t, script)
+	}
+	long := "SELECT '" + strings.Repeat("x", mostCached) + "'"
+	for range 2 {
+		script, err := c.Parse(long)
+		require.NoError(t, err)
+		assert.Equal(t, long, script[0].Text)
+	}
+	for i := range c.slots {
+		if p := c.slots[i].Load(); p != nil {
+			assert.Empty(t, p.text, "only the empty text is remembered")
+		}
+	}
+}
