@@ -46,7 +46,7 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	answer, err := c.connector.coalescer.Join(ctx, elements, len(calls), 1)
+	answer, err := c.connector.coalescer.Join(ctx, elements, len(calls))
 	if err == nil {
 		return answer, nil
 	}

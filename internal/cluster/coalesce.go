@@ -2,13 +2,9 @@ package cluster
 
 import (
 	"context"
-	"io"
-	"net/http"
 	"runtime"
 	"sync"
 	"time"
-
-	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 const (
@@ -55,11 +51,10 @@ func NewCoalescer(client *Client, path string, frame func(atomic bool) Frame) *C
 	return &Coalescer{client: client, path: path, frame: frame}
 }
 
-// part is the statements of one caller.
+// part is the statement of one caller, and what the driver adds to it.
 type part struct {
-	elements   []byte
-	entries    int
-	statements int
+	elements []byte
+	entries  int
 
 	// The rest is guarded by the coalescer's mu until done is closed.
 	bulk   *bulk // nil while it waits for one
@@ -89,12 +84,12 @@ func (q *Coalescer) End() {
 	}
 }
 
-// Join sends statements, elements of a request's body separated by commas, together
-// with those of other callers, and returns the entries that answer them. An error is
-// an [*Error]; it says that nothing was sent where the context, or the client's
-// time-out, has ended before that.
-func (q *Coalescer) Join(ctx context.Context, elements []byte, entries, statements int) (*Answer, error) {
-	p := &part{elements: elements, entries: entries, statements: statements, done: make(chan struct{})}
+// Join sends a caller's statement together with those of others, and returns the entries
+// that answer it. It consists of elements of a request's body, separated by commas: the
+// statement, and what the driver adds to it. An error is an [*Error]; it says that nothing
+// was sent where the context, or the client's time-out, has ended before that.
+func (q *Coalescer) Join(ctx context.Context, elements []byte, entries int) (*Answer, error) {
+	p := &part{elements: elements, entries: entries, done: make(chan struct{})}
 	q.client.routes.counts.coalesced.Add(1)
 	q.mu.Lock()
 	q.waiting = append(q.waiting, p)
@@ -217,241 +212,3 @@ func (q *Coalescer) tried(worked bool) {
 	q.penalty = min(max(2*q.penalty, 1), mostSingly)
 	q.singly = q.penalty
 }
-
-// bulk is a request of several parts.
-type bulk struct {
-	q      *Coalescer
-	frame  Frame
-	parts  []*part
-	cancel context.CancelCauseFunc
-	live   int    // parts whose callers wait
-	last   *Error // of the attempt before; nil if there was none
-}
-
-// send sends parts as one request, and gives each its answer. What was refused as
-// a whole without effect is taken apart, so that only the guilty part fails.
-func (q *Coalescer) send(parts []*part, atomic bool) {
-	b := &bulk{q: q, frame: q.frame(atomic), parts: parts}
-	err := b.run(atomic)
-	switch {
-	case err == nil:
-		if atomic {
-			q.tried(true)
-		}
-	case atomic && err.undone():
-		q.tried(false)
-		q.send(parts, false)
-	case len(parts) > 1 && err.undone():
-		q.send(parts[:len(parts)/2], false)
-		q.send(parts[len(parts)/2:], false)
-	default:
-		b.fail(err)
-	}
-}
-
-// undone reports whether a bulk failed for a statement's sake, without effect.
-func (e *Error) undone() bool {
-	switch e.Status {
-	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
-		return e.Outcome == Refused
-	}
-	return false
-}
-
-// run sends the bulk and hands out its answer. The callers have no error of its
-// yet when it returns one.
-func (b *bulk) run(atomic bool) *Error {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	if !b.begin(cancel) {
-		return nil // nobody waits
-	}
-	req := &Request{Path: b.q.path, Params: b.frame.Params, Leader: true, Write: true, bulk: b}
-	b.q.client.begin()
-	answer, err := b.q.client.send(ctx, req, time.Time{})
-	if err == nil {
-		defer answer.Close()
-		err = b.read(answer, atomic)
-	}
-	if err != nil {
-		b.withdraw(err)
-		err.Write = true
-	}
-	return err
-}
-
-// begin takes the parts into the bulk, and reports whether anyone waits for it.
-func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	b.cancel = cancel
-	for _, p := range b.parts {
-		p.bulk = b
-		if !p.left {
-			b.live++
-		}
-	}
-	return b.live > 0
-}
-
-// compose returns the body of an attempt, and how many statements it has. Who leaves
-// from now on does not know what became of its part; who has left before has none.
-func (b *bulk) compose() (body []byte, statements int) {
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	staying, size := b.parts[:0:0], len(b.frame.Before)+len(b.frame.After)+4
-	for _, p := range b.parts {
-		if p.left {
-			continue
-		}
-		p.sent = true
-		staying = append(staying, p)
-		size += len(p.elements) + 1
-		statements += p.statements
-	}
-	b.parts = staying
-	body = append(make([]byte, 0, size), '[')
-	body = append(body, b.frame.Before...)
-	for _, p := range b.parts {
-		if len(body) > 1 {
-			body = append(body, ',')
-		}
-		body = append(body, p.elements...)
-	}
-	if b.frame.After != nil {
-		body = append(append(body, ','), b.frame.After...)
-	}
-	return append(body, ']'), statements
-}
-
-// withdraw takes note of a failed attempt. Unless its outcome is unknown, who leaves
-// before the next one knows that nothing was applied.
-func (b *bulk) withdraw(err *Error) {
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	b.last = err
-	for _, p := range b.parts {
-		p.sent = p.sent && err.Outcome == Unknown
-	}
-}
-
-// read reads the answer to its end and hands out the entries.
-func (b *bulk) read(answer *Answer, atomic bool) *Error {
-	want := 0
-	for _, p := range b.parts {
-		want += p.entries
-	}
-	if b.frame.Before != nil {
-		want++
-	}
-	if b.frame.After != nil {
-		want++
-	}
-	entries := make([][]byte, 0, want)
-	for range want {
-		if _, err := answer.Next(); err != nil {
-			return answer.failure(err)
-		}
-		raw, err := answer.rest()
-		if err != nil {
-			return answer.failure(err)
-		}
-		if message := answer.Result().Error; message != "" && atomic {
-			return &Error{Outcome: Refused, Status: http.StatusOK, Node: answer.Node, Message: message}
-		}
-		entries = append(entries, raw)
-	}
-	if err := answer.End(); err != nil {
-		return answer.failure(err)
-	}
-	b.handOut(answer, entries)
-	return nil
-}
-
-// handOut gives each part its entries.
-func (b *bulk) handOut(answer *Answer, entries [][]byte) {
-	guard := &guard{client: b.q.client, node: answer.guard.node, req: answer.req, ctx: context.Background(), cancel: func(error) {}}
-	var frame [][]byte
-	if b.frame.Before != nil {
-		frame, entries = append(frame, entries[0]), entries[1:]
-	}
-	if b.frame.After != nil {
-		frame, entries = append(frame, entries[len(entries)-1]), entries[:len(entries)-1]
-	}
-	if b.frame.Read != nil && frame != nil {
-		a := excerptOf(guard, answer.req, frame)
-		b.frame.Read(a)
-		a.Close()
-	}
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	for _, p := range b.parts {
-		p.answer = excerptOf(guard, answer.req, entries[:p.entries])
-		entries = entries[p.entries:]
-		close(p.done)
-	}
-}
-
-// fail gives each part the error.
-func (b *bulk) fail(err *Error) {
-	b.q.client.routes.counts.failures.Add(1)
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	for _, p := range b.parts {
-		p.err = err
-		close(p.done)
-	}
-}
-
-// excerptOf returns an answer of some entries of another one.
-func excerptOf(guard *guard, req *Request, entries [][]byte) *Answer {
-	e := &excerpt{rest: entries}
-	return &Answer{Node: guard.node.host, req: req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
-}
-
-// excerpt reads as the document of some entries.
-type excerpt struct {
-	pieces int    // so many have been begun
-	piece  []byte // what is left of the current one
-	rest   [][]byte
-	ended  bool
-}
-
-var (
-	resultsOpen  = []byte(`{"results":[`)
-	resultsNext  = []byte(`,`)
-	resultsClose = []byte(`]}`)
-)
-
-// Read implements io.Reader.
-func (e *excerpt) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		if len(e.piece) == 0 && !e.more() {
-			return n, io.EOF
-		}
-		copied := copy(p[n:], e.piece)
-		e.piece, n = e.piece[copied:], n+copied
-	}
-	return n, nil
-}
-
-// more goes to the next piece.
-func (e *excerpt) more() bool {
-	e.pieces++
-	switch {
-	case e.pieces == 1:
-		e.piece = resultsOpen
-	case len(e.rest) > 0 && e.pieces > 2 && e.pieces%2 == 1:
-		e.piece = resultsNext
-	case len(e.rest) > 0:
-		e.piece, e.rest = e.rest[0], e.rest[1:]
-	case !e.ended:
-		e.ended, e.piece = true, resultsClose
-	default:
-		return false
-	}
-	return true
-}
-
-// Close implements io.Closer.
-func (e *excerpt) Close() error { return nil }

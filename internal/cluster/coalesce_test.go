@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,14 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // table applies the statements that a fake node gets, as rqlite would: "ok 3" is
@@ -124,7 +120,7 @@ func joins(t *testing.T, q *Coalescer, statement string) *writer {
 }
 
 func joinOne(ctx context.Context, q *Coalescer, statement string) (id int64, err error) {
-	answer, err := q.Join(ctx, fmt.Appendf(nil, "%q", statement), 1, 1)
+	answer, err := q.Join(ctx, fmt.Appendf(nil, "%q", statement), 1)
 	if err != nil {
 		return 0, err
 	}
@@ -543,29 +539,4 @@ func TestCoalesceMany(t *testing.T) {
 	all.Wait()
 	assert.Len(t, s.applied, writers*each)
 	assert.Less(t, len(s.got()), writers*each/2)
-}
-
-// An excerpt reads as the document of its entries, however it is read.
-func TestExcerpt(t *testing.T) {
-	t.Parallel()
-	entries := [][]byte{
-		[]byte(`{"columns":["a","b"],"types":["integer","text"],"values":[[1,"],"],[2,"\"}"]]}`),
-		[]byte(`{"error":"no such table: t"}`),
-		[]byte(`{}`),
-	}
-	for n := range len(entries) + 1 {
-		want := `{"results":[` + string(bytes.Join(entries[:n], []byte(","))) + `]}`
-		all, err := io.ReadAll(iotest.OneByteReader(&excerpt{rest: entries[:n]}))
-		require.NoError(t, err)
-		assert.Equal(t, want, string(all))
-		require.NoError(t, iotest.TestReader(&excerpt{rest: entries[:n]}, []byte(want)))
-	}
-	dec := wire.NewDecoder(&excerpt{rest: entries})
-	defer dec.Release()
-	for range entries {
-		_, err := dec.NextResult()
-		require.NoError(t, err)
-	}
-	_, err := dec.NextResult()
-	require.ErrorIs(t, err, io.EOF)
 }

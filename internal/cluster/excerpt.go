@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"io"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// excerptOf returns an answer of some entries of another one.
+func excerptOf(guard *guard, req *Request, entries [][]byte) *Answer {
+	e := &excerpt{rest: entries}
+	return &Answer{Node: guard.node.host, req: req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
+}
+
+// excerpt reads as the document of some entries.
+type excerpt struct {
+	pieces int    // so many have been begun
+	piece  []byte // what is left of the current one
+	rest   [][]byte
+	ended  bool
+}
+
+var (
+	resultsOpen  = []byte(`{"results":[`)
+	resultsNext  = []byte(`,`)
+	resultsClose = []byte(`]}`)
+)
+
+// Read implements io.Reader.
+func (e *excerpt) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if len(e.piece) == 0 && !e.more() {
+			return n, io.EOF
+		}
+		copied := copy(p[n:], e.piece)
+		e.piece, n = e.piece[copied:], n+copied
+	}
+	return n, nil
+}
+
+// more goes to the next piece.
+func (e *excerpt) more() bool {
+	e.pieces++
+	switch {
+	case e.pieces == 1:
+		e.piece = resultsOpen
+	case len(e.rest) > 0 && e.pieces > 2 && e.pieces%2 == 1:
+		e.piece = resultsNext
+	case len(e.rest) > 0:
+		e.piece, e.rest = e.rest[0], e.rest[1:]
+	case !e.ended:
+		e.ended, e.piece = true, resultsClose
+	default:
+		return false
+	}
+	return true
+}
+
+// Close implements io.Closer.
+func (e *excerpt) Close() error { return nil }
