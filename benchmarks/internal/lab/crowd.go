@@ -86,7 +86,7 @@ func openBare(ctx context.Context, s *Site, t task) (*player, error) {
 
 // openBulk opens the client that a program would be if it gathered its rows by itself:
 // one goroutine sends those of all in one request, as a transaction, and one request
-// after the other. No client that gets its rows one by one can be faster.
+// after the other.
 func openBulk(_ context.Context, s *Site, t task) (*player, error) {
 	const most = 512 // as many as the driver joins
 	h := newHTTPCrowd(1)
