@@ -153,10 +153,10 @@ func (c *ConcurrentClient) rows(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Close drops the client's table and closes its connections.
+// Close closes the client's connections, and drops its table where the server goes on.
 func (c *ConcurrentClient) Close(ctx context.Context) error {
 	err := c.player.close()
-	if c.table != "" {
+	if c.table != "" && c.site.server.shared {
 		err = errors.Join(err, c.site.setUp(ctx, c.dropTable))
 	}
 	return err
