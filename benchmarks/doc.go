@@ -4,5 +4,5 @@
 //
 // Sub-benchmarks are named "client=…", so that benchstat -col /client sets the
 // clients side by side. The client "bare" sends the request that the driver sent,
-// byte for byte, with net/http alone, and discards the answer: it is the floor.
+// byte for byte, with net/http alone, and does not look at the answer: it is the floor.
 package benchmarks

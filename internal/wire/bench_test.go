@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -123,8 +124,71 @@ func readRows(d *wire.Decoder, columns int) (cells int, err error) {
 	}
 }
 
-// BenchmarkDecode reads whole responses: a cell at a time, and with
-// encoding/json into what a client would make of it.
+// collectRows reads a response to its end and returns the rows of its last result, as a
+// client has them that keeps all of them.
+func collectRows(r io.Reader) (rows [][]any, err error) {
+	d := wire.NewDecoder(r)
+	defer d.Release()
+	for {
+		result, err := d.NextResult()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if rows, err = collectResult(d, len(result.Columns)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func collectResult(d *wire.Decoder, columns int) (rows [][]any, err error) {
+	for {
+		err := d.NextRow()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		row := make([]any, columns)
+		for i := range row {
+			cell, err := d.Cell()
+			if err != nil {
+				return nil, err
+			}
+			if row[i], err = valueOf(cell); err != nil {
+				return nil, err
+			}
+		}
+		rows = append(rows, row)
+	}
+}
+
+// valueOf returns a cell as a value that outlives it. Other than encoding/json, it keeps
+// integers as such.
+func valueOf(c wire.Cell) (any, error) {
+	switch c.Kind {
+	case wire.False, wire.True:
+		return c.Kind == wire.True, nil
+	case wire.Number:
+		if bytes.ContainsAny(c.Data, ".eE") {
+			return strconv.ParseFloat(string(c.Data), 64)
+		}
+		return strconv.ParseInt(string(c.Data), 10, 64)
+	case wire.Text:
+		return string(c.Data), nil
+	case wire.Blob:
+		return bytes.Clone(c.Data), nil
+	case wire.Null:
+	}
+	return nil, nil
+}
+
+// BenchmarkDecode reads whole responses: a cell at a time (wire), into a [][]any
+// (wire-any), and with encoding/json into what a client would make of it, which has a
+// [][]any, too.
 func BenchmarkDecode(b *testing.B) {
 	for _, bb := range decoding {
 		body := bb.body()
@@ -135,6 +199,17 @@ func BenchmarkDecode(b *testing.B) {
 			for b.Loop() {
 				r.Reset(body)
 				if _, err := readAll(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(bb.name+"/decoder=wire-any", func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			r := bytes.NewReader(body)
+			for b.Loop() {
+				r.Reset(body)
+				if _, err := collectRows(r); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -152,8 +227,16 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// count returns the number of cells.
+func count(rows [][]any) (cells int) {
+	for _, row := range rows {
+		cells += len(row)
+	}
+	return cells
+}
+
 // TestDecodeBenchmarks proves that the bodies are whole: every cell is found by
-// both decoders.
+// all decoders.
 func TestDecodeBenchmarks(t *testing.T) {
 	t.Parallel()
 	for _, bb := range decoding {
@@ -166,40 +249,76 @@ func TestDecodeBenchmarks(t *testing.T) {
 		if err := json.Unmarshal(body, &v); err != nil {
 			t.Fatalf("%s: %v", bb.name, err)
 		}
-		want := 0
-		for _, row := range v.Results[0].Values {
-			want += len(row)
+		rows, err := collectRows(bytes.NewReader(body))
+		if err != nil {
+			t.Fatalf("%s: %v", bb.name, err)
 		}
-		if got != want {
-			t.Errorf("%s: %d cells, and %d by encoding/json", bb.name, got, want)
+		want := count(v.Results[0].Values)
+		if collected := count(rows); got != want || collected != want {
+			t.Errorf("%s: %d cells, %d collected, and %d by encoding/json", bb.name, got, collected, want)
 		}
 	}
 }
 
-// BenchmarkEncode writes one statement of a request. What encoding/json writes is
-// another one where there are BLOBs: rqlite stores those as texts.
-func BenchmarkEncode(b *testing.B) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
-	blob := make([]byte, benchBlob)
-	for i := range blob {
-		blob[i] = byte(i * 167)
+// encoding is what the encoders are measured on: statements, each followed by its
+// parameters.
+var encoding = []struct {
+	name       string
+	statements func() [][]any
+}{
+	{"point", func() [][]any {
+		return [][]any{{"SELECT id, name, score, n FROM t WHERE id = ?", int64(7)}}
+	}},
+	{"insert", func() [][]any { return inserts(1) }},
+	{"bulk", func() [][]any { return inserts(512) }},
+	{"text", func() [][]any {
+		return [][]any{{"INSERT INTO t(body) VALUES (?)", strings.Repeat("plain, \"quoted\"\n<b> äöü 世界 ", 1000)}}
+	}},
+	{"blob", func() [][]any {
+		blob := make([]byte, benchBlob)
+		for i := range blob {
+			blob[i] = byte(i * 167)
+		}
+		return [][]any{{"INSERT INTO t(b) VALUES (?)", blob}}
+	}},
+}
+
+// inserts returns n rows to be inserted.
+func inserts(n int) [][]any {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+	statements := make([][]any, n)
+	for i := range statements {
+		statements[i] = []any{"INSERT INTO t(name, score, n, at) VALUES (?, ?, ?, ?)", "a name", float64(i) + 0.5, int64(i), at}
 	}
-	for _, bb := range []struct {
-		name string
-		sql  string
-		args []any
-	}{
-		{"point", "SELECT id, name, score, n FROM t WHERE id = ?", []any{int64(7)}},
-		{"insert", "INSERT INTO t(name, score, n, at) VALUES (?, ?, ?, ?)", []any{"a name", 1.5, int64(42), now}},
-		{"text", "INSERT INTO t(body) VALUES (?)", []any{strings.Repeat("plain, \"quoted\"\n<b> äöü 世界 ", 1000)}},
-		{"blob", "INSERT INTO t(b) VALUES (?)", []any{blob}},
-	} {
+	return statements
+}
+
+// appendRequest appends the body of a request.
+func appendRequest(dst []byte, statements [][]any) ([]byte, error) {
+	dst = append(dst, '[')
+	for i, s := range statements {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = wire.AppendStatement(dst, s[0].(string), s[1:]); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+// BenchmarkEncode writes the bodies of requests. What encoding/json writes is another
+// one where there are BLOBs: rqlite stores those as texts.
+func BenchmarkEncode(b *testing.B) {
+	for _, bb := range encoding {
+		statements := bb.statements()
 		b.Run(bb.name+"/encoder=wire", func(b *testing.B) {
 			b.ReportAllocs()
 			var buf []byte
 			for b.Loop() {
 				var err error
-				if buf, err = wire.AppendStatement(buf[:0], bb.sql, bb.args); err != nil {
+				if buf, err = appendRequest(buf[:0], statements); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -207,15 +326,34 @@ func BenchmarkEncode(b *testing.B) {
 		})
 		b.Run(bb.name+"/encoder=json", func(b *testing.B) {
 			b.ReportAllocs()
-			list := append([]any{bb.sql}, bb.args...)
 			var buf []byte
 			for b.Loop() {
 				var err error
-				if buf, err = json.Marshal(list); err != nil {
+				if buf, err = json.Marshal(statements); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.SetBytes(int64(len(buf)))
 		})
+	}
+}
+
+// TestEncodeBenchmarks proves that both encoders write all statements.
+func TestEncodeBenchmarks(t *testing.T) {
+	t.Parallel()
+	for _, bb := range encoding {
+		statements := bb.statements()
+		body, err := appendRequest(nil, statements)
+		if err != nil {
+			t.Fatalf("%s: %v", bb.name, err)
+		}
+		var written [][]any
+		if err := json.Unmarshal(body, &written); err != nil {
+			t.Fatalf("%s: %v", bb.name, err)
+		}
+		if len(written) != len(statements) || count(written) != count(statements) {
+			t.Errorf("%s: %d statements with %d cells are written, of %d with %d", bb.name,
+				len(written), count(written), len(statements), count(statements))
+		}
 	}
 }

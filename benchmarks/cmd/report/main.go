@@ -1,7 +1,7 @@
 // Command report measures the clients side by side and prints a table.
 //
 // In each round every client of a scenario gets its turn, of about -slice, so
-// that what else the machine does hits all of them alike. The times are medians
+// that what else the machine does hits all of them alike. What is printed are medians
 // of the rounds; a ratio is the median of what the rounds say, each of which
 // compares turns next to each other.
 package main
@@ -11,36 +11,51 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime"
-	"slices"
-	"text/tabwriter"
 	"time"
 
+	"github.com/go-rqlite/rqlite/benchmarks/internal/figures"
 	"github.com/go-rqlite/rqlite/benchmarks/internal/lab"
+	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
+// settings are the flags.
+type settings struct {
+	rounds int
+	slice  time.Duration // of one operation after the other
+	crowd  time.Duration // of many goroutines
+	nodes  int
+	names  *regexp.Regexp
+	json   string
+}
+
 func main() {
-	rounds := flag.Int("rounds", 15, "how often every client gets its turn")
-	slice := flag.Duration("slice", 100*time.Millisecond, "how long a turn is, at least one operation")
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 15, "how often every client gets its turn")
+	flag.DurationVar(&s.slice, "slice", 100*time.Millisecond, "how long a turn is, at least one operation")
+	flag.DurationVar(&s.crowd, "crowd", time.Second, "how long a turn of many goroutines is, at least one operation of each")
+	flag.IntVar(&s.nodes, "nodes", 1, "how many nodes the server has that is started")
+	flag.StringVar(&s.json, "json", "", "write the figures of every turn to this file")
 	only := flag.String("run", "", "measure the scenarios whose names match this regular expression")
 	flag.Parse()
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer cancel()
-	if err := report(ctx, max(*rounds, 1), *slice, *only); err != nil {
+	names, err := regexp.Compile(*only)
+	if err == nil {
+		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer cancel()
+		s.names, s.rounds, s.nodes = names, max(s.rounds, 1), max(s.nodes, 1)
+		err = report(ctx, s)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(1)
 	}
 }
 
-func report(ctx context.Context, rounds int, slice time.Duration, only string) (err error) {
-	names, err := regexp.Compile(only)
-	if err != nil {
-		return err
-	}
-	server, err := lab.FindServer()
+func report(ctx context.Context, s settings) (err error) {
+	server, err := lab.FindServer(s.nodes)
 	if err != nil {
 		return err
 	}
@@ -48,7 +63,7 @@ func report(ctx context.Context, rounds int, slice time.Duration, only string) (
 	if server.Embedded {
 		fmt.Fprintln(os.Stderr, lab.EmbeddedWarning)
 	}
-	version, err := server.Version()
+	setting, err := describe(server, s.rounds)
 	if err != nil {
 		return err
 	}
@@ -57,99 +72,115 @@ func report(ctx context.Context, rounds int, slice time.Duration, only string) (
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Close(context.WithoutCancel(ctx))) }()
-	fmt.Printf("server %s %s, client %s %s/%s, %d CPUs shared by both, %d rounds\n\n",
-		server.Kind, version, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), rounds)
-
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.Debug)
-	fmt.Fprintln(w, "scenario\tclient\ttime\tto bare\tfrom … to\tB/op\tallocs/op\tpeak MiB\t")
-	for _, sc := range lab.Scenarios() {
-		if !names.MatchString(sc.Name) {
-			continue
-		}
-		if err := one(ctx, w, sc, site, rounds, slice); err != nil {
+	r := &figures.Report{Setting: setting}
+	if err := measure(ctx, r, s, site); err != nil {
+		return err
+	}
+	if s.json != "" {
+		if err := r.Write(s.json); err != nil {
 			return err
 		}
 	}
-	return w.Flush()
+	return printTables(os.Stdout, r)
 }
 
-// turn is what was measured of a client in a round, for each operation.
-type turn struct {
-	time   float64 // seconds
-	bytes  float64 // allocated
-	allocs float64
-	peak   float64 // MiB of the heap above what it was; 0 when not asked for
-}
-
-// one measures a scenario and prints its lines of the table.
-func one(ctx context.Context, w *tabwriter.Writer, sc *lab.Scenario, site *lab.Site, rounds int, slice time.Duration) error {
-	clients, err := sc.Clients(ctx, site)
-	if err != nil {
-		return err
-	}
-	turns := make([][]turn, len(clients))
-	for round := range rounds + 1 { // the first opens connections
-		for i, client := range clients {
-			t, err := takeTurn(ctx, client.Do, slice, sc.Memory)
-			if err != nil {
-				return fmt.Errorf("%s, client %s: %w", sc.Name, client.Name, err)
-			}
-			if round > 0 {
-				turns[i] = append(turns[i], t)
-			}
+func measure(ctx context.Context, r *figures.Report, s settings, site *lab.Site) error {
+	for _, sc := range lab.Scenarios() {
+		if !s.names.MatchString(sc.Name) {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, sc.Name)
+		if err := measureOne(ctx, r, s, site, sc); err != nil {
+			return err
 		}
 	}
-	for i, client := range clients {
-		ratios := make([]float64, rounds)
-		for round := range rounds {
-			ratios[round] = turns[i][round].time / turns[0][round].time
+	for _, sc := range lab.Concurrents() {
+		for _, goroutines := range sc.Goroutines {
+			name := fmt.Sprintf("%s/%d", sc.Name, goroutines)
+			if !s.names.MatchString(name) {
+				continue
+			}
+			fmt.Fprintln(os.Stderr, name)
+			if err := measureMany(ctx, r, s, site, sc, goroutines); err != nil {
+				return err
+			}
 		}
-		slices.Sort(ratios)
-		fmt.Fprintf(w, "%s\t%s\t%v\t%.2f\t%.2f … %.2f\t%.0f\t%.0f\t", sc.Name, client.Name,
-			time.Duration(median(turns[i], func(t turn) float64 { return t.time })*1e9).Round(100*time.Nanosecond),
-			ratios[rounds/2], ratios[rounds/4], ratios[rounds*3/4],
-			median(turns[i], func(t turn) float64 { return t.bytes }),
-			median(turns[i], func(t turn) float64 { return t.allocs }))
-		if sc.Memory {
-			fmt.Fprintf(w, "%.1f", median(turns[i], func(t turn) float64 { return t.peak }))
-		}
-		fmt.Fprintln(w, "\t")
 	}
 	return nil
 }
 
-// takeTurn repeats an operation until the slice is over.
-func takeTurn(ctx context.Context, do lab.Operation, slice time.Duration, memory bool) (turn, error) {
-	runtime.GC() // the garbage of the client before is not this one's
-	var t turn
-	var peak func() float64
-	if memory {
-		peak = lab.WatchHeap()
+// measureOne measures a scenario of one operation after the other.
+func measureOne(ctx context.Context, r *figures.Report, s settings, site *lab.Site, sc *lab.Scenario) error {
+	clients, err := sc.Clients(ctx, site)
+	if err != nil {
+		return err
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start, n := time.Now(), 0.0
-	for ; n == 0 || time.Since(start) < slice; n++ {
-		if err := do(ctx); err != nil {
-			return t, err
-		}
+	order := load.Order{Goroutines: 1, Slice: s.slice, Heap: sc.Memory}
+	var series []*figures.Series
+	var turns []takeTurn
+	for _, c := range clients {
+		series = append(series, &figures.Series{Scenario: sc.Name, Client: c.Name})
+		turns = append(turns, func(ctx context.Context) (load.Turn, error) {
+			turn, err := load.Run(ctx, order, func(ctx context.Context, _ int) error { return c.Do(ctx) })
+			if turn.FirstError != "" {
+				err = errors.Join(err, fmt.Errorf("%s, client %s: %s", sc.Name, c.Name, turn.FirstError))
+			}
+			return turn, err
+		})
 	}
-	t.time = time.Since(start).Seconds() / n
-	runtime.ReadMemStats(&after)
-	t.bytes = float64(after.TotalAlloc-before.TotalAlloc) / n
-	t.allocs = float64(after.Mallocs-before.Mallocs) / n
-	if memory {
-		t.peak = peak()
-	}
-	return t, nil
+	r.Series = append(r.Series, series...)
+	return alternate(ctx, s.rounds, series, turns)
 }
 
-// median returns the one in the middle of a value of each turn.
-func median(turns []turn, value func(turn) float64) float64 {
-	values := make([]float64, len(turns))
-	for i, t := range turns {
-		values[i] = value(t)
+// measureMany measures a scenario of many goroutines.
+func measureMany(ctx context.Context, r *figures.Report, s settings, site *lab.Site, sc *lab.Concurrent, goroutines int) (err error) {
+	clients, err := sc.Clients(ctx, site, goroutines)
+	if err != nil {
+		return err
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
+	defer func() {
+		for _, c := range clients {
+			err = errors.Join(err, c.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	var series []*figures.Series
+	var turns []takeTurn
+	for _, c := range clients {
+		series = append(series, &figures.Series{Scenario: sc.Name, Goroutines: goroutines, Client: c.Name})
+		turns = append(turns, func(ctx context.Context) (load.Turn, error) {
+			return c.Turn(ctx, load.Order{Slice: s.crowd})
+		})
+	}
+	if err := alternate(ctx, s.rounds, series, turns); err != nil {
+		return err
+	}
+	for i, c := range clients {
+		if series[i].Tally, err = c.Tally(ctx); err != nil {
+			return err
+		}
+	}
+	r.Series = append(r.Series, series...)
+	return nil
+}
+
+// takeTurn takes a turn of a client.
+type takeTurn func(context.Context) (load.Turn, error)
+
+// alternate has the clients take their turns, in every round: in an order of its own, so
+// that nobody always comes behind the one that leaves most work to the server. The turns
+// before the first round open connections, and do not count.
+func alternate(ctx context.Context, rounds int, series []*figures.Series, turns []takeTurn) error {
+	random := rand.New(rand.NewPCG(1, 2)) // the same orders in each run
+	for round := range rounds + 1 {
+		for _, i := range random.Perm(len(turns)) {
+			turn, err := turns[i](ctx)
+			if err != nil {
+				return err
+			}
+			if round > 0 {
+				series[i].Turns = append(series[i].Turns, turn)
+			}
+		}
+	}
+	return nil
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
 // exchange is a request as the driver sent it.
@@ -39,23 +41,22 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(again)
 }
 
-// newTransport returns a transport that is tuned as well as the driver's own.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		MaxIdleConnsPerHost: 256,
-		ReadBufferSize:      16 << 10,
-		DisableCompression:  true,
-	}
+// longest is how long an answer may take.
+const longest = 2 * time.Minute
+
+// newClient returns a client that keeps as many connections as the driver's own.
+func newClient() *http.Client {
+	return &http.Client{Transport: load.Transport(256, nil), Timeout: longest}
 }
 
 // record runs an operation on the driver and returns the request it sent, which
 // must be one, however often it was sent. The first run, when the connector knows nothing yet, does not count.
 func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchange, error) {
-	cfg, err := rqlite.ParseDSN(s.server.URL + unmarkedSetting)
+	cfg, err := rqlite.ParseDSN(s.server.Leader + unmarkedSetting)
 	if err != nil {
 		return exchange{}, err
 	}
-	transport := newTransport()
+	transport := load.Transport(1, nil)
 	defer transport.CloseIdleConnections()
 	rec := &recorder{next: transport}
 	cfg.HTTPClient = &http.Client{Transport: rec}
@@ -81,7 +82,7 @@ func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchang
 }
 
 // replay returns the operation of the bare client: it sends the request of the
-// driver with net/http, looks at the status, and discards the answer.
+// driver with net/http, looks at the status, and reads the answer to its end without looking at it.
 func replay(sent exchange, client *http.Client) Operation {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, sent.url, bytes.NewReader(sent.body))

@@ -8,14 +8,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rqlite/gorqlite"
+
+	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
 // Scenarios returns all of them.
 func Scenarios() []*Scenario {
 	return []*Scenario{
-		PointSelect, ScanRows, ScanWide, ScanMillion, Insert, ReadBlob, WriteBlob,
+		PointSelect, ScanRows, ScanTimes, ScanWide, ScanMillion, Insert, ReadBlob, WriteBlob,
 		Tx1, Tx3, Tx10, Tx100, TxReadOnly,
 	}
 }
@@ -28,47 +31,11 @@ type record4 struct {
 	n     int64
 }
 
-var errWrongRows = errors.New("other rows than there are")
-
-const pointID = 7
-
-const pointQuery = "SELECT id, name, score, n FROM bench_rows WHERE id = ?"
-
 // PointSelect reads one row of four columns by its key.
 var PointSelect = &Scenario{
-	Name: "PointSelect",
-	driver: func(_ *Site, db *sql.DB) Operation {
-		return func(ctx context.Context) error {
-			var r record4
-			if err := db.QueryRowContext(ctx, pointQuery, pointID).Scan(&r.id, &r.name, &r.score, &r.n); err != nil {
-				return err
-			}
-			return check(r.id == pointID)
-		}
-	},
-	others: []contender{{"gorqlite", func(s *Site) Operation {
-		return func(ctx context.Context) error {
-			var r record4
-			rows, err := s.gorqlite.QueryOneParameterizedContext(ctx, gorqlite.ParameterizedStatement{Query: pointQuery, Arguments: []any{pointID}})
-			if err != nil {
-				return err
-			}
-			if !rows.Next() {
-				return errWrongRows
-			}
-			if err := rows.Scan(&r.id, &r.name, &r.score, &r.n); err != nil {
-				return err
-			}
-			return check(r.id == pointID)
-		}
-	}}},
-}
-
-func check(ok bool) error {
-	if !ok {
-		return errWrongRows
-	}
-	return nil
+	Name:   "PointSelect",
+	driver: func(_ *Site, db *sql.DB) Operation { return once(load.Select(db, load.SelectQuery)) },
+	others: []contender{{"gorqlite", func(s *Site) Operation { return once(gorqliteSelect(s.gorqlite, load.SelectQuery)) }}},
 }
 
 const rowsQuery = "SELECT id, name, score, n FROM bench_rows"
@@ -87,6 +54,61 @@ var ScanRows = &Scenario{
 			return func(ctx context.Context) error { return gorqliteRecords(ctx, s, rowsQuery, s.rows) }
 		}},
 	},
+}
+
+// timesQuery reads a DATETIME, too. The times are whole seconds from timesStart on: of
+// others, gorqlite parses those that the server sends in RFC 3339.
+const (
+	timesQuery = "SELECT id, name, score, at FROM bench_times"
+	timesStart = 1_700_000_000 // Unix time
+)
+
+// recordAt is a row of bench_times.
+type recordAt struct {
+	id    int64
+	name  string
+	score float64
+	at    time.Time
+}
+
+func (r *recordAt) check() error { return load.Check(r.at.Unix() == timesStart+r.id) }
+
+// ScanTimes reads as many rows as ScanRows, with a DATETIME in place of the last integer.
+var ScanTimes = &Scenario{
+	Name: "ScanTimes",
+	driver: func(s *Site, db *sql.DB) Operation {
+		return func(ctx context.Context) error {
+			rows, err := db.QueryContext(ctx, timesQuery)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			var r recordAt
+			n := 0
+			for ; rows.Next(); n++ {
+				if err := errors.Join(rows.Scan(&r.id, &r.name, &r.score, &r.at), r.check()); err != nil {
+					return err
+				}
+			}
+			return errors.Join(rows.Err(), load.Check(n == s.rows))
+		}
+	},
+	others: []contender{{"gorqlite", func(s *Site) Operation {
+		return func(ctx context.Context) error {
+			rows, err := s.gorqlite.QueryOneContext(ctx, timesQuery)
+			if err != nil {
+				return err
+			}
+			var r recordAt
+			n := 0
+			for ; rows.Next(); n++ {
+				if err := errors.Join(rows.Scan(&r.id, &r.name, &r.score, &r.at), r.check()); err != nil {
+					return err
+				}
+			}
+			return load.Check(n == s.rows)
+		}
+	}}},
 }
 
 // millionQuery reads every row ten times.
@@ -117,10 +139,10 @@ func scanRecords(ctx context.Context, db *sql.DB, query string, want int) error 
 			return err
 		}
 		if r.id == 0 || r.score == 0 || len(r.name) != 26 || r.n == 0 {
-			return errWrongRows
+			return load.ErrWrongRows
 		}
 	}
-	return errors.Join(rows.Err(), check(n == want))
+	return errors.Join(rows.Err(), load.Check(n == want))
 }
 
 func scanAny(ctx context.Context, db *sql.DB, query string, want int) error {
@@ -136,10 +158,10 @@ func scanAny(ctx context.Context, db *sql.DB, query string, want int) error {
 			return err
 		}
 		if values[3] == nil {
-			return errWrongRows
+			return load.ErrWrongRows
 		}
 	}
-	return errors.Join(rows.Err(), check(n == want))
+	return errors.Join(rows.Err(), load.Check(n == want))
 }
 
 func gorqliteRecords(ctx context.Context, s *Site, query string, want int) error {
@@ -154,10 +176,10 @@ func gorqliteRecords(ctx context.Context, s *Site, query string, want int) error
 			return err
 		}
 		if r.id == 0 || r.score == 0 || len(r.name) != 26 || r.n == 0 {
-			return errWrongRows
+			return load.ErrWrongRows
 		}
 	}
-	return check(n == want)
+	return load.Check(n == want)
 }
 
 const wideQuery = "SELECT * FROM bench_wide"
@@ -197,7 +219,7 @@ var ScanWide = &Scenario{
 					return err
 				}
 			}
-			return errors.Join(rows.Err(), check(n == s.wideRows()))
+			return errors.Join(rows.Err(), load.Check(n == s.wideRows()))
 		}
 	},
 	others: []contender{{"gorqlite", func(s *Site) Operation {
@@ -212,42 +234,29 @@ var ScanWide = &Scenario{
 					return err
 				}
 			}
-			return check(n == s.wideRows())
+			return load.Check(n == s.wideRows())
 		}
 	}}},
 }
 
-const insertQuery = "INSERT INTO bench_insert(name, score, n) VALUES (?, ?, ?)"
+// insertColumns are those of the tables that rows are inserted into.
+const insertColumns = "(id INTEGER PRIMARY KEY, name TEXT, score REAL, n INTEGER)"
+
+// insertInto returns a statement with three parameters: a text, a real and an integer.
+func insertInto(table string) string {
+	return "INSERT INTO " + table + "(name, score, n) VALUES (?, ?, ?)"
+}
+
+var insertQuery = insertInto("bench_insert")
 
 // Insert inserts one row.
 var Insert = &Scenario{
-	Name: "Insert",
-	driver: func(_ *Site, db *sql.DB) Operation {
-		return func(ctx context.Context) error {
-			result, err := db.ExecContext(ctx, insertQuery, "a name", 1.5, 42)
-			if err != nil {
-				return err
-			}
-			n, err := result.RowsAffected()
-			return errors.Join(err, check(n == 1))
-		}
+	Name:   "Insert",
+	driver: func(_ *Site, db *sql.DB) Operation { return once(load.Insert(db, insertQuery)) },
+	others: []contender{
+		{"driver-unmarked", func(s *Site) Operation { return once(load.Insert(s.unmarked, insertQuery)) }},
+		{"gorqlite", func(s *Site) Operation { return once(gorqliteInsert(s.gorqlite, insertQuery)) }},
 	},
-	others: []contender{{"driver-unmarked", func(s *Site) Operation {
-		return func(ctx context.Context) error {
-			_, err := s.unmarked.ExecContext(ctx, insertQuery, "a name", 1.5, 42)
-			return err
-		}
-	}}, {"gorqlite", func(s *Site) Operation {
-		return func(ctx context.Context) error {
-			result, err := s.gorqlite.WriteOneParameterizedContext(ctx, gorqlite.ParameterizedStatement{
-				Query: insertQuery, Arguments: []any{"a name", 1.5, 42},
-			})
-			if err != nil {
-				return err
-			}
-			return check(result.RowsAffected == 1)
-		}
-	}}},
 }
 
 const blobQuery = "SELECT b FROM bench_blob WHERE id = 1"
@@ -262,7 +271,7 @@ var ReadBlob = &Scenario{
 			if err := db.QueryRowContext(ctx, blobQuery).Scan(&got); err != nil {
 				return err
 			}
-			return check(bytes.Equal(got, want))
+			return load.Check(bytes.Equal(got, want))
 		}
 	},
 	// gorqlite asks for BLOBs as base64, and leaves it to the program to know that.
@@ -274,14 +283,14 @@ var ReadBlob = &Scenario{
 				return err
 			}
 			if !rows.Next() {
-				return errWrongRows
+				return load.ErrWrongRows
 			}
 			var text string
 			if err := rows.Scan(&text); err != nil {
 				return err
 			}
 			got, err := base64.StdEncoding.DecodeString(text)
-			return errors.Join(err, check(bytes.Equal(got, want)))
+			return errors.Join(err, load.Check(bytes.Equal(got, want)))
 		}
 	}}},
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
+	"os"
 
 	"github.com/rqlite/gorqlite"
 
@@ -23,6 +23,7 @@ type Site struct {
 	unmarked *sql.DB // its writes do not move the version that transactions go by
 	gorqlite *gorqlite.Connection
 	bare     *http.Client
+	programs string // directory of programs that were built; "" for none
 }
 
 // Size is how much there is to read.
@@ -35,7 +36,7 @@ type Size struct {
 var Full = Size{Rows: 100_000, Blob: 1 << 20}
 
 // tables are dropped at the end where the server is not ours.
-var tables = []string{"bench_rows", "bench_wide", "bench_ten", "bench_insert", "bench_blob", "bench_tx"}
+var tables = []string{"bench_rows", "bench_times", "bench_wide", "bench_ten", "bench_insert", "bench_blob", "bench_tx"}
 
 // Open opens the clients and makes the tables. The text column has 26
 // characters, and each REAL a fraction.
@@ -48,8 +49,7 @@ func Open(ctx context.Context, s *Server, size Size) (*Site, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	const longest = 2 * time.Minute // of one answer
-	other, err := gorqlite.OpenWithClient(s.URL+"?disableClusterDiscovery=true", &http.Client{Transport: newTransport(), Timeout: longest})
+	other, err := gorqlite.OpenWithClient(s.gorqliteURL(), newClient())
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -59,7 +59,7 @@ func Open(ctx context.Context, s *Server, size Size) (*Site, error) {
 	}
 	st := &Site{
 		server: s, rows: size.Rows, blobSize: size.Blob,
-		db: db, unmarked: unmarked, gorqlite: other, bare: &http.Client{Transport: newTransport(), Timeout: longest},
+		db: db, unmarked: unmarked, gorqlite: other, bare: newClient(),
 	}
 	if err := st.setUp(ctx, st.fill); err != nil {
 		return nil, errors.Join(err, st.Close(ctx))
@@ -85,12 +85,14 @@ func (s *Site) fill(ctx context.Context, db *sql.DB) error {
 		`CREATE TABLE bench_rows (id INTEGER PRIMARY KEY, name TEXT, score REAL, n INTEGER)`,
 		fmt.Sprintf(`WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < %d)
 			INSERT INTO bench_rows SELECT i, printf('user%%010d@example.com', i), i * 1.1 + 0.05, i * 7919 FROM c`, s.rows),
+		`CREATE TABLE bench_times (id INTEGER PRIMARY KEY, name TEXT, score REAL, at DATETIME)`,
+		fmt.Sprintf(`INSERT INTO bench_times SELECT id, name, score, datetime(%d + id, 'unixepoch') FROM bench_rows`, timesStart),
 		`CREATE TABLE bench_ten (d INTEGER)`,
 		`INSERT INTO bench_ten VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)`,
 		wideTable(),
 		fmt.Sprintf(`INSERT INTO bench_wide SELECT %s FROM bench_rows WHERE id <= %d`, wideValues(), s.wideRows()),
 		`CREATE TABLE bench_tx (id INTEGER PRIMARY KEY, n INTEGER)`,
-		`CREATE TABLE bench_insert (id INTEGER PRIMARY KEY, name TEXT, score REAL, n INTEGER)`,
+		"CREATE TABLE bench_insert" + insertColumns,
 		`CREATE TABLE bench_blob (id INTEGER PRIMARY KEY, b BLOB)`,
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
@@ -120,6 +122,9 @@ func (s *Site) Close(ctx context.Context) error {
 	}
 	s.gorqlite.Close()
 	s.bare.CloseIdleConnections()
+	if s.programs != "" {
+		err = errors.Join(err, os.RemoveAll(s.programs))
+	}
 	return errors.Join(err, s.unmarked.Close(), s.db.Close())
 }
 

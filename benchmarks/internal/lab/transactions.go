@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
 // Transactions of several writes, next to the one bulk request that does the same.
@@ -71,7 +72,7 @@ var TxReadOnly = &Scenario{
 			defer tx.Rollback()
 			for range 2 {
 				var r record4
-				if err := tx.QueryRowContext(ctx, pointQuery, pointID).Scan(&r.id, &r.name, &r.score, &r.n); err != nil {
+				if err := tx.QueryRowContext(ctx, load.SelectQuery, load.PointID).Scan(&r.id, &r.name, &r.score, &r.n); err != nil {
 					return err
 				}
 			}
