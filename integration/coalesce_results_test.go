@@ -196,7 +196,7 @@ func (o *owner) fail(ctx context.Context, n int) error {
 	}
 	var failed *rqlite.Error
 	if !errors.As(err, &failed) || !errors.Is(err, f.code) || failed.Message != want || failed.Statement != 0 || failed.Statements != 1 {
-		return fmt.Errorf("%s: got %#v instead of %q", query, err, want)
+		return fmt.Errorf("%s: got %s instead of %q", query, describe(err), want)
 	}
 	return nil
 }
