@@ -212,7 +212,7 @@ func TestJoinedDifferential(t *testing.T) {
 // differential makes the tables with names that begin with prefix.
 func (c *contested) differential(t *testing.T, dsn, prefix string, seed uint64, calm bool) {
 	t.Helper()
-	const goroutines, each = 64, 15
+	const goroutines, each = 48, 12
 	oracle, err := sql.Open("sqlite3", "file:"+filepath.Join(t.TempDir(), "oracle.db")+"?_journal_mode=MEMORY&_synchronous=OFF&_foreign_keys=on")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, oracle.Close()) })

@@ -29,11 +29,11 @@ const byTx = 1_000_000
 func (w *twins) addOne(ctx context.Context, db *sql.DB) {
 	result, err := db.ExecContext(ctx, "UPDATE twins SET v = v + 1")
 	if err != nil {
-		w.violations.add("a write outside of transactions: %v", err)
+		w.add("a write outside of transactions: %v", err)
 		return
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 2 {
-		w.violations.add("%d rows affected: %v", n, err)
+		w.add("%d rows affected: %v", n, err)
 	}
 	w.added.Add(1)
 }
@@ -49,7 +49,7 @@ func (w *twins) raise(ctx context.Context, tx *sql.Tx) error {
 	}
 	w.looks.Add(1)
 	if v[0] != v[1] {
-		w.violations.add("a transaction sees %d and %d", v[0], v[1])
+		w.add("a transaction sees %d and %d", v[0], v[1])
 	}
 	for k := range v {
 		if _, err := tx.ExecContext(ctx, "UPDATE twins SET v = ? WHERE k = ?", v[k]+byTx, k); err != nil {
@@ -103,7 +103,7 @@ func besideTx(t *testing.T, dsn string, mode rqlite.TxMode, dropped bool) {
 					_, err := tx.ExecContext(ctx, "INSERT INTO others DEFAULT VALUES")
 					return err
 				}); err != nil && !droppedAtOnce(err) {
-					w.violations.add("a transaction that makes the register: %v", err)
+					w.add("a transaction that makes the register: %v", err)
 				}
 			})
 		})
@@ -112,7 +112,7 @@ func besideTx(t *testing.T, dsn string, mode rqlite.TxMode, dropped bool) {
 				if _, err := outside.ExecContext(ctx, "DROP TABLE _rqlite_tx"); err == nil {
 					drops.Add(1)
 				} else if !strings.Contains(err.Error(), "no such table") {
-					w.violations.add("%v", err)
+					w.add("%v", err)
 				}
 			})
 		})
