@@ -248,6 +248,12 @@ func TestJoinedCancelled(t *testing.T) {
 		told, impatient := newLedger(), newLedger()
 		var early atomic.Int64 // gave up, with nothing sent
 		together(writers, func(g int) {
+			conn, err := j.Conn(t.Context())
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer conn.Close()
+			defer func() { assert.NoError(t, conn.PingContext(t.Context()), "the connection works on") }()
 			for i := range each {
 				n := int64(g*each + i)
 				ctx, ledger, cancelled := t.Context(), told, false
@@ -258,7 +264,7 @@ func TestJoinedCancelled(t *testing.T) {
 					defer timer.Stop()
 					ledger, cancelled = impatient, true
 				}
-				_, err := j.ExecContext(ctx, "INSERT INTO "+table+" VALUES (?)", n)
+				_, err := conn.ExecContext(ctx, "INSERT INTO "+table+" VALUES (?)", n)
 				ledger.enter(n, fortuneOf(err), err)
 				if err != nil {
 					assert.True(t, cancelled, "nobody cancelled this one: %v", err)
