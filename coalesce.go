@@ -62,7 +62,8 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 // again without. There is one thing that a transaction would let pass: the violation of
 // a deferred foreign key that another statement mends. So where the schema has deferred
 // keys, and they are enforced, this makes the transaction fail
-// (https://www.sqlite.org/foreignkeys.html#fk_deferred).
+// (https://www.sqlite.org/foreignkeys.html#fk_deferred). It fails too when there is a
+// register that this connector knows nothing of, so that its version would not move.
 const (
 	defersKeys = "(EXISTS(SELECT 1 FROM pragma_foreign_keys WHERE foreign_keys) AND " +
 		"EXISTS(SELECT 1 FROM sqlite_schema WHERE sql LIKE '%DEFERR%'))"
@@ -70,50 +71,66 @@ const (
 
 	guardText         = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
 	guardRegisterText = "SELECT CASE WHEN " + hasRegister + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
-	guardMoveText     = "UPDATE _rqlite_tx SET v=CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) ELSE v+1 END WHERE k=0"
 )
 
 var (
-	guardCall           = driversOwn(sqltext.Read, guardText)
-	guardRegisterCall   = driversOwn(sqltext.Read, guardRegisterText)
-	guardMoveCall       = driversOwn(sqltext.Write, guardMoveText)
-	guardMoveAskingCall = driversOwn(sqltext.Write, guardMoveText+asking)
+	guardCall         = driversOwn(sqltext.Read, guardText)
+	guardRegisterCall = driversOwn(sqltext.Read, guardRegisterText)
 )
 
-// bulkFrame returns what the writes of several callers are sent with: one pair of
-// marks for all, or what moves the version and guards a transaction.
+// bulkFrame returns what the writes of several callers are sent with. If they are
+// independent of each other, that is one pair of marks for all.
 func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
-	frame := cluster.Frame{Params: c.commonParams}
-	m := marking{}
 	switch {
 	case atomic:
-		frame.Params += "&transaction"
-		guard := &guardMoveCall
-		switch {
-		case c.cfg.DisableTxVersion:
-			guard = &guardCall
-		case c.registerMissing.Load():
-			guard = &guardRegisterCall
-		default:
-			if m = (marking{movedOnce, c.polite.isDue()}); m.asks {
-				guard = &guardMoveAskingCall
-			}
-		}
-		frame.Before = encoded(guard)
+		return c.atomicFrame()
 	case c.cfg.DisableTxVersion:
-	default:
-		m = marking{markedAround, c.polite.isDue()}
-		if c.registerMissing.Load() {
-			m = marking{way: markedBefore}
-		}
-		around := m.mark(nil)
-		frame.Before = encoded(&around[0])
-		if len(around) > 1 {
-			frame.After = encoded(&around[1])
-		}
+		return cluster.Frame{Params: c.commonParams}
 	}
-	frame.Read = func(answer *cluster.Answer) { c.readMarks(answer, m) }
+	m := c.markingAround()
+	marks := m.mark(nil)
+	frame := cluster.Frame{Params: c.commonParams, Before: encoded(&marks[0])}
+	if len(marks) > 1 {
+		frame.After = encoded(&marks[1])
+	}
+	frame.Read = func(answer *cluster.Answer) {
+		_, err := c.readFirstMark(answer, m)
+		c.finishFrame(answer, m, err)
+	}
 	return frame
+}
+
+// atomicFrame returns what guards a transaction, and moves the version.
+func (c *Connector) atomicFrame() cluster.Frame {
+	frame := cluster.Frame{Params: c.commonParams + "&transaction", Before: encoded(&guardCall)}
+	switch {
+	case c.cfg.DisableTxVersion:
+		return frame
+	case c.registerMissing.Load():
+		frame.Before = encoded(&guardRegisterCall)
+		return frame
+	}
+	m := marking{markedAround, c.polite.isDue()} // for the move stands where the second mark would
+	frame.After = encoded(&moveCall)
+	if m.asks {
+		frame.After = encoded(&moveAskingCall)
+	}
+	frame.Read = func(answer *cluster.Answer) {
+		_, err := answer.Next()
+		c.finishFrame(answer, m, err)
+	}
+	return frame
+}
+
+// finishFrame reads what stands behind the writes of several callers, which have been
+// applied whatever it says.
+func (c *Connector) finishFrame(answer *cluster.Answer, m marking, err error) {
+	if err == nil {
+		err = c.finish(answer, m)
+	}
+	if err != nil {
+		c.cfg.warn(err)
+	}
 }
 
 // encoded returns a statement of the driver's own as an element of a body.
@@ -123,19 +140,4 @@ func encoded(c *call) []byte {
 		panic(err) // it is a constant
 	}
 	return element
-}
-
-// readMarks reads the entries of the marks around the writes of several callers,
-// which have been applied whatever these say.
-func (c *Connector) readMarks(answer *cluster.Answer, m marking) {
-	if m.way == notMarked {
-		return
-	}
-	_, err := c.readFirstMark(answer, m)
-	if err == nil {
-		err = c.finish(answer, m)
-	}
-	if err != nil {
-		c.cfg.warn(err)
-	}
 }

@@ -234,14 +234,14 @@ func TestCoalescedMarks(t *testing.T) {
 		after   bool // registerMissing at the end
 	}{
 		"a transaction": {script: []step{
-			writesAtomic("["+encodedText(guardMoveText+asking)+","+a+","+b+"]", results(versionEntry(testVersion), `{}`, `{}`)),
+			writesAtomic("["+encodedText(guardText)+","+a+","+b+","+moveSent+"]", results(one, `{}`, `{}`, versionEntry(testVersion))),
 		}, version: 2305843009213693999},
 		"a transaction that fails": {script: []step{
-			writesAtomic("", results(versionEntry(testVersion), `{"error":"no such table: a"}`)),
+			writesAtomic("", results(one, `{"error":"no such table: a"}`)),
 			writes("["+markSent+","+a+","+b+","+unmarkSent+"]", results(`{}`, `{}`, `{}`, `{}`)),
 		}},
 		"no register": {script: []step{
-			writesAtomic("", results(missing)),
+			writesAtomic("", results(one, `{}`, `{}`, missing)),
 			writes("["+markSent+","+a+","+b+","+unmarkSent+"]", results(missing, `{}`, `{}`, missing)),
 		}, after: true},
 		"no register, as before": {missing: true, script: []step{
@@ -252,7 +252,7 @@ func TestCoalescedMarks(t *testing.T) {
 			writes("["+markSent+","+a+","+b+"]", results(`{}`, `{}`, `{}`)),
 		}},
 		"the marks fail, the writes do not": {script: []step{
-			writesAtomic("", results(`{"error":"no such column: v"}`)),
+			writesAtomic("", results(one, `{}`, `{}`, `{"error":"no such column: v"}`)),
 			writes("", results(`{"error":"no such column: v"}`, `{}`, `{}`, `{"error":"no such column: v"}`)),
 		}},
 	}

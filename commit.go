@@ -293,24 +293,48 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 	return nil // without an announcement it may be as lucky
 }
 
-// announce asks the writers of other processes to hold back for a while.
+// announce asks the writers of other processes to hold back for a while. They look for
+// it in the register, which it makes if there is none: a transaction that loses before it
+// comes to a commit would not make it otherwise.
 func (t *tx) announce(ctx context.Context) error {
 	name := rand.Text()
 	hold := min(max(2*t.took, shortestHold), longestHold)
-	connector := t.conn.connector
-	connector.polite.own(name)
+	t.conn.connector.polite.own(name)
 	var b body
 	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
+	body := b.end()
+	for made := false; ; made = true {
+		failed, err := t.postAnnouncement(ctx, body)
+		switch {
+		case err != nil:
+			return err
+		case failed == "":
+			t.announced = name
+			return nil
+		case made || !isMissingRegister(failed):
+			return nil // nothing relies on it
+		}
+		if err := t.conn.makeRegister(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// postAnnouncement returns why the statement failed, or "".
+func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:   executePath,
-		Params: connector.commonParams,
+		Params: t.conn.connector.commonParams,
 		Leader: true, // and no Write: it can be repeated
-		Body:   b.end(),
+		Body:   body,
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	answer.Close()
-	t.announced = name
-	return nil
+	defer answer.Close()
+	entry, err := answer.Next()
+	if err != nil {
+		return "", publicError(err)
+	}
+	return entry.Error, nil
 }

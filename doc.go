@@ -129,6 +129,11 @@
 // [ErrIndeterminate]; each would have got it for a request of its own. [WithoutCoalescing] and
 // coalesce=false send each write by itself. [Connector.Stats] counts what waited for others.
 //
+// One thing may be noticed. When a RETURNING gives an infinite REAL, which JSON has no way to
+// write, rqlite answers none of the statements of the request: all of its callers get
+// ErrIndeterminate, once, for from then on the connector sends statements with RETURNING by
+// themselves.
+//
 // # Transactions
 //
 // BeginTx begins a transaction that is atomic and serializable among all programs that write by

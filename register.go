@@ -37,7 +37,7 @@ const (
 const (
 	markText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
 	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
-	moveText   = "UPDATE _rqlite_tx SET v=v+1 WHERE k=0"
+	moveText   = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0" // a mark has been left behind, for no write is under way
 	createText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
 	announced = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
@@ -130,7 +130,13 @@ func (c *Connector) markingOf(calls []call, atomic bool) marking {
 		return marking{}
 	case atomic:
 		return marking{movedOnce, c.polite.isDue()}
-	case c.registerMissing.Load():
+	}
+	return c.markingAround()
+}
+
+// markingAround returns how calls are marked that are applied one by one.
+func (c *Connector) markingAround() marking {
+	if c.registerMissing.Load() {
 		return marking{way: markedBefore}
 	}
 	return marking{markedAround, c.polite.isDue()}

@@ -18,7 +18,7 @@ const (
 	markSent   = `"UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"`
 	askingSent = `"UPDATE _rqlite_tx SET token=NULL WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
 	unmarkSent = `"UPDATE _rqlite_tx SET token=NULL WHERE k=0"`
-	moveSent   = `"UPDATE _rqlite_tx SET v=v+1 WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
+	moveSent   = `"UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0 RETURNING v,(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"`
 )
 
 // The version of the register in these tests.
@@ -177,7 +177,7 @@ func TestRowidsOfTheRegisterDoNotShow(t *testing.T) {
 func TestAtomicWritesMakeTheRegister(t *testing.T) {
 	t.Parallel()
 	asking := "[" + moveSent + `,"DELETE FROM t","DELETE FROM u"]`
-	atomic := `["UPDATE _rqlite_tx SET v=v+1 WHERE k=0","DELETE FROM t","DELETE FROM u"]`
+	atomic := `["UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0","DELETE FROM t","DELETE FROM u"]`
 	f := newFake(t,
 		writesAtomic(asking, results(missing)),
 		writesAtomic("", results(`{}`, oneUpdated)),

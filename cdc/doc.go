@@ -54,13 +54,15 @@
 // others, which [Change] has as its Part. But when the leader changes between two posts
 // that share an entry, nobody can tell what the old one had sent of it: such changes are
 // handed over, marked as Uncertain. Worse, a post in which nothing has an index rqlite
-// loses before it is sent, and with such a change of leader it may skip commits. Two things
+// loses before it is sent, and with such a change of leader it may skip commits. Three things
 // avoid all of that:
 //
 //   - Write several statements as one transaction: [github.com/go-rqlite/rqlite.Batch] with
 //     Atomic, BeginTx, or one INSERT of several rows.
 //   - Set a table_filter that leaves out _rqlite_tx, as "^[^_]" does. With its marks in that table
 //     a write of the driver is several commits, of which the filter leaves one.
+//   - Where statements can fail, write with coalesce=false: writes of several goroutines go out
+//     as one transaction, but as independent statements when one of them fails.
 //
 // # Order
 //

@@ -296,9 +296,6 @@ func TestJoinedDeferredKeys(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				j := openJoined(t, withSettings(dsn, c.settings))
-				if c.name == "emptied" {
-					t.Skip("a transaction of joined writes is not guarded while the register has no version")
-				}
 				deferredKeys(t, outside, j, c.register)
 			})
 		}

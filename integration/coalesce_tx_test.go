@@ -98,19 +98,6 @@ func besideTx(t *testing.T, dsn string, mode rqlite.TxMode, dropped bool) {
 	}
 	var drops atomic.Int64
 	if dropped {
-		// Transactions that only lose cannot announce themselves without a register, nor do
-		// they make it. Those of another program do.
-		maker := openDSN(t, dsn)
-		writers.Go(func() {
-			every(30*time.Millisecond, stop, func() {
-				if err := rqlite.RunTx(ctx, maker, nil, func(tx *sql.Tx) error {
-					_, err := tx.ExecContext(ctx, "INSERT INTO others DEFAULT VALUES")
-					return err
-				}); err != nil && !droppedAtOnce(err) {
-					w.add("a transaction that makes the register: %v", err)
-				}
-			})
-		})
 		writers.Go(func() {
 			every(100*time.Millisecond, stop, func() {
 				if _, err := outside.ExecContext(ctx, "DROP TABLE _rqlite_tx"); err == nil {

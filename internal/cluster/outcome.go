@@ -70,7 +70,8 @@ func Classify(status int, message string) Outcome {
 func classifyMessage(message string) Outcome {
 	switch {
 	case isLeaderless(message),
-		strings.HasPrefix(message, "dial tcp "): // the node could not reach the leader
+		message == "leadership transfer in progress", // a leader that hands over appends nothing more
+		strings.HasPrefix(message, "dial tcp "):      // the node could not reach the leader
 		return Repeat
 	case strings.HasPrefix(message, "stale read"),
 		strings.HasPrefix(message, "disallowed pragma"),

@@ -27,6 +27,7 @@ func TestClassify(t *testing.T) {
 		{"no leader to redirect to", 500, "leader not found", Repeat},
 		{"no leader at the top level", 200, "leader not found", Repeat},
 		{"not leader", 200, "not leader", Repeat},
+		{"leader that hands over", 200, "leadership transfer in progress", Repeat},
 		{"store not ready", 200, "store not ready", Repeat},
 		{"store not open", 200, "store not open", Repeat},
 		{"store not open, as others say", 200, "not open", Repeat},
