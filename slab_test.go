@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 	"weak"
 
@@ -20,8 +21,8 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// keep is the value of the i-th row in column: an integer, a REAL, a short text
-// or one that is longer than a slab shares.
+// keep is the value of the i-th row in column: an integer, a REAL, a short text,
+// a time, or a text that is longer than a slab shares.
 func keep(column, i int) driver.Value {
 	switch column {
 	case 0:
@@ -30,6 +31,8 @@ func keep(column, i int) driver.Value {
 		return float64(i) / 8
 	case 2:
 		return "row " + strconv.Itoa(i)
+	case 3:
+		return time.Unix(int64(i), int64(i)).UTC()
 	}
 	return strings.Repeat(strconv.Itoa(i%10), 250+i%20)
 }
@@ -42,6 +45,8 @@ func cellFor(value driver.Value, buffer []byte) wire.Cell {
 		return wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(buffer[:0], v, 10)}
 	case float64:
 		return wire.Cell{Kind: wire.Number, Data: strconv.AppendFloat(buffer[:0], v, 'g', -1, 64)}
+	case time.Time:
+		return wire.Cell{Kind: wire.Text, Data: v.AppendFormat(buffer[:0], time.RFC3339Nano)}
 	}
 	return wire.Cell{Kind: wire.Text, Data: append(buffer[:0], value.(string)...)}
 }
@@ -51,9 +56,9 @@ func cellFor(value driver.Value, buffer []byte) wire.Cell {
 // does not run in parallel.
 func TestSlabKeepsValues(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1))
-	storages := [4]storage{anyStorage, realStorage, anyStorage, anyStorage}
-	const sets, rowsPerSet = 4, 640 // 10,240 values
-	kept := make([]driver.Value, 0, sets*rowsPerSet*4)
+	storages := [5]storage{anyStorage, realStorage, anyStorage, timeStorage, anyStorage}
+	const sets, rowsPerSet = 4, 640 // 12,800 values
+	kept := make([]driver.Value, 0, sets*rowsPerSet*len(storages))
 	buffer := make([]byte, 0, 512)
 	for set := range sets {
 		var v valuer
@@ -72,7 +77,7 @@ func TestSlabKeepsValues(t *testing.T) {
 	runtime.GC()
 	require.GreaterOrEqual(t, len(kept), 10_000)
 	for n, value := range kept {
-		if want := keep(n%4, n/4); want != value {
+		if want := keep(n%len(storages), n/len(storages)); want != value {
 			require.Equal(t, want, value, "value %d", n)
 		}
 	}
@@ -81,11 +86,12 @@ func TestSlabKeepsValues(t *testing.T) {
 // An interface made by boxed is like any other.
 func TestBoxed(t *testing.T) {
 	t.Parallel()
-	n, f, s := int64(math.MaxInt64), 1.5, strings.Repeat("a", 3)
+	n, f, s, at := int64(math.MaxInt64), 1.5, strings.Repeat("a", 3), time.Unix(7, 8).UTC()
 	for _, test := range []struct{ boxed, ordinary driver.Value }{
 		{boxed(&n), n},
 		{boxed(&f), f},
 		{boxed(&s), s},
+		{boxed(&at), at},
 	} {
 		assert.True(t, test.boxed == test.ordinary)
 		assert.Equal(t, map[any]int{test.ordinary: 1}, map[any]int{test.boxed: 1})
@@ -101,6 +107,8 @@ func TestBoxed(t *testing.T) {
 			assert.InDelta(t, f, v, 0)
 		case string:
 			assert.Equal(t, s, v)
+		case time.Time:
+			assert.Equal(t, at, v)
 		default:
 			t.Errorf("a type switch sees %T", v)
 		}
@@ -115,6 +123,7 @@ func TestSlabZeroValues(t *testing.T) {
 	var s slab
 	assert.Equal(t, driver.Value(int64(0)), s.int64(0))
 	assert.Equal(t, driver.Value(0.0), s.float64(0))
+	assert.Equal(t, driver.Value(time.Time{}), s.time(time.Time{}))
 	assert.Equal(t, driver.Value(""), s.text(nil))
 	assert.Equal(t, driver.Value("a"), s.text([]byte("a")))
 	assert.Equal(t, driver.Value(""), s.text([]byte{}))
@@ -142,12 +151,13 @@ func TestSlabFreesLongTexts(t *testing.T) {
 	assert.Equal(t, "short last", fmt.Sprint(short, " ", last))
 }
 
-// Rows of integers, texts and reals cost less than one allocation each.
+// Rows of integers, texts, reals and times cost less than one allocation each.
 func TestValuerAllocations(t *testing.T) {
 	cells := []wire.Cell{
-		cellOf(wire.Number, "1234567"), cellOf(wire.Text, "a text of some length"), cellOf(wire.Number, "2.5"), cellOf(wire.Number, "-1"),
+		cellOf(wire.Number, "1234567"), cellOf(wire.Text, "a text of some length"), cellOf(wire.Number, "2.5"),
+		cellOf(wire.Number, "-1"), cellOf(wire.Text, "2026-11-24T12:34:56.789Z"),
 	}
-	storages := []storage{anyStorage, anyStorage, realStorage, anyStorage}
+	storages := []storage{anyStorage, anyStorage, realStorage, anyStorage, timeStorage}
 	var v valuer
 	row := make([]driver.Value, len(cells))
 	perRow := testing.AllocsPerRun(5000, func() {

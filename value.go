@@ -165,7 +165,7 @@ func (v *valuer) time(text []byte) (driver.Value, error) {
 	if v.loc != nil {
 		t = t.In(v.loc)
 	}
-	return t, nil
+	return v.pool.time(t), nil
 }
 
 // scanTypes are those that mattn/go-sqlite3 reports: they take NULL.
@@ -207,17 +207,18 @@ func scanType(typ string) reflect.Type {
 // slab hands out values in interfaces without an allocation for each: the
 // values of many cells share one. What database/sql is handed must stay as it is
 // for as long as the program keeps it, so a slab is filled once and never used
-// again; a program that keeps one value keeps its slab: 4 KiB at most, and for a
+// again; a program that keeps one value keeps its slab: 6 KiB at most, and for a
 // text the bytes of the other short ones in it.
 type slab struct {
 	ints   []int64
 	floats []float64
 	texts  []string
+	times  []time.Time
 	bytes  []byte
 	size   int // how many values the slabs made last have room for
 }
 
-const maxSlab = 256 // values; 4 KiB of string headers
+const maxSlab = 256 // values; 4 KiB of string headers, 6 KiB of times
 
 // grow returns the size of the next slab: small for a point query, and soon as
 // large as it gets for the many rows of another.
@@ -230,23 +231,22 @@ func (s *slab) int64(n int64) driver.Value {
 	if n >= 0 && n < 256 {
 		return n // the runtime has these in interfaces already
 	}
-	if len(s.ints) == 0 {
-		s.ints = make([]int64, s.grow())
-	}
-	p := &s.ints[0]
-	s.ints = s.ints[1:]
-	*p = n
-	return boxed(p)
+	return boxed(put(s, &s.ints, n))
 }
 
-func (s *slab) float64(f float64) driver.Value {
-	if len(s.floats) == 0 {
-		s.floats = make([]float64, s.grow())
+func (s *slab) float64(f float64) driver.Value { return boxed(put(s, &s.floats, f)) }
+
+func (s *slab) time(t time.Time) driver.Value { return boxed(put(s, &s.times, t)) }
+
+// put copies a value to the next place of a slab, and returns the place.
+func put[T any](s *slab, places *[]T, value T) *T {
+	if len(*places) == 0 {
+		*places = make([]T, s.grow())
 	}
-	p := &s.floats[0]
-	s.floats = s.floats[1:]
-	*p = f
-	return boxed(p)
+	p := &(*places)[0]
+	*places = (*places)[1:]
+	*p = value
+	return p
 }
 
 // text returns a copy of b in an interface. Short texts share an allocation; a
@@ -255,18 +255,12 @@ func (s *slab) text(b []byte) driver.Value {
 	if len(b) > maxSlab {
 		return string(b)
 	}
-	if len(s.texts) == 0 {
-		s.texts = make([]string, s.grow())
-	}
-	p := &s.texts[0]
-	s.texts = s.texts[1:]
 	if len(b) > cap(s.bytes)-len(s.bytes) {
-		s.bytes = make([]byte, 0, max(len(b), 16*s.size))
+		s.bytes = make([]byte, 0, max(len(b), 16*max(s.size, 4)))
 	}
 	start := len(s.bytes)
 	s.bytes = append(s.bytes, b...)
-	*p = unsafe.String(unsafe.SliceData(s.bytes[start:]), len(b)) // these bytes are never written again
-	return boxed(p)
+	return boxed(put(s, &s.texts, unsafe.String(unsafe.SliceData(s.bytes[start:]), len(b)))) // these bytes are never written again
 }
 
 // boxed returns an interface that holds *p without a copy. *p must not change
@@ -275,7 +269,7 @@ func (s *slab) text(b []byte) driver.Value {
 // An interface is a pointer to its type and one to its value. Converting *p
 // would allocate a copy for each value; here the pointer to the value is
 // replaced by p, and the garbage collector sees it as it sees any other.
-func boxed[T int64 | float64 | string](p *T) driver.Value {
+func boxed[T int64 | float64 | string | time.Time](p *T) driver.Value {
 	var zero T
 	var value driver.Value = zero
 	(*[2]unsafe.Pointer)(unsafe.Pointer(&value))[1] = unsafe.Pointer(p)

@@ -8,9 +8,12 @@ import (
 )
 
 const (
-	// mostUnderWay is how many requests are under way before writes wait for each
+	// mostUnderWay is how many requests are under way at most before writes wait for each
 	// other.
 	mostUnderWay = 2
+	// crowd is how many writes have to wait for a second bulk to leave while one is under
+	// way. Fewer are better off with the next: the server takes its time for each request.
+	crowd = 256
 	// mostParts and mostBytes bound a bulk request. The server takes some 40 µs for a
 	// statement, which all of the bulk wait for.
 	mostParts = 512
@@ -28,6 +31,7 @@ type Coalescer struct {
 
 	mu       sync.Mutex
 	underWay int     // requests
+	bulks    int     // those of them that are of several parts
 	waiting  []*part // in order of arrival; some may have been left
 	singly   int     // so many bulks go without a transaction, because one before them failed
 	penalty  int     // singly after the next failure
@@ -70,7 +74,7 @@ type part struct {
 func (q *Coalescer) Begin() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.underWay >= mostUnderWay || len(q.waiting) > 0 {
+	if len(q.waiting) > 0 || !q.room() {
 		return false
 	}
 	q.underWay++
@@ -79,9 +83,15 @@ func (q *Coalescer) Begin() bool {
 
 // End lets those go that have come meanwhile.
 func (q *Coalescer) End() {
-	if parts := q.next(); parts != nil {
+	if parts := q.next(1); parts != nil {
 		go q.work(parts)
 	}
+}
+
+// room reports whether a request may leave. Single writes go side by side, so that
+// two writers far away from the server do not wait for each other. The caller holds q.mu.
+func (q *Coalescer) room() bool {
+	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || len(q.waiting) >= crowd)
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries
@@ -93,8 +103,7 @@ func (q *Coalescer) Join(ctx context.Context, elements []byte, entries int) (*An
 	q.client.routes.counts.coalesced.Add(1)
 	q.mu.Lock()
 	q.waiting = append(q.waiting, p)
-	if q.underWay < mostUnderWay { // one has ended since Begin
-		q.underWay++
+	if q.room() { // one has ended since Begin, or there is a crowd
 		go q.work(q.take())
 	}
 	q.mu.Unlock()
@@ -145,7 +154,8 @@ func withWrite(e *Error) *Error {
 	return e
 }
 
-// take takes the parts of the next bulk out of those that wait. The caller holds q.mu.
+// take takes the parts of the next request out of those that wait, and returns nil if
+// there are none. The caller holds q.mu.
 func (q *Coalescer) take() []*part {
 	var parts []*part
 	size, n := 0, 0
@@ -160,19 +170,28 @@ func (q *Coalescer) take() []*part {
 		n++
 	}
 	q.waiting = append(q.waiting[:0:0], q.waiting[n:]...)
+	if len(parts) > 0 {
+		q.underWay++
+	}
+	if len(parts) > 1 {
+		q.bulks++
+	}
 	return parts
 }
 
-// next returns the parts of the next bulk, which takes the place of a request that
-// has ended, or nil when none wait.
-func (q *Coalescer) next() []*part {
+// next returns the parts of the request that takes the place of one that has ended,
+// which was of so many parts, or nil when none leaves now.
+func (q *Coalescer) next(ended int) []*part {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	parts := q.take()
-	if parts == nil {
-		q.underWay--
+	q.underWay--
+	if ended > 1 {
+		q.bulks--
 	}
-	return parts
+	if !q.room() {
+		return nil
+	}
+	return q.take()
 }
 
 // work sends bulks for as long as parts wait.
@@ -181,7 +200,7 @@ func (q *Coalescer) work(parts []*part) {
 		atomic := len(parts) > 1 && q.triesAtomic()
 		q.send(parts, atomic)
 		runtime.Gosched() // those who got their answers may have more to write
-		parts = q.next()
+		parts = q.next(len(parts))
 	}
 }
 

@@ -224,6 +224,40 @@ func TestCoalesce(t *testing.T) {
 	})
 }
 
+// Beside a bulk that is under way, nothing leaves but a crowd.
+func TestCoalesceBesideABulk(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		s.gate = make(chan struct{})
+		writers := []*writer{joins(t, q, "ok 0"), joins(t, q, "ok 1")}
+		release()
+		release() // there is a place
+		require.Equal(t, []string{"tx:ok 0,ok 1"}, s.got())
+		assert.False(t, q.Begin(), "but not for one")
+		for i := range crowd {
+			require.Len(t, s.got(), 1, "%d are no crowd", i)
+			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
+		}
+		require.Len(t, s.got(), 2)
+		for range crowd {
+			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
+		}
+		require.Len(t, s.got(), 2, "two are enough")
+		s.gate <- struct{}{} // one ends
+		synctest.Wait()
+		require.Len(t, s.got(), 3, "the second crowd")
+		close(s.gate)
+		for i, w := range writers {
+			w.applied(t, int64(i))
+		}
+		synctest.Wait()
+		assert.True(t, q.Begin())
+		assert.True(t, q.Begin())
+		assert.False(t, q.Begin())
+	})
+}
+
 func TestCoalesceFailures(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "a statement that fails does so alone", func(t *testing.T) {

@@ -141,27 +141,19 @@ const hexDigits = "0123456789abcdef"
 // nothing of use, when s is not valid UTF-8.
 func appendString(dst []byte, s string) (out []byte, ok bool) {
 	dst = append(dst, '"')
-	start, ascii := 0, true
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			ascii = false
-			continue
+	ascii := true
+	for rest := s; ; {
+		n, pure := plainRun(rest)
+		ascii = ascii && pure
+		dst = append(dst, rest[:n]...)
+		if n == len(rest) {
+			return append(dst, '"'), ascii || utf8.ValidString(s)
 		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		start = i + 1
-		if c == '"' || c == '\\' {
+		if c := rest[n]; c == '"' || c == '\\' {
 			dst = append(dst, '\\', c)
 		} else {
 			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
+		rest = rest[n+1:]
 	}
-	if !ascii && !utf8.ValidString(s) {
-		return dst, false
-	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"'), true
 }

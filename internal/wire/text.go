@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -55,10 +54,10 @@ const (
 // Subtracting n from a byte below n borrows, which sets its highest bit. The
 // borrow can reach bytes behind it, never bytes before, so the first one found is
 // right.
-func plainRun(b []byte) (n int, ascii bool) {
+func plainRun[T []byte | string](b T) (n int, ascii bool) {
 	var seen uint64
 	for ; len(b)-n >= 8; n += 8 {
-		word := binary.LittleEndian.Uint64(b[n:])
+		word := load(b, n)
 		quote, backslash := word^'"'*lowBits, word^'\\'*lowBits // zero where they are
 		special := (word-' '*lowBits)&^word | (quote-lowBits)&^quote | (backslash-lowBits)&^backslash
 		if special &= highBits; special != 0 {
@@ -72,6 +71,14 @@ func plainRun(b []byte) (n int, ascii bool) {
 		seen |= uint64(b[n])
 	}
 	return n, seen&highBits == 0
+}
+
+// load returns the eight bytes from n on as a word, the first in its lowest bits. The
+// compiler makes one instruction of it.
+func load[T []byte | string](b T, n int) uint64 {
+	_ = b[n+7]
+	return uint64(b[n]) | uint64(b[n+1])<<8 | uint64(b[n+2])<<16 | uint64(b[n+3])<<24 |
+		uint64(b[n+4])<<32 | uint64(b[n+5])<<40 | uint64(b[n+6])<<48 | uint64(b[n+7])<<56
 }
 
 // unescape resolves the escapes of raw, the inside of a string token of the
