@@ -28,6 +28,7 @@ var ConcurrentInsert = &Concurrent{
 	contenders: []crowd{
 		{"bare", openBare},
 		{"gorqlite", openGorqlite},
+		{"gorqlite-default", openGorqliteDefault},
 		{"gorqlite-stdlib", openStdlib},
 		{"driver", openDriver("")},
 		{"driver-separate", openDriver("?coalesce=false")},

@@ -73,6 +73,14 @@ func (t task) onDatabase(db *sql.DB) load.Operation {
 	return load.Select(db, t.query)
 }
 
+// onGorqlite returns a task's operation on gorqlite's native API.
+func (t task) onGorqlite(conn *gorqlite.Connection) load.Operation {
+	if t.inserts {
+		return gorqliteInsert(conn, t.query)
+	}
+	return gorqliteSelect(conn, t.query)
+}
+
 // openBare opens the client that sends the driver's request with net/http.
 func openBare(ctx context.Context, s *Site, t task) (*player, error) {
 	sent, err := record(ctx, s, func(db *sql.DB) Operation { return once(t.onDatabase(db)) })
@@ -123,11 +131,24 @@ func openGorqlite(_ context.Context, s *Site, t task) (*player, error) {
 	if err := conn.SetExecutionWithTransaction(false); err != nil {
 		return nil, err
 	}
-	do := gorqliteSelect(conn, t.query)
-	if t.inserts {
-		do = gorqliteInsert(conn, t.query)
+	return h.player(t.onGorqlite(conn)), nil
+}
+
+// openGorqliteDefault opens gorqlite's native API as it is.
+func openGorqliteDefault(_ context.Context, s *Site, t task) (*player, error) {
+	conn, err := gorqlite.Open(s.server.gorqliteURL())
+	if err != nil {
+		return nil, err
 	}
-	return h.player(do), nil
+	do := t.onGorqlite(conn)
+	return &player{
+		take: func(ctx context.Context, order load.Order) (load.Turn, error) { return load.Run(ctx, order, do) },
+		close: func() error {
+			conn.Close()
+			gorqlite.DefaultHTTPClient.CloseIdleConnections()
+			return nil
+		},
+	}, nil
 }
 
 // gorqliteURL returns the URL for gorqlite. It finds the nodes of a cluster by itself;
