@@ -3,13 +3,15 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 )
 
-// canned answers every request at once, so that what is left is the driver's own cost.
+// canned answers every request at once, so that what is left is the cost of the driver and
+// of database/sql.
 type canned string
 
 // RoundTrip implements http.RoundTripper.
@@ -17,38 +19,116 @@ func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(c)))}, nil
 }
 
-// BenchmarkOverhead measures what the driver and database/sql cost, without HTTP.
+// openCanned returns a database that answers all requests alike.
+func openCanned(b *testing.B, answer string) *sql.DB {
+	b.Helper()
+	connector, err := NewConnector(&Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: canned(answer)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	connector.polite.due.Store(1 << 62) // the answer is not that of a question
+	db := sql.OpenDB(connector)
+	b.Cleanup(func() { db.Close() })
+	return db
+}
+
+const benchWritten = `{"results":[{},{"last_insert_id":7,"rows_affected":1},{}]}`
+
+// BenchmarkOverhead measures calls without HTTP.
 func BenchmarkOverhead(b *testing.B) {
-	benchmarks := []struct {
-		name, answer string
-		do           func(ctx context.Context, db *sql.DB) error
-	}{
-		{"QueryRow", results(table("id integer, name text, score real, n integer", `[7,"user@example.com",1.5,42]`)), func(ctx context.Context, db *sql.DB) error {
+	b.Run("QueryRow", func(b *testing.B) {
+		db := openCanned(b, results(table("id integer, name text, score real, n integer", `[7,"user@example.com",1.5,42]`)))
+		b.ReportAllocs()
+		for b.Loop() {
 			var id, n int64
 			var name string
 			var score float64
-			return db.QueryRowContext(ctx, "SELECT id, name, score, n FROM t WHERE id = ?", 7).Scan(&id, &name, &score, &n)
-		}},
-		{"Exec", results(`{}`, `{"last_insert_id":7,"rows_affected":1}`, `{}`), func(ctx context.Context, db *sql.DB) error {
-			_, err := db.ExecContext(ctx, "INSERT INTO t (name, score, n) VALUES (?, ?, ?)", "user@example.com", 1.5, 42)
-			return err
-		}},
-	}
-	for _, bb := range benchmarks {
-		b.Run(bb.name, func(b *testing.B) {
-			connector, err := NewConnector(&Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: canned(bb.answer)}})
-			if err != nil {
+			row := db.QueryRowContext(b.Context(), "SELECT id, name, score, n FROM t WHERE id = ?", 7)
+			if err := row.Scan(&id, &name, &score, &n); err != nil {
 				b.Fatal(err)
 			}
-			db := sql.OpenDB(connector)
-			defer db.Close()
-			connector.polite.due.Store(1 << 62) // the answer is not that of a question
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := bb.do(b.Context(), db); err != nil {
-					b.Fatal(err)
-				}
+		}
+	})
+	b.Run("Exec", func(b *testing.B) {
+		db := openCanned(b, benchWritten)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := db.ExecContext(b.Context(), "INSERT INTO t (name, score, n) VALUES (?, ?, ?)", "user@example.com", 1.5, 42); err != nil {
+				b.Fatal(err)
 			}
-		})
+		}
+	})
+}
+
+// BenchmarkRows tells how the cost of a result grows with its rows and columns.
+func BenchmarkRows(b *testing.B) {
+	for _, columns := range []int{1, 4, 16, 64} {
+		for _, count := range []int{1, 10, 100, 1_000, 10_000} {
+			b.Run(fmt.Sprintf("columns=%d/rows=%d", columns, count), func(b *testing.B) {
+				header := strings.TrimSuffix(strings.Repeat("c integer,", columns), ",")
+				row := "[" + strings.TrimSuffix(strings.Repeat("1234567,", columns), ",") + "]"
+				db := openCanned(b, results(table(header, strings.TrimSuffix(strings.Repeat(row+",", count), ","))))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := readInts(b.Context(), db, columns, count); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*columns*count), "ns/value")
+			})
+		}
+	}
+}
+
+func readInts(ctx context.Context, db *sql.DB, columns, count int) error {
+	rows, err := db.QueryContext(ctx, "SELECT c FROM t")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	values, dest := make([]int64, columns), make([]any, columns)
+	for i := range values {
+		dest[i] = &values[i]
+	}
+	n := 0
+	for ; rows.Next(); n++ {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+	}
+	if n != count {
+		return fmt.Errorf("%d rows of %d", n, count)
+	}
+	return rows.Err()
+}
+
+// BenchmarkStatement tells how the cost of a call grows with the statement: one with
+// literals, as ORMs do not write them, and one with parameters.
+func BenchmarkStatement(b *testing.B) {
+	for _, rows := range []int{1, 10, 100, 1_000} {
+		texts := map[string]string{
+			"literals":   "INSERT INTO t VALUES " + strings.TrimSuffix(strings.Repeat("(1234567, 'user@example.com'),", rows), ","),
+			"parameters": "INSERT INTO t VALUES " + strings.TrimSuffix(strings.Repeat("(?, ?),", rows), ","),
+		}
+		var args []any
+		for range rows {
+			args = append(args, 1234567, "user@example.com")
+		}
+		for kind, text := range texts {
+			b.Run(fmt.Sprintf("%s/rows=%d", kind, rows), func(b *testing.B) {
+				db := openCanned(b, benchWritten)
+				b.ReportAllocs()
+				b.SetBytes(int64(len(text)))
+				own := args
+				if kind == "literals" {
+					own = nil
+				}
+				for b.Loop() {
+					if _, err := db.ExecContext(b.Context(), text, own...); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

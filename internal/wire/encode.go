@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -99,9 +100,7 @@ func AppendValue(dst []byte, value any) ([]byte, error) {
 	case []byte:
 		return appendBlob(dst, v), nil
 	case time.Time:
-		dst = append(dst, '"')
-		dst = v.AppendFormat(dst, TimeFormat)
-		return append(dst, '"'), nil
+		return append(appendTime(append(dst, '"'), v), '"'), nil
 	default:
 		return dst, fmt.Errorf("a value of type %T cannot be sent", value)
 	}
@@ -133,6 +132,18 @@ func appendBlob(dst, blob []byte) []byte {
 	dst = append(dst, `"x'`...)
 	dst = hex.AppendEncode(dst, blob)
 	return append(dst, `'"`...)
+}
+
+// appendTime writes a time in TimeFormat. Package time writes RFC 3339, which differs in
+// two places, several times as fast.
+func appendTime(dst []byte, t time.Time) []byte {
+	start := len(dst)
+	dst = t.AppendFormat(dst, time.RFC3339Nano)
+	dst[start+bytes.IndexByte(dst[start:], 'T')] = ' '
+	if last := len(dst) - 1; dst[last] == 'Z' {
+		return append(dst[:last], "+00:00"...)
+	}
+	return dst
 }
 
 const hexDigits = "0123456789abcdef"

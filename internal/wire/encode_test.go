@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -260,4 +261,24 @@ func asValueError(err error) (*ValueError, bool) {
 	var value *ValueError
 	ok := errors.As(err, &value)
 	return value, ok
+}
+
+// Whatever the time and the zone, it is written in TimeFormat.
+func TestAppendTime(t *testing.T) {
+	t.Parallel()
+	zones := []*time.Location{time.UTC, time.Local}
+	for _, offset := range []int{1, -1, 59, -59, 60, -60, 3600, -3600, 3208, -3208, 19800, 50400, -43200, 86399, -86399, 100 * 3600} {
+		zones = append(zones, time.FixedZone("", offset))
+	}
+	times := []time.Time{{}, time.Date(-1, 1, 1, 0, 0, 0, 1, time.UTC), time.Date(10_000, 12, 31, 23, 59, 59, 999_999_999, time.UTC), time.Date(-123456, 7, 8, 9, 10, 11, 0, time.UTC)}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		times = append(times, time.Unix(r.Int64N(1<<38)-1<<37, r.Int64N(1_000_000_000)/[]int64{1, 1_000, 1_000_000, 1_000_000_000}[r.IntN(4)]))
+	}
+	for i, at := range times {
+		at = at.In(zones[i%len(zones)])
+		if want, got := at.Format(TimeFormat), string(appendTime(nil, at)); want != got {
+			t.Fatalf("%s is written as %s", want, got)
+		}
+	}
 }

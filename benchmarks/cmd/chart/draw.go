@@ -36,8 +36,8 @@ var lines = []struct {
 }{
 	{"bulk", "one bulk request of all rows, by hand", rgb(0x99, 0x99, 0x99), draw.PlusGlyph{}, 1.2, []vg.Length{4, 3}},
 	{"driver", "this driver", rgb(0x00, 0x72, 0xb2), draw.CircleGlyph{}, 2.5, nil},
-	{"gorqlite", "gorqlite", rgb(0xe6, 0x9f, 0x00), draw.PyramidGlyph{}, 1.5, nil},
-	{"gorqlite-stdlib", "gorqlite, database/sql", rgb(0xd5, 0x5e, 0x00), draw.BoxGlyph{}, 1.5, nil},
+	{"gorqlite", "gorqlite, with a large idle pool", rgb(0xe6, 0x9f, 0x00), draw.PyramidGlyph{}, 1.5, nil},
+	{"gorqlite-default", "gorqlite, as it is", rgb(0xd5, 0x5e, 0x00), draw.BoxGlyph{}, 1.5, nil},
 	{"bare", "net/http, one request for each row", rgb(0x33, 0x33, 0x33), draw.CrossGlyph{}, 1.5, nil},
 	{"driver-separate", "this driver, coalesce=false", rgb(0x56, 0xb4, 0xe9), draw.RingGlyph{}, 1.5, nil},
 }
