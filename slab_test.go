@@ -91,7 +91,7 @@ func TestBoxed(t *testing.T) {
 		{boxed(&n), n},
 		{boxed(&f), f},
 		{boxed(&s), s},
-		{boxed(&at), at},
+		{boxedTime(&at), at},
 	} {
 		assert.True(t, test.boxed == test.ordinary)
 		assert.Equal(t, map[any]int{test.ordinary: 1}, map[any]int{test.boxed: 1})
@@ -151,7 +151,7 @@ func TestSlabFreesLongTexts(t *testing.T) {
 	assert.Equal(t, "short last", fmt.Sprint(short, " ", last))
 }
 
-// Rows of integers, texts, reals and times cost less than one allocation each.
+// Many rows of integers, texts, reals and times share an allocation.
 func TestValuerAllocations(t *testing.T) {
 	cells := []wire.Cell{
 		cellOf(wire.Number, "1234567"), cellOf(wire.Text, "a text of some length"), cellOf(wire.Number, "2.5"),
@@ -169,7 +169,7 @@ func TestValuerAllocations(t *testing.T) {
 			row[i] = value
 		}
 	})
-	assert.LessOrEqual(t, perRow, 1.0)
+	assert.LessOrEqual(t, perRow, 0.1)
 }
 
 // The same through database/sql, into typed variables: what is measured is

@@ -158,7 +158,8 @@ func parseInt(text []byte) (int64, bool) {
 }
 
 func (v *valuer) time(text []byte) (driver.Value, error) {
-	t, err := time.ParseInLocation(time.RFC3339Nano, string(text), time.UTC)
+	view := unsafe.String(unsafe.SliceData(text), len(text)) // ParseInLocation keeps nothing of it
+	t, err := time.ParseInLocation(time.RFC3339Nano, view, time.UTC)
 	if err != nil {
 		return nil, fmt.Errorf("%.40q is not a time as rqlite sends it", text)
 	}
@@ -236,7 +237,7 @@ func (s *slab) int64(n int64) driver.Value {
 
 func (s *slab) float64(f float64) driver.Value { return boxed(put(s, &s.floats, f)) }
 
-func (s *slab) time(t time.Time) driver.Value { return boxed(put(s, &s.times, t)) }
+func (s *slab) time(t time.Time) driver.Value { return boxedTime(put(s, &s.times, t)) }
 
 // put copies a value to the next place of a slab, and returns the place.
 func put[T any](s *slab, places *[]T, value T) *T {
@@ -265,13 +266,22 @@ func (s *slab) text(b []byte) driver.Value {
 
 // boxed returns an interface that holds *p without a copy. *p must not change
 // any more.
+func boxed[T int64 | float64 | string](p *T) driver.Value {
+	var zero T // in an interface it costs nothing
+	return boxedLike(zero, unsafe.Pointer(p))
+}
+
+// boxedTime is boxed for times, whose zero would cost an allocation.
+func boxedTime(p *time.Time) driver.Value { return boxedLike(anyTime, unsafe.Pointer(p)) }
+
+var anyTime driver.Value = time.Time{}
+
+// boxedLike returns an interface of the type that another has.
 //
-// An interface is a pointer to its type and one to its value. Converting *p
-// would allocate a copy for each value; here the pointer to the value is
-// replaced by p, and the garbage collector sees it as it sees any other.
-func boxed[T int64 | float64 | string | time.Time](p *T) driver.Value {
-	var zero T
-	var value driver.Value = zero
-	(*[2]unsafe.Pointer)(unsafe.Pointer(&value))[1] = unsafe.Pointer(p)
+// An interface is a pointer to its type and one to its value. Converting the value
+// would allocate a copy for each; here the pointer to the value is replaced by p, and
+// the garbage collector sees it as it sees any other.
+func boxedLike(value driver.Value, p unsafe.Pointer) driver.Value {
+	(*[2]unsafe.Pointer)(unsafe.Pointer(&value))[1] = p
 	return value
 }
