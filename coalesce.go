@@ -61,12 +61,15 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 // statement. Nobody can tell: when a statement fails, so does the bulk, and it is sent
 // again without. There is one thing that a transaction would let pass: the violation of
 // a deferred foreign key that another statement mends. So where the schema has deferred
-// keys, and they are enforced, this makes the transaction fail
+// keys this makes the transaction fail
 // (https://www.sqlite.org/foreignkeys.html#fk_deferred). It fails too when there is a
 // register that this connector knows nothing of, so that its version would not move.
+//
+// Each node decides for itself when it applies the request, and all have to come to the
+// same end. So this looks at nothing but the schema, which is replicated: whether keys are
+// enforced, and what LIKE means, are settings of each node's own connection.
 const (
-	defersKeys = "(EXISTS(SELECT 1 FROM pragma_foreign_keys WHERE foreign_keys) AND " +
-		"EXISTS(SELECT 1 FROM sqlite_schema WHERE sql LIKE '%DEFERR%'))"
+	defersKeys  = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
 	hasRegister = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
 
 	guardText         = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
