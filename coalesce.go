@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -23,8 +24,8 @@ func WithoutCoalescing(ctx context.Context) context.Context {
 const largestPart = 64 << 10
 
 // coalesces reports whether calls may go out with those of others. These are single
-// statements that write rows. A RETURNING by Query streams its rows, which those of an
-// INSERT need not, being few as a rule.
+// statements that write rows. What returns rows is kept in memory until all of the bulk has
+// arrived, so that only an INSERT of given rows does, which has no more to return.
 //
 // An infinite REAL among the rows of one makes the server fail to answer all of a
 // bulk. Where that was seen, statements that return rows go alone from then on.
@@ -33,8 +34,13 @@ func (c *Connector) coalesces(ctx context.Context, req *cluster.Request, calls [
 	return !c.cfg.DisableCoalescing && !atomic && !req.Pinned &&
 		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
 		(!req.Stream || first.Keyword == "INSERT" || first.Keyword == "REPLACE") &&
-		(first.Returning == 0 || !c.returningAlone.Load()) &&
+		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load()) &&
 		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
+}
+
+// returnsFew reports whether a statement returns no more rows than it was given.
+func returnsFew(s *sqltext.Statement) bool {
+	return (s.Keyword == "INSERT" || s.Keyword == "REPLACE") && !strings.Contains(strings.ToUpper(s.Text), "SELECT")
 }
 
 // join sends calls with those of others.

@@ -98,7 +98,9 @@ func TestWhatIsCoalesced(t *testing.T) {
 		"a DELETE":                           {exec(ctx, "DELETE FROM t"), true},
 		"a WITH that writes":                 {exec(ctx, "WITH c AS (SELECT 1) INSERT INTO t SELECT * FROM c"), true},
 		"OR IGNORE":                          {exec(ctx, "INSERT OR IGNORE INTO t VALUES (1)"), true},
-		"RETURNING by Exec":                  {exec(ctx, "UPDATE t SET a = 1 RETURNING a"), true},
+		"UPDATE … RETURNING by Exec":         {exec(ctx, "UPDATE t SET a = 1 RETURNING a"), false},
+		"INSERT … RETURNING by Exec":         {exec(ctx, "INSERT INTO t VALUES (1) RETURNING a"), true},
+		"INSERT … SELECT … RETURNING":        {query("INSERT INTO t select a FROM u RETURNING a"), false},
 		"INSERT … RETURNING by Query":        {query("INSERT INTO t VALUES (1) RETURNING a"), true},
 		"REPLACE … RETURNING by Query":       {query("REPLACE INTO t VALUES (1) RETURNING a"), true},
 		"UPDATE … RETURNING by Query":        {query("UPDATE t SET a = 1 RETURNING a"), false},
@@ -178,7 +180,7 @@ func TestCoalescingNotInTx(t *testing.T) {
 // Each caller gets what its own statement did, with parameters and rows of its own.
 func TestCoalescedAnswers(t *testing.T) {
 	t.Parallel()
-	const bodies = `["INSERT INTO t VALUES (?)","x"],"UPDATE t SET a = 1 RETURNING a","SELECT 1","INSERT INTO t VALUES (2) RETURNING a","DELETE FROM gone"`
+	const bodies = `["INSERT INTO t VALUES (?)","x"],"INSERT INTO t VALUES (1), (1) RETURNING a","SELECT 1","INSERT INTO t VALUES (2) RETURNING a","DELETE FROM gone"`
 	entries := []string{`{"last_insert_id":7,"rows_affected":1}`, table("a integer", "[1]", "[1]"), `{"last_insert_id":7,"rows_affected":2}`, table("a text", `["],[\""]`)}
 	broken := `{"error":"no such table: gone"}`
 	f := newFake(t,
@@ -194,7 +196,7 @@ func TestCoalescedAnswers(t *testing.T) {
 		return err
 	})
 	_, updated := c.do(func() error {
-		r, err := c.db.Exec("UPDATE t SET a = 1 RETURNING a")
+		r, err := c.db.Exec("INSERT INTO t VALUES (1), (1) RETURNING a")
 		if assert.NoError(t, err) {
 			assert.Equal(t, [2]int64{7, 2}, resultOf(t, r))
 		}

@@ -144,7 +144,7 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 			return answer.failure(err)
 		}
 		if message := answer.Result().Error; message != "" && atomic {
-			return &Error{Outcome: Refused, Status: http.StatusOK, Node: answer.Node, Message: message}
+			return &Error{Outcome: undoneBy(answer), Status: http.StatusOK, Node: answer.Node, Message: message}
 		}
 		entries = append(entries, raw)
 	}
@@ -153,6 +153,15 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 	}
 	b.handOut(answer, entries)
 	return nil
+}
+
+// undoneBy returns the outcome of a transaction that has failed. A node that forwards tries
+// twice and tells of the second try alone: the first may have been applied.
+func undoneBy(answer *Answer) Outcome {
+	if answer.guard.forwarded {
+		return Unknown
+	}
+	return Refused
 }
 
 // handOut gives each part its entries.

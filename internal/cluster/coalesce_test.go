@@ -224,6 +224,34 @@ func TestCoalesce(t *testing.T) {
 	})
 }
 
+// A node that forwards may have applied a transaction before the try that failed: it is not
+// sent again. Where all is forwarded, no transactions are tried.
+func TestCoalesceForwarded(t *testing.T) {
+	t.Parallel()
+	forwards := func(c *Config) { c.Redirect = false }
+	inBubble(t, "none is tried", func(t *testing.T) {
+		q, s, _, release := busy(t, forwards)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "fail 2")
+		release()
+		w1.applied(t, 1)
+		w2.failed(t, 2)
+		assert.Equal(t, []string{"ok 1,fail 2"}, s.got())
+	})
+	inBubble(t, "one that was is of unknown outcome", func(t *testing.T) {
+		q, s, _, _ := busy(t, forwards)
+		parts := make([]*part, 2)
+		for i, statement := range []string{"ok 1", "fail 2"} {
+			parts[i] = &part{elements: fmt.Appendf(nil, "%q", statement), entries: 1, done: make(chan struct{})}
+		}
+		q.send(parts, true)
+		for _, p := range parts {
+			<-p.done
+			assert.Equal(t, Unknown, p.err.Outcome)
+		}
+		assert.Equal(t, []string{"tx:ok 1,fail 2"}, s.got())
+	})
+}
+
 // Beside a bulk that is under way, nothing leaves but a crowd.
 func TestCoalesceBesideABulk(t *testing.T) {
 	t.Parallel()

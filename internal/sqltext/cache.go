@@ -2,6 +2,7 @@ package sqltext
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync/atomic"
 )
 
@@ -36,6 +37,7 @@ func (c *Cache) Parse(text string) ([]Statement, error) {
 	if p := slot.Load(); p != nil && p.text == text {
 		return p.script, nil
 	}
+	text = strings.Clone(text) // it may be a small part of a large string
 	script, err := Parse(text)
 	if err == nil {
 		slot.Store(&parsed{text, script})
