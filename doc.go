@@ -121,15 +121,19 @@
 // While some requests of a connector that write are on their way, the writes that come wait, and leave
 // together when one of those is answered; a write that meets no others goes out at once. This is
 // done for single statements of up to 64 KiB that insert, update or delete rows, by Query for
-// INSERT … RETURNING alone, outside of transactions.
+// INSERT and REPLACE alone, outside of transactions. Of those with RETURNING it is done for an INSERT of
+// given rows.
 //
-// Nothing else changes. The statements are independent: each call gets its own result or error, and
+// The statements are independent: each call gets its own result or error, and
 // one that fails does so alone. A context that ends while the write waits is an error that says
 // that nothing was sent. When the answer to a request is lost, all of its callers get
 // [ErrIndeterminate]; each would have got it for a request of its own. [WithoutCoalescing] and
-// coalesce=false send each write by itself. [Connector.Stats] counts what waited for others.
+// coalesce=false send each write by itself. [Connector.Stats] counts what went this way.
 //
-// One thing may be noticed. When a RETURNING gives an infinite REAL, which JSON has no way to
+// Some things may be noticed. The request is not made with the context of a caller, so that
+// a transport finds no trace of it there. A statement that fails on one node only, for its disk
+// is full or its settings differ, leaves that node without the writes that went with it. While an
+// answer stays away, the writes behind it wait too, each until its own deadline. When a RETURNING gives an infinite REAL, which JSON has no way to
 // write, rqlite answers none of the statements of the request: all of its callers get
 // ErrIndeterminate, once, for from then on the connector sends statements with RETURNING by
 // themselves.
