@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -34,20 +33,8 @@ type joined struct {
 func openJoined(t *testing.T, dsn string) *joined {
 	t.Helper()
 	j := &joined{}
-	var dialer net.Dialer
-	j.transport = &http.Transport{
-		MaxIdleConnsPerHost: 16,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			j.dials.Add(1)
-			return dialer.DialContext(ctx, network, address)
-		},
-	}
-	cfg, err := rqlite.ParseDSN(dsn)
-	require.NoError(t, err)
-	cfg.HTTPClient = &http.Client{Transport: j}
-	j.connector, err = rqlite.NewConnector(cfg)
-	require.NoError(t, err)
-	j.DB = sql.OpenDB(j.connector)
+	j.transport = countingTransport(&j.dials)
+	j.DB, j.connector = openBy(t, dsn, j)
 	t.Cleanup(func() {
 		require.NoError(t, j.Close())
 		j.transport.CloseIdleConnections()

@@ -26,26 +26,37 @@ type recorder struct {
 func openRecorded(t *testing.T, dsn string) (*sql.DB, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	var dialer net.Dialer
-	r.transport = &http.Transport{
-		MaxIdleConnsPerHost: 16,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			r.dials.Add(1)
-			return dialer.DialContext(ctx, network, address)
-		},
-	}
-	cfg, err := rqlite.ParseDSN(dsn)
-	require.NoError(t, err)
-	cfg.HTTPClient = &http.Client{Transport: r}
-	connector, err := rqlite.NewConnector(cfg)
-	require.NoError(t, err)
-	db := sql.OpenDB(connector)
+	r.transport = countingTransport(&r.dials)
+	db, _ := openBy(t, dsn, r)
 	t.Cleanup(func() {
 		require.NoError(t, db.Close())
 		r.transport.CloseIdleConnections()
 		require.Zero(t, r.bodies.Load(), "bodies of answers were not closed")
 	})
 	return db, r
+}
+
+// countingTransport returns a transport that counts its dials.
+func countingTransport(dials *atomic.Int64) *http.Transport {
+	var dialer net.Dialer
+	return &http.Transport{
+		MaxIdleConnsPerHost: 16,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials.Add(1)
+			return dialer.DialContext(ctx, network, address)
+		},
+	}
+}
+
+// openBy opens a database that sends its requests by a transport. The caller closes it.
+func openBy(t *testing.T, dsn string, by http.RoundTripper) (*sql.DB, *rqlite.Connector) {
+	t.Helper()
+	cfg, err := rqlite.ParseDSN(dsn)
+	require.NoError(t, err)
+	cfg.HTTPClient = &http.Client{Transport: by}
+	connector, err := rqlite.NewConnector(cfg)
+	require.NoError(t, err)
+	return sql.OpenDB(connector), connector
 }
 
 // RoundTrip implements http.RoundTripper.
