@@ -33,14 +33,17 @@ func (c *Connector) coalesces(ctx context.Context, req *cluster.Request, calls [
 	first := &calls[0]
 	return !c.cfg.DisableCoalescing && !atomic && !req.Pinned &&
 		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
-		(!req.Stream || first.Keyword == "INSERT" || first.Keyword == "REPLACE") &&
+		(!req.Stream || beginsInsert(first.Statement)) &&
 		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load()) &&
 		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
 }
 
+// beginsInsert reports whether a statement is an INSERT without a WITH in front.
+func beginsInsert(s *sqltext.Statement) bool { return s.Insert && s.Keyword != "WITH" }
+
 // returnsFew reports whether a statement returns no more rows than it was given.
 func returnsFew(s *sqltext.Statement) bool {
-	return (s.Keyword == "INSERT" || s.Keyword == "REPLACE") && !strings.Contains(strings.ToUpper(s.Text), "SELECT")
+	return beginsInsert(s) && !strings.Contains(strings.ToUpper(s.Text), "SELECT")
 }
 
 // join sends calls with those of others.

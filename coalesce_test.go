@@ -20,7 +20,6 @@ type crowd struct {
 	t         *testing.T
 	connector *Connector
 	db        *sql.DB
-	places    int
 }
 
 func (f *fake) crowd(change func(*Config)) *crowd {
@@ -29,14 +28,10 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 	if change != nil {
 		change(cfg)
 	}
-	connector, err := NewConnector(cfg)
-	require.NoError(f.t, err)
-	c := &crowd{t: f.t, connector: connector, db: sql.OpenDB(connector)}
-	f.t.Cleanup(func() { assert.NoError(f.t, c.db.Close()) })
+	db, connector := f.openConfig(cfg)
 	for connector.coalescer.Begin() {
-		c.places++
 	}
-	return c
+	return &crowd{t: f.t, connector: connector, db: db}
 }
 
 // do starts a call, and returns when it waits for others, or has ended. The error

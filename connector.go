@@ -149,8 +149,8 @@ func (c *Connector) Driver() driver.Driver { return &Driver{} }
 // Stats is what a connector has done so far, all of its connections together.
 type Stats struct {
 	Requests  uint64 // requests for statements
-	Coalesced uint64 // writes that waited for others, to go out with them
 	Failures  uint64 // those of them that failed in the end, statements that SQLite refused apart
+	Coalesced uint64 // writes that were handed over to go out with others
 	Retries   uint64 // further attempts at a request
 	Redirects uint64 // redirects to the leader that were followed
 	Leaders   uint64 // times that a leader was learned

@@ -273,6 +273,16 @@ func (f *fake) open(options string) *sql.DB {
 	return db
 }
 
+// openConfig returns a database on the fake, and its connector.
+func (f *fake) openConfig(cfg *Config) (*sql.DB, *Connector) {
+	f.t.Helper()
+	connector, err := NewConnector(cfg)
+	require.NoError(f.t, err)
+	db := sql.OpenDB(connector)
+	f.t.Cleanup(func() { assert.NoError(f.t, db.Close()) })
+	return db, connector
+}
+
 // connect returns a connection for a test of the driver without database/sql.
 func (f *fake) connect(change ...func(*Config)) *conn {
 	f.t.Helper()

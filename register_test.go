@@ -47,11 +47,8 @@ func (f *fake) openIncurious() *sql.DB {
 
 func (f *fake) openWith(change func(*Connector)) *sql.DB {
 	f.t.Helper()
-	connector, err := NewConnector(&Config{Hosts: []string{f.addr}})
-	require.NoError(f.t, err)
+	db, connector := f.openConfig(&Config{Hosts: []string{f.addr}})
 	change(connector)
-	db := sql.OpenDB(connector)
-	f.t.Cleanup(func() { assert.NoError(f.t, db.Close()) })
 	return db
 }
 

@@ -23,9 +23,6 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	err := b.run(atomic)
 	switch {
 	case err == nil:
-		if atomic {
-			q.tried(true)
-		}
 	case atomic && err.undone():
 		q.tried(false)
 		q.send(parts, false)
@@ -61,9 +58,12 @@ func (b *bulk) run(atomic bool) *Error {
 		defer answer.Close()
 		err = b.read(answer, atomic)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		b.withdraw(err)
 		err.Write = true
+	case atomic:
+		b.q.tried(true)
 	}
 	return err
 }
@@ -166,7 +166,8 @@ func undoneBy(answer *Answer) Outcome {
 
 // handOut gives each part its entries.
 func (b *bulk) handOut(answer *Answer, entries [][]byte) {
-	guard := &guard{client: b.q.client, node: answer.guard.node, req: answer.req, ctx: context.Background(), cancel: func(error) {}}
+	req := &Request{Write: true, Statements: answer.req.Statements} // without the bulk, which may go while rows are read
+	guard := &guard{client: b.q.client, node: answer.guard.node, req: req, ctx: context.Background(), cancel: func(error) {}}
 	var frame [][]byte
 	if b.frame.Before != nil {
 		frame, entries = append(frame, entries[0]), entries[1:]
@@ -175,14 +176,14 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 		frame, entries = append(frame, entries[len(entries)-1]), entries[:len(entries)-1]
 	}
 	if b.frame.Read != nil && frame != nil {
-		a := excerptOf(guard, answer.req, frame)
+		a := excerptOf(guard, frame)
 		b.frame.Read(a)
 		a.Close()
 	}
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
-		p.answer = excerptOf(guard, answer.req, entries[:p.entries])
+		p.answer = excerptOf(guard, entries[:p.entries])
 		entries = entries[p.entries:]
 		close(p.done)
 	}

@@ -10,8 +10,8 @@ type counters struct {
 // Counts is what a client has done so far.
 type Counts struct {
 	Requests  uint64 // calls of Send, and bulks
-	Coalesced uint64 // calls of Coalescer.Join
 	Failures  uint64 // those of them that returned an error
+	Coalesced uint64 // calls of Coalescer.Join
 	Retries   uint64 // attempts after the first, redirects apart
 	Redirects uint64 // to the leader, followed
 	Leaders   uint64 // times a leader was learned

@@ -7,9 +7,9 @@ import (
 )
 
 // excerptOf returns an answer of some entries of another one.
-func excerptOf(guard *guard, req *Request, entries [][]byte) *Answer {
+func excerptOf(guard *guard, entries [][]byte) *Answer {
 	e := &excerpt{rest: entries}
-	return &Answer{Node: guard.node.host, req: req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
+	return &Answer{Node: guard.node.host, req: guard.req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
 }
 
 // excerpt reads as the document of some entries.
