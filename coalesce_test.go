@@ -29,9 +29,17 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 		change(cfg)
 	}
 	db, connector := f.openConfig(cfg)
-	for connector.coalescer.Begin() {
+	connector.coalescer.Patience = time.Hour // for release
+	c := &crowd{t: f.t, connector: connector, db: db}
+	c.occupy()
+	return c
+}
+
+// occupy makes writes wait.
+func (c *crowd) occupy() {
+	for ok := true; ok; {
+		_, ok = c.connector.coalescer.Begin()
 	}
-	return &crowd{t: f.t, connector: connector, db: db}
 }
 
 // do starts a call, and returns when it waits for others, or has ended. The error
@@ -54,7 +62,7 @@ func (c *crowd) do(call func() error) (waits bool, ended <-chan error) {
 }
 
 // release lets those go that wait.
-func (c *crowd) release() { c.connector.coalescer.End() }
+func (c *crowd) release() { c.connector.coalescer.End(0) }
 
 // answerAll answers each statement of a request alike.
 func answerAll(w http.ResponseWriter, r *http.Request, entry string) {
@@ -289,8 +297,7 @@ func TestCoalescedRowsThatCannotBeSent(t *testing.T) {
 	c.release()
 	require.ErrorIs(t, <-returned, ErrIndeterminate)
 	require.ErrorIs(t, <-deleted, ErrIndeterminate)
-	for c.connector.coalescer.Begin() {
-	}
+	c.occupy()
 	waits, returned := c.do(insert)
 	assert.False(t, waits)
 	require.ErrorIs(t, <-returned, ErrRowsLost, "alone, it is known to be applied")

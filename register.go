@@ -259,11 +259,12 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, ato
 		return nil, marking{}, err
 	}
 	if connector.coalesces(ctx, &req, calls, atomic) {
-		if !connector.coalescer.Begin() {
+		era, ok := connector.coalescer.Begin()
+		if !ok {
 			answer, err := c.join(ctx, calls)
 			return answer, marking{}, err
 		}
-		defer connector.coalescer.End()
+		defer connector.coalescer.End(era)
 	}
 	m := marking{}
 	if !req.Pinned { // queued writes bring their marks along

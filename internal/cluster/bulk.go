@@ -111,6 +111,13 @@ func (b *bulk) compose() (body []byte, statements int) {
 	return append(body, ']'), len(b.parts)
 }
 
+// withdraw takes note of a failed attempt at a request. See [bulk.withdraw].
+func (req *Request) withdraw(err *Error) {
+	if req.bulk != nil {
+		req.bulk.withdraw(err)
+	}
+}
+
 // withdraw takes note of a failed attempt. Unless its outcome is unknown, who leaves
 // before the next one knows that nothing was applied.
 func (b *bulk) withdraw(err *Error) {

@@ -168,6 +168,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			}
 			if follow {
 				redirects++
+				req.withdraw(err)
 				continue
 			}
 		}
@@ -175,9 +176,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if !err.repeatable(req) {
 			return nil, outOfTime(err, last)
 		}
-		if req.bulk != nil {
-			req.bulk.withdraw(err)
-		}
+		req.withdraw(err)
 		last, redirects = err, 0
 		c.cfg.Logger.DebugContext(ctx, "rqlite: trying again", "node", node.host, "error", err)
 		if c.routes.untried(attempt + 1) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,6 +19,8 @@ const (
 	// statement, which all of the bulk wait for.
 	mostParts = 512
 	mostBytes = 1 << 20
+	// mostStuck is how many requests may be stuck before writes wait for them all the same.
+	mostStuck = 8
 )
 
 // Coalescer joins writes of several callers that are under way at the same time:
@@ -25,16 +28,26 @@ const (
 // next one. There is no timer, so that a write alone waits for nothing. It is safe
 // for concurrent use.
 type Coalescer struct {
+	// Patience is how long writes wait while no request ends. Set it before the first.
+	Patience time.Duration
+
 	client *Client
 	path   string
 	frame  func(atomic bool) Frame
 
 	mu       sync.Mutex
-	underWay int     // requests
+	era      int     // of the requests under way that others wait for
+	underWay int     // these requests
 	bulks    int     // those of them that are of several parts
-	waiting  []*part // in order of arrival; some may have been left
+	stuck    int     // requests of eras before
+	waiting  []*part // in order of arrival
 	singly   int     // so many bulks go without a transaction, because one before them failed
 	penalty  int     // singly after the next failure
+
+	watch    *time.Timer // runs while writes wait; nil before any did
+	watching bool
+	ended    int // requests so far
+	seen     int // of them, when the watch began
 }
 
 // Frame is what a bulk request is sent with.
@@ -52,7 +65,7 @@ type Frame struct {
 // says how it is sent: atomic is a transaction, of which everything is undone when a
 // statement fails; otherwise the statements are independent of each other.
 func NewCoalescer(client *Client, path string, frame func(atomic bool) Frame) *Coalescer {
-	return &Coalescer{client: client, path: path, frame: frame}
+	return &Coalescer{Patience: patience, client: client, path: path, frame: frame}
 }
 
 // part is the statement of one caller, and what the driver adds to it.
@@ -69,22 +82,28 @@ type part struct {
 	err    *Error
 }
 
+// departure is a request that leaves, or has left.
+type departure struct {
+	parts []*part // none if its caller sends it by itself
+	era   int
+}
+
 // Begin reports whether a caller may send its write by itself, at once. It has to
-// call End when the answer has come. Otherwise it has to call Join.
-func (q *Coalescer) Begin() bool {
+// call End with the era when the answer has come. Otherwise it has to call Join.
+func (q *Coalescer) Begin() (era int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) > 0 || !q.room() {
-		return false
+		return 0, false
 	}
 	q.underWay++
-	return true
+	return q.era, true
 }
 
 // End lets those go that have come meanwhile.
-func (q *Coalescer) End() {
-	if parts := q.next(1); parts != nil {
-		go q.work(parts)
+func (q *Coalescer) End(era int) {
+	if next, ok := q.next(departure{era: era}); ok {
+		go q.work(next)
 	}
 }
 
@@ -105,6 +124,8 @@ func (q *Coalescer) Join(ctx context.Context, elements []byte, entries int) (*An
 	q.waiting = append(q.waiting, p)
 	if q.room() { // one has ended since Begin, or there is a crowd
 		go q.work(q.take())
+	} else {
+		q.keepWatch()
 	}
 	q.mu.Unlock()
 	var timedOut <-chan time.Time
@@ -140,6 +161,9 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 	p.left = true
 	req := &Request{Write: true}
 	if p.bulk == nil {
+		if i := slices.Index(q.waiting, p); i >= 0 { // or it has been taken, and its bulk begins
+			q.waiting = slices.Delete(q.waiting, i, i+1)
+		}
 		return withWrite(stopped(why, "", req, false))
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
@@ -154,53 +178,86 @@ func withWrite(e *Error) *Error {
 	return e
 }
 
-// take takes the parts of the next request out of those that wait, and returns nil if
-// there are none. The caller holds q.mu.
-func (q *Coalescer) take() []*part {
-	var parts []*part
+// take takes the parts of the next request out of those that wait, of which there are
+// some. The caller holds q.mu.
+func (q *Coalescer) take() departure {
 	size, n := 0, 0
-	for _, p := range q.waiting {
-		if !p.left {
-			if len(parts) == mostParts || size+len(p.elements) > mostBytes && len(parts) > 0 {
-				break
-			}
-			size += len(p.elements)
-			parts = append(parts, p)
+	for ; n < min(len(q.waiting), mostParts); n++ {
+		size += len(q.waiting[n].elements)
+		if n > 0 && size > mostBytes {
+			break
 		}
-		n++
 	}
-	q.waiting = append(q.waiting[:0:0], q.waiting[n:]...)
-	if len(parts) > 0 {
-		q.underWay++
-	}
-	if len(parts) > 1 {
+	parts := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	q.underWay++
+	if n > 1 {
 		q.bulks++
 	}
-	return parts
+	return departure{parts, q.era}
 }
 
-// next returns the parts of the request that takes the place of one that has ended,
-// which was of so many parts, or nil when none leaves now.
-func (q *Coalescer) next(ended int) []*part {
+// next returns the request that takes the place of one that has ended, if any
+// leaves now.
+func (q *Coalescer) next(last departure) (next departure, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.underWay--
-	if ended > 1 {
+	q.ended++
+	switch {
+	case last.era != q.era:
+		q.stuck--
+	case len(last.parts) > 1:
 		q.bulks--
+		fallthrough
+	default:
+		q.underWay--
 	}
-	if !q.room() {
-		return nil
+	if len(q.waiting) == 0 || !q.room() {
+		return departure{}, false
 	}
-	return q.take()
+	return q.take(), true
+}
+
+// keepWatch looks from time to time whether writes wait for requests that are stuck. The
+// caller holds q.mu.
+func (q *Coalescer) keepWatch() {
+	if q.watching {
+		return
+	}
+	q.watching, q.seen = true, q.ended
+	if q.watch == nil {
+		q.watch = time.AfterFunc(q.Patience, q.look)
+		return
+	}
+	q.watch.Reset(q.Patience)
+}
+
+// look lets those that wait go on without the requests under way, if none of these has
+// ended since the last time: a connection that hangs must not hold up what can go by another.
+func (q *Coalescer) look() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.watching = false
+		return
+	}
+	if q.ended == q.seen && q.stuck+q.underWay <= mostStuck {
+		q.era++
+		q.stuck += q.underWay
+		q.underWay, q.bulks = 0, 0
+		go q.work(q.take())
+	}
+	q.seen = q.ended
+	q.watch.Reset(q.Patience)
 }
 
 // work sends bulks for as long as parts wait.
-func (q *Coalescer) work(parts []*part) {
-	for parts != nil {
-		atomic := len(parts) > 1 && !q.client.routes.forwarding() && q.triesAtomic()
-		q.send(parts, atomic)
-		q.gather(len(parts))
-		parts = q.next(len(parts))
+func (q *Coalescer) work(d departure) {
+	for ok := true; ok; {
+		n := len(d.parts)
+		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && q.triesAtomic())
+		q.gather(n)
+		d, ok = q.next(d)
 	}
 }
 

@@ -173,10 +173,16 @@ func busy(t *testing.T, options ...func(*Config)) (q *Coalescer, s *table, node 
 	nodes, c := newPipedCluster(t, 20*time.Second, [][]reply{{s.reply}}, options...)
 	q = NewCoalescer(c, "/db/execute", framed)
 	for range mostUnderWay {
-		require.True(t, q.Begin())
+		require.True(t, begins(q))
 	}
-	require.False(t, q.Begin(), "one too many")
-	return q, s, nodes[0], func() { q.End(); synctest.Wait() }
+	require.False(t, begins(q), "one too many")
+	return q, s, nodes[0], func() { q.End(0); synctest.Wait() }
+}
+
+// begins begins a write that goes by itself, if one may.
+func begins(q *Coalescer) bool {
+	_, ok := q.Begin()
+	return ok
 }
 
 func TestCoalesce(t *testing.T) {
@@ -205,8 +211,8 @@ func TestCoalesce(t *testing.T) {
 		release()
 		joins(t, q, "ok 1").applied(t, 1)
 		assert.Equal(t, []string{"ok 1"}, s.got())
-		assert.True(t, q.Begin(), "its place is free")
-		assert.False(t, q.Begin(), "the other is still taken")
+		assert.True(t, begins(q), "its place is free")
+		assert.False(t, begins(q), "the other is still taken")
 	})
 	inBubble(t, "those that come later leave with the next", func(t *testing.T) {
 		q, s, _, release := busy(t)
@@ -214,7 +220,7 @@ func TestCoalesce(t *testing.T) {
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
 		w3, w4 := joins(t, q, "ok 3"), joins(t, q, "ok 4")
-		assert.False(t, q.Begin())
+		assert.False(t, begins(q))
 		assert.Equal(t, []string{"tx:ok 1,ok 2"}, s.got())
 		close(s.gate)
 		for i, w := range []*writer{w1, w2, w3, w4} {
@@ -262,7 +268,7 @@ func TestCoalesceBesideABulk(t *testing.T) {
 		release()
 		release() // there is a place
 		require.Equal(t, []string{"tx:ok 0,ok 1"}, s.got())
-		assert.False(t, q.Begin(), "but not for one")
+		assert.False(t, begins(q), "but not for one")
 		for i := range crowd {
 			require.Len(t, s.got(), 1, "%d are no crowd", i)
 			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
@@ -280,9 +286,9 @@ func TestCoalesceBesideABulk(t *testing.T) {
 			w.applied(t, int64(i))
 		}
 		synctest.Wait()
-		assert.True(t, q.Begin())
-		assert.True(t, q.Begin())
-		assert.False(t, q.Begin())
+		assert.True(t, begins(q))
+		assert.True(t, begins(q))
+		assert.False(t, begins(q))
 	})
 }
 
@@ -354,7 +360,7 @@ func TestCoalesceFailures(t *testing.T) {
 			w1.unknown(t)
 			w2.unknown(t)
 			assert.Len(t, node.got(), 1)
-			require.True(t, q.Begin(), "others can go on")
+			require.True(t, begins(q), "others can go on")
 		})
 	}
 }
@@ -366,7 +372,7 @@ func TestCoalescePenalty(t *testing.T) {
 		q, s, _, release := busy(t)
 		release() // for the bulks of this test; the other place stays taken
 		pair := func(first string) (attempts int) {
-			require.True(t, q.Begin())
+			require.True(t, begins(q))
 			before := len(s.got())
 			w1, w2 := joins(t, q, first+" 1"), joins(t, q, "ok 2")
 			release()
@@ -418,7 +424,7 @@ func TestCoalesceLeave(t *testing.T) {
 		w.refused(t, context.Canceled)
 		release()
 		assert.Empty(t, s.got())
-		assert.True(t, q.Begin())
+		assert.True(t, begins(q))
 	})
 	inBubble(t, "with a context that has ended", func(t *testing.T) {
 		q, s, _, release := busy(t)
@@ -451,7 +457,7 @@ func TestCoalesceLeave(t *testing.T) {
 		w1.unknown(t)
 		w2.unknown(t)
 		synctest.Wait()
-		assert.True(t, q.Begin(), "nobody waits for the answer any more")
+		assert.True(t, begins(q), "nobody waits for the answer any more")
 	})
 	inBubble(t, "with the time-out, of which the last attempt is told", func(t *testing.T) {
 		q, _, node, release := busy(t)
@@ -463,15 +469,88 @@ func TestCoalesceLeave(t *testing.T) {
 		assert.Equal(t, 20*time.Second, time.Since(begin))
 		require.ErrorContains(t, w.err, "the attempt before: leader not found")
 		synctest.Wait()
-		assert.True(t, q.Begin())
+		assert.True(t, begins(q))
 	})
 	inBubble(t, "with the time-out while it waits", func(t *testing.T) {
 		q, s, _, release := busy(t)
+		q.Patience = time.Hour
 		w := joins(t, q, "ok 1")
 		w.refused(t, context.DeadlineExceeded)
 		require.ErrorContains(t, w.err, "no answer within 20s, the time-out of the connection")
 		release()
 		assert.Empty(t, s.got())
+	})
+}
+
+// Who has left takes no memory, and does not make a crowd.
+func TestCoalesceLeaveNothing(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, s, _, release := busy(t)
+		for i := range crowd {
+			w := joins(t, q, fmt.Sprint("ok ", i))
+			w.cancel(nil)
+			w.refused(t, context.Canceled)
+		}
+		assert.Empty(t, q.waiting)
+		release()
+		assert.Empty(t, s.got())
+	})
+}
+
+// A request whose connection hangs, on a node that is well, holds nobody up for long.
+func TestCoalesceBesideStuck(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "others go on without it", func(t *testing.T) {
+		q, s, node, release := busy(t)
+		node.then(hang(""), s.reply)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		release()
+		begin := time.Now()
+		w3, w4 := joins(t, q, "ok 3"), joins(t, q, "ok 4")
+		w3.applied(t, 3)
+		w4.applied(t, 4)
+		assert.LessOrEqual(t, time.Since(begin), 2*patience)
+		synctest.Wait()
+		assert.True(t, begins(q), "as if it were not there")
+		w1.unknown(t)
+		w2.unknown(t)
+		synctest.Wait()
+		assert.Zero(t, q.stuck)
+	})
+	inBubble(t, "there are few of them", func(t *testing.T) {
+		q, _, node, release := busy(t)
+		node.then(hang(""))
+		release()
+		release()
+		writers := make([]*writer, mostStuck+mostUnderWay+5)
+		for i := range writers {
+			writers[i] = joins(t, q, "ok 1")
+			time.Sleep(patience)
+		}
+		assert.Greater(t, len(node.got()), mostStuck)
+		assert.LessOrEqual(t, len(node.got()), mostStuck+mostUnderWay)
+		for _, w := range writers {
+			w.cancel(nil)
+			<-w.done
+		}
+		synctest.Wait()
+		assert.Zero(t, q.stuck)
+		assert.True(t, begins(q))
+	})
+	inBubble(t, "slow is not stuck", func(t *testing.T) {
+		q, s, node, release := busy(t)
+		node.then(after(patience-1, s.reply))
+		for i := range 3 {
+			joins(t, q, fmt.Sprint("ok ", i))
+		}
+		release()
+		release()
+		for i := range 10 {
+			joins(t, q, fmt.Sprint("ok ", 3+i)).applied(t, int64(3+i))
+		}
+		assert.Zero(t, q.era)
 	})
 }
 
@@ -567,7 +646,7 @@ func TestCoalesceFrame(t *testing.T) {
 	})
 }
 
-// A write goes on to the leader, and to another node when one is not there.
+// A write goes on to the leader. Until it gets there nothing was applied.
 func TestCoalesceGoesToTheLeader(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
@@ -576,6 +655,21 @@ func TestCoalesceGoesToTheLeader(t *testing.T) {
 		q := NewCoalescer(c, "/db/execute", framed)
 		joins(t, q, "ok 1").applied(t, 1)
 		assert.EqualValues(t, 1, c.Counts().Redirects)
+	})
+	inBubble(t, "and may leave on the way", func(t *testing.T) {
+		_, c := newPipedCluster(t, 20*time.Second, [][]reply{{movedTo("http://10.0.0.2:4001")}, {ok(written)}})
+		q := NewCoalescer(c, "/db/execute", framed)
+		for range MostAtOnce - 1 {
+			c.writes <- struct{}{}
+		}
+		transport := c.cfg.Transport
+		c.cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+			go func() { c.writes <- struct{}{} }() // it takes the place, and none is left for the next request
+			return transport.RoundTrip(req)
+		})
+		w := joins(t, q, "ok 1")
+		w.cancel(nil)
+		w.refused(t, context.Canceled)
 	})
 }
 
