@@ -295,8 +295,8 @@
 //     and the error is [ErrRowsLost]. Query has this problem, Exec does not.
 //   - The violation of a PRIMARY KEY is reported as [ConstraintUnique], and that of ON DELETE
 //     RESTRICT as [ConstraintForeignKey]: SQLite words them alike.
-//   - Several statements in one Exec are one transaction if none fails, so that a deferred
-//     foreign key may be violated in between.
+//   - Several statements in one Exec are one transaction if none fails and nothing is
+//     forwarded, so that a deferred foreign key may be violated in between.
 //   - Result is zero for statements that write nothing, such as CREATE TABLE.
 //   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
 //     refuses some.

@@ -33,7 +33,9 @@ func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 //
 // rqlite goes on behind a failed statement unless the request is a
 // transaction, and a transaction leaves nothing. So several statements go out as
-// one transaction, and only when that has failed, having left nothing, one by one.
+// one transaction, and only when that has failed, having left nothing, one by one. A
+// node that forwards may have sent it twice, so that a failure says nothing of the
+// first time: there they go one by one at once.
 func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
 	calls, err := deal(script, args)
 	if err == nil {
@@ -52,7 +54,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	case len(calls) == 1:
 		return c.execRequest(ctx, calls, false)
 	}
-	if canShareTransaction(calls) {
+	if canShareTransaction(calls) && !c.connector.client.Forwarding() {
 		r, err := c.execRequest(ctx, calls, true)
 		var failed *Error
 		if !errors.As(err, &failed) {
@@ -134,7 +136,11 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	}
 	defer answer.Close()
 	entry, err := readEntries(answer, len(calls), statements)
-	if err != nil {
+	var failed *Error
+	switch {
+	case atomic && answer.Forwarded() && errors.As(err, &failed): // since a moment ago
+		return nil, &marked{ErrIndeterminate, fmt.Errorf("rqlite: the transaction was forwarded, perhaps twice: %s", failed.Message)}
+	case err != nil:
 		return nil, err
 	}
 	if err := c.connector.finish(answer, m); err != nil {

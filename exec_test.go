@@ -166,6 +166,31 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// A node that forwards tries twice, and tells of the second try alone: a script is no
+// transaction there, of which nobody knew whether it was undone.
+func TestExecForwarded(t *testing.T) {
+	t.Parallel()
+	off := func(c *Config) { c.Discovery = DiscoveryOff }
+	const script = "INSERT INTO t VALUES(1); INSERT INTO t VALUES(1)"
+	one := step{path: executePath, params: "blob_array", body: `["INSERT INTO t VALUES(1)"]`, reply: results(`{"rows_affected":1}`)}
+	other := one
+	other.reply = results(`{"error":"UNIQUE constraint failed: t.id"}`)
+
+	c := newFake(t, one, other).connect(off)
+	_, err := c.ExecContext(t.Context(), script, nil)
+	require.EqualError(t, err, "rqlite: statement 2 of 2: UNIQUE constraint failed: t.id")
+
+	other.body, other.params = "", "blob_array&transaction"
+	c = newFake(t, other).connect(off) // which it was not a moment ago
+	parsed, err := c.parse(script)
+	require.NoError(t, err)
+	calls, err := deal(parsed, nil)
+	require.NoError(t, err)
+	_, err = c.execRequest(t.Context(), calls, true)
+	require.ErrorIs(t, err, ErrIndeterminate)
+	require.EqualError(t, err, "rqlite: the outcome of the write is unknown: the transaction was forwarded, perhaps twice: UNIQUE constraint failed: t.id")
+}
+
 // A write whose answer is cut off anywhere is indeterminate, or known for what
 // it was: it is never sent again, and never a success that nobody confirmed.
 func TestExecCutOff(t *testing.T) {

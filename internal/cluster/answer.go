@@ -41,6 +41,10 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	return a
 }
 
+// Forwarded reports whether the node handed the request on if it did not lead. It tries
+// twice then, and the answer is that to the second try.
+func (a *Answer) Forwarded() bool { return a.guard.forwarded }
+
 // recorder keeps what is read.
 type recorder struct {
 	io.ReadCloser

@@ -162,10 +162,9 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 	return nil
 }
 
-// undoneBy returns the outcome of a transaction that has failed. A node that forwards tries
-// twice and tells of the second try alone: the first may have been applied.
+// undoneBy returns the outcome of a transaction that has failed.
 func undoneBy(answer *Answer) Outcome {
-	if answer.guard.forwarded {
+	if answer.Forwarded() {
 		return Unknown
 	}
 	return Refused

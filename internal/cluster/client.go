@@ -75,6 +75,10 @@ func (c *Client) Close() {
 	}
 }
 
+// Forwarding reports whether requests for the leader are now forwarded by the nodes
+// that get them.
+func (c *Client) Forwarding() bool { return c.routes.forwarding() }
+
 // Request is one request to the cluster.
 type Request struct {
 	Path   string // such as "/db/query"
