@@ -261,28 +261,38 @@ func (q *Coalescer) work(d departure) {
 	}
 }
 
-// gather lets those run who got their answers, for they may have more to write, until as
-// many wait again. Each yield lets run what is ready on one processor, no more; with one
-// of them 256 goroutines reached 25,260 inserts/s, with a few of them 32,848. Where others
-// keep the processors busy a yield takes long, and those who wait must not: so it is the last.
+// gather lets those run who got their answers from a bulk of n parts, for they may have more
+// to write, until all of them wait again or no more come. The server takes longer for one more
+// request than they take to come back: three nodes took 1.2 times as many writes of 64, and
+// of 256, goroutines.
 func (q *Coalescer) gather(n int) {
 	const (
-		yields  = 8
-		longest = 200 * time.Microsecond
+		longest = time.Millisecond
+		quiet   = 100 * time.Microsecond
+		yields  = 10_000 // no more than fit in, but for tests in which time stands still
 	)
 	if n == 1 {
 		return
 	}
 	begin := time.Now()
+	before := q.countWaiting()
+	all, came := min(before+n, mostParts), begin
 	for range yields {
 		runtime.Gosched()
-		q.mu.Lock()
-		all := len(q.waiting) >= n
-		q.mu.Unlock()
-		if all || time.Since(begin) > longest {
+		waiting, now := q.countWaiting(), time.Now()
+		if waiting > before {
+			before, came = waiting, now
+		}
+		if waiting >= all || now.Sub(came) > quiet || now.Sub(begin) > longest {
 			return
 		}
 	}
+}
+
+func (q *Coalescer) countWaiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // triesAtomic reports whether a bulk is to be tried as a transaction, which the
