@@ -132,9 +132,10 @@
 //
 // Some things may be noticed. The request is not made with the context of a caller, so that
 // a transport finds no trace of it there. A statement that fails on one node only, for its disk
-// is full or its settings differ, leaves that node without the writes that went with it. While an
-// answer stays away, the writes behind it wait too, each until its own deadline. When a RETURNING gives an infinite REAL, which JSON has no way to
-// write, rqlite answers none of the statements of the request: all of its callers get
+// is full or its settings differ, leaves that node without the writes that went with it. While no
+// answer comes, the writes behind it wait, for half a second to a second; then they go on without it, unless
+// that has happened to eight requests already. When a RETURNING gives an infinite REAL, which JSON has
+// no way to write, rqlite answers none of the statements of the request: all of its callers get
 // ErrIndeterminate, once, for from then on the connector sends statements with RETURNING by
 // themselves.
 //

@@ -25,8 +25,8 @@ const (
 
 // Coalescer joins writes of several callers that are under way at the same time:
 // while requests are on their way, those that come wait together and leave as the
-// next one. There is no timer, so that a write alone waits for nothing. It is safe
-// for concurrent use.
+// next one. No timer holds them back, so that a write alone waits for nothing. It is
+// safe for concurrent use.
 type Coalescer struct {
 	// Patience is how long writes wait while no request ends. Set it before the first.
 	Patience time.Duration
