@@ -104,8 +104,8 @@
 // One string may hold several statements; parameters are dealt out to them in
 // order. Exec returns the result of the last. The first that fails ends the script,
 // and what came before it stays, as in SQLite; the error tells which it was. (They
-// are sent as one transaction, and again one by one only if that has failed.) What an
-// error says of a statement does not hold for those before it: a script is not to be
+// are sent as one transaction, and again one by one only if that has failed, or one by one at
+// once where requests are forwarded, see "Routing and failures".) What an error says of a statement does not hold for those before it: a script is not to be
 // repeated as a whole. Query gives one result set for each statement, by NextResultSet.
 //
 // BEGIN, COMMIT and ROLLBACK, ATTACH and DETACH, and TEMP objects are refused: rqlite

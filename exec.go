@@ -57,8 +57,11 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	if canShareTransaction(calls) && !c.connector.client.Forwarding() {
 		r, err := c.execRequest(ctx, calls, true)
 		var failed *Error
-		if !errors.As(err, &failed) {
+		switch {
+		case !errors.As(err, &failed):
 			return r, err
+		case c.connector.client.Forwarding(): // perhaps already when it was sent
+			return nil, &marked{ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message)}
 		}
 	}
 	return c.execEach(ctx, calls)
@@ -136,11 +139,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	}
 	defer answer.Close()
 	entry, err := readEntries(answer, len(calls), statements)
-	var failed *Error
-	switch {
-	case atomic && answer.Forwarded() && errors.As(err, &failed): // since a moment ago
-		return nil, &marked{ErrIndeterminate, fmt.Errorf("rqlite: the transaction was forwarded, perhaps twice: %s", failed.Message)}
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	if err := c.connector.finish(answer, m); err != nil {

@@ -180,15 +180,18 @@ func TestExecForwarded(t *testing.T) {
 	_, err := c.ExecContext(t.Context(), script, nil)
 	require.EqualError(t, err, "rqlite: statement 2 of 2: UNIQUE constraint failed: t.id")
 
-	other.body, other.params = "", "blob_array&transaction"
-	c = newFake(t, other).connect(off) // which it was not a moment ago
-	parsed, err := c.parse(script)
-	require.NoError(t, err)
-	calls, err := deal(parsed, nil)
-	require.NoError(t, err)
-	_, err = c.execRequest(t.Context(), calls, true)
-	require.ErrorIs(t, err, ErrIndeterminate)
-	require.EqualError(t, err, "rqlite: the outcome of the write is unknown: the transaction was forwarded, perhaps twice: UNIQUE constraint failed: t.id")
+	// Here this turns out when the transaction is under way: to the leader's address the
+	// credentials must not go.
+	moved := step{path: executePath, params: "blob_array&transaction&redirect", serve: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://192.0.2.1:4001/db/execute")
+		w.WriteHeader(http.StatusMovedPermanently)
+	}}
+	for _, answer := range []string{other.reply, `{"results":[],"error":"UNIQUE constraint failed"}`} {
+		c := newFake(t, moved, step{path: executePath, params: "blob_array&transaction", reply: answer}).connect(func(c *Config) { c.User, c.Password = "bob", "secret" })
+		_, err := c.ExecContext(t.Context(), script, nil)
+		require.ErrorIs(t, err, ErrIndeterminate)
+		require.ErrorContains(t, err, "the transaction may have been forwarded twice: UNIQUE constraint failed")
+	}
 }
 
 // A write whose answer is cut off anywhere is indeterminate, or known for what

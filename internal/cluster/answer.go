@@ -41,10 +41,6 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	return a
 }
 
-// Forwarded reports whether the node handed the request on if it did not lead. It tries
-// twice then, and the answer is that to the second try.
-func (a *Answer) Forwarded() bool { return a.guard.forwarded }
-
 // recorder keeps what is read.
 type recorder struct {
 	io.ReadCloser
@@ -130,7 +126,10 @@ func (a *Answer) failed() *Error {
 	if outcome == Answered {
 		return nil
 	}
-	return &Error{Outcome: outcome, Write: a.req.Write, Status: http.StatusOK, Node: a.Node, Message: message}
+	return &Error{
+		Outcome: outcome, Write: a.req.Write, Status: http.StatusOK, Node: a.Node, Message: message,
+		forwarded: a.guard.forwarded,
+	}
 }
 
 // NextRow goes to the next row of the entry; see [wire.Decoder.NextRow].

@@ -60,6 +60,9 @@ func (b *bulk) run(atomic bool) *Error {
 	}
 	switch {
 	case err != nil:
+		if atomic && err.forwarded && err.Outcome == Refused {
+			err.Outcome = Unknown // of the first of two tries
+		}
 		b.withdraw(err)
 		err.Write = true
 	case atomic:
@@ -118,14 +121,18 @@ func (req *Request) withdraw(err *Error) {
 	}
 }
 
-// withdraw takes note of a failed attempt. Unless its outcome is unknown, who leaves
-// before the next one knows that nothing was applied.
+// withdraw takes note of a failed attempt. If it had no effect, who leaves before the next
+// one knows that nothing was applied.
 func (b *bulk) withdraw(err *Error) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
-	b.last = err
-	for _, p := range b.parts {
-		p.sent = p.sent && err.Outcome == Unknown
+	if err.redirect == nil {
+		b.last = err
+	}
+	if err.Outcome == Refused || err.Outcome == Repeat {
+		for _, p := range b.parts {
+			p.sent = false
+		}
 	}
 }
 
@@ -151,7 +158,7 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 			return answer.failure(err)
 		}
 		if message := answer.Result().Error; message != "" && atomic {
-			return &Error{Outcome: undoneBy(answer), Status: http.StatusOK, Node: answer.Node, Message: message}
+			return &Error{Outcome: Refused, Status: http.StatusOK, Node: answer.Node, Message: message, forwarded: answer.guard.forwarded}
 		}
 		entries = append(entries, raw)
 	}
@@ -160,14 +167,6 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 	}
 	b.handOut(answer, entries)
 	return nil
-}
-
-// undoneBy returns the outcome of a transaction that has failed.
-func undoneBy(answer *Answer) Outcome {
-	if answer.Forwarded() {
-		return Unknown
-	}
-	return Refused
 }
 
 // handOut gives each part its entries.

@@ -25,8 +25,8 @@ const (
 
 // Coalescer joins writes of several callers that are under way at the same time:
 // while requests are on their way, those that come wait together and leave as the
-// next one. No timer holds them back, so that a write alone waits for nothing. It is
-// safe for concurrent use.
+// next one. A write that meets no others waits for nothing. It is safe for concurrent
+// use.
 type Coalescer struct {
 	// Patience is how long writes wait while no request ends. Set it before the first.
 	Patience time.Duration
@@ -40,14 +40,15 @@ type Coalescer struct {
 	underWay int     // these requests
 	bulks    int     // those of them that are of several parts
 	stuck    int     // requests of eras before
-	waiting  []*part // in order of arrival
+	waiting  []*part // in order of arrival; some may have been left
+	gone     int     // so many have
 	singly   int     // so many bulks go without a transaction, because one before them failed
 	penalty  int     // singly after the next failure
 
 	watch    *time.Timer // runs while writes wait; nil before any did
 	watching bool
-	ended    int // requests so far
-	seen     int // of them, when the watch began
+	moves    int // requests that have left, or ended, and times that a first write came to wait
+	seen     int // of them, when the watch looked last
 }
 
 // Frame is what a bulk request is sent with.
@@ -74,7 +75,8 @@ type part struct {
 	entries  int
 
 	// The rest is guarded by the coalescer's mu until done is closed.
-	bulk   *bulk // nil while it waits for one
+	taken  bool  // it does not wait any more
+	bulk   *bulk // nil before that begins
 	sent   bool  // the server may have got it
 	left   bool  // the caller does not wait any more
 	done   chan struct{}
@@ -93,10 +95,10 @@ type departure struct {
 func (q *Coalescer) Begin() (era int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) > 0 || !q.room() {
+	if q.wait() > 0 || !q.room() {
 		return 0, false
 	}
-	q.underWay++
+	q.depart(1)
 	return q.era, true
 }
 
@@ -110,7 +112,19 @@ func (q *Coalescer) End(era int) {
 // room reports whether a request may leave. Single writes go side by side, so that
 // two writers far away from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
-	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || len(q.waiting) >= crowd)
+	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || q.wait() >= crowd)
+}
+
+// wait returns how many writes wait. The caller holds q.mu.
+func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
+
+// depart takes note of a request of so many parts that leaves. The caller holds q.mu.
+func (q *Coalescer) depart(parts int) {
+	q.moves++
+	q.underWay++
+	if parts > 1 {
+		q.bulks++
+	}
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries
@@ -119,15 +133,7 @@ func (q *Coalescer) room() bool {
 // was sent where the context, or the client's time-out, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, elements []byte, entries int) (*Answer, error) {
 	p := &part{elements: elements, entries: entries, done: make(chan struct{})}
-	q.client.routes.counts.coalesced.Add(1)
-	q.mu.Lock()
-	q.waiting = append(q.waiting, p)
-	if q.room() { // one has ended since Begin, or there is a crowd
-		go q.work(q.take())
-	} else {
-		q.keepWatch()
-	}
-	q.mu.Unlock()
+	q.queue(p)
 	var timedOut <-chan time.Time
 	if until := q.client.until(ctx); !until.IsZero() {
 		timer := time.NewTimer(time.Until(until))
@@ -149,6 +155,22 @@ func (q *Coalescer) Join(ctx context.Context, elements []byte, entries int) (*An
 	return p.answer, nil
 }
 
+// queue makes a part wait, or leave at once.
+func (q *Coalescer) queue(p *part) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.wait() == 0 {
+		q.moves++
+	}
+	q.waiting = append(q.waiting, p)
+	q.client.routes.counts.coalesced.Add(1)
+	if q.room() { // one has ended since Begin, or there is a crowd
+		go q.work(q.take())
+	} else {
+		q.keepWatch()
+	}
+}
+
 // leave takes a caller out, unless its answer has come.
 func (q *Coalescer) leave(p *part, why error) *Error {
 	q.mu.Lock()
@@ -161,8 +183,8 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 	p.left = true
 	req := &Request{Write: true}
 	if p.bulk == nil {
-		if i := slices.Index(q.waiting, p); i >= 0 { // or it has been taken, and its bulk begins
-			q.waiting = slices.Delete(q.waiting, i, i+1)
+		if !p.taken {
+			q.forget(p)
 		}
 		return withWrite(stopped(why, "", req, false))
 	}
@@ -170,6 +192,15 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 		p.bulk.cancel(why) // a node that was too slow for all is looked into
 	}
 	return withWrite(outOfTime(stopped(why, "", req, p.sent), p.bulk.last))
+}
+
+// forget frees what a part takes that was left while it waits. The caller holds q.mu.
+func (q *Coalescer) forget(p *part) {
+	p.elements = nil
+	if q.gone++; 2*q.gone > len(q.waiting) { // so that each costs the same, however many they are
+		q.waiting = slices.DeleteFunc(q.waiting, func(p *part) bool { return p.left })
+		q.gone = 0
+	}
 }
 
 // withWrite marks an error as that of a write.
@@ -181,19 +212,22 @@ func withWrite(e *Error) *Error {
 // take takes the parts of the next request out of those that wait, of which there are
 // some. The caller holds q.mu.
 func (q *Coalescer) take() departure {
+	parts := make([]*part, 0, min(q.wait(), mostParts))
 	size, n := 0, 0
-	for ; n < min(len(q.waiting), mostParts); n++ {
-		size += len(q.waiting[n].elements)
-		if n > 0 && size > mostBytes {
+	for ; n < len(q.waiting) && len(parts) < mostParts; n++ {
+		p := q.waiting[n]
+		if p.left {
+			q.gone--
+			continue
+		}
+		if size += len(p.elements); size > mostBytes && len(parts) > 0 {
 			break
 		}
+		p.taken = true
+		parts = append(parts, p)
 	}
-	parts := slices.Clone(q.waiting[:n])
 	q.waiting = slices.Delete(q.waiting, 0, n)
-	q.underWay++
-	if n > 1 {
-		q.bulks++
-	}
+	q.depart(len(parts))
 	return departure{parts, q.era}
 }
 
@@ -202,7 +236,7 @@ func (q *Coalescer) take() departure {
 func (q *Coalescer) next(last departure) (next departure, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.ended++
+	q.moves++
 	switch {
 	case last.era != q.era:
 		q.stuck--
@@ -212,7 +246,7 @@ func (q *Coalescer) next(last departure) (next departure, ok bool) {
 	default:
 		q.underWay--
 	}
-	if len(q.waiting) == 0 || !q.room() {
+	if q.wait() == 0 || !q.room() {
 		return departure{}, false
 	}
 	return q.take(), true
@@ -224,7 +258,7 @@ func (q *Coalescer) keepWatch() {
 	if q.watching {
 		return
 	}
-	q.watching, q.seen = true, q.ended
+	q.watching, q.seen = true, q.moves
 	if q.watch == nil {
 		q.watch = time.AfterFunc(q.Patience, q.look)
 		return
@@ -232,22 +266,22 @@ func (q *Coalescer) keepWatch() {
 	q.watch.Reset(q.Patience)
 }
 
-// look lets those that wait go on without the requests under way, if none of these has
-// ended since the last time: a connection that hangs must not hold up what can go by another.
+// look lets those that wait go on without the requests under way, if none has left or ended
+// since the last time: a connection that hangs must not hold up what can go by another.
 func (q *Coalescer) look() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
+	if q.wait() == 0 {
 		q.watching = false
 		return
 	}
-	if q.ended == q.seen && q.stuck+q.underWay <= mostStuck {
+	if q.moves == q.seen && q.stuck+q.underWay <= mostStuck {
 		q.era++
 		q.stuck += q.underWay
 		q.underWay, q.bulks = 0, 0
 		go q.work(q.take())
 	}
-	q.seen = q.ended
+	q.seen = q.moves
 	q.watch.Reset(q.Patience)
 }
 
@@ -292,7 +326,7 @@ func (q *Coalescer) gather(n int) {
 func (q *Coalescer) countWaiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting)
+	return q.wait()
 }
 
 // triesAtomic reports whether a bulk is to be tried as a transaction, which the

@@ -243,19 +243,25 @@ func TestCoalesceForwarded(t *testing.T) {
 		w2.failed(t, 2)
 		assert.Equal(t, []string{"ok 1,fail 2"}, s.got())
 	})
-	inBubble(t, "one that was is of unknown outcome", func(t *testing.T) {
-		q, s, _, _ := busy(t, forwards)
-		parts := make([]*part, 2)
-		for i, statement := range []string{"ok 1", "fail 2"} {
-			parts[i] = &part{elements: fmt.Appendf(nil, "%q", statement), entries: 1, done: make(chan struct{})}
-		}
-		q.send(parts, true)
-		for _, p := range parts {
-			<-p.done
-			assert.Equal(t, Unknown, p.err.Outcome)
-		}
-		assert.Equal(t, []string{"tx:ok 1,fail 2"}, s.got())
-	})
+	for name, answer := range map[string]reply{
+		"that fails by a statement": ok(`{"results":[{},{"error":"UNIQUE constraint failed: 2"}]}`),
+		"that fails at its end":     failure("FOREIGN KEY constraint failed"),
+	} {
+		inBubble(t, "one "+name+" is of unknown outcome", func(t *testing.T) {
+			q, _, node, _ := busy(t, forwards)
+			node.then(answer)
+			parts := make([]*part, 2)
+			for i := range parts {
+				parts[i] = &part{elements: []byte(`""`), entries: 1, done: make(chan struct{})}
+			}
+			q.send(parts, true)
+			for _, p := range parts {
+				<-p.done
+				assert.Equal(t, Unknown, p.err.Outcome)
+			}
+			assert.Len(t, node.got(), 1)
+		})
+	}
 }
 
 // Beside a bulk that is under way, nothing leaves but a crowd.
@@ -487,15 +493,30 @@ func TestCoalesceLeaveNothing(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
 		q, s, _, release := busy(t)
-		for i := range crowd {
-			w := joins(t, q, fmt.Sprint("ok ", i))
+		q.Patience = time.Hour
+		stays := joins(t, q, "ok 1")
+		for range 2 * crowd {
+			w := joins(t, q, "ok 2")
 			w.cancel(nil)
 			w.refused(t, context.Canceled)
 		}
-		assert.Empty(t, q.waiting)
+		assert.LessOrEqual(t, len(q.waiting), 2)
+		assert.Equal(t, 1, q.wait())
 		release()
-		assert.Empty(t, s.got())
+		stays.applied(t, 1)
+		assert.Equal(t, []string{"ok 1"}, s.got())
+		assert.Zero(t, q.wait())
 	})
+}
+
+// Rows that were applied and lost are not said to be refused to whoever leaves then.
+func TestCoalesceWithdraw(t *testing.T) {
+	t.Parallel()
+	for outcome, sent := range map[Outcome]bool{Unknown: true, Applied: true, Repeat: false, Refused: false} {
+		b := &bulk{q: &Coalescer{}, parts: []*part{{sent: true}}}
+		b.withdraw(&Error{Outcome: outcome})
+		assert.Equal(t, sent, b.parts[0].sent, outcome)
+	}
 }
 
 // A request whose connection hangs, on a node that is well, holds nobody up for long.
@@ -514,6 +535,8 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(begin), 2*patience)
 		synctest.Wait()
 		assert.True(t, begins(q), "as if it were not there")
+		assert.True(t, begins(q))
+		assert.False(t, begins(q))
 		w1.unknown(t)
 		w2.unknown(t)
 		synctest.Wait()
@@ -541,16 +564,64 @@ func TestCoalesceBesideStuck(t *testing.T) {
 	})
 	inBubble(t, "slow is not stuck", func(t *testing.T) {
 		q, s, node, release := busy(t)
-		node.then(after(patience-1, s.reply))
-		for i := range 3 {
-			joins(t, q, fmt.Sprint("ok ", i))
+		node.then(after(patience*3/5, s.reply))
+		writers := []*writer{joins(t, q, "ok 0"), joins(t, q, "ok 1")}
+		release()
+		release()
+		for range 12 { // there are some that wait, all the time
+			for range 2 {
+				writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
+			}
+			time.Sleep(patience / 5)
 		}
-		release()
-		release()
-		for i := range 10 {
-			joins(t, q, fmt.Sprint("ok ", 3+i)).applied(t, int64(3+i))
+		for i, w := range writers {
+			w.applied(t, int64(i))
 		}
 		assert.Zero(t, q.era)
+	})
+	inBubble(t, "nor is what has just left", func(t *testing.T) {
+		q, _, node, release := busy(t)
+		node.then(hang(""))
+		writers := []*writer{joins(t, q, "ok 1"), joins(t, q, "ok 1")}
+		release()
+		release()
+		time.Sleep(patience - 1)
+		for range crowd { // of which the last makes a second bulk leave
+			writers = append(writers, joins(t, q, "ok 1"))
+		}
+		writers = append(writers, joins(t, q, "ok 1"))
+		time.Sleep(patience - 1)
+		assert.Zero(t, q.era)
+		time.Sleep(patience)
+		assert.Equal(t, 1, q.era)
+		for _, w := range writers {
+			w.cancel(nil)
+			<-w.done
+		}
+	})
+}
+
+// Those who got their answers from a bulk leave together again.
+func TestCoalesceGathers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		const writers, times = 50, 20
+		q, s, _, release := busy(t)
+		var all sync.WaitGroup
+		for i := range writers {
+			all.Go(func() {
+				for range times {
+					_, err := joinOne(t.Context(), q, fmt.Sprint("ok ", i))
+					assert.NoError(t, err)
+				}
+			})
+		}
+		synctest.Wait()
+		release()
+		release()
+		all.Wait()
+		assert.Len(t, s.applied, writers*times)
+		assert.Less(t, len(s.got()), 2*times)
 	})
 }
 

@@ -123,6 +123,9 @@ type Error struct {
 
 	redirect *redirect
 	sent     bool // the node can have got the request
+	// forwarded says that the node has answered, and hands requests on if it does not lead:
+	// it tries twice, and tells of the second try.
+	forwarded bool
 }
 
 // Error implements error.
