@@ -47,7 +47,7 @@ type Coalescer struct {
 
 	watch    *time.Timer // runs while writes wait; nil before any did
 	watching bool
-	moves    int // requests that have left, or ended, and times that a first write came to wait
+	moves    int // requests that have ended, and times that a first write came to wait
 	seen     int // of them, when the watch looked last
 }
 
@@ -120,7 +120,6 @@ func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
 
 // depart takes note of a request of so many parts that leaves. The caller holds q.mu.
 func (q *Coalescer) depart(parts int) {
-	q.moves++
 	q.underWay++
 	if parts > 1 {
 		q.bulks++
@@ -266,8 +265,8 @@ func (q *Coalescer) keepWatch() {
 	q.watch.Reset(q.Patience)
 }
 
-// look lets those that wait go on without the requests under way, if none has left or ended
-// since the last time: a connection that hangs must not hold up what can go by another.
+// look lets those that wait go on without the requests under way, if none has ended since the
+// last time, and the first of them came before that: a connection that hangs must not hold up what can go by another.
 func (q *Coalescer) look() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
