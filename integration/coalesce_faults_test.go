@@ -72,6 +72,7 @@ func TestJoinedAtMostOnce(t *testing.T) {
 		for _, fault := range joinedFaults {
 			t.Run(fault.name, func(t *testing.T) { fault.run(t, f) })
 		}
+		t.Run("requests held up", func(t *testing.T) { besideHeld(t, f) })
 		f.requireSame(t)
 	})
 }
@@ -156,6 +157,77 @@ func insertOrFail(ctx context.Context, db *sql.DB, table string, n int64) (fortu
 		return fortuneOf(err), fmt.Errorf("%w: row %d: %w", errStrange, n, err)
 	}
 	return fortuneOf(err), err
+}
+
+// besideHeld has the connections of some requests hang for a while, on nodes that are well.
+// Others must not wait for them for long, and they are answered in the end.
+func besideHeld(t *testing.T, f *fleet) {
+	t.Helper()
+	const held, hang, writers = 3, 6 * time.Second, 64
+	j := openJoined(t, f.dsn())
+	mustExec(t, j.DB, "CREATE TABLE held_up (n INTEGER PRIMARY KEY)")
+	f.settle(t)
+	var holds, answered, waited atomic.Int64
+	begun := make(chan struct{}) // closed when the last of them hangs
+	rule := sharedRule(func(p passage) fate {
+		if !p.isWrite() || holds.Load() == held {
+			return fate{}
+		}
+		if holds.Add(1) == held {
+			close(begun)
+		}
+		return fate{delay: hang}
+	})
+	for _, m := range f.members {
+		m.proxy.obey(rule)
+	}
+	defer func() {
+		for _, m := range f.members {
+			m.proxy.obey(nil)
+		}
+	}()
+	var failures violations
+	var all sync.WaitGroup
+	stop := make(chan struct{})
+	write := func(g int) {
+		for n := g; ; n += writers {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			start := time.Now()
+			_, err := j.ExecContext(t.Context(), "INSERT INTO held_up VALUES (?)", n)
+			failures.looks.Add(1)
+			switch {
+			case err != nil:
+				failures.add("%v", err)
+			case time.Since(start) >= hang:
+				waited.Add(1)
+			}
+			answered.Add(1)
+		}
+	}
+	for g := range writers / 2 {
+		all.Go(func() { write(g) })
+	}
+	<-begun // most of these have a part in a request that hangs
+	for g := range writers / 2 {
+		all.Go(func() { write(writers/2 + g) })
+	}
+	linger(t.Context(), hang/3)
+	before := answered.Load()
+	linger(t.Context(), hang/3)
+	meanwhile := answered.Load() - before
+	close(stop)
+	all.Wait()
+	report(t, "%d writes were answered while %d requests hung; %d waited for these, of %d", meanwhile, held, waited.Load(), answered.Load())
+	failures.none(t)
+	assert.Greater(t, meanwhile, int64(writers), "they waited")
+	assert.Positive(t, waited.Load(), "nothing was held up")
+	var rows int64
+	scan(t, j.DB, "SELECT count(*) FROM held_up", nil, &rows)
+	assert.Equal(t, answered.Load(), rows)
 }
 
 // sharedRule has several proxies count together.
