@@ -105,8 +105,9 @@
 // order. Exec returns the result of the last. The first that fails ends the script,
 // and what came before it stays, as in SQLite; the error tells which it was. (They
 // are sent as one transaction, and again one by one only if that has failed, or one by one at
-// once where requests are forwarded, see "Routing and failures".) What an error says of a statement does not hold for those before it: a script is not to be
-// repeated as a whole. Query gives one result set for each statement, by NextResultSet.
+// once where requests are forwarded, see "Routing and failures".) What an error says of a
+// statement does not hold for those before it: a script is not to be repeated as a whole.
+// Query gives one result set for each statement, by NextResultSet.
 //
 // BEGIN, COMMIT and ROLLBACK, ATTACH and DETACH, and TEMP objects are refused: rqlite
 // has one connection for the writes of all clients, and a BEGIN or a temporary table of one

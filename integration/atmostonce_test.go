@@ -209,9 +209,7 @@ func (f *fleet) atMostOnce(t *testing.T) {
 	writers.Wait()
 	client.CloseIdleConnections()
 
-	for _, m := range f.members {
-		m.proxy.obey(nil)
-	}
+	f.obey(nil)
 	mustExec(t, db, "CREATE TABLE finished (x)") // whatever a node still has to do comes before it
 	f.settle(t)
 	stored := f.stored(t, "ours", -1)

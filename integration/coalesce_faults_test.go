@@ -84,9 +84,7 @@ func (fault joinedFault) run(t *testing.T, f *fleet) {
 	f.settle(t)
 	if fault.rule != nil {
 		rule := sharedRule(fault.rule())
-		for _, m := range f.members {
-			m.proxy.obey(rule)
-		}
+		f.obey(rule)
 	}
 	told := newLedger()
 	var longest atomic.Int64
@@ -120,9 +118,7 @@ func (fault joinedFault) run(t *testing.T, f *fleet) {
 	}
 	close(stop)
 	writers.Wait()
-	for _, m := range f.members {
-		m.proxy.obey(nil)
-	}
+	f.obey(nil)
 	mustExec(t, j.DB, "CREATE TABLE after_"+table+" (x)") // whatever a node still has to do comes before it
 	f.settle(t)
 	got := requireTold(t, told, f.stored(t, table, -1))
@@ -178,24 +174,14 @@ func besideHeld(t *testing.T, f *fleet) {
 		}
 		return fate{delay: hang}
 	})
-	for _, m := range f.members {
-		m.proxy.obey(rule)
-	}
-	defer func() {
-		for _, m := range f.members {
-			m.proxy.obey(nil)
-		}
-	}()
+	f.obey(rule)
+	defer f.obey(nil)
 	var failures violations
 	var all sync.WaitGroup
 	stop := make(chan struct{})
 	write := func(g int) {
-		for n := g; ; n += writers {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		n := g
+		until(stop, func() {
 			start := time.Now()
 			_, err := j.ExecContext(t.Context(), "INSERT INTO held_up VALUES (?)", n)
 			failures.looks.Add(1)
@@ -206,7 +192,8 @@ func besideHeld(t *testing.T, f *fleet) {
 				waited.Add(1)
 			}
 			answered.Add(1)
-		}
+			n += writers
+		})
 	}
 	for g := range writers / 2 {
 		all.Go(func() { write(g) })

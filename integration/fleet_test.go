@@ -189,6 +189,14 @@ func (f *fleet) dsn(members ...int) string {
 	return f.options.dsn(strings.Join(hosts, ","))
 }
 
+// obey makes rule decide over each request to any of the nodes, as [proxy.obey] does for
+// one. It may be called for several of them at the same time.
+func (f *fleet) obey(rule func(passage) fate) {
+	for _, m := range f.members {
+		m.proxy.obey(rule)
+	}
+}
+
 // kill ends a node by SIGKILL. Its connections break, and new ones are refused.
 func (f *fleet) kill(t *testing.T, i int) {
 	t.Helper()

@@ -227,14 +227,10 @@ func TestLostUpdate(t *testing.T) {
 		mustCommitOnce(t, openDSN(t, f.dsn()))
 		t.Run("serializable", func(t *testing.T) {
 			writes := &loser{every: 10, fits: passage.isWrite}
-			for _, m := range f.members {
-				m.proxy.obey(writes.rule)
-			}
+			f.obey(writes.rule)
 			c := &counter{clients: openSeveral(t, 3, f.dsn())}
 			lost, unknown := c.run(t, openDSN(t, f.dsn()), either(4*time.Second, time.Minute))
-			for _, m := range f.members {
-				m.proxy.obey(nil)
-			}
+			f.obey(nil)
 			report(t, "in transactions: %v; plain: %v; %d answers lost", &c.read, &c.plain, writes.lost())
 			c.read.faultlessButLoops(t)
 			c.plain.log(t)

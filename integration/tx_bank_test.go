@@ -194,19 +194,15 @@ func TestBank(t *testing.T) {
 		f.settle(t)
 		commits := &loser{every: 8, fits: isCommit}
 		others := &loser{every: 60, fits: func(p passage) bool { return statements(p) && !isCommit(p) }}
-		for _, m := range f.members {
-			m.proxy.obey(func(p passage) fate {
-				if isCommit(p) {
-					return commits.rule(p)
-				}
-				return others.rule(p)
-			})
-		}
+		f.obey(func(p passage) fate {
+			if isCommit(p) {
+				return commits.rule(p)
+			}
+			return others.rule(p)
+		})
 		var done torments
 		b.run(t, func() { done = f.torment(t, faultPlan(t)) })
-		for _, m := range f.members {
-			m.proxy.obey(nil)
-		}
+		f.obey(nil)
 		report(t, "%d kills, %d pauses, %d restarts of the leader; %d answers to commits and %d others lost",
 			done.kills, done.pauses, done.restarts, commits.lost(), others.lost())
 		report(t, "transfers: %v", &b.transfers)

@@ -138,14 +138,10 @@ func TestInsertedIDs(t *testing.T) {
 		}{{"LastInsertId", parentByResult}, {"RETURNING", parentByReturning}, {"max(id)", parentByGuess}} {
 			t.Run(c.name, func(t *testing.T) {
 				commits := &loser{every: 10, fits: isCommit}
-				for _, m := range f.members {
-					m.proxy.obey(commits.rule)
-				}
+				f.obey(commits.rule)
 				family := &family{clients: openSeveral(t, 3, f.dsn()), insert: c.insert}
 				foundlings := family.run(t, db, either(3*time.Second, 30*time.Second))
-				for _, m := range f.members {
-					m.proxy.obey(nil)
-				}
+				f.obey(nil)
 				report(t, "%v; %d answers to commits lost", &family.outcomes, commits.lost())
 				assert.Zero(t, foundlings, "children of others' parents")
 				family.faultless(t)

@@ -101,13 +101,9 @@ func TestCommitAnswersLost(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				f := startOnce(t)
 				third := &loser{every: 3, fits: fits}
-				for _, m := range f.members {
-					m.proxy.obey(third.rule)
-				}
+				f.obey(third.rule)
 				l := insertAtOnce(t, openSeveral(t, 3, f.dsn()), either(3*time.Second, 30*time.Second), patienceOfTx)
-				for _, m := range f.members {
-					m.proxy.obey(nil)
-				}
+				f.obey(nil)
 				got := f.exactlyOnce(t, l)
 				report(t, "%d answers lost", third.lost())
 				assert.Greater(t, third.lost(), int64(5))
@@ -123,20 +119,16 @@ func TestCommitsLate(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startOnce(t)
 		var seen, late atomic.Int64
-		for _, m := range f.members {
-			m.proxy.obey(func(p passage) fate {
-				if !isCommit(p) || seen.Add(1)%3 != 0 {
-					return fate{}
-				}
-				late.Add(1)
-				return fate{delay: 700 * time.Millisecond}
-			})
-		}
+		f.obey(func(p passage) fate {
+			if !isCommit(p) || seen.Add(1)%3 != 0 {
+				return fate{}
+			}
+			late.Add(1)
+			return fate{delay: 700 * time.Millisecond}
+		})
 		l := insertAtOnce(t, openSeveral(t, 3, f.dsn()), either(4*time.Second, time.Minute), 400*time.Millisecond)
 		linger(t.Context(), time.Second) // the last ones arrive
-		for _, m := range f.members {
-			m.proxy.obey(nil)
-		}
+		f.obey(nil)
 		got := f.exactlyOnce(t, l)
 		report(t, "%d commits late", late.Load())
 		assert.Greater(t, late.Load(), int64(5))

@@ -28,7 +28,8 @@ const (
 // next one. A write that meets no others waits for nothing. It is safe for concurrent
 // use.
 type Coalescer struct {
-	// Patience is how long writes wait while no request ends. Set it before the first.
+	// Patience is how long writes wait at least, and half as long as they wait at most, while
+	// no request ends. Set it before the first.
 	Patience time.Duration
 
 	client *Client
@@ -265,8 +266,9 @@ func (q *Coalescer) keepWatch() {
 	q.watch.Reset(q.Patience)
 }
 
-// look lets those that wait go on without the requests under way, if none has ended since the
-// last time, and the first of them came before that: a connection that hangs must not hold up what can go by another.
+// look lets those that wait go on without the requests under way, if none has ended since
+// the last time, and they wait since before that: a connection that hangs must not hold up
+// what can go by another.
 func (q *Coalescer) look() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
