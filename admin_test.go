@@ -206,8 +206,11 @@ func TestLoadOfHalfAFile(t *testing.T) {
 	require.NoError(t, f.connect().Load(t.Context(), bytes.NewReader(file)))
 
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == queryPath {
+		switch r.URL.Path {
+		case queryPath:
 			io.WriteString(w, results(one))
+			return
+		case "/readyz":
 			return
 		}
 		_, err := io.ReadAll(r.Body)

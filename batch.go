@@ -115,11 +115,18 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
 	}
-	req := cluster.Request{Path: executePath, Params: c.connector.commonParams}
+	if b.Atomic && !c.undoesReturning(ctx, calls) {
+		return c.execBatchInTx(ctx, b, calls)
+	}
+	req := cluster.Request{Path: executePath, Params: c.connector.writeParams}
+	var answer *cluster.Answer
+	var m marking
 	if b.Atomic {
 		req.Params += "&transaction"
+		answer, m, err = c.write(ctx, req, calls, true)
+	} else {
+		answer, m, err = c.writeForRows(ctx, req, calls)
 	}
-	answer, m, err := c.write(ctx, req, calls, b.Atomic)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +144,30 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
 	}
 	return results, failure
+}
+
+// execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
+// where the request of a batch would not be.
+func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []call) (results []BatchResult, err error) {
+	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	err = untilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
+		tx, err := c.BeginTx(ctx, driver.TxOptions{})
+		if err != nil {
+			return err
+		}
+		if results, err = c.tx.execBatch(ctx, b, calls); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
 }
 
 // QueryBatch implements Conn.
@@ -261,13 +292,24 @@ func (r *batchReader) read() ([]BatchResult, error) {
 		}
 		failure := results[i].Err
 		if r.atomic && failure != nil && !errors.Is(failure, ErrRowsLost) {
-			return nil, failure // what the entries before it say was rolled back, and none need follow
+			return nil, r.undone(failure)
 		}
 		if first == nil {
 			first = failure
 		}
 	}
 	return results, first
+}
+
+// undone returns the failure of an atomic batch, for which what the entries before it say was
+// rolled back. What only reads need not be.
+func (r *batchReader) undone(failure error) error {
+	if r.write {
+		if err := r.answer.Undone(); err != nil {
+			return publicError(err)
+		}
+	}
+	return failure
 }
 
 // entry reads the entry of the statement at position i.
@@ -300,7 +342,7 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 // execBatch runs the statements of a batch within the transaction. They fail
 // each on its own, or all together if the batch is atomic.
 func (t *tx) execBatch(ctx context.Context, b *Batch, calls []call) ([]BatchResult, error) {
-	list, err := t.operations(calls, false)
+	list, err := t.operations(ctx, calls, false)
 	if err != nil {
 		return nil, err
 	}

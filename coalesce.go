@@ -34,7 +34,7 @@ func (c *Connector) coalesces(ctx context.Context, req *cluster.Request, calls [
 	return !c.cfg.DisableCoalescing && !atomic && !req.Pinned &&
 		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
 		(!req.Stream || beginsInsert(first.Statement)) &&
-		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load()) &&
+		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load() && c.client.LeaderSince(ctx, cluster.ReturnsAllRows)) &&
 		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
 }
 
@@ -46,7 +46,8 @@ func returnsFew(s *sqltext.Statement) bool {
 	return beginsInsert(s) && !strings.Contains(strings.ToUpper(s.Text), "SELECT")
 }
 
-// join sends calls with those of others.
+// join sends calls with those of others. The failure is [cluster.Error.Earlier] where they have
+// to go alone.
 func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) {
 	if c.closed {
 		return nil, errClosed
@@ -55,15 +56,17 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	answer, err := c.connector.coalescer.Join(ctx, elements, len(calls))
-	if err == nil {
-		return answer, nil
+	part := cluster.Part{Elements: elements, Entries: len(calls)}
+	if calls[0].Returning > 0 {
+		part.MinRelease = cluster.ReturnsAllRows
+		part.Apart = !c.connector.client.AllSince(ctx, cluster.UndoesReturning, false)
 	}
+	answer, err := c.connector.coalescer.Join(ctx, part)
 	var failure *cluster.Error
 	if errors.As(err, &failure) && failure.Unsendable() {
 		c.connector.returningAlone.Store(true)
 	}
-	return nil, publicError(err)
+	return answer, err
 }
 
 // A bulk goes out as a transaction, which SQLite commits once instead of once for each
@@ -97,13 +100,13 @@ func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
 	case atomic:
 		return c.atomicFrame()
 	case c.cfg.DisableTxVersion:
-		return cluster.Frame{Params: c.commonParams}
+		return cluster.Frame{Params: c.writeParams}
 	}
 	m := c.markingAround()
 	marks := m.mark(nil)
-	frame := cluster.Frame{Params: c.commonParams, Before: encoded(&marks[0])}
+	frame := cluster.Frame{Params: c.writeParams, Before: encoded(marks[0])}
 	if len(marks) > 1 {
-		frame.After = encoded(&marks[1])
+		frame.After, frame.Behind = encoded(marks[1]), 1
 	}
 	frame.Read = func(answer *cluster.Answer) {
 		_, err := c.readFirstMark(answer, m)
@@ -114,21 +117,22 @@ func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
 
 // atomicFrame returns what guards a transaction, and moves the version.
 func (c *Connector) atomicFrame() cluster.Frame {
-	frame := cluster.Frame{Params: c.commonParams + "&transaction", Before: encoded(&guardCall)}
+	frame := cluster.Frame{Params: c.writeParams + "&transaction", Before: encoded(guardCall)}
 	switch {
 	case c.cfg.DisableTxVersion:
 		return frame
 	case c.registerMissing.Load():
-		frame.Before = encoded(&guardRegisterCall)
+		frame.Before = encoded(guardRegisterCall)
 		return frame
 	}
-	m := marking{markedAround, c.polite.isDue()} // for the move stands where the second mark would
-	frame.After = encoded(&moveCall)
-	if m.asks {
-		frame.After = encoded(&moveAskingCall)
-	}
+	m := marking{movedOnce, c.polite.isDue()}
+	behind := m.mark(nil)
+	frame.After, frame.Behind = encoded(behind...), len(behind)
 	frame.Read = func(answer *cluster.Answer) {
 		_, err := answer.Next()
+		if err == nil {
+			_, err = c.readFirstMark(answer, m)
+		}
 		c.finishFrame(answer, m, err)
 	}
 	return frame
@@ -145,11 +149,11 @@ func (c *Connector) finishFrame(answer *cluster.Answer, m marking, err error) {
 	}
 }
 
-// encoded returns a statement of the driver's own as an element of a body.
-func encoded(c *call) []byte {
-	element, err := appendCalls(nil, []call{*c})
+// encoded returns statements of the driver's own as elements of a body.
+func encoded(calls ...call) []byte {
+	elements, err := appendCalls(nil, calls)
 	if err != nil {
-		panic(err) // it is a constant
+		panic(err) // they are constants
 	}
-	return element
+	return elements
 }

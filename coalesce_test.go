@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -30,6 +31,7 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 	}
 	db, connector := f.openConfig(cfg)
 	connector.coalescer.Patience = time.Hour // for release
+	require.True(f.t, connector.client.AllSince(f.t.Context(), cluster.Oldest, true))
 	c := &crowd{t: f.t, connector: connector, db: db}
 	c.occupy()
 	return c
@@ -239,7 +241,7 @@ func TestCoalescedMarks(t *testing.T) {
 		after   bool // registerMissing at the end
 	}{
 		"a transaction": {script: []step{
-			writesAtomic("["+encodedText(guardText)+","+a+","+b+","+moveSent+"]", results(one, `{}`, `{}`, versionEntry(testVersion))),
+			writesAtomic("["+encodedText(guardText)+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
 		}, version: 2305843009213693999},
 		"a transaction that fails": {script: []step{
 			writesAtomic("", results(one, `{"error":"no such table: a"}`)),

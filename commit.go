@@ -88,9 +88,6 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 		strconv.FormatInt(try.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + try.token + "'")
 	for _, o := range list {
 		b.encoded(o.body)
-		if t.deferred && o.probed {
-			b.statement(resultProbe.Text)
-		}
 	}
 	tail := 1
 	b.statement("UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0")
@@ -103,9 +100,15 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 		tail++
 	}
 	connector := t.conn.connector
+	// A statement that the server does not parse has no rows, and is rolled back if it fails, on
+	// all releases.
+	params, hidden := unparsedParams, true
+	if list.wantRows() && connector.client.AllSince(ctx, cluster.UndoesReturning, true) {
+		params, hidden = parsedParams+noRandomParam, false
+	}
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:       executePath,
-		Params:     connector.txParams(),
+		Params:     params,
 		Leader:     true,
 		Write:      true,
 		Statements: len(list),
@@ -118,11 +121,20 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 		return false, err
 	}
 	defer answer.Close()
-	return t.applied(answer, list, tail, try)
+	return t.applied(answer, committing{list, tail, try, hidden})
+}
+
+// committing is a commit that was sent.
+type committing struct {
+	list   operations
+	tail   int // so many statements follow them
+	try    attempt
+	hidden bool // its RETURNING clauses give no rows
 }
 
 // applied reads the answer to a commit.
-func (t *tx) applied(answer *cluster.Answer, list operations, tail int, try attempt) (stale bool, err error) {
+func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err error) {
+	list := sent.list
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
@@ -130,12 +142,12 @@ func (t *tx) applied(answer *cluster.Answer, list operations, tail int, try atte
 	case entry.Error == errStale, isMissingRegister(entry.Error):
 		return true, nil
 	case entry.Error != "":
-		return false, refused(errors.New("the table " + registerTable + " cannot be used: " + entry.Error))
+		return false, registerFailure(entry)
 	}
-	state := registerState{exists: true, version: try.version + 1}
+	state := registerState{exists: true, version: sent.try.version + 1}
 	changed := false
 	for i, o := range list {
-		same, err := t.sameInCommit(answer, o, state)
+		same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)
 		if err != nil {
 			return false, err
 		}
@@ -144,7 +156,7 @@ func (t *tx) applied(answer *cluster.Answer, list operations, tail int, try atte
 		}
 		changed = changed || !same
 	}
-	for range tail {
+	for range sent.tail {
 		if entry, err := answer.Next(); err != nil {
 			return false, publicError(err)
 		} else if entry.Error != "" {
@@ -174,19 +186,22 @@ func (t *tx) rejected(message string, statement, statements int) error {
 }
 
 // sameInCommit reads the entries of an operation that is being committed, and
-// reports whether the program has been told the same.
-func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerState) (bool, error) {
-	if !t.deferred && !o.probed {
+// reports whether the program has been told the same. Of rows that are hidden it is only known
+// how many there are.
+func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerState, hidden bool) (bool, error) {
+	if !t.deferred && !o.probed && !hidden {
 		return o.sameAgain(answer, state)
 	}
 	entry, err := answer.Next()
 	if err != nil {
 		return false, publicError(err)
 	}
-	if entry.Error == "" && t.deferred && o.probed {
-		if entry, err = answer.Next(); err != nil {
-			return false, publicError(err)
+	if hidden && !t.deferred && entry.Error == "" {
+		rows := o.rowsAffected
+		if !o.probed {
+			rows = o.seen.rows
 		}
+		return entry.RowsAffected == rows, nil
 	}
 	if t.deferred && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.realRowid(entry.LastInsertID), entry.RowsAffected
@@ -233,7 +248,7 @@ func (t *tx) settle(ctx context.Context, try attempt, lost error) (applied bool,
 	var b body
 	b.statement(moveText)
 	b.statement(stateText(try.version + 1))
-	answer, err := t.request(ctx, b.end())
+	answer, err := t.request(ctx, unparsedParams, b.end())
 	if err != nil {
 		return false, lost
 	}
@@ -324,7 +339,7 @@ func (t *tx) announce(ctx context.Context) error {
 func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:   executePath,
-		Params: t.conn.connector.commonParams,
+		Params: t.conn.connector.writeParams,
 		Leader: true, // and no Write: it can be repeated
 		Body:   body,
 	})

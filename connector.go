@@ -38,7 +38,7 @@ type Connector struct {
 	registerVersion atomic.Int64 // seen last; 0 before that
 	registerMissing atomic.Bool  // there was none at the last write
 
-	commonParams string // URL parameters of all requests for statements
+	writeParams string // URL parameters of writes outside of transactions
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on
@@ -56,7 +56,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Connector{cfg: cfg, commonParams: commonParams(cfg)}
+	c := &Connector{cfg: cfg, writeParams: writeParams(cfg)}
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),
@@ -73,10 +73,13 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	return c, nil
 }
 
-// commonParams asks for BLOBs as arrays: the other form, base64, cannot be told
+// blobsAsArrays asks for BLOBs as arrays: the other form, base64, cannot be told
 // from text.
-func commonParams(cfg *Config) string {
-	params := "blob_array"
+const blobsAsArrays = "blob_array"
+
+// writeParams returns the URL parameters of writes outside of transactions.
+func writeParams(cfg *Config) string {
+	params := blobsAsArrays
 	if cfg.NoRewriteRandom {
 		params += "&norwrandom"
 	}

@@ -164,6 +164,13 @@ func (k *kind) Error() string { return "rqlite: " + k.told.Error() }
 // Is reports whether target is the kind.
 func (k *kind) Is(target error) bool { return errors.Is(k.of, target) }
 
+// isEarlier reports whether a request was not sent, because the node is of an earlier release
+// than it needs.
+func isEarlier(err error) bool {
+	var failure *cluster.Error
+	return errors.As(err, &failure) && failure.Earlier()
+}
+
 // publicError turns a failure of the cluster package into what callers see.
 func publicError(err error) error {
 	var failure *cluster.Error

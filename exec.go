@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -54,7 +55,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	case len(calls) == 1:
 		return c.execRequest(ctx, calls, false)
 	}
-	if canShareTransaction(calls) && !c.connector.client.Forwarding() {
+	if c.canShareTransaction(ctx, calls) && !c.connector.client.Forwarding() {
 		r, err := c.execRequest(ctx, calls, true)
 		var failed *Error
 		switch {
@@ -68,8 +69,8 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 }
 
 // canShareTransaction reports whether calls leave the same behind in one
-// transaction as each on its own, provided that none fails.
-func canShareTransaction(calls []call) bool {
+// transaction as each on its own, provided that none fails, and nothing if one does.
+func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 	for i := range calls {
 		switch calls[i].Kind {
 		case sqltext.Write, sqltext.Schema, sqltext.Read:
@@ -80,7 +81,18 @@ func canShareTransaction(calls []call) bool {
 			return false
 		}
 	}
-	return true
+	return c.undoesReturning(ctx, calls)
+}
+
+// undoesReturning reports whether a transaction of the calls is rolled back on every node
+// when one with RETURNING fails.
+func (c *conn) undoesReturning(ctx context.Context, calls []call) bool {
+	return !haveReturning(calls) || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
+}
+
+// haveReturning reports whether one of the calls has a RETURNING clause.
+func haveReturning(calls []call) bool {
+	return slices.ContainsFunc(calls, func(one call) bool { return one.Returning > 0 })
 }
 
 // execEach sends every statement in a request of its own.
@@ -129,7 +141,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if last.Returning > 0 {
 		calls = append(calls[:statements:statements], resultProbe)
 	}
-	params := c.connector.commonParams
+	params := c.connector.writeParams
 	if atomic {
 		params += "&transaction"
 	}
@@ -138,7 +150,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 		return nil, err
 	}
 	defer answer.Close()
-	entry, err := readEntries(answer, len(calls), statements)
+	entry, err := readEntries(answer, len(calls), statements, atomic)
 	if err != nil {
 		return nil, err
 	}
@@ -152,21 +164,27 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 }
 
 // readEntries reads the entries of a request and returns the last one. The
-// first statement that failed is the error, unless the request failed as a whole.
-func readEntries(answer *cluster.Answer, entries, statements int) (last wire.Result, err error) {
+// first statement that failed is the error, unless the request failed as a whole. An atomic one
+// ends with it.
+func readEntries(answer *cluster.Answer, entries, statements int, atomic bool) (last wire.Result, err error) {
 	var failure error
 	for i := range entries {
 		entry, err := answer.Next()
-		switch {
-		case failure != nil && err != nil:
-			return last, failure // a transaction ends with the statement that failed
-		case err != nil:
+		if err != nil {
 			return last, publicError(err)
 		}
 		last = *entry
-		if last.Error != "" && failure == nil {
-			failure = newError(last.Error, i, statements)
+		if last.Error == "" || failure != nil {
+			continue
 		}
+		failure = newError(last.Error, i, statements)
+		if !atomic {
+			continue
+		}
+		if err := answer.Undone(); err != nil {
+			return last, publicError(err)
+		}
+		return last, failure
 	}
 	return last, failure
 }

@@ -63,7 +63,7 @@ func leftGoroutines(wait time.Duration) string {
 
 // The URL parameters of requests without special settings.
 const (
-	weakRead   = "blob_array&level=weak&redirect"
+	weakRead   = "blob_array&noparse&level=weak&redirect"
 	plainWrite = "blob_array&redirect"
 )
 
@@ -115,13 +115,14 @@ type fake struct {
 	mu       sync.Mutex
 	script   []step
 	requests []request
+	release  string // that all nodes of the cluster say they are
 	conns    map[net.Conn]bool
 	changed  chan struct{} // closed and replaced when conns changes
 }
 
 func newFake(t *testing.T, script ...step) *fake {
 	t.Helper()
-	f := &fake{t: t, script: script, conns: make(map[net.Conn]bool), changed: make(chan struct{})}
+	f := &fake{t: t, script: script, release: "v10.2.7", conns: make(map[net.Conn]bool), changed: make(chan struct{})}
 	f.server = httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
 	f.server.Config.ConnState = f.connState
 	f.server.Start()
@@ -174,11 +175,17 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body)) // for the step
 	got := request{method: r.Method, path: r.URL.Path, params: r.URL.RawQuery, body: string(body), header: r.Header}
 	if got.path == queryPath && got.params == whoLeads && !f.expects(whoLeads) {
+		w.Header().Set("X-Rqlite-Version", f.release)
 		io.WriteString(w, `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`)
 		return
 	}
+	w.Header().Set("X-Rqlite-Version", f.release)
 	if got.path == "/readyz" && got.params == isAlive && !f.expects(isAlive) {
-		return // a test that a busy machine holds up
+		return // before the first write, or in a test that a busy machine holds up
+	}
+	if got.path == "/nodes" && got.params == allNodes && !f.expects(allNodes) {
+		fmt.Fprintf(w, `{"nodes":[{"id":"1","version":%q}]}`, f.release)
+		return
 	}
 	next, ok := f.next(got)
 	switch {
@@ -200,9 +207,12 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 // script, unless the script has it.
 const whoLeads = "level=weak&redirect"
 
-// isAlive are the parameters of the question whether a node that is late is alive.
-// It is answered beside the script, too.
-const isAlive = "noleader"
+// isAlive are the parameters of the question whether a node that is late is alive, and allNodes
+// those of the question for the nodes of the cluster. They are answered beside the script, too.
+const (
+	isAlive  = "noleader"
+	allNodes = "nonvoters&ver=2"
+)
 
 func (f *fake) expects(params string) bool {
 	f.mu.Lock()

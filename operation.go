@@ -216,6 +216,11 @@ func (l operations) read() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.changes() })
 }
 
+// wantRows reports whether the rows of a RETURNING clause are wanted.
+func (l operations) wantRows() bool {
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.probed })
+}
+
 // tried reports whether a write was among them, even one that failed.
 func (l operations) tried() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.writes })

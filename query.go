@@ -115,12 +115,40 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
-	answer, m, err := c.write(ctx, cluster.Request{Path: executePath, Params: c.connector.commonParams, Stream: true}, calls, false)
+	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: c.connector.writeParams, Stream: true}, calls)
 	if err != nil {
 		return nil, err
 	}
 	s := &source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}
 	return s.begin()
+}
+
+// writeForRows sends statements to /db/execute, each applied by itself, whose rows of RETURNING
+// are wanted. A leader of an earlier release that would lose some gets them by /db/request, which
+// sends BLOBs as arrays there too, and without backquotes.
+func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []call) (*cluster.Answer, marking, error) {
+	if !haveReturning(calls) {
+		return c.write(ctx, req, calls, false)
+	}
+	req.MinRelease = cluster.ReturnsAllRows
+	answer, m, err := c.write(ctx, req, calls, false)
+	if !isEarlier(err) {
+		return answer, m, err
+	}
+	// The server's own rewriting of time and random numbers differs between the two paths.
+	frozen := make([]call, len(calls))
+	now := time.Now().UTC()
+	for i := range calls {
+		frozen[i] = calls[i]
+		if frozen[i].Statement, err = calls[i].frozen(now); err != nil {
+			return nil, marking{}, refused(atStatement(err, i, len(calls)))
+		}
+		if frozen[i].Returning > 0 {
+			*frozen[i].Statement = frozen[i].WithoutBackquotes()
+		}
+	}
+	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
+	return c.write(ctx, req, frozen, false)
 }
 
 // readParams returns the URL parameters of a read, and whether only the leader
@@ -130,7 +158,7 @@ func (c *conn) readParams(ctx context.Context) (params string, leader bool, err 
 	if err != nil {
 		return "", false, err
 	}
-	params = options.params(c.connector.commonParams)
+	params = options.params()
 	if deadline, ok := ctx.Deadline(); ok {
 		// The node need not work longer than anyone waits for it. With a write
 		// this would be replicated, and each node would count for itself.
@@ -139,19 +167,19 @@ func (c *conn) readParams(ctx context.Context) (params string, leader bool, err 
 	return params, options.Level != None && options.Level != Auto, nil
 }
 
-// params appends the options to URL parameters.
-func (o readOptions) params(common string) string {
-	params := common + "&level=" + o.Level.String()
+// readsOnly are the URL parameters of every read. The server is told not to parse it: what it
+// rewrites, on some releases at every level, does not always mean the same, and a read stores
+// nothing that would need it.
+const readsOnly = blobsAsArrays + "&noparse&level="
+
+// params returns the options as URL parameters.
+func (o readOptions) params() string {
+	params := readsOnly + o.Level.String()
 	if o.Freshness > 0 {
 		params += "&freshness=" + url.QueryEscape(o.Freshness.String())
 	}
 	if o.FreshnessStrict {
 		params += "&freshness_strict"
-	}
-	if o.Level == Strong {
-		// Such a read goes through the Raft log, and what goes there the server
-		// rewrites, not always rightly. A read stores nothing that needs it.
-		params += "&norwrandom&norwtime"
 	}
 	if o.LinearizableTimeout > 0 {
 		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())

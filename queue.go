@@ -38,7 +38,7 @@ func (c *conn) queueing(ctx context.Context) queueing {
 
 // enqueue sends calls to the queue of a node and returns their sequence number.
 func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err error) {
-	params := c.connector.commonParams + "&queue"
+	params := c.connector.writeParams + "&queue"
 	if c.queueing(ctx).wait {
 		params += "&wait"
 	}

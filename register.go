@@ -41,9 +41,11 @@ const (
 	createText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
 	announced = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
-	// asking, behind an UPDATE, makes it tell the version and the announcement. The
-	// server parses such a statement by itself, which costs more than to run it.
-	asking = " RETURNING v" + announced
+	// tellText tells the version and the announcement. The server parses such a statement by
+	// itself, which costs more than to run it. Before rqlite 9.4.2 one that fails does not roll a
+	// transaction back, so that in one it comes only behind a statement on the register
+	// that has succeeded.
+	tellText = unmarkText + " RETURNING v" + announced
 )
 
 // driversOwn is a statement that the driver sends beside those of the program.
@@ -52,12 +54,11 @@ func driversOwn(kind sqltext.Kind, text string) call {
 }
 
 var (
-	markCall         = driversOwn(sqltext.Write, markText)
-	unmarkCall       = driversOwn(sqltext.Write, unmarkText)
-	unmarkAskingCall = driversOwn(sqltext.Write, unmarkText+asking)
-	moveCall         = driversOwn(sqltext.Write, moveText)
-	moveAskingCall   = driversOwn(sqltext.Write, moveText+asking)
-	createCall       = driversOwn(sqltext.Schema, createText)
+	markCall   = driversOwn(sqltext.Write, markText)
+	unmarkCall = driversOwn(sqltext.Write, unmarkText)
+	tellCall   = driversOwn(sqltext.Write, tellText)
+	moveCall   = driversOwn(sqltext.Write, moveText)
+	createCall = driversOwn(sqltext.Schema, createText)
 )
 
 // newVersion returns a version to begin with.
@@ -107,18 +108,21 @@ func (m marking) mark(calls []call) []call {
 	if m.way == notMarked {
 		return calls
 	}
-	first, last := markCall, unmarkCall
-	switch {
-	case m.way == movedOnce && m.asks:
-		first = moveAskingCall
-	case m.way == movedOnce:
-		first = moveCall
-	case m.asks:
-		last = unmarkAskingCall
+	sent := make([]call, 0, len(calls)+2)
+	if m.way == movedOnce {
+		sent = append(sent, moveCall)
+		if m.asks {
+			sent = append(sent, tellCall)
+		}
+		return append(sent, calls...)
 	}
-	sent := append(append(make([]call, 0, len(calls)+2), first), calls...)
-	if m.way == markedAround {
-		sent = append(sent, last)
+	sent = append(append(sent, markCall), calls...)
+	switch {
+	case m.way == markedBefore:
+	case m.asks:
+		sent = append(sent, tellCall)
+	default:
+		sent = append(sent, unmarkCall)
 	}
 	return sent
 }
@@ -148,6 +152,14 @@ func isMissingRegister(message string) bool {
 	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, registerTable)
 }
 
+// registerFailure returns the error of a statement on the register, nil if it has none.
+func registerFailure(entry *wire.Result) error {
+	if entry.Error == "" {
+		return nil
+	}
+	return fmt.Errorf("rqlite: the table %s cannot be used: %s", registerTable, entry.Error)
+}
+
 // readState reads the entry of a statement that returns v, the announcement and
 // then, if asked for, the mark and a token. An announcement is heard.
 func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state registerState, err error) {
@@ -155,7 +167,7 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 		if isMissingRegister(entry.Error) {
 			return state, nil
 		}
-		return state, fmt.Errorf("rqlite: the table %s cannot be used: %s", registerTable, entry.Error)
+		return state, registerFailure(entry)
 	}
 	if err := answer.NextRow(); errors.Is(err, io.EOF) {
 		return state, nil // somebody has emptied the table
@@ -185,7 +197,7 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 func (c *conn) makeRegister(ctx context.Context) error {
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.commonParams + "&transaction",
+		Params: c.connector.writeParams + "&transaction",
 		Leader: true, // and no Write: it does the same when it is repeated
 	}, []call{createCall, firstVersionCall()})
 	if err != nil {
@@ -215,7 +227,7 @@ func (c *conn) renewRegister(ctx context.Context) {
 	}
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.commonParams + "&transaction",
+		Params: c.connector.writeParams + "&transaction",
 		Leader: true, // and no Write: it does as well when it is repeated
 	}, []call{
 		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0"),
@@ -262,9 +274,12 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, ato
 		era, ok := connector.coalescer.Begin()
 		if !ok {
 			answer, err := c.join(ctx, calls)
-			return answer, marking{}, err
+			if !isEarlier(err) {
+				return answer, marking{}, publicError(err)
+			}
+		} else {
+			defer connector.coalescer.End(era)
 		}
-		defer connector.coalescer.End(era)
 	}
 	m := marking{}
 	if !req.Pinned { // queued writes bring their marks along
@@ -307,11 +322,17 @@ func (c *Connector) readFirstMark(answer *cluster.Answer, m marking) (missing bo
 	if c.registerMissing.Load() != missing {
 		c.registerMissing.Store(missing)
 	}
-	if m.way != movedOnce || missing || !m.asks && entry.Error == "" {
+	if m.way != movedOnce || missing {
 		return missing, nil
 	}
-	_, err = c.readState(answer, entry)
-	return false, err
+	if entry.Error == "" && m.asks {
+		if entry, err = answer.Next(); err != nil {
+			return false, publicError(err)
+		}
+		_, err = c.readState(answer, entry)
+		return false, err
+	}
+	return false, registerFailure(entry)
 }
 
 // finish reads what stands behind the program's entries in the answer to a write.

@@ -43,10 +43,16 @@ func tryOf(ctx context.Context) *try {
 // fn must leave Commit and Rollback to RunTx, and must be ready to run more than
 // once: what it does beside the transaction is not taken back.
 func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	return untilNoConflict(ctx, func(ctx context.Context) error { return runOnce(ctx, db, opts, fn) })
+}
+
+// untilNoConflict calls run, which carries out a transaction, until it ends without
+// ErrTxConflict.
+func untilNoConflict(ctx context.Context, run func(context.Context) error) error {
 	this := new(try)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		begun := time.Now()
-		err := runOnce(context.WithValue(ctx, tryKey{}, this), db, opts, fn)
+		err := run(context.WithValue(ctx, tryKey{}, this))
 		if err == nil || !errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
 			return err
 		}

@@ -238,9 +238,9 @@ func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerSt
 	b.operations(try.list, true)
 	b.operations(try.fresh, true)
 	b.statement(abortText)
-	body := b.end()
+	body, params := b.end(), t.trialParams(ctx, try)
 	for made := false; ; made = true {
-		answer, err := t.request(ctx, body)
+		answer, err := t.request(ctx, params, body)
 		if err != nil {
 			return nil, registerState{}, err
 		}
@@ -268,8 +268,8 @@ func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerSt
 
 // request sends a body through the log that has no effect, or one that can be had
 // twice: so it is no Write, and may be repeated.
-func (t *tx) request(ctx context.Context, body []byte) (*cluster.Answer, error) {
-	return t.conn.post(ctx, &cluster.Request{Path: requestPath, Params: t.conn.connector.txParams(), Leader: true, Body: body})
+func (t *tx) request(ctx context.Context, params string, body []byte) (*cluster.Answer, error) {
+	return t.conn.post(ctx, &cluster.Request{Path: requestPath, Params: params, Leader: true, Body: body})
 }
 
 // demandEntry reads the entry of the driver's own insert into the register.
@@ -278,16 +278,27 @@ func demandEntry(answer *cluster.Answer) error {
 	if err != nil {
 		return publicError(err)
 	}
-	if entry.Error != "" {
-		return fmt.Errorf("rqlite: the table %s cannot be used: %s", registerTable, entry.Error)
-	}
-	return nil
+	return registerFailure(entry)
 }
 
-// txParams returns the URL parameters of requests that a transaction writes by.
-// Time and random numbers are literals by then.
-func (c *Connector) txParams() string {
-	return "blob_array&norwrandom&norwtime&transaction"
+// The URL parameters of requests that a transaction writes by. Time and random numbers are
+// literals by then, so that the server has nothing to rewrite, and only has to parse
+// what it shall send the rows of RETURNING for.
+const (
+	unparsedParams = blobsAsArrays + "&noparse&transaction"
+	parsedParams   = blobsAsArrays + "&norwtime&transaction"
+	noRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
+)
+
+// trialParams returns the URL parameters of a trial.
+func (t *tx) trialParams(ctx context.Context, try trial) string {
+	switch {
+	case !try.list.wantRows() && !try.fresh.wantRows():
+		return unparsedParams
+	case t.conn.connector.client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom):
+		return parsedParams + noRandomParam
+	}
+	return parsedParams
 }
 
 // outcome reads the rest of the answer to a trial. When the version has moved

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -20,7 +21,7 @@ func (t *tx) exec(ctx context.Context, calls []call) (driver.Result, error) {
 	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
 		return nil, errQueuedInTx
 	}
-	list, err := t.operations(calls, false)
+	list, err := t.operations(ctx, calls, false)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +38,7 @@ func (t *tx) exec(ctx context.Context, calls []call) (driver.Result, error) {
 // query runs the statements of a script within the transaction; each gives one
 // result set.
 func (t *tx) query(ctx context.Context, calls []call) (driver.Rows, error) {
-	list, err := t.operations(calls, true)
+	list, err := t.operations(ctx, calls, true)
 	if err != nil {
 		return nil, err
 	}
@@ -234,14 +235,14 @@ var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint"
 
 // operations prepares calls, or says why one of them cannot run in the
 // transaction. Nothing has been run then.
-func (t *tx) operations(calls []call, query bool) (operations, error) {
+func (t *tx) operations(ctx context.Context, calls []call, query bool) (operations, error) {
 	now := time.Now().UTC()
 	list := make(operations, 0, len(calls))
 	for i := range calls {
 		o := &operation{call: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
 		err := t.refuses(o, list)
 		if err == nil && o.Kind != sqltext.Control {
-			err = o.prepare(now)
+			err = t.prepareOperation(ctx, o, now)
 		}
 		if err != nil {
 			return nil, refused(atStatement(err, i, len(calls)))
@@ -251,27 +252,34 @@ func (t *tx) operations(calls []call, query bool) (operations, error) {
 	return list, nil
 }
 
-// prepare encodes the operation. Time and random numbers become literals, so
-// that it does the same whenever, and wherever, it is run.
-func (o *operation) prepare(now time.Time) error {
-	for _, index := range o.TimeParams() {
-		text, ok := o.values[index-1].(string)
-		if blob, isBlob := o.values[index-1].([]byte); isBlob {
-			text, ok = string(blob), true
-		}
-		if ok && isNow(text) {
-			return fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
-				"write it into the statement, or pass a time", index, text)
-		}
-	}
-	frozen, err := o.Freeze(now, func() int64 { return int64(rand.Uint64()) })
-	if err != nil {
+// prepareOperation encodes an operation, in the form that it is run and committed in.
+func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
+	if o.Statement, err = o.frozen(now); err != nil {
 		return err
 	}
-	o.Statement = &frozen
+	if o.Returning > 0 && !t.conn.connector.client.LeaderSince(ctx, cluster.ReturnsAllRows) {
+		*o.Statement = o.WithoutBackquotes()
+	}
 	o.probed = o.Returning > 0 && !o.query
 	o.body, err = wire.AppendStatement(nil, o.text(), o.values)
 	return err
+}
+
+// frozen returns the statement with literals in place of time and random numbers, so
+// that it does the same whenever, and wherever, it is run.
+func (c *call) frozen(now time.Time) (*sqltext.Statement, error) {
+	for _, index := range c.TimeParams() {
+		text, ok := c.values[index-1].(string)
+		if blob, isBlob := c.values[index-1].([]byte); isBlob {
+			text, ok = string(blob), true
+		}
+		if ok && isNow(text) {
+			return nil, fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
+				"write it into the statement, or pass a time", index, text)
+		}
+	}
+	frozen, err := c.Freeze(now, func() int64 { return int64(rand.Uint64()) })
+	return &frozen, err
 }
 
 // isNow reports whether SQLite's date functions take a text for the present.

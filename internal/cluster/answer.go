@@ -114,7 +114,17 @@ func (a *Answer) End() error {
 	return nil
 }
 
+// Undone demands that no entry follows the failure of a statement in a transaction: one that
+// does is of a statement that was not rolled back. Then the outcome of the request is unknown.
+func (a *Answer) Undone() error {
+	if _, err := a.dec.NextResult(); err != nil {
+		return nil // whatever it is, it came behind the failure, which is enough
+	}
+	return a.broken(errGoesOn)
+}
+
 var (
+	errGoesOn  = errors.New("a statement of the transaction failed, and the node went on behind it")
 	errTooFew  = &wire.SyntaxError{Message: "it has fewer results than the request has statements"}
 	errTooMany = &wire.SyntaxError{Message: "it has more results than the request has statements"}
 )

@@ -52,6 +52,9 @@ func (b *bulk) run(atomic bool) *Error {
 		return nil // nobody waits
 	}
 	req := &Request{Path: b.q.path, Params: b.frame.Params, Leader: true, Write: true, bulk: b}
+	for _, p := range b.parts {
+		req.MinRelease = max(req.MinRelease, p.MinRelease)
+	}
 	b.q.client.begin()
 	answer, err := b.q.client.send(ctx, req, time.Time{})
 	if err == nil {
@@ -97,7 +100,7 @@ func (b *bulk) compose() (body []byte, statements int) {
 		}
 		p.sent = true
 		staying = append(staying, p)
-		size += len(p.elements) + 1
+		size += len(p.Elements) + 1
 	}
 	b.parts = staying
 	body = append(make([]byte, 0, size), '[')
@@ -106,7 +109,7 @@ func (b *bulk) compose() (body []byte, statements int) {
 		if len(body) > 1 {
 			body = append(body, ',')
 		}
-		body = append(body, p.elements...)
+		body = append(body, p.Elements...)
 	}
 	if b.frame.After != nil {
 		body = append(append(body, ','), b.frame.After...)
@@ -138,14 +141,11 @@ func (b *bulk) withdraw(err *Error) {
 
 // read reads the answer to its end and hands out the entries.
 func (b *bulk) read(answer *Answer, atomic bool) *Error {
-	want := 0
+	want := b.frame.Behind
 	for _, p := range b.parts {
-		want += p.entries
+		want += p.Entries
 	}
 	if b.frame.Before != nil {
-		want++
-	}
-	if b.frame.After != nil {
 		want++
 	}
 	entries := make([][]byte, 0, want)
@@ -158,6 +158,9 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 			return answer.failure(err)
 		}
 		if message := answer.Result().Error; message != "" && atomic {
+			if err := answer.Undone(); err != nil {
+				return answer.failure(err)
+			}
 			return &Error{Outcome: Refused, Status: http.StatusOK, Node: answer.Node, Message: message, forwarded: answer.guard.forwarded}
 		}
 		entries = append(entries, raw)
@@ -177,9 +180,8 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 	if b.frame.Before != nil {
 		frame, entries = append(frame, entries[0]), entries[1:]
 	}
-	if b.frame.After != nil {
-		frame, entries = append(frame, entries[len(entries)-1]), entries[:len(entries)-1]
-	}
+	behind := len(entries) - b.frame.Behind
+	frame, entries = append(frame, entries[behind:]...), entries[:behind]
 	if b.frame.Read != nil && frame != nil {
 		a := excerptOf(guard, frame)
 		b.frame.Read(a)
@@ -188,8 +190,8 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
-		p.answer = excerptOf(guard, entries[:p.entries])
-		entries = entries[p.entries:]
+		p.answer = excerptOf(guard, entries[:p.Entries])
+		entries = entries[p.Entries:]
 		close(p.done)
 	}
 }

@@ -78,6 +78,12 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Request, until time.Time) (io.ReadCloser, *Error) {
 	way := new(trail)
 	ctx, guard := c.guard(ctx, node, req, until)
+	if call.Write {
+		if err := c.admit(ctx, guard, node, req); err != nil {
+			guard.close()
+			return nil, err
+		}
+	}
 	if call.Body != nil {
 		guard.lift() // a long body may keep the node busy
 	}
@@ -99,6 +105,7 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 		guard.close()
 		return nil, failure
 	}
+	node.notes(resp.Header)
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
 		failure := statusError(guard, resp)
 		guard.close()

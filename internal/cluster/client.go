@@ -38,10 +38,14 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// queryPath is where requests go that read.
+const queryPath = "/db/query"
+
 // Client sends requests to one cluster. It is safe for concurrent use.
 type Client struct {
 	cfg    Config
 	routes routes
+	lowest lowest
 	turn   chan struct{} // full while a request seeks the leader for all
 
 	reads, writes chan struct{} // one for each request that waits for its answer
@@ -61,6 +65,7 @@ func New(cfg Config) *Client {
 		reads:  make(chan struct{}, MostAtOnce),
 		writes: make(chan struct{}, MostAtOnce),
 	}
+	c.lowest.first = make(chan struct{})
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c
@@ -93,6 +98,9 @@ type Request struct {
 	// Write says that the request may have an effect, so that it is repeated
 	// only when it provably had none.
 	Write bool
+	// MinRelease is the first release that does what the request relies on. It is not sent to a
+	// node of an earlier one, or one that is not known. Zero is [Oldest].
+	MinRelease Release
 	// Statements is how many statements the request has, those that the driver
 	// adds apart. It matters for writes.
 	Statements int

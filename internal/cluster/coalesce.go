@@ -55,10 +55,12 @@ type Coalescer struct {
 // Frame is what a bulk request is sent with.
 type Frame struct {
 	Params string // URL parameters
-	// Before and After are elements of the body in front of the statements and
-	// behind them; nil for none.
+	// Before is an element of the body in front of the statements, and After are elements behind
+	// them, separated by commas; nil for none.
 	Before, After []byte
-	// Read reads the entries of Before and After, one for each of them, from the
+	// Behind is how many elements After has.
+	Behind int
+	// Read reads the entries of Before and After, one for each of their elements, from the
 	// answer. What it makes of them does not concern the callers.
 	Read func(*Answer)
 }
@@ -70,10 +72,20 @@ func NewCoalescer(client *Client, path string, frame func(atomic bool) Frame) *C
 	return &Coalescer{Patience: patience, client: client, path: path, frame: frame}
 }
 
-// part is the statement of one caller, and what the driver adds to it.
+// Part is the statement of one caller, and what the driver adds to it.
+type Part struct {
+	Elements []byte // of a request's body, separated by commas
+	Entries  int    // that answer them
+	// Apart says that the part must not be in a transaction with others, for it would not be
+	// rolled back if it failed.
+	Apart bool
+	// MinRelease is that of the request; see [Request.MinRelease].
+	MinRelease Release
+}
+
+// part is one that waits, or has been sent.
 type part struct {
-	elements []byte
-	entries  int
+	Part
 
 	// The rest is guarded by the coalescer's mu until done is closed.
 	taken  bool  // it does not wait any more
@@ -128,11 +140,10 @@ func (q *Coalescer) depart(parts int) {
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries
-// that answer it. It consists of elements of a request's body, separated by commas: the
-// statement, and what the driver adds to it. An error is an [*Error]; it says that nothing
+// that answer it. An error is an [*Error]; it says that nothing
 // was sent where the context, or the client's time-out, has ended before that.
-func (q *Coalescer) Join(ctx context.Context, elements []byte, entries int) (*Answer, error) {
-	p := &part{elements: elements, entries: entries, done: make(chan struct{})}
+func (q *Coalescer) Join(ctx context.Context, statement Part) (*Answer, error) {
+	p := &part{Part: statement, done: make(chan struct{})}
 	q.queue(p)
 	var timedOut <-chan time.Time
 	if until := q.client.until(ctx); !until.IsZero() {
@@ -196,7 +207,7 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 
 // forget frees what a part takes that was left while it waits. The caller holds q.mu.
 func (q *Coalescer) forget(p *part) {
-	p.elements = nil
+	p.Elements = nil
 	if q.gone++; 2*q.gone > len(q.waiting) { // so that each costs the same, however many they are
 		q.waiting = slices.DeleteFunc(q.waiting, func(p *part) bool { return p.left })
 		q.gone = 0
@@ -220,7 +231,7 @@ func (q *Coalescer) take() departure {
 			q.gone--
 			continue
 		}
-		if size += len(p.elements); size > mostBytes && len(parts) > 0 {
+		if size += len(p.Elements); size > mostBytes && len(parts) > 0 {
 			break
 		}
 		p.taken = true
@@ -290,10 +301,15 @@ func (q *Coalescer) look() {
 func (q *Coalescer) work(d departure) {
 	for ok := true; ok; {
 		n := len(d.parts)
-		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && q.triesAtomic())
+		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && canBeUndone(d.parts) && q.triesAtomic())
 		q.gather(n)
 		d, ok = q.next(d)
 	}
+}
+
+// canBeUndone reports whether a transaction of the parts is rolled back whichever of them fails.
+func canBeUndone(parts []*part) bool {
+	return !slices.ContainsFunc(parts, func(p *part) bool { return p.Apart })
 }
 
 // gather lets those run who got their answers from a bulk of n parts, for they may have more

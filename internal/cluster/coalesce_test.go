@@ -121,7 +121,7 @@ func joins(t *testing.T, q *Coalescer, statement string) *writer {
 }
 
 func joinOne(ctx context.Context, q *Coalescer, statement string) (id int64, err error) {
-	answer, err := q.Join(ctx, fmt.Appendf(nil, "%q", statement), 1)
+	answer, err := q.Join(ctx, Part{Elements: fmt.Appendf(nil, "%q", statement), Entries: 1})
 	if err != nil {
 		return 0, err
 	}
@@ -253,7 +253,7 @@ func TestCoalesceForwarded(t *testing.T) {
 			node.then(answer)
 			parts := make([]*part, 2)
 			for i := range parts {
-				parts[i] = &part{elements: []byte(`""`), entries: 1, done: make(chan struct{})}
+				parts[i] = &part{Part: Part{Elements: []byte(`""`), Entries: 1}, done: make(chan struct{})}
 			}
 			q.send(parts, true)
 			for _, p := range parts {
@@ -703,7 +703,7 @@ func TestCoalesceFrame(t *testing.T) {
 			f := framed(atomic)
 			f.Before = []byte(`"ok 100"`)
 			if !atomic {
-				f.After = []byte(`"ok 200"`)
+				f.After, f.Behind = []byte(`"ok 200"`), 1
 			}
 			f.Read = func(a *Answer) {
 				var ids []int64

@@ -17,6 +17,9 @@ const maxMessage = 4 << 10
 
 // exchange sends the request to one node, once. The guard's context is ctx.
 func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Request) (*Answer, *Error) {
+	if err := c.admit(ctx, guard, node, req); err != nil {
+		return nil, err
+	}
 	var way *trail
 	traced := ctx
 	if req.Write { // only then does it matter how far the request got
@@ -33,6 +36,11 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 		return nil, transportError(guard, req, way, err)
 	}
 	guard.hears()
+	node.notes(resp.Header)
+	if err := node.tooOld(); err != nil && !req.Write {
+		resp.Body.Close()
+		return nil, err
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, statusError(guard, resp)
 	}

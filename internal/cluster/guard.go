@@ -167,7 +167,7 @@ func (c *Client) alive(n *node) bool {
 	}
 	ctx, cancel := context.WithTimeout(c.closing, patience)
 	defer cancel()
-	n.pulse.alive = c.ask(ctx, n) || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
+	n.pulse.alive = c.ask(ctx, n) == nil || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
 	n.pulse.taken = time.Now()
 	return n.pulse.alive
 }
@@ -186,19 +186,21 @@ func (c *Client) suspect(n *node) {
 	}()
 }
 
-func (c *Client) ask(ctx context.Context, n *node) bool {
+// ask asks a node for nothing but an answer, which also names its release.
+func (c *Client) ask(ctx context.Context, n *node) error {
 	hreq, err := http.NewRequestWithContext(ctx, http.MethodGet, "", nil)
 	if err != nil {
-		return false
+		return err
 	}
 	hreq.URL = &url.URL{Scheme: n.scheme, Host: n.host, Path: "/readyz", RawQuery: "noleader"}
 	hreq.Host = n.host
 	hreq.Header = n.header
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
-		return false
+		return err
 	}
 	defer resp.Body.Close()
+	n.notes(resp.Header)
 	io.CopyN(io.Discard, resp.Body, maxMessage) //nolint:errcheck // it keeps the connection, no more
-	return true
+	return nil
 }

@@ -250,10 +250,21 @@ func (b *watchedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// newClient returns a client of the hosts, changed by the options, that the
+// newClient returns a client that has met its hosts, so that it does not ask them which
+// release they are. See [newStranger].
+func newClient(t *testing.T, hosts []string, options ...func(*Config)) (*Client, *watcher) {
+	t.Helper()
+	c, w := newStranger(t, hosts, options...)
+	for _, n := range c.routes.hosts {
+		n.build.Store(&build{})
+	}
+	return c, w
+}
+
+// newStranger returns a client of the hosts, changed by the options, that the
 // test closes. Every body must have been closed then, or soon after: a node may
 // still be answering whether it is alive.
-func newClient(t *testing.T, hosts []string, options ...func(*Config)) (*Client, *watcher) {
+func newStranger(t *testing.T, hosts []string, options ...func(*Config)) (*Client, *watcher) {
 	t.Helper()
 	cfg := Config{
 		Hosts:     hosts,

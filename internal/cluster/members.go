@@ -76,7 +76,8 @@ func readMembers(r io.Reader) ([]Member, error) {
 }
 
 // refresh asks for the members behind the requests, when what is known of them
-// is old and nobody is asking already.
+// is old and nobody is asking already. What is known of their releases is kept if they do not
+// answer, for an upgrade makes them only later.
 func (c *Client) refresh() {
 	now := time.Now().UnixNano()
 	due := c.routes.membersDue.Load()
@@ -89,11 +90,17 @@ func (c *Client) refresh() {
 		from, members, err := c.members(ctx)
 		switch {
 		case c.closing.Err() != nil:
-		case err != nil:
+		case err != nil && c.cfg.Members:
 			c.cfg.Logger.Warn("rqlite: the members of the cluster are not known", "error", err)
+		case err != nil:
+			c.cfg.Logger.Debug("rqlite: the releases of the nodes are not known", "error", err)
 		default:
-			c.routes.setMembers(from, members)
+			c.lowest.learn(members)
+			if c.cfg.Members {
+				c.routes.setMembers(from, members)
+			}
 		}
+		c.lowest.tried()
 	}()
 }
 

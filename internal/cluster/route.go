@@ -22,8 +22,9 @@ type node struct {
 	header  http.Header // of every request to it, with credentials if it is trusted
 	met     atomic.Bool // it has answered once
 	failing atomic.Int64
-	retryAt atomic.Int64 // Unix nanoseconds; before it the node is tried last
-	hangs   atomic.Bool  // it was given up for not answering at all
+	retryAt atomic.Int64          // Unix nanoseconds; before it the node is tried last
+	hangs   atomic.Bool           // it was given up for not answering at all
+	build   atomic.Pointer[build] // nil before it has answered, and after it failed to
 	pulse   pulse
 
 	suspected atomic.Bool // it is being asked whether it hangs
@@ -175,6 +176,7 @@ func (r *routes) failed(n *node, err *Error) {
 	if errors.Is(err.Err, errHangs) {
 		n.hangs.Store(true)
 	}
+	n.build.Store(nil) // it may come back as another release
 	times := n.failing.Add(1)
 	penalty := min(firstPenalty<<min(times-1, 10), longestPenalty)
 	n.retryAt.Store(time.Now().Add(penalty).UnixNano())

@@ -24,7 +24,7 @@ var errSlow = errors.New("the node does not say in time who leads")
 // whoLeads is a read that only a leader answers. Asking is free of risk, while a
 // write that meets the wrong node is not: a follower that is to redirect it asks the
 // leader for its address first, and when the leader hangs, so does the follower.
-var whoLeads = Request{Path: "/db/query", Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true}
+var whoLeads = Request{Path: queryPath, Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true}
 
 // seek finds the leader after it was lost. One request seeks for all; the others
 // wait for it. It ends when a node has answered as the leader, or with the reason why

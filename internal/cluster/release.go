@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Release is a release of rqlite, such as 9.4.2. A later release is a larger number. Zero is
+// a release that is not known.
+type Release uint32
+
+// The releases that matter to the driver: each is the first that does what it is named after.
+// docs/releases.md says what the driver does on earlier ones.
+const (
+	// Oldest is the oldest release that the driver works with. Every feature that has no
+	// constant here is older.
+	Oldest Release = 8<<majorShift | 43<<minorShift | 4
+
+	// ReturnsAllRows sends the rows of every RETURNING clause that later releases
+	// send: also behind names in backquotes (9.4.0), and from /db/execute with BLOBs as arrays
+	// (9.2.0).
+	ReturnsAllRows Release = 9<<majorShift | 4<<minorShift
+
+	// UndoesReturning rolls a transaction back when a statement with RETURNING fails in
+	// it. Earlier releases apply all other statements of the request. Each node decides so for
+	// itself, which is why it matters on all of them.
+	UndoesReturning Release = 9<<majorShift | 4<<minorShift | 2
+
+	// ObeysNoRewriteRandom takes norwrandom to mean that random() is not rewritten. Before,
+	// it means the opposite on /db/query and /db/request.
+	ObeysNoRewriteRandom Release = 10<<majorShift | 2<<minorShift | 7
+)
+
+const (
+	majorShift  = 20
+	minorShift  = 10
+	largestPart = 1<<minorShift - 1
+)
+
+// String returns the release as "9.4.2".
+func (r Release) String() string {
+	return fmt.Sprintf("%d.%d.%d", r>>majorShift, r>>minorShift&largestPart, r&largestPart)
+}
+
+// parseRelease reads what a node calls its release: "v9.4.2", or "v10.2.7-23-g5f6e" of a build
+// between two releases, or "9" of one that knows no more. What is missing counts as 0, so that
+// the result is never later than the node. It is zero if text is none of these.
+func parseRelease(text string) Release {
+	text, _, _ = strings.Cut(strings.TrimPrefix(text, "v"), "-")
+	parts := strings.SplitN(text, ".", 3)
+	var release Release
+	for i, shift := range []int{majorShift, minorShift, 0} {
+		if i == len(parts) {
+			break
+		}
+		n, err := strconv.ParseUint(parts[i], 10, 32)
+		if err != nil || n > largestPart {
+			return 0
+		}
+		release |= Release(n) << shift
+	}
+	return release
+}
+
+// build is what a node said of its release.
+type build struct {
+	text    string // "" if it said nothing
+	release Release
+}
+
+// releaseHeader stands in every answer of rqlite.
+const releaseHeader = "X-Rqlite-Version"
+
+// notes takes note of the release that an answer of the node names.
+func (n *node) notes(header http.Header) {
+	text := header.Get(releaseHeader)
+	if known := n.build.Load(); known == nil || known.text != text {
+		n.build.Store(&build{text, parseRelease(text)})
+	}
+}
+
+// release returns the release of the node, zero if it is not known.
+func (n *node) release() Release {
+	if b := n.build.Load(); b != nil {
+		return b.release
+	}
+	return 0
+}
+
+// tooOld returns why a node cannot be used at all, nil if it can.
+func (n *node) tooOld() *Error {
+	b := n.build.Load()
+	if b == nil || b.release == 0 || b.release >= Oldest {
+		return nil
+	}
+	return &Error{Outcome: Refused, Node: n.host, Err: fmt.Errorf(
+		"the node runs rqlite %s, on which some failures cannot be told from success: use %v or later (a build that does not tell its whole release counts as the first of those it may be)",
+		b.text, Oldest)}
+}
+
+// admit makes sure that the node is of a release that the request can be sent to. A node of
+// which nothing is known is asked first, unless the request only reads: then the answer tells.
+// The guard's context is ctx.
+func (c *Client) admit(ctx context.Context, guard *guard, node *node, req *Request) *Error {
+	if node.build.Load() == nil && req.Path != queryPath {
+		if err := c.ask(ctx, node); err != nil {
+			return unreached(guard, req, err)
+		}
+	}
+	if err := node.tooOld(); err != nil {
+		return err
+	}
+	if node.release() < req.MinRelease {
+		return &Error{Outcome: Refused, Node: node.host, Err: errEarlier}
+	}
+	return nil
+}
+
+// errEarlier is why a request was not sent to a node of an earlier release than it needs.
+var errEarlier = errors.New("the node runs an earlier release of rqlite than the request needs")
+
+// Earlier reports whether the request was not sent because the node is of an earlier
+// release than [Request.MinRelease].
+func (e *Error) Earlier() bool { return errors.Is(e.Err, errEarlier) }
+
+// unreached is the failure of a question that comes before the request.
+func unreached(guard *guard, req *Request, err error) *Error {
+	if why := guard.ended(); why != nil {
+		return stopped(why, guard.node.host, req, false)
+	}
+	e := &Error{Outcome: Repeat, Node: guard.node.host, Err: err}
+	if isCertificateError(err) {
+		e.Outcome = Refused
+	}
+	return e
+}
+
+// lowest is the lowest release of all nodes of the cluster.
+type lowest struct {
+	release atomic.Uint32 // zero while it is not known
+	once    sync.Once
+	first   chan struct{} // closed when the nodes were asked for the first time, whatever they said
+
+	mu   sync.Mutex
+	seen map[string]Release // by node ID: a node that is down comes back as what it was, or later
+}
+
+// tried notes that the nodes were asked.
+func (l *lowest) tried() { l.once.Do(func() { close(l.first) }) }
+
+// learn takes over what is known of the members.
+func (l *lowest) learn(members []Member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := make(map[string]Release, len(members))
+	var all Release
+	for i, m := range members {
+		release := parseRelease(m.Version)
+		if release == 0 {
+			release = l.seen[m.ID]
+		}
+		now[m.ID] = release
+		if i == 0 || release < all {
+			all = release
+		}
+	}
+	l.seen = now
+	l.release.Store(uint32(all))
+}
+
+// firstWait bounds the wait for the first answer to the question which releases there are.
+const firstWait = time.Second
+
+// AllSince reports whether every node of the cluster is known to be of a release, or a later
+// one. It is not known where the user lacks the permission "status", or while a node is down
+// that was never met. A node that joins is noticed within half a minute. AllSince waits only for
+// the first answer, and not at all where wait is false.
+func (c *Client) AllSince(ctx context.Context, release Release, wait bool) bool {
+	c.refresh()
+	if wait {
+		timer := time.NewTimer(firstWait)
+		defer timer.Stop()
+		select {
+		case <-c.lowest.first:
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+	return Release(c.lowest.release.Load()) >= release
+}
+
+// LeaderSince reports whether the node that requests for the leader go to is known to be of a
+// release, or a later one. It asks a node that was not met yet.
+func (c *Client) LeaderSince(ctx context.Context, release Release) bool {
+	node := c.routes.pick(true, 0)
+	if node.build.Load() == nil {
+		ctx, cancel := context.WithTimeout(ctx, firstWait)
+		defer cancel()
+		if err := c.ask(ctx, node); err != nil {
+			return false
+		}
+	}
+	return node.release() >= release
+}
