@@ -83,11 +83,21 @@ func isUnknown(err error) bool {
 func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 	next := strconv.FormatInt(try.version+1, 10)
 	list := t.ops.changes()
+	connector := t.conn.connector
+	// A statement that the server does not parse has no rows, and is rolled back if it fails, on
+	// all releases.
+	params, hidden := unparsedParams, true
+	if list.wantRows() && connector.client.AllSince(ctx, cluster.UndoesReturning, true) {
+		params, hidden = parsedParams+noRandomParam, false
+	}
 	var b body
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
 		strconv.FormatInt(try.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + try.token + "'")
 	for _, o := range list {
 		b.encoded(o.body)
+		if hidden && o.Returning > 0 {
+			b.statement(resultProbe.Text)
+		}
 	}
 	tail := 1
 	b.statement("UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0")
@@ -98,13 +108,6 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 	if mathrand.N(pruneEvery) == 0 {
 		b.statement("DELETE FROM _rqlite_tx WHERE k>0 AND k<(SELECT v FROM _rqlite_tx WHERE k=0)-" + strconv.Itoa(keptTokens))
 		tail++
-	}
-	connector := t.conn.connector
-	// A statement that the server does not parse has no rows, and is rolled back if it fails, on
-	// all releases.
-	params, hidden := unparsedParams, true
-	if list.wantRows() && connector.client.AllSince(ctx, cluster.UndoesReturning, true) {
-		params, hidden = parsedParams+noRandomParam, false
 	}
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:       executePath,
@@ -186,8 +189,7 @@ func (t *tx) rejected(message string, statement, statements int) error {
 }
 
 // sameInCommit reads the entries of an operation that is being committed, and
-// reports whether the program has been told the same. Of rows that are hidden it is only known
-// how many there are.
+// reports whether the program has been told the same, as far as rows are not hidden.
 func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerState, hidden bool) (bool, error) {
 	if !t.deferred && !o.probed && !hidden {
 		return o.sameAgain(answer, state)
@@ -196,17 +198,16 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerSt
 	if err != nil {
 		return false, publicError(err)
 	}
-	if hidden && !t.deferred && entry.Error == "" {
-		rows := o.rowsAffected
-		if !o.probed {
-			rows = o.seen.rows
+	if hidden && entry.Error == "" {
+		if entry, err = answer.Next(); err != nil {
+			return false, publicError(err)
 		}
-		return entry.RowsAffected == rows, nil
 	}
 	if t.deferred && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.realRowid(entry.LastInsertID), entry.RowsAffected
+		return true, nil
 	}
-	return true, nil
+	return !hidden || !o.probed || entry.RowsAffected == o.rowsAffected, nil
 }
 
 // revalidate looks whether all that the transaction has seen still holds, and

@@ -176,12 +176,12 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 	if !o.probed {
 		return lastInsertID, rowsAffected, nil
 	}
-	hasRows := len(entry.Columns) > 0 // or else the server did not see the clause
+	// Where the server does not see the clause, the entry has the counts of the statement before.
 	probe, err := answer.Next()
 	if err != nil {
 		return 0, 0, publicError(err)
 	}
-	if !hasRows || len(probe.Columns) == 0 {
+	if len(probe.Columns) == 0 {
 		return lastInsertID, rowsAffected, nil
 	}
 	if err := answer.NextRow(); err != nil {
