@@ -54,10 +54,8 @@ var nameReads = []struct{ name, query string }{
 func faultTimeReads(t *testing.T, b *backend) {
 	t.Helper()
 	oracle, tables := openOracle(t), strings.NewReplacer("$t", newTable(), "$u", newTable(), "$w", newTable())
-	for _, db := range []*sql.DB{oracle, b.open(t)} {
-		mustExec(t, db, tables.Replace(timeSchema))
-		mustExec(t, db, tables.Replace("CREATE TABLE $w (n INT)"))
-	}
+	mustExec(t, oracle, tables.Replace(timeSchema))
+	b.shared.rawExecute(t, tables.Replace(timeSchema), tables.Replace("CREATE TABLE $w (n INT)"))
 	for _, level := range []string{"weak", "linearizable", "strong", "none", "auto"} {
 		db := b.open(t, "level="+level)
 		t.Run(level, func(t *testing.T) {
@@ -127,10 +125,8 @@ func faultRandomReads(t *testing.T, b *backend) {
 	t.Helper()
 	const rows = 40
 	table, written := newTable(), newTable()
-	maker := b.open(t)
-	mustExec(t, maker, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY)")
-	mustExec(t, maker, "CREATE TABLE "+written+" (x INT)")
-	mustExec(t, maker, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?) INSERT INTO "+table+" SELECT i FROM n", rows)
+	b.shared.rawExecute(t, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY)", "CREATE TABLE "+written+" (x INT)",
+		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) INSERT INTO %s SELECT i FROM n", rows, table))
 	for _, level := range []string{"weak", "linearizable", "strong", "none"} {
 		t.Run(level, func(t *testing.T) {
 			db := b.open(t, "level="+level)

@@ -46,9 +46,9 @@ func faultBlobs(t *testing.T, b *backend) {
 	t.Helper()
 	subject, oracle, table := b.open(t), openOracle(t), newTable()
 	lenient := sendsBlobArrays.before(b.shared.version)
-	for _, db := range []*sql.DB{oracle, subject} {
-		mustExec(t, db, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY, b BLOB, u)")
-	}
+	setUp := "CREATE TABLE " + table + " (id INTEGER PRIMARY KEY, b BLOB, u)"
+	mustExec(t, oracle, setUp)
+	b.shared.rawExecute(t, setUp)
 	for i, r := range blobRows {
 		insert := "INSERT INTO " + table + " VALUES (?, ?, ?) RETURNING "
 		for j, columns := range []string{"id, b", "b, typeof(b), length(b), hex(b)", "*"} {
@@ -149,8 +149,8 @@ func faultSpellings(t *testing.T, b *backend) {
 	t.Helper()
 	c := b.launch(t, serverOptions{})
 	db, oracle := openDSN(t, c.dsn), openOracle(t)
-	mustExec(t, db, spellingSchema)
 	mustExec(t, oracle, spellingSchema)
+	c.rawExecute(t, spellingSchema)
 	for _, s := range spellings {
 		t.Run(s.name, func(t *testing.T) {
 			for name, opts := range map[string]*sql.TxOptions{"by itself": nil, "in a transaction": {}} {
@@ -166,6 +166,9 @@ func faultSpellings(t *testing.T, b *backend) {
 						})
 						return text, err
 					}
+					again := "DROP TABLE users; DROP TABLE `order`;" + spellingSchema
+					mustExec(t, oracle, again)
+					c.rawExecute(t, again)
 					before := rowsIn(t, db, "users", "`order`")
 					got, err := run(db)
 					if lenient && err != nil {
@@ -179,16 +182,7 @@ func faultSpellings(t *testing.T, b *backend) {
 					assert.Equal(t, want, got)
 				})
 			}
-			restore(t, oracle, db)
 		})
-	}
-}
-
-// restore puts the rows of spellingSchema back, whatever was done to them.
-func restore(t *testing.T, dbs ...*sql.DB) {
-	t.Helper()
-	for _, db := range dbs {
-		mustExec(t, db, "DROP TABLE users; DROP TABLE `order`;"+spellingSchema)
 	}
 }
 
@@ -198,7 +192,7 @@ func faultExpressions(t *testing.T, b *backend) {
 	db, oracle, table := b.open(t), openOracle(t), newTable()
 	setUp := "CREATE TABLE " + table + " (id INTEGER PRIMARY KEY, v INT, s TEXT, r REAL, d DATETIME, ok BOOLEAN)"
 	mustExec(t, oracle, setUp)
-	mustExec(t, db, setUp)
+	b.shared.rawExecute(t, setUp)
 	inTx := func(ctx context.Context, h *sql.DB, query string, args []any) (text string, err error) {
 		err = once(ctx, h, nil, func(tx *sql.Tx) error {
 			text, err = rowsText(ctx, tx, query, args...)
