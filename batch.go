@@ -119,14 +119,10 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return c.execBatchInTx(ctx, b, calls)
 	}
 	req := cluster.Request{Path: executePath, Params: c.connector.writeParams}
-	var answer *cluster.Answer
-	var m marking
 	if b.Atomic {
 		req.Params += "&transaction"
-		answer, m, err = c.write(ctx, req, calls, true)
-	} else {
-		answer, m, err = c.writeForRows(ctx, req, calls)
 	}
+	answer, m, err := c.writeForRows(ctx, req, calls, b.Atomic)
 	if err != nil {
 		return nil, err
 	}

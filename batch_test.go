@@ -140,7 +140,7 @@ func TestBatchFailures(t *testing.T) {
 	t.Parallel()
 	const unique = `{"error":"UNIQUE constraint failed: t.id"}`
 	f := newFake(t, writes("", results(`{"rows_affected":1}`, unique, table("id integer", "[4]"), `{}`, `{"error":"no such table: u"}`)))
-	b := batchOf(false, "INSERT INTO t VALUES(1)", "INSERT INTO t VALUES(1)", "INSERT INTO t VALUES(4) RETURNING id", "DELETE FROM [t] RETURNING id", "DELETE FROM u")
+	b := batchOf(false, "INSERT INTO t VALUES(1)", "INSERT INTO t VALUES(1)", "INSERT INTO t VALUES(4) RETURNING id", "DELETE FROM t RETURNING id", "DELETE FROM u")
 	got, err := b.Exec(context.Background(), f.open(""))
 	require.EqualError(t, err, "rqlite: statement 2 of 5: UNIQUE constraint failed: t.id")
 	require.ErrorIs(t, err, ConstraintUnique)
@@ -212,7 +212,7 @@ func TestBatchAnswers(t *testing.T) {
 func TestBatchLostRowsAndFailure(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, writesAtomic("", results(`{"rows_affected":1}`, `{"error":"no such table: u"}`)))
-	_, err := batchOf(true, "DELETE FROM [t] RETURNING id", "DELETE FROM u").Exec(context.Background(), f.open(""))
+	_, err := batchOf(true, "DELETE FROM t RETURNING id", "DELETE FROM u").Exec(context.Background(), f.open(""))
 	require.EqualError(t, err, "rqlite: statement 2 of 2: no such table: u")
 	require.NotErrorIs(t, err, ErrRowsLost)
 }

@@ -140,7 +140,11 @@ func TestWhatIsCoalesced(t *testing.T) {
 			case strings.Contains(name, "queued"):
 				answer.serve, answer.reply = nil, `{"results":[],"sequence_number":7}`
 			}
-			f := newFake(t, answer)
+			script := []step{answer}
+			if strings.Contains(name, "SELECT … RETURNING") {
+				script = []step{triesRows(results(one, rolledBack)), answer}
+			}
+			f := newFake(t, script...)
 			c := f.crowd(nil)
 			waits, ended := c.do(func() error { return tt.do(c.db) })
 			assert.Equal(t, tt.waits, waits)

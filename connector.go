@@ -34,6 +34,7 @@ type Connector struct {
 
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
+	seenReturning  seenReturning
 
 	registerVersion atomic.Int64 // seen last; 0 before that
 	registerMissing atomic.Bool  // there was none at the last write

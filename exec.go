@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -82,17 +81,6 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 		}
 	}
 	return c.undoesReturning(ctx, calls)
-}
-
-// undoesReturning reports whether a transaction of the calls is rolled back on every node
-// when one with RETURNING fails.
-func (c *conn) undoesReturning(ctx context.Context, calls []call) bool {
-	return !haveReturning(calls) || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
-}
-
-// haveReturning reports whether one of the calls has a RETURNING clause.
-func haveReturning(calls []call) bool {
-	return slices.ContainsFunc(calls, func(one call) bool { return one.Returning > 0 })
 }
 
 // execEach sends every statement in a request of its own.

@@ -97,6 +97,12 @@ func writesAtomic(body, reply string) step {
 	return step{path: executePath, params: "blob_array&transaction&redirect", body: body, reply: reply}
 }
 
+// triesRows is a step of the trial in which a statement shows whether the server sees its
+// RETURNING clause.
+func triesRows(reply string) step {
+	return step{path: requestPath, params: "blob_array&norwtime&transaction&norwrandom&redirect", reply: reply}
+}
+
 // request is what a fake got.
 type request struct {
 	method, path, params, body string

@@ -115,40 +115,12 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
-	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: c.connector.writeParams, Stream: true}, calls)
+	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: c.connector.writeParams, Stream: true}, calls, false)
 	if err != nil {
 		return nil, err
 	}
 	s := &source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}
 	return s.begin()
-}
-
-// writeForRows sends statements to /db/execute, each applied by itself, whose rows of RETURNING
-// are wanted. A leader of an earlier release that would lose some gets them by /db/request, which
-// sends BLOBs as arrays there too, and without backquotes.
-func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []call) (*cluster.Answer, marking, error) {
-	if !haveReturning(calls) {
-		return c.write(ctx, req, calls, false)
-	}
-	req.MinRelease = cluster.ReturnsAllRows
-	answer, m, err := c.write(ctx, req, calls, false)
-	if !isEarlier(err) {
-		return answer, m, err
-	}
-	// The server's own rewriting of time and random numbers differs between the two paths.
-	frozen := make([]call, len(calls))
-	now := time.Now().UTC()
-	for i := range calls {
-		frozen[i] = calls[i]
-		if frozen[i].Statement, err = calls[i].frozen(now); err != nil {
-			return nil, marking{}, refused(atStatement(err, i, len(calls)))
-		}
-		if frozen[i].Returning > 0 {
-			*frozen[i].Statement = frozen[i].WithoutBackquotes()
-		}
-	}
-	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
-	return c.write(ctx, req, frozen, false)
 }
 
 // readParams returns the URL parameters of a read, and whether only the leader

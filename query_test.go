@@ -54,15 +54,31 @@ func TestQuery(t *testing.T) {
 		{"RETURNING of nothing", "DELETE FROM t RETURNING id", nil, []step{writes("", results(table("id integer")))}, [][][]any{{}}, ""},
 		{
 			"RETURNING that the server did not see", "DELETE FROM [t] RETURNING id", nil,
-			[]step{writes("", results(`{"rows_affected":1}`))},
+			[]step{triesRows(results(`{"rows_affected":1}`, rolledBack))},
+			nil,
+			"rqlite: " + errUnseenReturning.Error(),
+		},
+		{
+			"RETURNING that the server sees in a trial", "DELETE FROM [t] RETURNING id", nil,
+			[]step{triesRows(results(table("id integer", "[3]"), rolledBack)), writes("", results(table("id integer", "[3]")))},
+			[][][]any{{{int64(3)}}}, "",
+		},
+		{
+			"RETURNING of a statement that fails in its trial, and then not", "DELETE FROM [t] RETURNING id", nil,
+			[]step{triesRows(results(`{"error":"no such table: t"}`)), writes("", results(`{"rows_affected":1}`))},
 			nil,
 			"rqlite: the write was applied, but the rows of RETURNING were lost: rqlite does not understand a part of the statement",
 		},
 		{
+			"RETURNING of a user that may not try it", "DELETE FROM [t] RETURNING id", nil,
+			[]step{{path: requestPath, params: "*", status: 401}, writes("", results(table("id integer")))},
+			[][][]any{{}}, "",
+		},
+		{
 			"RETURNING that the server did not see, in a script", "SELECT 1; DELETE FROM [t] RETURNING id", nil,
-			[]step{reads("", results(one)), writes("", results(`{"rows_affected":1}`))},
+			[]step{reads("", results(one)), triesRows(results(`{"rows_affected":1}`, rolledBack))},
 			nil,
-			"rqlite: statement 2 of 2: the write was applied, but the rows of RETURNING were lost: rqlite does not understand a part of the statement",
+			"rqlite: " + errUnseenReturning.Error(),
 		},
 		{"an unknown word that reads", "FROB 1", nil, []step{reads(`["FROB 1"]`, results(one))}, [][][]any{ones}, ""},
 		{"an unknown word that writes", "FROB 1", nil, []step{reads(`["FROB 1"]`, results(readOnly)), writes(`["FROB 1"]`, results(`{}`))}, [][][]any{{}}, ""},
@@ -113,7 +129,7 @@ func TestQueryErrors(t *testing.T) {
 	var failed *Error
 	require.ErrorAs(t, err, &failed)
 	assert.Equal(t, &Error{Message: "no such table: a", Code: GenericError, ExtendedCode: GenericError, Statements: 1}, failed)
-	_, err = db.Query("DELETE FROM [t] RETURNING id")
+	_, err = db.Query("DELETE FROM t RETURNING id")
 	require.ErrorIs(t, err, ErrRowsLost)
 	assert.False(t, errors.As(err, &failed), "the statement did not fail")
 }

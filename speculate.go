@@ -292,10 +292,15 @@ const (
 
 // trialParams returns the URL parameters of a trial.
 func (t *tx) trialParams(ctx context.Context, try trial) string {
-	switch {
-	case !try.list.wantRows() && !try.fresh.wantRows():
+	if !try.list.wantRows() && !try.fresh.wantRows() {
 		return unparsedParams
-	case t.conn.connector.client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom):
+	}
+	return t.conn.parsedTrialParams(ctx)
+}
+
+// parsedTrialParams returns the URL parameters of a trial in which the server has to parse.
+func (c *conn) parsedTrialParams(ctx context.Context) string {
+	if c.connector.client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom) {
 		return parsedParams + noRandomParam
 	}
 	return parsedParams
@@ -404,7 +409,7 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 }
 
 var errUnseenReturning = errors.New("rqlite does not understand a part of the statement, and would lose the rows of RETURNING; " +
-	"it had no effect on the transaction: write it in another way, or use Exec")
+	"it had no effect: write it in another way, or use Exec")
 
 var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write after the first write of a transaction: explain it before, or outside of it")
 

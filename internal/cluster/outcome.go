@@ -59,7 +59,8 @@ func Classify(status int, message string) Outcome {
 		return Refused
 	case isLeaderless(message):
 		return Repeat
-	case strings.HasPrefix(message, "SQL rewrite:"):
+	case strings.HasPrefix(message, "SQL rewrite:"),
+		strings.HasPrefix(message, "stepdown: cannot "): // as a leader without followers
 		return Refused
 	case isUnsendable(message):
 		return Applied
@@ -85,6 +86,7 @@ func classifyMessage(message string) Outcome {
 // isLeaderless recognises what a node answers before it proposes anything,
 // because it is not the leader, knows none, or has just started.
 func isLeaderless(message string) bool {
+	message = strings.TrimPrefix(message, "leader address: ") // of queued writes, up to rqlite 9.4.5
 	switch strings.TrimSpace(message) {
 	case "leader not found", "not leader", "store not ready", "store not open", "not open", "not ready":
 		return true

@@ -297,6 +297,7 @@ func (p *parser) finish() {
 		p.stmt.ConflictFail = false
 		p.stmt.Temp = false
 	}
+	p.stmt.Plain = p.stmt.Returning > 0 && isPlain(p.stmt.Text)
 }
 
 // param numbers a parameter as SQLite does.

@@ -2,9 +2,10 @@ package sqltext
 
 import "strings"
 
-// sqliteKeywords are the keywords of SQLite, https://www.sqlite.org/lang_keywords.html, and the
-// two names of https://www.sqlite.org/lang_expr.html#boolean_expressions.
-var sqliteKeywords = func() map[string]struct{} {
+// reservedWords are the keywords of SQLite, https://www.sqlite.org/lang_keywords.html, the
+// two names of https://www.sqlite.org/lang_expr.html#boolean_expressions, and in the last lines
+// words that only the parser of the server takes for keywords, or may.
+var reservedWords = func() map[string]struct{} {
 	words := strings.Fields(`
 		ABORT ACTION ADD AFTER ALL ALTER ALWAYS ANALYZE AND AS ASC ATTACH AUTOINCREMENT BEFORE BEGIN
 		BETWEEN BY CASCADE CASE CAST CHECK COLLATE COLUMN COMMIT CONFLICT CONSTRAINT CREATE CROSS
@@ -17,7 +18,9 @@ var sqliteKeywords = func() map[string]struct{} {
 		RAISE RANGE RECURSIVE REFERENCES REGEXP REINDEX RELEASE RENAME REPLACE RESTRICT RETURNING
 		RIGHT ROLLBACK ROW ROWS SAVEPOINT SELECT SET TABLE TEMP TEMPORARY THEN TIES TO TRANSACTION
 		TRIGGER TRUE UNBOUNDED UNION UNIQUE UPDATE USING VACUUM VALUES VIEW VIRTUAL WHEN WHERE WINDOW
-		WITH WITHIN WITHOUT`)
+		WITH WITHIN WITHOUT
+		AGG_COLUMN AGG_FUNCTION COLUMNKW CTIME_KW FUNCTION REGISTER ROWID SELECT_COLUMN SPAN STORED STRICT
+		TRUTH VARIABLE VECTOR`)
 	set := make(map[string]struct{}, len(words))
 	for _, word := range words {
 		set[word] = struct{}{}

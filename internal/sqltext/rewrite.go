@@ -133,7 +133,7 @@ func isBareName(name string) bool {
 	if name == "" || isDigit(name[0]) || len(name) != skip(name, 0, isASCIIWordByte) {
 		return false
 	}
-	_, reserved := sqliteKeywords[upperASCII(name)]
+	_, reserved := reservedWords[upperASCII(name)]
 	return !reserved
 }
 

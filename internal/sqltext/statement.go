@@ -74,6 +74,10 @@ type Statement struct {
 	// nothing but the clause.
 	Returning int
 
+	// Plain is set for a Write with a RETURNING clause that every release of the server sees:
+	// of names, parameters and literals only. Of others it is not known.
+	Plain bool
+
 	// ConflictFail is set when OR FAIL or OR ROLLBACK follows the INSERT or
 	// UPDATE of a Write. Such a statement cannot share a transaction with
 	// others unnoticed.

@@ -1,0 +1,139 @@
+package sqltext
+
+import "strings"
+
+// isPlain reports whether the text of a statement is one of these, which the server's own parser
+// understands in all releases:
+//
+//	INSERT INTO name (names) VALUES (values) RETURNING names
+//	UPDATE name SET name = value WHERE name = value AND … RETURNING names
+//	DELETE FROM name WHERE name = value AND … RETURNING names
+//
+// A value is a parameter or a literal, a name is one in quotes or a word that is no keyword of
+// either parser.
+func isPlain(text string) bool {
+	p := plain{src: text, tokens: tokensOf(text)}
+	return (p.insert() || p.update() || p.remove()) &&
+		p.word("RETURNING") && p.list(p.returned) && p.at == len(p.tokens)
+}
+
+// plain goes through the tokens of a statement. Each method reports whether something stands at
+// the present place, and moves behind it.
+type plain struct {
+	src    string
+	tokens []token
+	at     int
+}
+
+// next returns the kind of the next token and its text, and tokEnd at the end or where a comment
+// stands before it.
+func (p *plain) next() (tokenKind, string) {
+	if p.at == len(p.tokens) {
+		return tokEnd, ""
+	}
+	tok, end := p.tokens[p.at], 0
+	if p.at > 0 {
+		end = p.tokens[p.at-1].end
+	}
+	if strings.TrimLeft(p.src[end:tok.pos], " \t\r\n") != "" {
+		return tokEnd, ""
+	}
+	return tok.kind, p.src[tok.pos:tok.end]
+}
+
+func (p *plain) take(found bool) bool {
+	if found {
+		p.at++
+	}
+	return found
+}
+
+func (p *plain) word(upper string) bool {
+	kind, text := p.next()
+	return p.take(kind == tokWord && len(text) == len(upper) && equalUpper(text, upper))
+}
+
+func (p *plain) token(want tokenKind) bool {
+	kind, _ := p.next()
+	return p.take(kind == want)
+}
+
+func (p *plain) name() bool {
+	kind, text := p.next()
+	switch kind {
+	case tokWord:
+		return p.take(isBareName(text))
+	case tokQuoted:
+		return p.take(text[0] == '"' || text[0] == '`')
+	}
+	return false
+}
+
+// list goes through one or more items with commas between.
+func (p *plain) list(item func() bool) bool {
+	for {
+		if !item() {
+			return false
+		}
+		if !p.token(tokComma) {
+			return true
+		}
+	}
+}
+
+func (p *plain) insert() bool {
+	if !p.word("INSERT") && !p.word("REPLACE") {
+		return false
+	}
+	if p.word("OR") && !p.word("REPLACE") && !p.word("IGNORE") && !p.word("ABORT") {
+		return false
+	}
+	return p.word("INTO") && p.name() && p.columns() && p.word("VALUES") && p.list(p.row)
+}
+
+func (p *plain) update() bool {
+	return p.word("UPDATE") && p.name() && p.word("SET") && p.list(p.equal) && p.where()
+}
+
+func (p *plain) remove() bool { return p.word("DELETE") && p.word("FROM") && p.name() && p.where() }
+
+// where goes through a WHERE clause, or nothing.
+func (p *plain) where() bool {
+	if !p.word("WHERE") {
+		return true
+	}
+	for p.equal() {
+		if !p.word("AND") {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *plain) equal() bool { return p.name() && p.token(tokEqual) && p.value() }
+
+// columns goes through names in parentheses, or nothing.
+func (p *plain) columns() bool {
+	return !p.token(tokLeftParen) || p.list(p.name) && p.token(tokRightParen)
+}
+
+func (p *plain) row() bool {
+	return p.token(tokLeftParen) && p.list(p.value) && p.token(tokRightParen)
+}
+
+func (p *plain) value() bool {
+	kind, text := p.next()
+	switch kind {
+	case tokParam:
+		return p.take(len(text) == skip(text, 1, isASCIIWordByte))
+	case tokQuoted:
+		return p.take(text[0] == '\'')
+	case tokWord:
+		return p.take(len(text) == 4 && equalUpper(text, "NULL"))
+	case tokOther:
+		return p.take(isDigit(text[0]) && strings.Trim(text, "0123456789.eE+-") == "")
+	}
+	return false
+}
+
+func (p *plain) returned() bool { return p.token(tokStar) || p.name() }

@@ -1,0 +1,141 @@
+package rqlite
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What a leader of an earlier release would lose, it is asked for in another way.
+func TestReturningOnEarlierReleases(t *testing.T) {
+	t.Parallel()
+	const trialParams = "blob_array&norwtime&transaction&redirect"
+	seen := results(table("b blob", "[[1,2]]"), rolledBack)
+	row := results(table("b blob", "[[1,2]]"))
+	for _, test := range []struct {
+		release, query string
+		script         []step
+		want           string
+	}{
+		{
+			"v9.4.0", "INSERT INTO `t` VALUES (?) RETURNING `b`",
+			[]step{{path: executePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}}, "",
+		},
+		{
+			"v8.43.4", "INSERT INTO `t` VALUES (?) RETURNING `b`",
+			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}}, "",
+		},
+		{
+			"", "INSERT INTO `t` VALUES (?) RETURNING `b`", // a proxy has taken the header away
+			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}}, "",
+		},
+		{
+			"v9.1.0", "UPDATE `t` AS x SET a = ? RETURNING b",
+			[]step{
+				{path: requestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + abortText + `"]`, reply: seen},
+				{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["UPDATE t AS x SET a = ? RETURNING b",1]]`, reply: row},
+			}, "",
+		},
+		{
+			"v9.1.0", "UPDATE t AS x SET a = ? RETURNING b",
+			[]step{{path: requestPath, params: trialParams, reply: results(oneUpdated, rolledBack)}},
+			"rqlite: " + errUnseenReturning.Error(),
+		},
+		{
+			"v8.43.4", "INSERT INTO t SELECT ?, datetime(?1) WHERE date(?1) RETURNING b", nil,
+			"each node would read as a time of its own",
+		},
+		{"v8.43.3", "INSERT INTO t VALUES (?) RETURNING b", nil, "the node runs rqlite v8.43.3"},
+	} {
+		f := newFake(t, test.script...)
+		f.release = test.release
+		var value any = 1
+		if test.want != "" && test.script == nil {
+			value = "now"
+		}
+		var b []byte
+		err := f.open("").QueryRowContext(t.Context(), test.query, value).Scan(&b)
+		if test.want != "" {
+			require.ErrorContains(t, err, test.want, test.query)
+			continue
+		}
+		require.NoError(t, err, test.query)
+		assert.Equal(t, []byte{1, 2}, b)
+	}
+}
+
+// A statement with RETURNING does not roll back the others on earlier releases, so that they
+// must not depend on it: they go one by one, or as a transaction whose commit is not parsed.
+func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const insert = "INSERT INTO t VALUES(1) RETURNING id"
+	trial := step{
+		path: requestPath, params: "blob_array&norwtime&transaction&redirect",
+		reply: results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), rolledBack),
+	}
+	commit := func(entries ...string) step {
+		return commits(results(append([]string{insertedToken, oneUpdated}, append(entries, oneUpdated)...)...))
+	}
+	earlier := func(script ...step) *fake {
+		f := newFake(t, script...)
+		f.release = "v9.4.1"
+		return f
+	}
+
+	t.Run("a script", func(t *testing.T) {
+		f := earlier(writes(`["`+insert+`","SELECT 1"]`, results(table("id integer", "[1]"), oneInserted)), writes(`["DELETE FROM u"]`, results(oneUpdated)))
+		_, err := f.open("").Exec(insert + "; DELETE FROM u")
+		require.NoError(t, err)
+	})
+	t.Run("an atomic batch", func(t *testing.T) {
+		second := trial
+		second.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), oneUpdated, rolledBack)
+		f := earlier(second, commit(oneInserted, oneUpdated))
+		got, err := batchOf(true, insert, "DELETE FROM u").Exec(ctx, f.openMarked())
+		require.NoError(t, err)
+		assert.Equal(t, []BatchResult{
+			{Columns: []string{"id"}, Types: []string{"integer"}, Rows: [][]any{{int64(1)}}},
+			{RowsAffected: 1},
+		}, got)
+		assert.Contains(t, f.got()[len(f.got())-1].body, `"`+insert+`","SELECT 1","DELETE FROM u"`)
+	})
+	t.Run("an atomic batch that fails", func(t *testing.T) {
+		failing := trial
+		failing.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, `{"error":"UNIQUE constraint failed: t.id"}`, rolledBack)
+		f := earlier(failing)
+		got, err := batchOf(true, insert).Exec(ctx, f.openMarked())
+		require.ErrorIs(t, err, ConstraintUnique)
+		assert.Nil(t, got)
+	})
+	t.Run("a transaction", func(t *testing.T) {
+		f := earlier(trial, commit(oneInserted))
+		tx, err := f.openMarked().Begin()
+		require.NoError(t, err)
+		var id int
+		require.NoError(t, tx.QueryRow(insert).Scan(&id))
+		require.NoError(t, tx.Commit())
+	})
+	t.Run("a transaction whose commit fails", func(t *testing.T) {
+		f := earlier(trial, commits(results(insertedToken, `{"error":"UNIQUE constraint failed: t.id"}`)))
+		tx, err := f.openMarked().Begin()
+		require.NoError(t, err)
+		var id int
+		require.NoError(t, tx.QueryRow(insert).Scan(&id))
+		require.ErrorIs(t, tx.Commit(), ErrTxConflict)
+	})
+}
+
+// An entry behind a failure shows that a node has applied the rest of a transaction.
+func TestTransactionThatGoesOnBehindAFailure(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	answer := results(`{"error":"no such table: u"}`, oneInserted)
+	f := newFake(t, writesAtomic("", answer), writesAtomic("", answer))
+	_, err := f.open("").Exec("DELETE FROM u; INSERT INTO t VALUES(1)")
+	require.ErrorIs(t, err, ErrIndeterminate)
+	_, err = batchOf(true, "DELETE FROM u", "INSERT INTO t VALUES(1)").Exec(ctx, f.open(""))
+	require.ErrorIs(t, err, ErrIndeterminate)
+}

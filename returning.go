@@ -1,0 +1,143 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// haveReturning reports whether one of the calls has a RETURNING clause.
+func haveReturning(calls []call) bool {
+	return slices.ContainsFunc(calls, func(one call) bool { return one.Returning > 0 })
+}
+
+// undoesReturning reports whether a transaction of the calls is rolled back on every node
+// when one with RETURNING fails.
+func (c *conn) undoesReturning(ctx context.Context, calls []call) bool {
+	return !haveReturning(calls) || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
+}
+
+// writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
+// release, which would lose some, it gets them at /db/request, where it sends BLOBs as arrays, and
+// without backquotes.
+func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []call, atomic bool) (*cluster.Answer, marking, error) {
+	if !haveReturning(calls) {
+		return c.write(ctx, req, calls, atomic)
+	}
+	req.MinRelease = cluster.ReturnsAllRows
+	answer, m, err := c.writeSeen(ctx, req, calls, atomic)
+	if atomic || !isEarlier(err) {
+		return answer, m, err
+	}
+	earlier, err := forEarlier(calls)
+	if err != nil {
+		return nil, marking{}, err
+	}
+	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
+	return c.writeSeen(ctx, req, earlier, false)
+}
+
+// forEarlier returns calls in a form whose RETURNING clauses earlier releases see. The server
+// rewrites time and random numbers at /db/execute, but not at /db/request: so they become literals.
+func forEarlier(calls []call) ([]call, error) {
+	earlier := slices.Clone(calls)
+	now := time.Now().UTC()
+	for i := range earlier {
+		frozen, err := earlier[i].frozen(now)
+		if err != nil {
+			return nil, refused(atStatement(err, i, len(calls)))
+		}
+		if frozen.Returning > 0 {
+			*frozen = frozen.WithoutBackquotes()
+		}
+		earlier[i].Statement = frozen
+	}
+	return earlier, nil
+}
+
+// writeSeen sends statements once it is known that the server sees their RETURNING clauses.
+func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []call, atomic bool) (*cluster.Answer, marking, error) {
+	if err := c.demandSeen(ctx, req.MinRelease, calls); err != nil {
+		return nil, marking{}, err
+	}
+	return c.write(ctx, req, calls, atomic)
+}
+
+// demandSeen refuses statements of which the server does not see the RETURNING clause: it would
+// apply them and lose the rows. Those that are not plain are run once for each text in a request
+// that is rolled back by its end, because whether the clause is seen depends on the text alone.
+// What else such a trial finds out is left to the statements themselves.
+func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []call) error {
+	seen := &c.connector.seenReturning
+	if !slices.ContainsFunc(calls, seen.lacks) {
+		return nil
+	}
+	body, err := appendCalls([]byte{'['}, append(slices.Clone(calls), abortCall))
+	if err != nil {
+		return refused(err)
+	}
+	req := cluster.Request{Path: requestPath, Params: c.parsedTrialParams(ctx), Leader: true, Body: append(body, ']'), MinRelease: release}
+	answer, err := c.post(ctx, &req)
+	switch {
+	case errors.Is(err, ErrUnauthorized):
+		return nil // for /db/request: the user may be allowed to execute alone
+	case err != nil:
+		return err
+	}
+	defer answer.Close()
+	for i := range calls {
+		entry, err := answer.Next()
+		switch {
+		case err != nil:
+			return publicError(err)
+		case entry.Error != "":
+			return nil
+		case calls[i].Returning > 0 && len(entry.Columns) == 0:
+			return refused(atStatement(errUnseenReturning, i, len(calls)))
+		}
+		seen.add(&calls[i])
+	}
+	return nil
+}
+
+var abortCall = driversOwn(sqltext.Read, abortText)
+
+// seenReturning are the texts of statements whose RETURNING clause the server has seen. The zero
+// value is empty. It is safe for concurrent use.
+type seenReturning struct {
+	mu    sync.RWMutex
+	texts map[string]struct{}
+}
+
+// mostSeen bounds the texts that are remembered: those of a program are few, unless it writes
+// values into them.
+const mostSeen = 1000
+
+// lacks reports whether it is not known that the server sees the RETURNING clause of a call.
+func (s *seenReturning) lacks(one call) bool {
+	if one.Returning == 0 || one.Plain {
+		return false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.texts[one.Text]
+	return !ok
+}
+
+// add notes that the server sees the clause of a call, if it has one.
+func (s *seenReturning) add(one *call) {
+	if one.Returning == 0 || one.Plain {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.texts == nil || len(s.texts) == mostSeen {
+		s.texts = make(map[string]struct{})
+	}
+	s.texts[one.Text] = struct{}{}
+}
