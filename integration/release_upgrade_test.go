@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -69,25 +70,27 @@ func upgradeAll(t *testing.T, from, to binary, leaderFirst bool) {
 	t.Helper()
 	options := fleetOptions{voters: 3}
 	noteFleet("process")
+	// What a node begins with after the upgrade is its log, or a snapshot and little else.
+	upkeep := [][]string{nil, {"-raft-snap", "50", "-raft-snap-int", "300ms"}, {"-raft-snap", "200", "-raft-snap-int", "1s"}}
 	f := newFleet(t, options, func(f *fleet, i int) (runner, error) {
-		return newProcess(from.path, options.serverOptions, f.flags(i, options))
+		return newProcess(from.path, options.serverOptions, append(f.flags(i, options), upkeep[i]...))
 	})
 	f.requireVersion(t, from)
 	l := newUpgradeLoad(t, f)
 	l.start()
 	t.Cleanup(l.end)
-	l.stage(t, "before")
+	l.stage(t, f, "before")
 	upgraded := map[int]bool{}
 	for len(upgraded) < len(f.members) {
 		i := f.nextToUpgrade(t, upgraded, leaderFirst)
 		f.upgrade(t, i, to.path, !leaderFirst)
 		upgraded[i] = true
 		f.leader(t)
-		l.stage(t, fmt.Sprintf("with %d upgraded", len(upgraded)))
+		l.stage(t, f, fmt.Sprintf("with %d upgraded", len(upgraded)))
 	}
 	l.end()
 	f.requireVersion(t, to)
-	l.audit(t, f)
+	l.requireLoad(t)
 }
 
 // nextToUpgrade returns a node that is still to be upgraded: the leader last, or first
@@ -158,6 +161,7 @@ type upgradeWriter struct {
 	insert     func(ctx context.Context, n int64) (fortune, error)
 	ledger     *ledger
 	done       atomic.Int64 // writes that were acknowledged
+	last       audit        // of the end of the last stage
 }
 
 // upgradeLoad is what clients do meanwhile.
@@ -170,6 +174,7 @@ type upgradeLoad struct {
 	wrong   violations
 	stop    chan struct{}
 	busy    sync.WaitGroup
+	gate    sync.RWMutex // whoever holds it keeps the clients from going on
 	end     func()
 }
 
@@ -281,6 +286,8 @@ func (l *upgradeLoad) start() {
 		for range w.goroutines {
 			l.busy.Go(func() {
 				every(15*time.Millisecond, l.stop, func() {
+					l.gate.RLock()
+					defer l.gate.RUnlock()
 					ctx, cancel := context.WithTimeout(context.Background(), patienceOfWriters)
 					defer cancel()
 					n := w.ledger.last.Add(1)
@@ -319,38 +326,53 @@ func (l *upgradeLoad) look(level string, db *sql.DB) {
 	l.read[level].Add(1)
 }
 
-// stage waits until there was some work of each kind, and for a while.
-func (l *upgradeLoad) stage(t *testing.T, name string) {
+// stage has the clients work for a while, of which something of each kind has to be
+// acknowledged, then stops them and compares what they were told with what is there.
+func (l *upgradeLoad) stage(t *testing.T, f *fleet, name string) {
 	t.Helper()
 	before := make([]int64, len(l.writers))
 	for i, w := range l.writers {
 		before[i] = w.done.Load()
 	}
-	linger(t.Context(), either(time.Second, 20*time.Second))
+	linger(t.Context(), either(1500*time.Millisecond, 20*time.Second))
 	for i, w := range l.writers {
 		assert.Eventually(t, func() bool { return w.done.Load() > before[i]+3 }, startTimeout/2, 20*time.Millisecond, "%s: nothing of %s is acknowledged", name, w.name)
 	}
-}
-
-// audit compares what was told with what is there, on each node.
-func (l *upgradeLoad) audit(t *testing.T, f *fleet) {
-	t.Helper()
+	l.gate.Lock()
+	defer l.gate.Unlock()
+	post(t, f.url(f.members[f.leader(t)]), "/db/execute", "CREATE TABLE IF NOT EXISTS finished (n INT)") // what a node still has to do comes before it
 	f.settle(t)
 	for _, w := range l.writers {
-		stored := f.rawNumbers(t, f.members[0], w.tables[0])
-		got := w.ledger.audit(stored)
-		report(t, "%s: %v", w.name, got)
-		assert.Zero(t, got.lost+got.doubled+got.ghosts+got.strange, "%s: %v", w.name, got)
-		assert.Greater(t, got.acknowledged, 15, w.name)
-		if w.refuses {
-			assert.Greater(t, got.refused, 5, w.name)
-		}
-		for _, m := range f.members {
-			for _, table := range w.tables {
-				assert.Equal(t, stored, f.rawNumbers(t, m, table), "%s: %s on %s is not as %s on the first node", w.name, table, m.id, w.tables[0])
+		l.audit(t, f, w, name)
+	}
+}
+
+// audit compares what writers were told with what is there, on each node.
+func (l *upgradeLoad) audit(t *testing.T, f *fleet, w *upgradeWriter, stage string) {
+	t.Helper()
+	stored := f.rawNumbers(t, f.members[0], w.tables[0])
+	w.last = w.ledger.audit(stored)
+	assert.Zero(t, w.last.lost+w.last.doubled+w.last.ghosts+w.last.strange, "%s, %s on %s: %v", stage, w.name, f.members[0].id, w.last)
+	for _, m := range f.members {
+		for _, table := range w.tables {
+			if rows := f.rawNumbers(t, m, table); !maps.Equal(stored, rows) {
+				assert.Fail(t, "tables differ", "%s, %s: %s on %s has %d rows, and %s on %s has %d: %v",
+					stage, w.name, table, m.id, len(rows), w.tables[0], f.members[0].id, len(stored), w.ledger.audit(rows))
 			}
 		}
+	}
+}
+
+// requireLoad demands that enough was done to tell anything, and reports it.
+func (l *upgradeLoad) requireLoad(t *testing.T) {
+	t.Helper()
+	for _, w := range l.writers {
+		report(t, "%s: %v", w.name, w.last)
 		logErrors(t, w.ledger)
+		assert.Greater(t, w.last.acknowledged, 15, w.name)
+		if w.refuses {
+			assert.Greater(t, w.last.refused, 5, w.name)
+		}
 	}
 	logErrors(t, &l.failed)
 	for level, n := range l.read {
