@@ -75,6 +75,11 @@ func New(cfg Config) *Client {
 // are not cut off.
 func (c *Client) Close() {
 	c.close()
+	c.closeIdle()
+}
+
+// closeIdle closes the connections that no request is using.
+func (c *Client) closeIdle() {
 	if t, ok := c.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}

@@ -101,6 +101,9 @@ func (c *Client) refresh() {
 			}
 		}
 		c.lowest.tried()
+		if c.closing.Err() != nil {
+			c.closeIdle() // the connection of this request
+		}
 	}()
 }
 
