@@ -358,6 +358,7 @@ func (l *upgradeLoad) stage(t *testing.T, f *fleet, name string) {
 	for i := range f.members[1:] {
 		f.snapshot(t, i+1)
 	}
+	require.False(t, t.Failed(), "what comes next would be wrong as well")
 }
 
 // audit compares what writers were told with what is there, on each node.
