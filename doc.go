@@ -269,6 +269,15 @@
 //		return c.(rqlite.Conn).Backup(ctx, file, rqlite.BackupBinary)
 //	})
 //
+// # Releases of rqlite
+//
+// The driver works with rqlite 8.43.4 and every later release; on an earlier one every call is
+// refused. It learns the release of a node from its answers, and asks a node that it has not met before
+// it sends a write there. A cluster may be upgraded node by node. docs/releases.md in the repository
+// lists the faults of older releases, and what the driver does about them. Before 9.4.2 scripts and
+// atomic batches with RETURNING take more requests, and before 9.4.0 RETURNING by Query needs
+// the permission "query" besides "execute".
+//
 // # Change data capture
 //
 // Package [github.com/go-rqlite/rqlite/cdc] receives the changes that rqlite posts, and passes
@@ -293,8 +302,11 @@
 //     each of the server's read connections is still done by the old type. (After changes
 //     made by this driver, and for SELECT *, the driver sees to it that this cannot happen.)
 //   - RETURNING gives no rows where rqlite's own parser does not understand the
-//     statement: names in [brackets], 1_000, IS NOT DISTINCT FROM. The write is applied,
-//     and the error is [ErrRowsLost]. Query has this problem, Exec does not.
+//     statement: names in [brackets], 1_000, IS NOT DISTINCT FROM. Query refuses such a
+//     statement, and nothing is applied; Exec runs it. To find out, a statement that
+//     is not a plain INSERT, UPDATE or DELETE is run once before, for each text, in a request that
+//     is rolled back. If that fails, or the user may not use /db/request, the write is applied
+//     and the error is [ErrRowsLost].
 //   - The violation of a PRIMARY KEY is reported as [ConstraintUnique], and that of ON DELETE
 //     RESTRICT as [ConstraintForeignKey]: SQLite words them alike.
 //   - Several statements in one Exec are one transaction if none fails and nothing is
