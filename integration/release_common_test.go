@@ -89,8 +89,7 @@ func post(t *testing.T, base, path string, statements ...string) string {
 	t.Helper()
 	body, err := json.Marshal(statements)
 	require.NoError(t, err)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Post(base+path, "application/json", bytes.NewReader(body))
+	resp, err := http.Post(base+path, "application/json", bytes.NewReader(body))
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
@@ -191,8 +190,7 @@ func rowsText(ctx context.Context, h handle, query string, args ...any) (string,
 	return strings.Join(append([]string{strings.Join(columns, "|")}, lines...), "\n"), nil
 }
 
-// rowsIn returns all rows of tables, in an order of their own. Columns must not be
-// of more than one type where rqlite sends types no better.
+// rowsIn returns all rows of tables, sorted.
 func rowsIn(t *testing.T, h handle, tables ...string) string {
 	t.Helper()
 	var all []string

@@ -260,8 +260,7 @@ func writeJoined(t *testing.T, j *joined, writes []joinedWrite) {
 		}
 	})
 	wrong.none(t)
-	// Those with RETURNING go by themselves before 9.4.0.
-	assert.Positive(t, j.connector.Stats().Coalesced)
+	j.requireJoined(t, goroutines*each)
 	want := map[string]map[int]int{"plain": {}, "keyed": {-1: 1}}
 	for g := range goroutines {
 		w := writes[g%len(writes)]
@@ -310,13 +309,13 @@ type commitCase struct {
 	fails     string // the statement that fails, because of that or by itself
 }
 
-func (c commitCase) String() string {
-	how := map[bool]string{true: " of RETURNING", false: ""}[c.returning]
-	why := c.spoil
+func (cc commitCase) String() string {
+	how := map[bool]string{true: " of RETURNING", false: ""}[cc.returning]
+	why := cc.spoil
 	if why == "" {
 		why = "by itself"
 	}
-	return fmt.Sprintf("%v: failure%s at %d, %s", c.mode, how, c.at, why)
+	return fmt.Sprintf("%v: failure%s at %d, %s", cc.mode, how, cc.at, why)
 }
 
 // faultCommits has commits fail, in most cases because another program, which does not
