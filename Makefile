@@ -30,8 +30,12 @@ race: ## Test the driver and the embedded server under the race detector
 .PHONY: integration
 integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one
 	@# without a package, go test shows the summary of what ran where
-	go -C integration test -count=1 -shuffle=on -timeout=20m
+	RQLITED_BINS= go -C integration test -count=1 -shuffle=on -timeout=20m
 	go -C rqlitetest test -count=1 ./...
+
+.PHONY: releases
+releases: ## Test on each rqlited that RQLITED_BINS lists; ARGS go to go test
+	RQLITED_BINS='$(RQLITED_BINS)' go -C integration run ./releases $(ARGS)
 
 .PHONY: lint
 lint: ## Vet and lint every module

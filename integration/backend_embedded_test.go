@@ -35,7 +35,7 @@ func startIntercepted(options serverOptions, intercept func(http.Handler) http.H
 	return &cluster{
 		nodes:   []node{{url: server.URL()}},
 		dsn:     server.DSN(),
-		version: "rqlitetest",
+		version: rqlitetest.Version,
 		stop:    server.Close,
 	}, nil
 }

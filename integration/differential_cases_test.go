@@ -42,13 +42,22 @@ var wholeTable = []string{
 	"SELECT v, v + 1, max(v) FROM %s WHERE 0",
 	"WITH w(x) AS (SELECT v FROM %s ORDER BY id) SELECT x FROM w",
 	"SELECT v FROM %[1]s WHERE id = 1 UNION ALL SELECT v FROM %[1]s WHERE id = 2",
-	"SELECT DISTINCT v FROM %s ORDER BY typeof(v), v",
+	inOrder,
 }
+
+const (
+	inOrder = "SELECT DISTINCT v FROM %s ORDER BY typeof(v), v"
+	// The place of a REAL that was stored as text is another with SQLite before 3.53.
+	inOldOrder = "SELECT DISTINCT v FROM %s WHERE typeof(v) <> 'text' OR v NOT GLOB '*[0-9].[0-9]*' ORDER BY typeof(v), v"
+)
 
 // readAll reads a table in all ways.
 func readAll(t *testing.T, p *pair, table string, rows int) {
 	t.Helper()
 	for _, query := range wholeTable {
+		if query == inOrder && p.backend.before("10.0.1") {
+			query = inOldOrder
+		}
 		p.query(t, fmt.Sprintf(query, table))
 	}
 	for id := 1; id <= rows; id++ {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -164,12 +165,33 @@ var deadLeader = []struct {
 	{"POST", "/db/query?level=none", count, 200, `{"results":[{"columns":["count(*)"],"types":["integer"],"values":[[0]]}]}`},
 }
 
+// wordsAround are what answers about a dead leader have in some releases only.
+var wordsAround = regexp.MustCompile(
+	`"time":[^,]+,"time_s":"[^"]+",` + // before 10.2.7
+		`|pool get: ` + // before 10.0.0
+		`|node failed to process \w+ on remote node at [^ ]+: ` + // before 9.4.1
+		`|stepdown: `) // since 9.4.1, of what another node said
+
+// onPooled is what releases before 10.0.0 say when they find out by a connection
+// that they had: they make no new one.
+var onPooled = regexp.MustCompile(`write protobuf bytes: write tcp \S+: write: broken pipe`)
+
+// plain takes what releases before 10.2.7 differ in out of an answer.
+func plain(body, raftAddr string) string {
+	return onPooled.ReplaceAllString(wordsAround.ReplaceAllString(body, ""), "dial tcp "+raftAddr+": connect: connection refused")
+}
+
 func testDeadLeader(t *testing.T, client *http.Client, follower, raftAddr string) {
 	t.Helper()
+	old := before(t, client, follower, "10.2.7")
 	for _, x := range deadLeader {
 		status, body := call(t, client, x.method, follower+x.path, x.body)
 		assert.Equal(t, x.status, status, "%s %s", x.method, x.path)
-		assert.Equal(t, strings.ReplaceAll(x.want, "ADDR", raftAddr), body, "%s %s", x.method, x.path)
+		want := strings.ReplaceAll(x.want, "ADDR", raftAddr)
+		if old {
+			want, body = plain(want, raftAddr), plain(body, raftAddr)
+		}
+		assert.Equal(t, want, body, "%s %s", x.method, x.path)
 	}
 }
 

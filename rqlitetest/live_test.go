@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/rqlitetest/conformance"
 )
 
 // rqlited returns the path of a real server's program. Without one the test is
@@ -61,7 +63,7 @@ func startRqlited(t *testing.T, scheme string, client *http.Client, args ...stri
 func startLiveNode(t *testing.T, id, scheme string, client *http.Client, args ...string) *liveNode {
 	t.Helper()
 	path := rqlited(t)
-	api, raft := freeAddr(t), freeAddr(t)
+	api, raft := freeAddrs(t)
 	dir := t.TempDir()
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
@@ -130,10 +132,28 @@ func answers(ctx context.Context, client *http.Client, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-func freeAddr(t *testing.T) string {
+// before reports whether a server is of an older release.
+func before(t *testing.T, client *http.Client, base, release string) bool {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	resp, err := client.Get(base + "/readyz?noleader")
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	defer resp.Body.Close()
+	than, err := conformance.ParseRelease(release)
+	require.NoError(t, err)
+	version := resp.Header.Get("X-Rqlite-Version")
+	require.NotEmpty(t, version)
+	return conformance.ReleaseOf(version).Compare(than) < 0
+}
+
+// freeAddrs returns two addresses on loopback that nobody listens on.
+func freeAddrs(t *testing.T) (first, second string) {
+	t.Helper()
+	var addrs [2]string
+	for i := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close() // at the end, so that they differ
+		addrs[i] = l.Addr().String()
+	}
+	return addrs[0], addrs[1]
 }

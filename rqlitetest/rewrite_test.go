@@ -21,6 +21,9 @@ import (
 func TestRewritingLive(t *testing.T) {
 	client := newClient(t, nil)
 	live := startRqlited(t, "http", client)
+	if before(t, client, live, "10.0.1") {
+		t.Skip("the embedded server parses as rqlite does since 10.0.1, which has a newer parser")
+	}
 	embedded := rqlitetest.New(t)
 	recorded := recordedStatements(t)
 	statements := recorded

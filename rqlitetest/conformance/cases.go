@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,20 +18,33 @@ type caseFile struct {
 
 type testCase struct {
 	name      string
+	span      span   // the releases that it is run on
+	reason    string // why not on others
 	exchanges []exchange
 }
 
-// exchange is a request and the answer it should get.
+// exchange is a request and the answers it should get: exactly one on each
+// release that the case is run on.
 type exchange struct {
 	line         int // in the file
 	method, path string
 	header       map[string]string
 	body         string
+	answers      []wanted
+}
 
-	status     int
-	exact      bool // the body is compared as text
-	wantHeader map[string]string
-	want       string
+// wanted is what some releases answer.
+type wanted struct {
+	span   span
+	status int
+	exact  bool // the body is compared as text
+	header map[string]string
+	body   string
+}
+
+// on returns what a release should answer.
+func (x exchange) on(r Release) wanted {
+	return x.answers[slices.IndexFunc(x.answers, func(w wanted) bool { return w.span.holds(r) })]
 }
 
 func parseFiles(files fs.FS, dir string) ([]caseFile, error) {
@@ -64,9 +79,8 @@ func parseCases(text string) ([]testCase, error) {
 		if len(cases) == 0 {
 			return fmt.Errorf("line %d: a request outside of a case", end)
 		}
-		x, err := parseExchange(block, end-len(block))
 		last := &cases[len(cases)-1]
-		last.exchanges = append(last.exchanges, x)
+		err := last.add(block, end-len(block))
 		block = nil
 		return err
 	}
@@ -86,6 +100,10 @@ func parseCases(text string) ([]testCase, error) {
 				seen[name] = true
 				cases = append(cases, testCase{name: name})
 			}
+		case i > 0 && strings.HasPrefix(lines[i-1], "== ") && startsSpan(line):
+			if err := cases[len(cases)-1].limit(line); err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
 		default:
 			block = append(block, line)
 		}
@@ -93,44 +111,115 @@ func parseCases(text string) ([]testCase, error) {
 	return cases, nil
 }
 
-// parseExchange reads one exchange; first is the number of its first line.
-func parseExchange(lines []string, first int) (exchange, error) {
-	x := exchange{line: first}
+func startsSpan(line string) bool {
+	return strings.HasPrefix(line, "since") || strings.HasPrefix(line, "before")
+}
+
+// limit reads the line below the name of a case.
+func (c *testCase) limit(line string) error {
+	words, reason, found := strings.Cut(line, ": ")
+	if !found {
+		return errors.New("the reason is missing")
+	}
+	c.reason = reason
+	return c.span.parse(strings.Fields(words))
+}
+
+// add reads an exchange; first is the number of its first line.
+func (c *testCase) add(lines []string, first int) error {
+	x, err := parseExchange(lines)
+	if err == nil {
+		err = c.covers(x)
+	}
+	if err != nil {
+		return fmt.Errorf("line %d: %w", first, err)
+	}
+	x.line = first
+	c.exchanges = append(c.exchanges, x)
+	return nil
+}
+
+// covers checks that there is one answer for each release that the case is run on.
+func (c *testCase) covers(x exchange) error {
+	releases := []Release{c.span.since}
+	for _, w := range x.answers {
+		releases = append(releases, w.span.since, w.span.before)
+	}
+	for _, r := range releases {
+		if !c.span.holds(r) {
+			continue
+		}
+		n := 0
+		for _, w := range x.answers {
+			if w.span.holds(r) {
+				n++
+			}
+		}
+		if n != 1 {
+			return fmt.Errorf("%d answers for release %v", n, r)
+		}
+	}
+	return nil
+}
+
+// parseExchange reads a request and its answers.
+func parseExchange(lines []string) (exchange, error) {
+	var x exchange
 	var ok bool
 	if x.method, x.path, ok = strings.Cut(lines[0], " "); !ok {
-		return x, fmt.Errorf("line %d: not a method and a path", first)
+		return x, errors.New("not a method and a path")
 	}
 	lines = lines[1:]
 	x.header, lines = takeHeader(lines, "Content-Type: ", "Content-Type")
-	var body, want []string
-	for i, line := range lines {
-		status, found := strings.CutPrefix(line, "-- ")
-		if !found {
-			body = append(body, line)
-			continue
-		}
-		status, x.exact = strings.CutSuffix(status, " exact")
-		var err error
-		if x.status, err = strconv.Atoi(status); err != nil {
-			return x, fmt.Errorf("line %d: the status of an answer is missing", first)
-		}
-		want = lines[i+1:]
-		break
+	isAnswer := func(line string) bool { return strings.HasPrefix(line, "-- ") }
+	start := slices.IndexFunc(lines, isAnswer)
+	if start < 0 {
+		return x, errors.New("a request without an answer")
 	}
-	if x.status == 0 {
-		return x, fmt.Errorf("line %d: a request without an answer", first)
-	}
-	x.wantHeader = map[string]string{}
-	for len(want) > 0 && strings.HasPrefix(want[0], "@") {
-		key, value, found := strings.Cut(want[0][1:], ": ")
-		if !found {
-			return x, fmt.Errorf("line %d: not a header: %s", first, want[0])
+	x.body = strings.Join(lines[:start], "\n")
+	for lines = lines[start:]; len(lines) > 0; {
+		end := len(lines)
+		if next := slices.IndexFunc(lines[1:], isAnswer); next >= 0 {
+			end = next + 1
 		}
-		x.wantHeader[key] = value
-		want = want[1:]
+		w, err := parseAnswer(lines[:end])
+		if err != nil {
+			return x, err
+		}
+		x.answers = append(x.answers, w)
+		lines = lines[end:]
 	}
-	x.body, x.want = strings.Join(body, "\n"), strings.Join(want, "\n")
 	return x, nil
+}
+
+// parseAnswer reads an answer.
+func parseAnswer(lines []string) (w wanted, err error) {
+	words := strings.Fields(lines[0])[1:]
+	if len(words) == 0 {
+		return w, errors.New("the status of an answer is missing")
+	}
+	if w.status, err = strconv.Atoi(words[0]); err != nil {
+		return w, errors.New("the status of an answer is missing")
+	}
+	words = words[1:]
+	if w.exact = len(words) > 0 && words[0] == "exact"; w.exact {
+		words = words[1:]
+	}
+	if err := w.span.parse(words); err != nil {
+		return w, err
+	}
+	w.header = map[string]string{}
+	lines = lines[1:]
+	for len(lines) > 0 && strings.HasPrefix(lines[0], "@") {
+		key, value, found := strings.Cut(lines[0][1:], ": ")
+		if !found {
+			return w, fmt.Errorf("not a header: %s", lines[0])
+		}
+		w.header[key] = value
+		lines = lines[1:]
+	}
+	w.body = strings.Join(lines, "\n")
+	return w, nil
 }
 
 // takeHeader takes a header off the front of the lines, if it is there.

@@ -9,12 +9,12 @@ import (
 )
 
 // compare says how an answer differs from the one wanted, or "".
-func (x exchange) compare(got answer, names *strings.Replacer) string {
-	want := names.Replace(x.want)
-	if got.status != x.status {
-		return fmt.Sprintf("want status %d: %s", x.status, want)
+func (w wanted) compare(got answer, names *strings.Replacer) string {
+	want := names.Replace(w.body)
+	if got.status != w.status {
+		return fmt.Sprintf("want status %d: %s", w.status, want)
 	}
-	for key, value := range x.wantHeader {
+	for key, value := range w.header {
 		value = names.Replace(value)
 		have, present := got.header[key]
 		switch {
@@ -34,7 +34,7 @@ func (x exchange) compare(got answer, names *strings.Replacer) string {
 		return ""
 	}
 	var wanted, have any
-	if x.exact || decode(want, &wanted) != nil {
+	if w.exact || decode(want, &wanted) != nil {
 		if strings.TrimRight(got.body, "\n") != want {
 			return "want " + want
 		}

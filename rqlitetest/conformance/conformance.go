@@ -15,6 +15,26 @@
 //	@X-Rqlite-Served-By: <any>
 //	{"results":[{"last_insert_id":1,"rows_affected":1}]}
 //
+// The answers are those of all releases from 8.43.4 on, unless it says otherwise.
+// Where releases answer differently, there are several answers, each with the
+// releases it is from, such that each release has one:
+//
+//	POST /db/sql
+//	["SELECT 1"]
+//	-- 200 since 9.0.0
+//	{"results":[{"original":"SELECT 1","rewritten":"SELECT 1"}]}
+//	-- 404 before 9.0.0
+//
+// "exact", if it is there, stands before that. A case that some releases cannot be
+// asked, because it would harm them or because they do not have what it is about, has a
+// line below its name, with the reason for which they skip it:
+//
+//	== reads of nothing but a comment
+//	since 9.3.13: a read of nothing but a comment hangs the node before
+//
+// There may be both bounds, as in "since 9.0.0 before 9.4.2". The release is
+// learned from X-Rqlite-Version, see [ReleaseOf].
+//
 // A case is a list of exchanges, each separated from the next by an empty line,
 // which run in order. {t} stands for a name that no other table has; what is
 // named so, or begins with it, is dropped at the end. JSON is compared by
@@ -96,9 +116,10 @@ func RunNoLeader(t *testing.T, nodeURL string, opts Options) {
 
 // target is the server or the cluster under test.
 type target struct {
-	urls  map[string]string // by what stands before a path; "" is where that is nothing
-	names []string          // of the nodes, as pairs for a strings.Replacer
-	opts  Options
+	urls    map[string]string // by what stands before a path; "" is where that is nothing
+	names   []string          // of the nodes, as pairs for a strings.Replacer
+	opts    Options
+	release Release
 }
 
 func newTarget(t *testing.T, urls map[string]string, opts Options) *target {
@@ -111,7 +132,13 @@ func newTarget(t *testing.T, urls map[string]string, opts Options) *target {
 		}
 		t.Cleanup(opts.Client.CloseIdleConnections)
 	}
-	return &target{urls: urls, opts: opts}
+	s := &target{urls: urls, opts: opts}
+	got, err := s.do(t.Context(), exchange{method: http.MethodGet, path: "/readyz"}, strings.NewReplacer())
+	if err != nil {
+		t.Fatalf("asking for the release: %v", err)
+	}
+	s.release = ReleaseOf(got.header.Get("X-Rqlite-Version"))
+	return s
 }
 
 // runDir runs the cases of a directory.
@@ -130,6 +157,9 @@ func (s *target) runDir(t *testing.T, dir string) {
 				t.Run(c.name, func(t *testing.T) {
 					if reason, ok := s.opts.Skip[file.name+"/"+c.name]; ok {
 						t.Skip(reason)
+					}
+					if !c.span.holds(s.release) {
+						t.Skip(c.reason)
 					}
 					s.run(t, c)
 				})
@@ -188,7 +218,7 @@ func (s *target) run(t *testing.T, c testCase) {
 		if err != nil {
 			t.Fatalf("line %d: %s %s: %v", x.line, x.method, x.path, err)
 		}
-		if problem := x.compare(got, names); problem != "" {
+		if problem := x.on(s.release).compare(got, names); problem != "" {
 			t.Errorf("line %d: %s %s\n%s\n%s\ngot status %d: %s", x.line, x.method, x.path,
 				names.Replace(x.body), problem, got.status, got.body)
 		}
