@@ -89,7 +89,8 @@ func post(t *testing.T, base, path string, statements ...string) string {
 	t.Helper()
 	body, err := json.Marshal(statements)
 	require.NoError(t, err)
-	resp, err := http.Post(base+path, "application/json", bytes.NewReader(body))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post(base+path, "application/json", bytes.NewReader(body))
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)

@@ -260,7 +260,8 @@ func writeJoined(t *testing.T, j *joined, writes []joinedWrite) {
 		}
 	})
 	wrong.none(t)
-	j.requireJoined(t, goroutines*each)
+	// Those with RETURNING go by themselves before 9.4.0.
+	assert.Positive(t, j.connector.Stats().Coalesced)
 	want := map[string]map[int]int{"plain": {}, "keyed": {-1: 1}}
 	for g := range goroutines {
 		w := writes[g%len(writes)]
