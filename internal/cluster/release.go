@@ -53,7 +53,10 @@ func (r Release) String() string {
 // between two releases, or "9" of one that knows no more. What is missing counts as 0, so that
 // the result is never later than the node. It is zero if text is none of these.
 func parseRelease(text string) Release {
-	text, _, _ = strings.Cut(strings.TrimPrefix(text, "v"), "-")
+	text = strings.TrimPrefix(text, "v")
+	if end := strings.IndexAny(text, "-+"); end >= 0 {
+		text = text[:end]
+	}
 	parts := strings.SplitN(text, ".", 3)
 	var release Release
 	for i, shift := range []int{majorShift, minorShift, 0} {
