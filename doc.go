@@ -231,9 +231,11 @@
 //
 // Writes, and reads at the levels weak, linearizable and strong, go straight to the
 // leader, which the nodes name by a redirect; that needs no permission. Requests are
-// forwarded by another node only with discovery=off, or for a while when the address that
-// the leader advertises cannot be reached or is not one that the credentials are meant
-// for. That is second best: while forwarding, rqlite itself may apply a write twice, which
+// forwarded by another node only with discovery=off, or while the address that the leader
+// advertises cannot be reached from here, or is not one that the credentials are meant for.
+// A leader that does not answer this program, while the node that names it hands a read on to
+// it, cannot be reached; whether it can again is found out beside the calls, every few
+// seconds. Forwarding is second best: while forwarding, rqlite itself may apply a write twice, which
 // no client can prevent, and more failures leave the outcome of a write unknown. Reads at none and auto
 // spread over the hosts of the DSN; with discovery=nodes, which needs the permission
 // "status", over all nodes of the cluster.

@@ -308,9 +308,11 @@ func TestCountsOfNodes(t *testing.T) {
 		}
 		assert.Equal(t, Counts{Requests: 3, Retries: 1, Redirects: 1, Fallbacks: 1}, c.Counts())
 		assert.Equal(t, 1, strings.Count(log.String(), "requests for the leader are forwarded"))
-		time.Sleep(forwardFor)
-		require.NoError(t, do(t.Context(), c, write()))
-		assert.EqualValues(t, 2, c.Counts().Fallbacks, "it was tried again")
-		assert.Equal(t, 2, strings.Count(log.String(), "requests for the leader are forwarded"))
+		for range 10 {
+			time.Sleep(longestBack)
+			require.NoError(t, do(t.Context(), c, write()))
+		}
+		assert.EqualValues(t, 1, c.Counts().Fallbacks, "it was tried again beside the requests")
+		assert.Equal(t, 1, strings.Count(log.String(), "requests for the leader are forwarded"), "said once")
 	})
 }

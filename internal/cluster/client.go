@@ -114,7 +114,17 @@ type Request struct {
 	Stream bool
 
 	bulk *bulk // says before each attempt what the body is; nil if Body is
+	way  way
 }
+
+// way is how a request for the leader gets from another node to it.
+type way uint8
+
+const (
+	asKnown  way = iota // forwarded if the leader cannot be reached, else redirected
+	straight            // redirected
+	byOthers            // forwarded
+)
 
 // MostAtOnce is how many requests that write, and how many that do not, wait for
 // answers at once; the others wait for these. An answer that is being read does not count,
@@ -148,6 +158,7 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 // begin takes note of a request.
 func (c *Client) begin() {
 	c.routes.counts.requests.Add(1)
+	c.lookBack()
 	if c.cfg.Members {
 		c.refresh()
 	}

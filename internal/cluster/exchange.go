@@ -64,7 +64,15 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forw
 // redirects reports whether a request is to be redirected by a node that does
 // not lead: while forwarding, the server may apply a write twice.
 func (c *Client) redirects(req *Request) bool {
-	return req.Leader && !req.Pinned && !c.routes.forwarding()
+	switch {
+	case !req.Leader || req.Pinned:
+		return false
+	case req.way == straight:
+		return true
+	case req.way == byOthers:
+		return false
+	}
+	return !c.routes.forwarding()
 }
 
 // query returns the URL's parameters, with "redirect" for what must not be forwarded.

@@ -24,7 +24,11 @@ var errSlow = errors.New("the node does not say in time who leads")
 // whoLeads is a read that only a leader answers. Asking is free of risk, while a
 // write that meets the wrong node is not: a follower that is to redirect it asks the
 // leader for its address first, and when the leader hangs, so does the follower.
-var whoLeads = Request{Path: queryPath, Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true}
+// While requests are forwarded, the question is not.
+var whoLeads = Request{Path: queryPath, Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true, way: straight}
+
+// handedOn is the same question, put to the leader by way of another node.
+var handedOn = Request{Path: whoLeads.Path, Params: whoLeads.Params, Body: whoLeads.Body, Leader: true, way: byOthers}
 
 // seek finds the leader after it was lost. One request seeks for all; the others
 // wait for it. It ends when a node has answered as the leader, or with the reason why
@@ -58,10 +62,12 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 	return nil
 }
 
-// askForLeader asks a node, and the one that it names, whether it leads.
+// askForLeader asks a node, and the one that it names, whether it leads. There is no error
+// also if that cannot be told, and requests are to be forwarded.
 func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
+	from, to := node, (*redirect)(nil) // who named the node
 	for range maxRedirects {
-		err := c.askOnce(ctx, node, wait, until)
+		err := c.askOnce(ctx, node, &whoLeads, wait, until)
 		if err == nil {
 			c.routes.succeeded(node, true)
 			return nil
@@ -71,25 +77,44 @@ func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duratio
 		}
 		if err.redirect == nil {
 			c.routes.failed(node, err)
-			return err
+			return c.passedOver(ctx, from, to, node, err, wait, until)
 		}
-		named, refused := c.routes.named(node, err.redirect)
-		if refused != nil {
+		named, useful, refused := c.routes.named(node, err.redirect)
+		switch {
+		case refused != nil:
 			return refused
-		}
-		if named == nil || named == node {
+		case named == node || c.routes.forwarding():
 			return err
+		case !useful:
+			err.Outcome, err.Message = Repeat, "the leader, "+named.host+", does not answer"
+			return c.passedOver(ctx, node, err.redirect, named, err, wait, until)
 		}
 		c.routes.counts.redirects.Add(1)
-		node = named
+		from, to, node = node, err.redirect, named
 	}
 	return &Error{Outcome: Repeat, Node: node.host, Message: "the nodes redirect to each other"}
 }
 
-func (c *Client) askOnce(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
+// passedOver decides what to do about a leader, named by a node, that has not answered: if others
+// reach it, requests go by way of them. The error err is returned otherwise.
+func (c *Client) passedOver(ctx context.Context, from *node, to *redirect, leader *node, err *Error, wait time.Duration, until time.Time) *Error {
+	switch {
+	case to == nil:
+		return err // nobody named it
+	case errors.Is(err.Err, errSlow):
+		c.suspect(leader) // whether it hangs is known when it is named again
+		return err
+	case err.redirect == nil && !err.unanswered(), !c.reaches(ctx, from, to, wait, until):
+		return err
+	}
+	c.routes.cutOff(leader)
+	return nil
+}
+
+func (c *Client) askOnce(ctx context.Context, node *node, question *Request, wait time.Duration, until time.Time) *Error {
 	bounded, cancel := context.WithTimeoutCause(ctx, wait, errSlow)
 	defer cancel()
-	answer, err := c.attempt(bounded, node, &whoLeads, until)
+	answer, err := c.attempt(bounded, node, question, until)
 	if err == nil {
 		answer.Close()
 		return nil

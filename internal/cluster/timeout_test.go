@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -367,34 +368,44 @@ func TestCancelWhileDialing(t *testing.T) {
 	})
 }
 
-// Forwarding is for a while: then the leader's own address gets another chance.
+// The leader's own address gets another chance, beside the requests.
 func TestForwardingEnds(t *testing.T) {
 	t.Parallel()
-	inBubble(t, "after half a minute", func(t *testing.T) {
-		down := func(string) bool { return false }
+	inBubble(t, "when the leader answers", func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
 		c, _ := newClient(t, []string{"node:1"}, func(c *Config) {
 			c.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
 				_, asked := req.URL.Query()["redirect"]
 				switch {
-				case down(req.URL.Host):
-					return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+				case req.URL.Host == "leader:1" && down.Load():
+					time.Sleep(time.Second)
+					return nil, &net.OpError{Op: "dial", Err: errors.New("no route to host")}
 				case req.URL.Host == "node:1" && asked:
 					return response(301, "http://leader:1/db/execute"), nil
 				}
 				return response(200, ""), nil
 			})
 		})
-		down = func(host string) bool { return host == "leader:1" }
+		first := true
 		nodeOf := func() string {
+			begin := time.Now()
 			a, err := c.Send(t.Context(), write())
 			require.NoError(t, err)
 			defer a.Close()
+			if !first {
+				assert.Zero(t, time.Since(begin), "no request waits for the leader's address")
+			}
+			first = false
 			return a.Node
 		}
-		assert.Equal(t, "node:1", nodeOf())
-		down = func(string) bool { return false }
-		assert.Equal(t, "node:1", nodeOf())
-		time.Sleep(forwardFor)
+		for range 10 {
+			assert.Equal(t, "node:1", nodeOf())
+			time.Sleep(longestBack + 2*time.Second)
+		}
+		down.Store(false)
+		assert.Equal(t, "node:1", nodeOf(), "this one makes the client look")
+		synctest.Wait()
 		assert.Equal(t, "leader:1", nodeOf())
 		assert.Equal(t, "leader:1", nodeOf())
 	})
