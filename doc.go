@@ -234,8 +234,9 @@
 // forwarded by another node only with discovery=off, or while the address that the leader
 // advertises cannot be reached from here, or is not one that the credentials are meant for.
 // A leader that does not answer this program, while the node that names it hands a read on to
-// it, cannot be reached; whether it can again is found out beside the calls, every few
-// seconds. Forwarding is second best: while forwarding, rqlite itself may apply a write twice, which
+// it, cannot be reached; nor can one whose address belongs to something else, which shows by
+// answers that are not rqlite's. Whether it can again is found out beside the calls, every few
+// seconds. A host that is not rqlite's is passed over. Forwarding is second best: while forwarding, rqlite itself may apply a write twice, which
 // no client can prevent, and more failures leave the outcome of a write unknown. Reads at none and auto
 // spread over the hosts of the DSN; with discovery=nodes, which needs the permission
 // "status", over all nodes of the cluster.

@@ -165,7 +165,10 @@ func (c *Client) begin() {
 }
 
 func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answer, *Error) {
-	var last *Error
+	var (
+		last *Error
+		up   surrender
+	)
 	pause := firstPause
 	start := c.routes.start(req)
 	for redirects, attempt := 0, 0; ; attempt++ {
@@ -201,6 +204,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			}
 		}
 		c.failed(node, err)
+		if up.after(&c.routes, node, err) && err.Outcome == Repeat {
+			err.Outcome = Refused
+		}
 		if !err.repeatable(req) {
 			return nil, outOfTime(err, last)
 		}

@@ -10,6 +10,8 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // maxMessage bounds how much of the text of a failure is read.
@@ -118,6 +120,10 @@ func statusError(guard *guard, resp *http.Response) *Error {
 	if why := guard.ended(); err != nil && why != nil {
 		e.Message, e.Err = "", why // half a message says less than why there is no more
 	}
+	if guard.isForeign(resp, message) {
+		e.disown(guard.req)
+		return e
+	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.redirect = &redirect{location: resp.Header.Get("Location")}
 		e.Message = "redirected to " + redactURL(e.redirect.location)
@@ -133,6 +139,7 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	switch {
 	case err == nil:
 		a.first = first
+		guard.node.wellFormed(resp.Header)
 		return a, nil
 	case errors.Is(err, io.EOF):
 		failure := a.failed()
@@ -143,6 +150,10 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 		return nil, failure
 	}
 	broken := a.broken(err) // before Close, which ends the context
+	var syntax *wire.SyntaxError
+	if errors.As(err, &syntax) && guard.ended() == nil && !names(resp.Header) && !guard.node.plain.Load() {
+		broken.disown(req)
+	}
 	a.Close()
 	return nil, broken
 }

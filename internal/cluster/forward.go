@@ -129,7 +129,7 @@ func (c *Client) reaches(ctx context.Context, from *node, to *redirect, wait tim
 	return err != nil && err.redirect != nil && *err.redirect == *to
 }
 
-// unanswered reports whether the node has given no answer at all, and was not merely slow.
+// unanswered reports whether the node has given no answer, and was not merely slow.
 func (e *Error) unanswered() bool {
-	return e.Status == 0 && !errors.Is(e.Err, errSlow)
+	return e.foreign || e.Status == 0 && !errors.Is(e.Err, errSlow)
 }

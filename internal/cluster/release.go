@@ -89,6 +89,13 @@ func (n *node) notes(header http.Header) {
 	}
 }
 
+// wellFormed takes note of an answer that only rqlite gives.
+func (n *node) wellFormed(header http.Header) {
+	if !names(header) && !n.plain.Load() {
+		n.plain.Store(true)
+	}
+}
+
 // release returns the release of the node, zero if it is not known.
 func (n *node) release() Release {
 	if b := n.build.Load(); b != nil {
@@ -139,6 +146,10 @@ func unreached(guard *guard, req *Request, err error) *Error {
 		return stopped(why, guard.node.host, req, false)
 	}
 	e := &Error{Outcome: Repeat, Node: guard.node.host, Err: err}
+	var foreign *Error
+	if errors.As(err, &foreign) {
+		e = foreign
+	}
 	if isCertificateError(err) {
 		e.Outcome = Refused
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,7 @@ type node struct {
 	retryAt atomic.Int64          // Unix nanoseconds; before it the node is tried last
 	hangs   atomic.Bool           // it was given up for not answering at all
 	build   atomic.Pointer[build] // nil before it has answered, and after it failed to
+	plain   atomic.Bool           // its answers are rqlite's without naming the release
 	pulse   pulse
 
 	suspected atomic.Bool // it is being asked whether it hangs
@@ -170,7 +170,7 @@ func (r *routes) failed(n *node, err *Error) {
 		r.lost.Store(true)
 		return // the node is well: it waits for another
 	}
-	if err.Status != 0 {
+	if err.Status != 0 && !err.foreign {
 		return // it answers, so it may answer others
 	}
 	if errors.Is(err.Err, errHangs) {
@@ -183,7 +183,11 @@ func (r *routes) failed(n *node, err *Error) {
 	if times == 1 {
 		r.cfg.Logger.Warn("rqlite: node failed", "node", n.host, "error", err)
 	}
-	if !n.met.Load() && !slices.Contains(r.hosts, n) {
+	switch {
+	case r.isHost(n):
+	case err.foreign:
+		r.forward("what answers at the address that the leader advertises is not rqlite", n.host)
+	case !n.met.Load():
 		r.forward("the address that the leader advertises does not answer", n.host)
 	}
 }

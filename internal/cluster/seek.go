@@ -38,7 +38,10 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 		return stopped(over, "", req, false)
 	}
 	defer func() { <-c.turn }()
-	var last *Error
+	var (
+		last *Error
+		up   surrender
+	)
 	wait := seekFirst
 	for round := 0; c.routes.lost.Load() && !c.routes.forwarding(); round++ {
 		if round > 0 {
@@ -52,7 +55,8 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 			if err == nil {
 				return nil
 			}
-			if err.Outcome == Refused && c.over(ctx, until) == nil {
+			if c.over(ctx, until) == nil && (err.Outcome == Refused || up.after(&c.routes, node, err)) {
+				err.Outcome = Refused
 				return err // such as a wrong password: it will not get better
 			}
 			last = err

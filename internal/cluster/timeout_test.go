@@ -168,7 +168,7 @@ func TestTimeoutDoesNotChangeAnAnswer(t *testing.T) {
 				return &http.Response{StatusCode: 503, Body: io.NopCloser(newBody("leader not found"))}, nil
 			}
 			cancel()
-			return &http.Response{StatusCode: 400, Body: io.NopCloser(newBody("no such table: t"))}, nil
+			return &http.Response{StatusCode: 400, Header: http.Header{releaseHeader: {""}}, Body: io.NopCloser(newBody("no such table: t"))}, nil
 		})
 	})
 	failure := requireError(t, do(ctx, c, write()), Refused)
@@ -415,7 +415,7 @@ func TestForwardingEnds(t *testing.T) {
 func response(status int, location string) *http.Response {
 	return &http.Response{
 		StatusCode: status,
-		Header:     http.Header{"Location": {location}},
+		Header:     http.Header{"Location": {location}, releaseHeader: {""}},
 		Body:       io.NopCloser(newBody(written)),
 	}
 }
