@@ -243,7 +243,8 @@
 //
 // What provably had no effect is tried again, on other nodes where there are any,
 // until the deadline of the context or the timeout of the DSN, whichever comes first: so
-// a change of leader costs time, and no error. So is a read after any failure. A write
+// a change of leader costs time, and no error. So is a read after any failure. Where no host has
+// ever answered, and all refuse or are unknown, a call gives up after about a second. A write
 // of which nobody can tell is [ErrIndeterminate] at once, and one whose context ends
 // after it was sent is, too: cancelling does not take it back.
 //

@@ -61,7 +61,7 @@ func TestFoundForeignAtTheAdvertisedAddress(t *testing.T) {
 // TestFoundForeignHost has hosts in the DSN that are not rqlite's.
 func TestFoundForeignHost(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
-		for _, status := range []int{200, 403, 404} {
+		for _, status := range []int{200, 403, 404, 502} {
 			foreign, writes := newForeign(t, status)
 			dsn := strings.Replace(b.shared.dsn, "://", "://"+foreign+",", 1)
 			mustExec(t, openDSN(t, dsn), "CREATE TABLE IF NOT EXISTS found_foreign (id INT)")

@@ -279,8 +279,8 @@ func TestCountsOfNodes(t *testing.T) {
 				return response(200, ""), nil
 			})
 		})
-		require.ErrorIs(t, do(t.Context(), c, write()), context.DeadlineExceeded)
-		assert.Equal(t, Counts{Requests: 1, Failures: 1, Retries: uint64(attempts - 1)}, c.Counts(), "a pause that ends with the time-out is no attempt")
+		requireError(t, do(t.Context(), c, write()), Refused)
+		assert.Equal(t, Counts{Requests: 1, Failures: 1, Retries: uint64(attempts - 1)}, c.Counts(), "the last pause is none")
 		assert.Equal(t, 1, strings.Count(log.String(), "node failed"))
 		down = false
 		for range 3 {

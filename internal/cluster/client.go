@@ -204,10 +204,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			}
 		}
 		c.failed(node, err)
-		if up.after(&c.routes, node, err) && err.Outcome == Repeat {
-			err.Outcome = Refused
-		}
-		if !err.repeatable(req) {
+		if err.Write = req.Write; up.after(&c.routes, node, err) || !err.repeatable(req) {
 			return nil, outOfTime(err, last)
 		}
 		req.withdraw(err)

@@ -74,20 +74,3 @@ func (e *Error) disown(req *Request) {
 	}
 	e.Message = fmt.Sprintf("%v, or a proxy answers in its place: %s", errForeign, detail)
 }
-
-// surrender counts the answers of nodes that are not rqlite's, and after so many as there are nodes
-// it reports that all are such, and will be.
-type surrender struct{ foreign int }
-
-func (s *surrender) after(r *routes, n *node, err *Error) bool {
-	nodes := r.nodes()
-	switch {
-	case !slices.Contains(nodes, n):
-		return false // it is gone round from now on
-	case !err.foreign || !err.lasting:
-		s.foreign = 0
-		return false
-	}
-	s.foreign++
-	return s.foreign >= len(nodes)
-}

@@ -43,6 +43,7 @@ type routes struct {
 	hosts    []*node              // those of the configuration, in its order
 	leader   atomic.Pointer[node] // where the leader was last met; nil when unknown
 	answered atomic.Pointer[node] // the leader that answered last; nil when it was lost
+	met      atomic.Bool          // a node has answered once
 	lost     atomic.Bool          // the leader was known, or asked for in vain: it has to be sought
 	next     atomic.Uint32        // for spreading requests that any node can answer
 	forwards atomic.Bool          // requests for the leader go by way of other nodes
@@ -137,6 +138,7 @@ func (r *routes) untried(attempts int) bool { return attempts < len(r.nodes()) }
 func (r *routes) succeeded(n *node, leader bool) {
 	if !n.met.Load() {
 		n.met.Store(true)
+		r.met.Store(true)
 	}
 	if n.failing.Load() != 0 {
 		n.failing.Store(0)

@@ -56,7 +56,6 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 				return nil
 			}
 			if c.over(ctx, until) == nil && (err.Outcome == Refused || up.after(&c.routes, node, err)) {
-				err.Outcome = Refused
 				return err // such as a wrong password: it will not get better
 			}
 			last = err
