@@ -250,7 +250,8 @@
 //
 // A node that does not answer for half a second is asked whether it is alive. If it is
 // not, reads go elsewhere after about a second in all, and writes give up a little later.
-// When the leader is lost, the nodes are asked who leads before a write goes out.
+// When the leader is lost, the nodes are asked who leads before a write goes out: by a read, or,
+// for a user who may not read, by sending SELECT 1 as a write.
 //
 // Credentials go to the hosts of the DSN, on whatever port, and to nodes that one which
 // has them names over a verified https connection; a redirect from https to http is an

@@ -91,7 +91,11 @@ func (req *Request) query(forwarded bool) string {
 // transportError sorts a failure to get any answer.
 func transportError(guard *guard, req *Request, way *trail, err error) *Error {
 	if why := guard.ended(); why != nil {
-		return stopped(why, guard.node.host, req, way.arrived())
+		e := stopped(why, guard.node.host, req, way.arrived())
+		if !e.sent {
+			e.waited(req, "a connection; nothing was sent")
+		}
+		return e
 	}
 	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: way.arrived()}
 	var op *net.OpError

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 )
 
@@ -35,7 +36,7 @@ var handedOn = Request{Path: whoLeads.Path, Params: whoLeads.Params, Body: whoLe
 // the request cannot wait any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
 	if over := c.take(ctx, c.turn, until); over != nil { // most find it over by then
-		return stopped(over, "", req, false)
+		return stopped(over, "", req, false).waited(req, "the leader to be found; nothing was sent")
 	}
 	defer func() { <-c.turn }()
 	var (
@@ -49,7 +50,7 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 		}
 		for _, node := range c.routes.inTurn() {
 			if why := c.over(ctx, until); why != nil {
-				return outOfTime(stopped(why, "", req, false), last)
+				return outOfTime(stopped(why, "", req, false).waited(req, "the leader to be found; nothing was sent"), last)
 			}
 			err := c.askForLeader(ctx, node, wait, until)
 			if err == nil {
@@ -114,7 +115,22 @@ func (c *Client) passedOver(ctx context.Context, from *node, to *redirect, leade
 	return nil
 }
 
+// askOnce puts a question to one node. A user who may not read may write: then the question is a
+// statement without effect, which costs an entry of the leader's log.
 func (c *Client) askOnce(ctx context.Context, node *node, question *Request, wait time.Duration, until time.Time) *Error {
+	err := c.askBy(ctx, node, question, wait, until)
+	if err == nil || err.Status != http.StatusUnauthorized || err.foreign {
+		return err
+	}
+	byWrite := *question
+	byWrite.Path, byWrite.Params = executePath, ""
+	if second := c.askBy(ctx, node, &byWrite, wait, until); second == nil || second.Status != http.StatusUnauthorized {
+		return second
+	}
+	return err
+}
+
+func (c *Client) askBy(ctx context.Context, node *node, question *Request, wait time.Duration, until time.Time) *Error {
 	bounded, cancel := context.WithTimeoutCause(ctx, wait, errSlow)
 	defer cancel()
 	answer, err := c.attempt(bounded, node, question, until)

@@ -154,7 +154,7 @@ func TestTimeoutWithTheAnswer(t *testing.T) {
 	})
 	failure := requireError(t, do(ctx, c, write()), Refused)
 	require.ErrorIs(t, failure, context.Canceled)
-	require.ErrorContains(t, failure, "node:1: context canceled; the attempt before: leader not found")
+	require.ErrorContains(t, failure, "node:1: context canceled while the write waited for another attempt; nothing was applied; the attempt before: leader not found")
 }
 
 // An answer that is final stays what it is, even when it comes at the last moment.
