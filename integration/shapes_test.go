@@ -50,6 +50,9 @@ func testShapesOn(t *testing.T, b *backend, scenarios []scenario) (complete bool
 	shapes := newShapeCount()
 	for _, s := range scenarios {
 		t.Run(s.library+"/"+s.name, func(t *testing.T) {
+			if s.library == "bun" && s.name == "update" {
+				b.needs(t, "9.4.0", "the server does not see RETURNING in UPDATE … AS, so that it is refused")
+			}
 			r := &replay{subject: subject, rqlite: true, known: knownShape(b), ran: shapes.of(s.library), met: shapes.met}
 			r.run(t, s)
 			ran++
