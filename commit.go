@@ -340,7 +340,7 @@ func (t *tx) announce(ctx context.Context) error {
 func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:   executePath,
-		Params: t.conn.connector.writeParams,
+		Params: writeParams,
 		Leader: true, // and no Write: it can be repeated
 		Body:   body,
 	})

@@ -64,7 +64,7 @@ func leftGoroutines(wait time.Duration) string {
 // The URL parameters of requests without special settings.
 const (
 	weakRead   = "blob_array&noparse&level=weak&redirect"
-	plainWrite = "blob_array&redirect"
+	plainWrite = "blob_array&norwrandom&norwtime&redirect"
 )
 
 // step is a request that a fake expects, and its answer.
@@ -94,7 +94,7 @@ func writes(body, reply string) step {
 
 // writesAtomic is a step of a write in one transaction.
 func writesAtomic(body, reply string) step {
-	return step{path: executePath, params: "blob_array&transaction&redirect", body: body, reply: reply}
+	return step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", body: body, reply: reply}
 }
 
 // triesRows is a step of the trial in which a statement shows whether the server sees its

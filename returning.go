@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -34,30 +33,15 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []ca
 	if atomic || !isEarlier(err) {
 		return answer, m, err
 	}
-	earlier, err := forEarlier(calls)
-	if err != nil {
-		return nil, marking{}, err
+	earlier := slices.Clone(calls)
+	for i := range earlier {
+		if earlier[i].Returning > 0 {
+			statement := earlier[i].WithoutBackquotes()
+			earlier[i].Statement = &statement
+		}
 	}
 	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
 	return c.writeSeen(ctx, req, earlier, false)
-}
-
-// forEarlier returns calls in a form whose RETURNING clauses earlier releases see. The server
-// rewrites time and random numbers at /db/execute, but not at /db/request: so they become literals.
-func forEarlier(calls []call) ([]call, error) {
-	earlier := slices.Clone(calls)
-	now := time.Now().UTC()
-	for i := range earlier {
-		frozen, err := earlier[i].frozen(now)
-		if err != nil {
-			return nil, refused(atStatement(err, i, len(calls)))
-		}
-		if frozen.Returning > 0 {
-			*frozen = frozen.WithoutBackquotes()
-		}
-		earlier[i].Statement = frozen
-	}
-	return earlier, nil
 }
 
 // writeSeen sends statements once it is known that the server sees their RETURNING clauses.

@@ -372,11 +372,18 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 		return newError(o.failure, at.statement, at.statements), nil
 	}
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
-		return t.resultRows(answer, o, entry, at)
+		failure, err := t.resultRows(answer, o, entry, at)
+		if err == nil && failure == nil && o.randomPerRow && len(o.set.rows) > 1 {
+			failure = refused(atStatement(errRandomRows, at.statement, at.statements))
+		}
+		return failure, err
 	}
 	id, rows, err := o.counts(answer, entry)
-	if err != nil || o.Kind != sqltext.Write {
+	switch {
+	case err != nil || o.Kind != sqltext.Write:
 		return nil, err
+	case o.randomPerRow && rows > 1:
+		return refused(atStatement(errRandomRows, at.statement, at.statements)), nil
 	}
 	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows
 	return nil, nil
