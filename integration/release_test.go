@@ -76,3 +76,13 @@ func TestBefore(t *testing.T) {
 	}
 	require.Panics(t, func() { (&cluster{}).before("9.4") })
 }
+
+// needsFleet skips a test of clusters on older releases than the given one.
+func needsFleet(t *testing.T, release, fact string) {
+	t.Helper()
+	for _, b := range backends {
+		if b.name == "process" {
+			b.needs(t, release, fact)
+		}
+	}
+}

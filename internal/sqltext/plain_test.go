@@ -34,7 +34,7 @@ func TestPlain(t *testing.T) {
 		"INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING RETURNING id":                     false,
 		"INSERT OR FAIL INTO t VALUES (1) RETURNING id":                                    false,
 		"INSERT INTO t SELECT 1 RETURNING id":                                              false,
-		"INSERT INTO t DEFAULT VALUES RETURNING id":                                        false,
+		"INSERT INTO t DEFAULT VALUES RETURNING id":                                        true,
 		"UPDATE t AS x SET a = 1 RETURNING a":                                              false,
 		"UPDATE t SET a = a + 1 RETURNING a":                                               false,
 		"UPDATE t SET a = 1 WHERE b IS NOT DISTINCT FROM 1 RETURNING a":                    false,
