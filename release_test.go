@@ -21,11 +21,13 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 	}{
 		{
 			"v9.4.0", "INSERT INTO `t` VALUES (?) RETURNING `b`",
-			[]step{{path: executePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}}, "",
+			[]step{{path: executePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}},
+			"",
 		},
 		{
 			"v8.43.4", "INSERT INTO `t` VALUES (?) RETURNING `b`",
-			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}}, "",
+			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}},
+			"",
 		},
 		{
 			"", "INSERT INTO `t` VALUES (?) RETURNING `b`", // a proxy has taken the header away
@@ -36,7 +38,8 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 			[]step{
 				{path: requestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + abortText + `"]`, reply: seen},
 				{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["UPDATE t AS x SET a = ? RETURNING b",1]]`, reply: row},
-			}, "",
+			},
+			"",
 		},
 		{
 			"v9.1.0", "UPDATE t AS x SET a = ? RETURNING b",

@@ -126,8 +126,13 @@ func TestMinRelease(t *testing.T) {
 		min  Release
 		sent bool
 	}{
-		{"v9.4.2", UndoesReturning, true}, {"v9.4.1", UndoesReturning, false}, {"9", UndoesReturning, false},
-		{"10", UndoesReturning, true}, {"", UndoesReturning, false}, {"", 0, true}, {"v8.43.4", Oldest, true},
+		{"v9.4.2", UndoesReturning, true},
+		{"v9.4.1", UndoesReturning, false},
+		{"9", UndoesReturning, false},
+		{"10", UndoesReturning, true},
+		{"", UndoesReturning, false},
+		{"", 0, true},
+		{"v8.43.4", Oldest, true},
 	} {
 		node := of(test.node, newFake(t, ok(written)))
 		c, _ := newStranger(t, []string{node.host()})
