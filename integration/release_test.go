@@ -31,6 +31,16 @@ func (b *backend) needs(t *testing.T, release, fact string) {
 	}
 }
 
+// fleetNeeds is [backend.needs] for clusters of several processes.
+func fleetNeeds(t *testing.T, release, fact string) {
+	t.Helper()
+	for _, b := range backends {
+		if b.name == "process" {
+			b.needs(t, release, fact)
+		}
+	}
+}
+
 // What follows is for tests of what the driver does, which cannot know what a
 // server built by hand is, nor count on the newest.
 
