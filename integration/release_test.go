@@ -31,6 +31,16 @@ func (b *backend) needs(t *testing.T, release, fact string) {
 	}
 }
 
+// fleetNeeds is [backend.needs] for clusters of several processes.
+func fleetNeeds(t *testing.T, release, fact string) {
+	t.Helper()
+	for _, b := range backends {
+		if b.name == "process" {
+			b.needs(t, release, fact)
+		}
+	}
+}
+
 // What follows is for tests of what the driver does, which cannot know what a
 // server built by hand is, nor count on the newest.
 
@@ -75,14 +85,4 @@ func TestBefore(t *testing.T) {
 		require.Equal(t, test.want, (&cluster{version: test.version}).before(test.release), test)
 	}
 	require.Panics(t, func() { (&cluster{}).before("9.4") })
-}
-
-// needsFleet skips a test of clusters on older releases than the given one.
-func needsFleet(t *testing.T, release, fact string) {
-	t.Helper()
-	for _, b := range backends {
-		if b.name == "process" {
-			b.needs(t, release, fact)
-		}
-	}
 }
