@@ -122,6 +122,7 @@ type fake struct {
 	script   []step
 	requests []request
 	release  string // that all nodes of the cluster say they are
+	members  string // that the list of nodes says they are; "" is release
 	conns    map[net.Conn]bool
 	changed  chan struct{} // closed and replaced when conns changes
 }
@@ -190,7 +191,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		return // before the first write, or in a test that a busy machine holds up
 	}
 	if got.path == "/nodes" && got.params == allNodes && !f.expects(allNodes) {
-		fmt.Fprintf(w, `{"nodes":[{"id":"1","version":%q}]}`, f.release)
+		fmt.Fprintf(w, `{"nodes":[{"id":"1","version":%q}]}`, cmp.Or(f.members, f.release))
 		return
 	}
 	next, ok := f.next(got)

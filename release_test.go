@@ -105,6 +105,17 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 		}, got)
 		assert.Contains(t, f.got()[len(f.got())-1].body, `"`+insert+`","SELECT 1","DELETE FROM u"`)
 	})
+	t.Run("an atomic batch, of a leader that does not tell its release", func(t *testing.T) {
+		compared := step{
+			path: executePath, params: "blob_array&norwtime&transaction&norwrandom&redirect",
+			reply: results(insertedToken, table("id integer", "[1]"), oneUpdated),
+		}
+		f := newFake(t, trial, compared)
+		f.release = ""
+		f.members = "v10.2.7"
+		_, err := batchOf(true, insert).Exec(ctx, f.openMarked())
+		require.NoError(t, err)
+	})
 	t.Run("an atomic batch that fails", func(t *testing.T) {
 		failing := trial
 		failing.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, `{"error":"UNIQUE constraint failed: t.id"}`, rolledBack)

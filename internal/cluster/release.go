@@ -108,6 +108,20 @@ func (n *node) tooOld() *Error {
 		b.text, Oldest)}
 }
 
+// disappoints returns why an answer cannot be believed: it comes from an earlier release than the
+// request needs. So it is with a node that only reads and was not asked before, and where an address
+// leads to different nodes.
+func (n *node) disappoints(req *Request) *Error {
+	old := n.tooOld()
+	switch {
+	case old != nil && req.Write, old == nil && n.release() < req.MinRelease:
+		return &Error{Outcome: Unknown, Node: n.host, Err: errOtherRelease}
+	}
+	return old
+}
+
+var errOtherRelease = errors.New("the answer comes from a node of an earlier release of rqlite than the one that was asked before")
+
 // admit makes sure that the node is of a release that the request can be sent to. A node of
 // which nothing is known is asked first, unless the request only reads: then the answer tells.
 // The guard's context is ctx.
