@@ -100,7 +100,7 @@ func writesAtomic(body, reply string) step {
 // triesRows is a step of the trial in which a statement shows whether the server sees its
 // RETURNING clause.
 func triesRows(reply string) step {
-	return step{path: requestPath, params: "blob_array&norwtime&transaction&norwrandom&redirect", reply: reply}
+	return step{path: requestPath, params: "blob_array&norwtime&transaction&redirect", reply: reply}
 }
 
 // request is what a fake got.

@@ -204,9 +204,13 @@ func TestAllSince(t *testing.T) {
 			for _, body := range test.replies {
 				members, err := readMembers(strings.NewReader(body))
 				require.NoError(t, err)
-				l.learn(members)
+				l.learn(members, time.Now())
 			}
-			assert.Equal(t, test.want, Release(l.release.Load()) >= UndoesReturning)
+			release, _ := l.known()
+			assert.Equal(t, test.want, release >= UndoesReturning)
+			l.learn(nil, time.Now().Add(-membersEvery))
+			release, _ = l.known()
+			assert.Zero(t, release, "it was long ago")
 		})
 	}
 	t.Run("they are asked", func(t *testing.T) {
