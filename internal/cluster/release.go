@@ -88,6 +88,13 @@ func (n *node) notes(header http.Header) {
 	}
 }
 
+// wellFormed takes note of an answer that only rqlite gives.
+func (n *node) wellFormed(header http.Header) {
+	if !names(header) && !n.plain.Load() {
+		n.plain.Store(true)
+	}
+}
+
 // release returns the release of the node, zero if it is not known.
 func (n *node) release() Release {
 	if b := n.build.Load(); b != nil {
@@ -149,9 +156,13 @@ func (e *Error) Earlier() bool { return errors.Is(e.Err, errEarlier) }
 // unreached is the failure of a question that comes before the request.
 func unreached(guard *guard, req *Request, err error) *Error {
 	if why := guard.ended(); why != nil {
-		return stopped(why, guard.node.host, req, false)
+		return stopped(why, guard.node.host, req, false).waited(req, "the node to say what it is; nothing was sent")
 	}
 	e := &Error{Outcome: Repeat, Node: guard.node.host, Err: err}
+	var foreign *Error
+	if errors.As(err, &foreign) {
+		e = foreign
+	}
 	if isCertificateError(err) {
 		e.Outcome = Refused
 	}
