@@ -115,14 +115,24 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
 	}
-	if b.Atomic && !c.undoesReturning(ctx, calls) {
+	if calls, err = c.freezeWrites(calls); err != nil {
+		return nil, refused(err)
+	}
+	if b.Atomic && (anyPerRow(calls) || anyTellsConnState(calls) || !c.undoesReturning(ctx, calls)) {
 		return c.execBatchInTx(ctx, b, calls)
 	}
-	req := cluster.Request{Path: executePath, Params: c.connector.writeParams}
+	if err := oneByOne(calls); err != nil {
+		return nil, refused(err)
+	}
+	c.state.lose()
+	req := cluster.Request{Path: executePath, Params: writeParams}
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
 	answer, m, err := c.writeForRows(ctx, req, calls, b.Atomic)
+	if isEarlier(err) { // what the node says of itself differs from what the others say of it
+		return c.execBatchInTx(ctx, b, calls)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,20 +155,9 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
 // where the request of a batch would not be.
 func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []call) (results []BatchResult, err error) {
-	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	err = untilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
-		tx, err := c.BeginTx(ctx, driver.TxOptions{})
-		if err != nil {
-			return err
-		}
-		if results, err = c.tx.execBatch(ctx, b, calls); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		return tx.Commit()
+	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
+		results, err = t.execBatch(ctx, b, calls)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -181,6 +180,9 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	}
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
+	}
+	if calls, err = c.withConnState(calls); err != nil {
+		return nil, refused(err)
 	}
 	sent := c.connector.schema.check(calls)
 	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}

@@ -13,6 +13,9 @@ type call struct {
 	*sqltext.Statement
 	values []any
 	added  bool // by the driver: it does not count as one of the program's
+	// randomPerRow says that SQLite takes a random number for each row of the statement, which has
+	// one for all.
+	randomPerRow bool
 }
 
 // deal gives every statement of a script the values that are its own.

@@ -29,6 +29,7 @@ type conn struct {
 	connector *Connector
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
+	state     connState
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")

@@ -71,10 +71,10 @@
 //     name. Default: the host dialled.
 //   - tls_insecure_skip_verify: accept any certificate; for tests only. Value: true or false.
 //     Default: false.
-//   - norwrandom: keep the server from replacing random functions by literals. Value: true or
-//     false. Default: false.
-//   - norwtime: keep the server from replacing the current time by literals. Value: true or false.
-//     Default: false.
+//   - norwrandom: leave random functions in writes to each node, instead of replacing them by
+//     literals. Value: true or false. Default: false.
+//   - norwtime: leave the current time in writes to each node, instead of replacing it by literals.
+//     Value: true or false. Default: false.
 //   - disableClusterDiscovery: accepted for DSNs written for gorqlite; true is discovery=off.
 //     Value: true or false. Default: false.
 //
@@ -319,15 +319,22 @@
 //   - Result is zero for statements that write nothing, such as CREATE TABLE.
 //   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
 //     refuses some.
-//   - random() and 'now' are replaced by literals before a write is replicated, so that
-//     all nodes store the same. CURRENT_TIMESTAMP is not: each node evaluates it. The
-//     server prints such a statement anew, and gets some things wrong: LIMIT 1, 3 becomes
-//     LIMIT 1 OFFSET 3, RIGHT and FULL JOIN become inner ones, and CREATE TABLE loses STRICT
-//     and WITHOUT ROWID, and makes a DEFAULT (random()) a constant. norwtime and norwrandom keep it from doing so.
 //
-// Within a transaction the driver puts literals in the place of random() in writes, one for each
-// place and not for each row, and in that of the present time; a result column without an alias is named after the
-// literal.
+// All nodes have to store the same. So the driver itself replaces the present time (CURRENT_TIMESTAMP,
+// 'now' and the like), random() and randomblob(n) in writes by literals, and keeps the server from
+// doing so, which prints such a statement anew and changes what it means. A statement has one time. A
+// random number is one for each place: among the rows that an INSERT gives, that is one for each row.
+// Elsewhere, as in UPDATE, such a statement is run in a transaction of its own, and refused if it
+// would give several rows the same number; in a condition, an ORDER BY, a queued write and a Batch
+// that is not atomic it is refused at once. Definitions are stored as they are written: a DEFAULT that
+// calls random() or asks for the time gives each node a value of its own, which rqlite cannot
+// avoid. norwtime and norwrandom leave time and random numbers in writes to each node.
+// Within a transaction a result column without an alias is named after the literal.
+//
+// last_insert_rowid() and changes() tell what the connection of database/sql did, as with SQLite: the
+// driver replaces them by literals outside of transactions, where rqlite would tell what any client did
+// last. Behind a write that does not tell its numbers, such as a Query with RETURNING, they are refused,
+// and so is total_changes().
 //
 // # Concurrency
 //

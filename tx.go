@@ -136,6 +136,9 @@ func (t *tx) Commit() error {
 	if t.deferred {
 		t.tell(err)
 	}
+	if err == nil {
+		t.conn.state.committed(t.ops)
+	}
 	return err
 }
 

@@ -68,7 +68,6 @@ func New(cfg Config) *Client {
 		reads:  make(chan struct{}, MostAtOnce),
 		writes: make(chan struct{}, MostAtOnce),
 	}
-	c.lowest.first = make(chan struct{})
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c

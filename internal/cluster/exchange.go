@@ -39,7 +39,7 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 	}
 	guard.hears()
 	node.notes(resp.Header)
-	if err := node.tooOld(); err != nil && !req.Write {
+	if err := node.disappoints(req); err != nil {
 		resp.Body.Close()
 		return nil, err
 	}

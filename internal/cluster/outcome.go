@@ -86,7 +86,7 @@ func classifyMessage(message string) Outcome {
 // isLeaderless recognises what a node answers before it proposes anything,
 // because it is not the leader, knows none, or has just started.
 func isLeaderless(message string) bool {
-	message = strings.TrimPrefix(message, "leader address: ") // of queued writes, up to rqlite 9.4.5
+	message = strings.TrimPrefix(message, "leader address: ") // of queued writes, up to rqlite 10.2.7
 	switch strings.TrimSpace(message) {
 	case "leader not found", "not leader", "store not ready", "store not open", "not open", "not ready":
 		return true
