@@ -16,7 +16,8 @@ import (
 func TestFoundExecuteAlone(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startFleet(t, fleetOptions{voters: 3, serverOptions: serverOptions{users: []user{
-			{Name: "all", Password: "secret", Perms: []string{"all"}}, {Name: "writer", Password: "secret", Perms: []string{"execute"}},
+			{Name: "all", Password: "secret", Perms: []string{"all"}},
+			{Name: "writer", Password: "secret", Perms: []string{"execute"}},
 			{Name: "*", Perms: []string{"ready"}}, // whether a node is ready is asked by nobody
 		}}})
 		db := openDSN(t, withUser(t, f.dsn(), "writer", "secret"))

@@ -177,7 +177,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if why := c.over(ctx, until); why != nil { // the transport would not say that it sent nothing
 			err := stopped(why, "", req, false)
 			if last != nil {
-				err.waited(req, "another attempt; nothing was applied")
+				err.setWaited(req, "another attempt; nothing was applied")
 			}
 			return nil, outOfTime(err, last)
 		}
@@ -362,10 +362,15 @@ func stopped(why error, host string, req *Request, sent bool) *Error {
 // waited makes the error of a write that ran out of time before it was sent say what it waited
 // for, and what that means.
 func (e *Error) waited(req *Request, what string) *Error {
+	e.setWaited(req, what)
+	return e
+}
+
+// setWaited is [Error.waited] without a result.
+func (e *Error) setWaited(req *Request, what string) {
 	if req.Write && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)) {
 		e.Message = fmt.Sprintf("%v while the write waited for %s", e.Err, what)
 	}
-	return e
 }
 
 // cause returns why a context ended. It is always context.Canceled or

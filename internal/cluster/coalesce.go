@@ -204,7 +204,7 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 	}
 	err := stopped(why, "", req, p.sent)
 	if !p.sent {
-		err.waited(req, "another attempt; nothing was applied")
+		err.setWaited(req, "another attempt; nothing was applied")
 	}
 	return withWrite(outOfTime(err, p.bulk.last))
 }

@@ -93,7 +93,7 @@ func transportError(guard *guard, req *Request, way *trail, err error) *Error {
 	if why := guard.ended(); why != nil {
 		e := stopped(why, guard.node.host, req, way.arrived())
 		if !e.sent {
-			e.waited(req, "a connection; nothing was sent")
+			e.setWaited(req, "a connection; nothing was sent")
 		}
 		return e
 	}

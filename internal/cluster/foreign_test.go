@@ -36,8 +36,7 @@ func TestForeignAtTheLeadersAddress(t *testing.T) {
 			t.Run(fmt.Sprint(status, req.Path), func(t *testing.T) {
 				t.Parallel()
 				foreign := newForeign(t, status, page)
-				var node *fake
-				node = newFake(t, func(w http.ResponseWriter, r *http.Request) {
+				node := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Query().Has("redirect") {
 						moved(func() string { return strings.Replace(byName(t, foreign), "elsewhere.example", "localhost", 1) })(w, r)
 						return

@@ -74,5 +74,5 @@ func (e *Error) absent() bool {
 	var slow net.Error
 	return e.Status == 0 && e.Err != nil && !errors.Is(e.Err, errHangs) && !errors.Is(e.Err, errSlow) &&
 		!errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, context.DeadlineExceeded) &&
-		!(errors.As(e.Err, &slow) && slow.Timeout())
+		(!errors.As(e.Err, &slow) || !slow.Timeout())
 }
