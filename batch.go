@@ -142,11 +142,28 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if err := c.connector.finish(answer, m); err != nil {
 		return nil, err
 	}
+	if !b.Atomic {
+		failure = c.tellRowsLost(ctx, calls, results)
+	}
 	state := c.connector.lastState()
 	for i := range results {
 		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
 	}
 	return results, failure
+}
+
+// tellRowsLost says of statements that were applied, without an answer, that they were. It returns
+// the first failure.
+func (c *conn) tellRowsLost(ctx context.Context, calls []call, results []BatchResult) (first error) {
+	for i := range results {
+		if lostItsRows(results[i].Err, &calls[i]) {
+			results[i].Err = c.rowsLost(ctx, results[i].Err)
+		}
+		if first == nil {
+			first = results[i].Err
+		}
+	}
+	return first
 }
 
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also

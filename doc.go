@@ -297,6 +297,11 @@
 //     columns without a type and expressions whose first row is not a REAL. Where it is one, small
 //     integers in later rows come as float64.
 //   - A result with an infinite REAL is an error.
+//   - So is one with a value in a column declared DATE, DATETIME or TIMESTAMP that is no time of the
+//     years 0 to 9999: an integer from 253402300800 to 1000000000000 or below -62167219200, or a text with an
+//     offset of 24 hours. Ask for CAST(column AS TEXT). A write with RETURNING outside of transactions
+//     was applied, which is [ErrRowsLost], or [ErrIndeterminate] where the schema has deferred foreign
+//     keys, which may have undone it. In a transaction or an atomic batch it had no effect.
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
 //   - When another program changes the declared type of a column, the first read on
 //     each of the server's read connections is still done by the old type. (After changes

@@ -64,7 +64,7 @@ type Error struct {
 func newError(message string, statement, statements int) *Error {
 	extended := codeOf(message)
 	return &Error{
-		Message:      message,
+		Message:      withCure(message),
 		Code:         extended.Primary(),
 		ExtendedCode: extended,
 		Statement:    statement,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -348,6 +349,9 @@ func (t *tx) pass(answer *cluster.Answer, list operations) error {
 			entry, err := answer.Next()
 			if err != nil {
 				return publicError(err)
+			}
+			if strings.HasPrefix(entry.Error, badTime) { // Exec did not ask for its rows, and another statement does now
+				return refused(fmt.Errorf("an earlier statement of the transaction has a RETURNING clause, whose rows are sent from now on: %s", withCure(entry.Error)))
 			}
 			if entry.Error != "" { // somebody has written without telling
 				return t.conflict("a statement of the transaction that succeeded before has failed")
