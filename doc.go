@@ -210,7 +210,8 @@
 //
 // ColumnType.DatabaseTypeName is the declared type in upper case, without its
 // length, which is Length or DecimalSize. For an expression it is the type of the
-// first row's value. Nullability is not known.
+// first row's value. ColumnType.ScanType is any where that may be so, which is for the types INTEGER, REAL, TEXT and
+// BLOB of a result that has rows: rqlite does not tell an expression from a column so declared. Nullability is not known.
 //
 // Rows are decoded from the response as Next asks for them, so that memory stays
 // flat however many there are. A context that ends, or Close, cuts the rest off.
