@@ -102,7 +102,21 @@ func (h *hand) missing(s *sqltext.Statement, index int) error {
 			return fmt.Errorf("no value is given for the parameter named %q", p.Name)
 		}
 	}
-	return fmt.Errorf("too few values: %d parameters, and none is left for number %d", s.NumParams, index+1)
+	given := 0
+	for _, arg := range h.args {
+		if arg.Name == "" {
+			given++
+		}
+	}
+	return fmt.Errorf("too few values: the statement has %s, and %d %s given, so that none is left for number %d",
+		counted(s.NumParams, "parameter"), given, map[bool]string{true: "is", false: "are"}[given == 1], index+1)
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // finish demands that every value has been dealt.

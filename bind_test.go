@@ -128,16 +128,16 @@ func TestBindErrors(t *testing.T) {
 		args  []any
 		err   string
 	}{
-		{"none of one", `SELECT ?`, nil, "too few values: 1 parameters, and none is left for number 1"},
-		{"one of two", `SELECT ?, ?`, []any{1}, "too few values: 2 parameters, and none is left for number 2"},
-		{"a gap", `SELECT ?3`, []any{1}, "too few values: 3 parameters, and none is left for number 2"},
+		{"none of one", `SELECT ?`, nil, "too few values: the statement has 1 parameter, and 0 are given, so that none is left for number 1"},
+		{"one of two", `SELECT ?, ?`, []any{1}, "too few values: the statement has 2 parameters, and 1 is given, so that none is left for number 2"},
+		{"a gap", `SELECT ?3`, []any{1}, "too few values: the statement has 3 parameters, and 1 is given, so that none is left for number 2"},
 		{"one too many", `SELECT ?`, []any{1, 2}, "too many values: 2 are given, and there are not as many parameters"},
 		{"values for nothing", `SELECT 1`, []any{1}, "too many values: 1 are given, and there are not as many parameters"},
 		{"values for no statement", `-- nothing`, []any{1}, "too many values: 1 are given, and there are not as many parameters"},
 		{"a name without a value", `SELECT :a, :b`, []any{sql.Named("a", 1)}, `no value is given for the parameter named "b"`},
 		{"a value without a name", `SELECT :a`, []any{sql.Named("a", 1), sql.Named("b", 1)}, `a value is given for "b", and no parameter has that name`},
 		{"names are case sensitive", `SELECT :a`, []any{sql.Named("A", 1)}, `no value is given for the parameter named "a"`},
-		{"the second statement", `SELECT ?; SELECT ?`, []any{1}, "statement 2 of 2: too few values: 1 parameters, and none is left for number 1"},
+		{"the second statement", `SELECT ?; SELECT ?`, []any{1}, "statement 2 of 2: too few values: the statement has 1 parameter, and 1 is given, so that none is left for number 1"},
 		{"the first takes what the second lacks", `SELECT ?, ?; SELECT :a`, []any{1, 2}, `statement 2 of 2: no value is given for the parameter named "a"`},
 		{"an infinity", `SELECT ?, ?`, []any{1, math.Inf(-1)}, "parameter 2: an infinite number cannot be sent: JSON has none"},
 		{"text that is not UTF-8", `SELECT 1; SELECT ?`, []any{"a\xff"}, "statement 2 of 2: parameter 1: the text is not valid UTF-8, which JSON cannot carry: pass it as []byte"},

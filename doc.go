@@ -225,7 +225,8 @@
 // An [*HTTPError] is an answer that says nothing of the statements. [ErrNoLeader],
 // [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost], [ErrTxConflict], [ErrResultsChanged] and
 // [ErrIndeterminate] are to be
-// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. No
+// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. The end of a context is these
+// themselves where nothing was written, so that programs may compare. No
 // message contains a password.
 //
 // # Routing and failures

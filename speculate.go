@@ -169,7 +169,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("rqlite: %w", ctx.Err())
+		return ctx.Err()
 	}
 }
 

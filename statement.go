@@ -315,5 +315,5 @@ func readOnlyTx(o *operation) error {
 	if what == "" {
 		what = "the statement"
 	}
-	return &kind{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
+	return &reason{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
 }
