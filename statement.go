@@ -137,6 +137,7 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 	case !t.wrote() && !list.tried():
 		return t.readAll(ctx, list)
 	}
+	defer t.yieldTurn()
 	done, failure, err := t.speculate(ctx, list)
 	if err != nil {
 		return 0, err
