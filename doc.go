@@ -97,7 +97,9 @@
 // everything that database/sql offers.
 //
 // Parameters are ?, ?NNN, :name, @name and $name, the latter three with sql.Named.
-// A value too few or too many is an error before anything is sent. Prepared
+// A value too few, and a positional one too many, is an error before anything is sent: SQLite would
+// bind NULL, or ignore it, and it is a mistake in most cases. Named values that no parameter asks for are ignored, so
+// that one list can serve many statements. Prepared
 // statements are parsed here and sent with each call, since rqlite has none; a
 // mistake that only SQLite can see shows at the first call.
 //
