@@ -275,7 +275,10 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 		if n, ok := arg.(sql.NamedArg); ok {
 			list[i].Name, arg = n.Name, n.Value
 		}
-		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		value, err := jsonText(arg)
+		if errors.Is(err, driver.ErrSkip) {
+			value, err = driver.DefaultParameterConverter.ConvertValue(arg)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %d: %w", i+1, err)
 		}

@@ -202,7 +202,9 @@
 // A value is sent as int64, float64, bool, string, []byte or time.Time, whatever
 // driver.Valuer or database/sql make of it. A nil []byte is NULL and an empty one
 // is an empty BLOB. NaN is NULL, as in SQLite. Infinities, uint64 above int64 and
-// text that is not UTF-8 are refused. A time is stored as text such as
+// text that is not UTF-8 are refused. A json.RawMessage is sent as text, a nil one as NULL; other types of bytes
+// are BLOBs. database/sql does not scan text into a json.RawMessage by itself: the destination (*[]byte)(&raw) takes it, as
+// do types with a Scan method, and string. A time is stored as text such as
 // "2006-01-02 15:04:05.999999999-07:00", which SQLite's date functions read.
 //
 // A value is read by its column's declared type and by what is stored, as
@@ -293,7 +295,8 @@
 // them back:
 //
 //   - A BLOB comes as text, with U+FFFD for every byte that is not UTF-8, where its
-//     column is declared as text or not at all, or where it is the value of an
+//     column is declared as text (TEXT, JSON, CLOB, and what begins with VARCHAR, NVARCHAR, NCHAR, CLOB,
+//     VARYING CHARACTER or NATIVE CHARACTER) or not at all, or where it is the value of an
 //     expression or CAST: SELECT x'DEADBEEF', max(b). Columns declared BLOB, or
 //     anything else, are exact. hex(…) makes any BLOB exact.
 //   - A REAL without a fraction comes as int64 where the column's affinity is not
