@@ -130,6 +130,9 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		req.Params += "&transaction"
 	}
 	answer, m, err := c.writeForRows(ctx, req, calls, b.Atomic)
+	if isEarlier(err) { // what the node says of itself differs from what the others say of it
+		return c.execBatchInTx(ctx, b, calls)
+	}
 	if err != nil {
 		return nil, err
 	}

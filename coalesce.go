@@ -59,6 +59,8 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 	part := cluster.Part{Elements: elements, Entries: len(calls)}
 	if calls[0].Returning > 0 {
 		part.MinRelease = cluster.ReturnsAllRows
+	}
+	if calls[0].SaysReturning {
 		part.Apart = !c.connector.client.AllSince(ctx, cluster.UndoesReturning, false)
 	}
 	answer, err := c.connector.coalescer.Join(ctx, part)

@@ -237,22 +237,27 @@
 //
 // Writes, and reads at the levels weak, linearizable and strong, go straight to the
 // leader, which the nodes name by a redirect; that needs no permission. Requests are
-// forwarded by another node only with discovery=off, or for a while when the address that
-// the leader advertises cannot be reached or is not one that the credentials are meant
-// for. That is second best: while forwarding, rqlite itself may apply a write twice, which
+// forwarded by another node only with discovery=off, or while the address that the leader
+// advertises cannot be reached from here, or is not one that the credentials are meant for.
+// A leader that does not answer this program, while the node that names it hands a read on to
+// it, cannot be reached; nor can one whose address belongs to something else, which shows by
+// answers that are not rqlite's. Whether it can again is found out beside the calls, every few
+// seconds. A host that is not rqlite's is passed over. Forwarding is second best: while forwarding, rqlite itself may apply a write twice, which
 // no client can prevent, and more failures leave the outcome of a write unknown. Reads at none and auto
 // spread over the hosts of the DSN; with discovery=nodes, which needs the permission
 // "status", over all nodes of the cluster.
 //
 // What provably had no effect is tried again, on other nodes where there are any,
 // until the deadline of the context or the timeout of the DSN, whichever comes first: so
-// a change of leader costs time, and no error. So is a read after any failure. A write
+// a change of leader costs time, and no error. So is a read after any failure. Where no host has
+// ever answered, and all refuse or are unknown, a call gives up after about a second. A write
 // of which nobody can tell is [ErrIndeterminate] at once, and one whose context ends
 // after it was sent is, too: cancelling does not take it back.
 //
 // A node that does not answer for half a second is asked whether it is alive. If it is
 // not, reads go elsewhere after about a second in all, and writes give up a little later.
-// When the leader is lost, the nodes are asked who leads before a write goes out.
+// When the leader is lost, the nodes are asked who leads before a write goes out: by a read, or,
+// for a user who may not read, by sending SELECT 1 as a write.
 //
 // Credentials go to the hosts of the DSN, on whatever port, and to nodes that one which
 // has them names over a verified https connection; a redirect from https to http is an

@@ -273,7 +273,9 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 		return err
 	}
 	if o.Returning > 0 && !t.conn.connector.client.LeaderSince(ctx, cluster.ReturnsAllRows) {
-		*o.Statement = o.WithoutBackquotes()
+		if *o.Statement, err = o.WithoutBackquotes(); err != nil {
+			return err
+		}
 	}
 	o.probed = o.Returning > 0 && !o.query
 	o.body, err = wire.AppendStatement(nil, o.text(), o.values)

@@ -128,6 +128,8 @@ type Error struct {
 	// forwarded says that the node has answered, and hands requests on if it does not lead:
 	// it tries twice, and tells of the second try.
 	forwarded bool
+	foreign   bool // what answered is not rqlite
+	lasting   bool // and would answer so again
 }
 
 // Error implements error.

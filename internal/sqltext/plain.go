@@ -65,7 +65,7 @@ func (p *plain) name() bool {
 	case tokWord:
 		return p.take(isBareName(text))
 	case tokQuoted:
-		return p.take(text[0] == '"' || text[0] == '`')
+		return p.take((text[0] == '"' || text[0] == '`') && !strings.ContainsAny(text[1:len(text)-1], "`\""))
 	}
 	return false
 }
