@@ -145,11 +145,28 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if err := c.connector.finish(answer, m); err != nil {
 		return nil, err
 	}
+	if !b.Atomic {
+		failure = c.tellRowsLost(ctx, calls, results)
+	}
 	state := c.connector.lastState()
 	for i := range results {
 		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
 	}
 	return results, failure
+}
+
+// tellRowsLost says of statements that were applied, without an answer, that they were. It returns
+// the first failure.
+func (c *conn) tellRowsLost(ctx context.Context, calls []call, results []BatchResult) (first error) {
+	for i := range results {
+		if lostItsRows(results[i].Err, &calls[i]) {
+			results[i].Err = c.rowsLost(ctx, results[i].Err)
+		}
+		if first == nil {
+			first = results[i].Err
+		}
+	}
+	return first
 }
 
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
@@ -261,7 +278,10 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 		if n, ok := arg.(sql.NamedArg); ok {
 			list[i].Name, arg = n.Name, n.Value
 		}
-		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		value, err := jsonText(arg)
+		if errors.Is(err, driver.ErrSkip) {
+			value, err = driver.DefaultParameterConverter.ConvertValue(arg)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %d: %w", i+1, err)
 		}

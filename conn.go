@@ -174,7 +174,7 @@ func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer,
 	}
 	answer, err := c.connector.client.Send(ctx, req)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, withPath(publicError(err), req.Path)
 	}
 	return answer, nil
 }

@@ -97,7 +97,9 @@
 // everything that database/sql offers.
 //
 // Parameters are ?, ?NNN, :name, @name and $name, the latter three with sql.Named.
-// A value too few or too many is an error before anything is sent. Prepared
+// A value too few, and a positional one too many, is an error before anything is sent: SQLite would
+// bind NULL, or ignore it, and it is a mistake in most cases. Named values that no parameter asks for are ignored, so
+// that one list can serve many statements. Prepared
 // statements are parsed here and sent with each call, since rqlite has none; a
 // mistake that only SQLite can see shows at the first call.
 //
@@ -200,7 +202,9 @@
 // A value is sent as int64, float64, bool, string, []byte or time.Time, whatever
 // driver.Valuer or database/sql make of it. A nil []byte is NULL and an empty one
 // is an empty BLOB. NaN is NULL, as in SQLite. Infinities, uint64 above int64 and
-// text that is not UTF-8 are refused. A time is stored as text such as
+// text that is not UTF-8 are refused. A json.RawMessage is sent as text, a nil one as NULL; other types of bytes
+// are BLOBs. database/sql does not scan text into a json.RawMessage by itself: the destination (*[]byte)(&raw) takes it, as
+// do types with a Scan method, and string. A time is stored as text such as
 // "2006-01-02 15:04:05.999999999-07:00", which SQLite's date functions read.
 //
 // A value is read by its column's declared type and by what is stored, as
@@ -210,7 +214,8 @@
 //
 // ColumnType.DatabaseTypeName is the declared type in upper case, without its
 // length, which is Length or DecimalSize. For an expression it is the type of the
-// first row's value. Nullability is not known.
+// first row's value. ColumnType.ScanType is any where that may be so, which is for the types INTEGER, REAL, TEXT and
+// BLOB of a result that has rows: rqlite does not tell an expression from a column so declared. Nullability is not known.
 //
 // Rows are decoded from the response as Next asks for them, so that memory stays
 // flat however many there are. A context that ends, or Close, cuts the rest off.
@@ -224,7 +229,8 @@
 // An [*HTTPError] is an answer that says nothing of the statements. [ErrNoLeader],
 // [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost], [ErrTxConflict], [ErrResultsChanged] and
 // [ErrIndeterminate] are to be
-// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. No
+// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. The end of a context is these
+// themselves where nothing was written, so that programs may compare. No
 // message contains a password.
 //
 // # Routing and failures
@@ -294,7 +300,8 @@
 // them back:
 //
 //   - A BLOB comes as text, with U+FFFD for every byte that is not UTF-8, where its
-//     column is declared as text or not at all, or where it is the value of an
+//     column is declared as text (TEXT, JSON, CLOB, and what begins with VARCHAR, NVARCHAR, NCHAR, CLOB,
+//     VARYING CHARACTER or NATIVE CHARACTER) or not at all, or where it is the value of an
 //     expression or CAST: SELECT x'DEADBEEF', max(b). Columns declared BLOB, or
 //     anything else, are exact. hex(…) makes any BLOB exact.
 //   - A REAL without a fraction comes as int64 where the column's affinity is not
@@ -302,6 +309,11 @@
 //     columns without a type and expressions whose first row is not a REAL. Where it is one, small
 //     integers in later rows come as float64.
 //   - A result with an infinite REAL is an error.
+//   - So is one with a value in a column declared DATE, DATETIME or TIMESTAMP that is no time of the
+//     years 0 to 9999: an integer from 253402300800 to 1000000000000 or below -62167219200, or a text with an
+//     offset of 24 hours. Ask for CAST(column AS TEXT). A write with RETURNING outside of transactions
+//     was applied, which is [ErrRowsLost], or [ErrIndeterminate] where the schema has deferred foreign
+//     keys, which may have undone it. In a transaction or an atomic batch it had no effect.
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
 //   - When another program changes the declared type of a column, the first read on
 //     each of the server's read connections is still done by the old type. (After changes

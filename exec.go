@@ -161,6 +161,9 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	}
 	defer answer.Close()
 	entry, err := readEntries(answer, len(calls), statements, atomic)
+	if !atomic && lostItsRows(err, last) {
+		err = c.withoutRows(ctx, entry, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +179,15 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	r := result{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
 	c.state.wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
+}
+
+// withoutRows returns nil if a statement with RETURNING was applied. That its rows, which nobody
+// wants, could not be sent is no failure then. The probe behind it tells how many there were.
+func (c *conn) withoutRows(ctx context.Context, probe wire.Result, why error) error {
+	if probe.RowsAffected > 0 || c.defersNothing(ctx) {
+		return nil
+	}
+	return perhapsUndone(why)
 }
 
 // writesBefore reports whether one of the calls before the last writes.

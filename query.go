@@ -130,8 +130,11 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 	if err != nil {
 		return nil, err
 	}
-	s := &source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}
-	return s.begin()
+	s, err := (&source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}).begin()
+	if lostItsRows(err, &calls[0]) {
+		return nil, c.rowsLost(ctx, err)
+	}
+	return s, err
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.

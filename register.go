@@ -275,7 +275,7 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, ato
 		if !ok {
 			answer, err := c.join(ctx, calls)
 			if !isEarlier(err) {
-				return answer, marking{}, publicError(err)
+				return answer, marking{}, withPath(publicError(err), executePath)
 			}
 		} else {
 			defer connector.coalescer.End(era)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -198,7 +199,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("rqlite: %w", ctx.Err())
+		return ctx.Err()
 	}
 }
 
@@ -404,6 +405,9 @@ func (t *tx) pass(answer *cluster.Answer, try trial) error {
 			entry, err := answer.Next()
 			if err != nil {
 				return publicError(err)
+			}
+			if strings.HasPrefix(entry.Error, badTime) { // Exec did not ask for its rows, and another statement does now
+				return refused(fmt.Errorf("an earlier statement of the transaction has a RETURNING clause, whose rows are sent from now on: %s", withCure(entry.Error)))
 			}
 			if entry.Error != "" { // somebody has written without telling
 				return t.conflict("a statement of the transaction that succeeded before has failed")

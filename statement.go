@@ -137,6 +137,7 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 	case !t.wrote() && !list.tried():
 		return t.readAll(ctx, list)
 	}
+	defer t.yieldTurn()
 	done, failure, err := t.speculate(ctx, list)
 	if err != nil {
 		return 0, err
@@ -317,5 +318,5 @@ func readOnlyTx(o *operation) error {
 	if what == "" {
 		what = "the statement"
 	}
-	return &kind{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
+	return &reason{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
 }
