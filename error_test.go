@@ -133,7 +133,8 @@ func TestHTTPError(t *testing.T) {
 		{HTTPError{StatusCode: 401, Node: "n:1", Message: ""}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
 		{HTTPError{StatusCode: 401, Node: "n:1", Message: "remote not authorized"}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
 		{
-			HTTPError{StatusCode: 401, Node: "n:1", path: executePath}, ErrUnauthorized,
+			HTTPError{StatusCode: 401, Node: "n:1", path: executePath},
+			ErrUnauthorized,
 			`rqlite: n:1: not authorized: check user and password, and the user's permission "execute" (HTTP status 401)`,
 		},
 		{HTTPError{StatusCode: 503, Node: "n:1", Message: "leader not found"}, ErrNoLeader, "rqlite: n:1: leader not found (HTTP status 503)"},

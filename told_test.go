@@ -67,7 +67,7 @@ func TestOnePrefix(t *testing.T) {
 	t.Parallel()
 	tx, err := newFake(t).open("").BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
 	require.NoError(t, err)
-	defer tx.Rollback() //nolint:errcheck // nothing was sent
+	defer tx.Rollback()
 	_, err = tx.ExecContext(t.Context(), "DELETE FROM t")
 	require.ErrorIs(t, err, ReadOnly)
 	assert.Equal(t, 1, strings.Count(err.Error(), "rqlite:"), "%v", err)

@@ -20,7 +20,7 @@ func TestToldFailedFirstWrite(t *testing.T) {
 		mustExec(t, db, "INSERT INTO "+table+" VALUES (1)")
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		defer tx.Rollback() //nolint:errcheck // it is committed
+		defer tx.Rollback()
 		_, err = tx.ExecContext(t.Context(), "INSERT INTO "+table+" VALUES (1)")
 		require.ErrorIs(t, err, rqlite.ConstraintUnique)
 		mustExec(t, db, "INSERT INTO "+table+" VALUES (2)") // beside it
@@ -40,7 +40,7 @@ func TestToldFailedFirstWriteImmediate(t *testing.T) {
 		db := b.open(t, "txlock=immediate")
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		defer tx.Rollback() //nolint:errcheck // nothing was applied
+		defer tx.Rollback()
 		_, err = tx.ExecContext(t.Context(), "INSERT INTO nowhere VALUES (1)")
 		require.Error(t, err)
 		beside(t, db, "DELETE FROM nowhere", rqlite.Busy)
