@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -59,12 +60,13 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),
+		Prefix:    strings.TrimSuffix(cfg.PathPrefix, "/"),
 		User:      cfg.User,
 		Password:  cfg.Password,
 		Transport: transport,
 		Verified:  cfg.verifiesNodes(),
 		Timeout:   cfg.requestTimeout(),
-		Redirect:  cfg.Discovery != DiscoveryOff,
+		Redirect:  cfg.Discovery != DiscoveryOff && !cfg.behindProxy(),
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})

@@ -20,12 +20,17 @@
 //
 // # Data source names
 //
-//	rqlite://[user:password@]host[:port][,host[:port]…][/][?key=value&…]
+//	rqlite://[user:password@]host[:port][,host[:port]…][/][path/][?key=value&…]
 //
 // The schemes http:// and https:// are understood as well; rqlite:// is plain http
 // unless tls=true. The port is 4001 where it is left out. User and password are
 // percent-decoded. Several hosts are nodes of one cluster, tried in turn. DSNs
 // written for gorqlite work unchanged.
+//
+// A path is for a reverse proxy that has rqlite below it and removes it, as in
+// https://db.example.com:443/rqlite/. It ends with a slash, and is the same at all hosts. The
+// addresses of the nodes are behind such a proxy, so that requests for the leader are forwarded,
+// as with discovery=off.
 //
 // Keys that are unknown, contradict each other or have a bad value are errors of
 // sql.Open. The keys are:

@@ -17,6 +17,10 @@ type Config struct {
 	Hosts []string
 	// Scheme is "http" or "https".
 	Scheme string
+	// Prefix stands before the path of each request, such as "/rqlite"; a proxy before the
+	// nodes removes it. The addresses that nodes name are behind that proxy, which is why
+	// Redirect and Members do not go with it.
+	Prefix string
 	// User and Password are sent by basic authentication to trusted nodes,
 	// when User is not empty.
 	User, Password string

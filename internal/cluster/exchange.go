@@ -57,7 +57,7 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forw
 		return nil, err
 	}
 	hreq.URL.Scheme, hreq.URL.Host = node.scheme, node.host
-	hreq.URL.Path, hreq.URL.RawQuery = req.Path, req.query(forwarded)
+	hreq.URL.Path, hreq.URL.RawQuery = c.cfg.Prefix+req.Path, req.query(forwarded)
 	hreq.Host = node.host
 	hreq.Header = node.header // shared, and written by nobody
 	return hreq, nil
@@ -131,6 +131,9 @@ func statusError(guard *guard, resp *http.Response) *Error {
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.redirect = &redirect{location: resp.Header.Get("Location")}
 		e.Message = "redirected to " + redactURL(e.redirect.location)
+	}
+	if e.Status == http.StatusNotFound && e.Message == "" && guard.client.cfg.Prefix != "" {
+		e.Message = "rqlite does not know the path of the DSN, which the proxy before it has to remove"
 	}
 	return e
 }

@@ -195,7 +195,7 @@ func (c *Client) ask(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	hreq.URL = &url.URL{Scheme: n.scheme, Host: n.host, Path: "/readyz", RawQuery: "noleader"}
+	hreq.URL = &url.URL{Scheme: n.scheme, Host: n.host, Path: c.cfg.Prefix + "/readyz", RawQuery: "noleader"}
 	hreq.Host = n.host
 	hreq.Header = n.header
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
