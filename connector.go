@@ -64,6 +64,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		User:      cfg.User,
 		Password:  cfg.Password,
 		Transport: transport,
+		Proxy:     proxies(transport),
 		Verified:  cfg.verifiesNodes(),
 		Timeout:   cfg.requestTimeout(),
 		Redirect:  cfg.Discovery != DiscoveryOff && !cfg.behindProxy(),
@@ -101,13 +102,14 @@ func newTransport(cfg *Config) (http.RoundTripper, error) {
 	}
 	dialer := &net.Dialer{Timeout: cfg.dialTimeout()}
 	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		TLSHandshakeTimeout: cfg.dialTimeout(),
-		MaxIdleConnsPerHost: maxIdlePerHost,
-		IdleConnTimeout:     idleTimeout,
-		ReadBufferSize:      readBuffer,
-		DisableCompression:  true, // rqlite does not compress, and need not be asked
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: refusedConnect,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    cfg.dialTimeout(),
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		IdleConnTimeout:        idleTimeout,
+		ReadBufferSize:         readBuffer,
+		DisableCompression:     true, // rqlite does not compress, and need not be asked
 	}
 	if cfg.TLS {
 		dialer, err := newTLSDialer(cfg)

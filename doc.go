@@ -269,6 +269,10 @@
 // error. TLS files are read again when they change, but not for connections by way of an
 // HTTP proxy.
 //
+// As all of net/http, the driver goes by way of the proxy that the environment names in HTTP_PROXY
+// or HTTPS_PROXY, except to localhost and to what NO_PROXY lists. What the proxy answers in place
+// of a node is told as its answer. An HTTPClient in the [Config] decides for itself.
+//
 // [Config] takes a Logger, which tells of leaders learned and lost, nodes that fail and
 // come back, and forwarding; [Connector.Stats] counts requests, retries, redirects and
 // the like.

@@ -26,6 +26,8 @@ type Config struct {
 	User, Password string
 	// Transport carries the requests. It must not follow redirects itself.
 	Transport http.RoundTripper
+	// Proxy names the proxy by which a request goes, for messages; "" is none. It may be nil.
+	Proxy func(*http.Request) string
 	// Verified says that Transport verifies the certificates of https nodes,
 	// so that what such a node says of others can be trusted.
 	Verified bool

@@ -97,6 +97,9 @@ func transportError(guard *guard, req *Request, way *trail, err error) *Error {
 		}
 		return e
 	}
+	if e := refusedByProxy(guard.node, err); e != nil {
+		return e
+	}
 	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: way.arrived()}
 	var op *net.OpError
 	switch {
@@ -125,7 +128,7 @@ func statusError(guard *guard, resp *http.Response) *Error {
 		e.Message, e.Err = "", why // half a message says less than why there is no more
 	}
 	if guard.isForeign(resp, message) {
-		e.disown(guard.req)
+		guard.disown(e)
 		return e
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
@@ -159,7 +162,7 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	broken := a.broken(err) // before Close, which ends the context
 	var syntax *wire.SyntaxError
 	if errors.As(err, &syntax) && guard.ended() == nil && !names(resp.Header) && !guard.node.plain.Load() {
-		broken.disown(req)
+		guard.disown(broken)
 	}
 	a.Close()
 	return nil, broken
