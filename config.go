@@ -121,6 +121,11 @@ type Config struct {
 	// IPv6, "[address]:port". The port is 4001 where it is left out. None
 	// at all means localhost.
 	Hosts []string
+	// PathPrefix is the path below which a reverse proxy has rqlite, such as
+	// "/rqlite/", at all hosts. It begins and ends with a slash, and the proxy has to remove
+	// it. Requests for the leader are forwarded by the nodes then, as with DiscoveryOff: the
+	// addresses that the nodes name are behind the proxy. Empty means none.
+	PathPrefix string
 
 	// User and Password are sent by HTTP basic authentication. A password
 	// needs a user. Empty User means no authentication.
@@ -257,6 +262,9 @@ func (c *Config) checkContradictions() error {
 			return fmt.Errorf("rqlite: host %d: %w", i+1, err)
 		}
 	}
+	if err := checkPrefix(c.PathPrefix); err != nil {
+		return fmt.Errorf("rqlite: %w", err)
+	}
 	read := readOptions{c.Consistency, c.Freshness, c.FreshnessStrict, c.LinearizableTimeout}
 	if wrong := read.contradiction(); wrong != "" {
 		return errors.New("rqlite: " + wrong)
@@ -272,6 +280,10 @@ func (c *Config) checkContradictions() error {
 		{int(c.Discovery) >= len(discoveryNames), "discovery must be one of " + strings.Join(discoveryNames, ", ")},
 		{int(c.TxMode) >= len(txModeNames), "tx must be one of " + strings.Join(txModeNames, ", ")},
 		{int(c.TxLock) >= len(txLockNames), "txlock must be one of " + strings.Join(txLockNames, ", ")},
+		{
+			c.Discovery == DiscoveryNodes && c.behindProxy(),
+			"discovery=nodes learns addresses behind the proxy that a path needs; leave one out",
+		},
 		{c.ConnectTimeout < 0, "connect_timeout must not be negative"},
 		{c.QueueWait && !c.Queue, "queue_wait needs queue=true"},
 		{hasTLSKeys && !c.TLS, "tls_ca, tls_cert, tls_key, tls_server_name and tls_insecure_skip_verify need tls=true or https://"},

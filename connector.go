@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -59,12 +60,14 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),
+		Prefix:    strings.TrimSuffix(cfg.PathPrefix, "/"),
 		User:      cfg.User,
 		Password:  cfg.Password,
 		Transport: transport,
+		Proxy:     proxies(transport),
 		Verified:  cfg.verifiesNodes(),
 		Timeout:   cfg.requestTimeout(),
-		Redirect:  cfg.Discovery != DiscoveryOff,
+		Redirect:  cfg.Discovery != DiscoveryOff && !cfg.behindProxy(),
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
@@ -99,13 +102,14 @@ func newTransport(cfg *Config) (http.RoundTripper, error) {
 	}
 	dialer := &net.Dialer{Timeout: cfg.dialTimeout()}
 	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		TLSHandshakeTimeout: cfg.dialTimeout(),
-		MaxIdleConnsPerHost: maxIdlePerHost,
-		IdleConnTimeout:     idleTimeout,
-		ReadBufferSize:      readBuffer,
-		DisableCompression:  true, // rqlite does not compress, and need not be asked
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: refusedConnect,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    cfg.dialTimeout(),
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		IdleConnTimeout:        idleTimeout,
+		ReadBufferSize:         readBuffer,
+		DisableCompression:     true, // rqlite does not compress, and need not be asked
 	}
 	if cfg.TLS {
 		dialer, err := newTLSDialer(cfg)

@@ -20,12 +20,17 @@
 //
 // # Data source names
 //
-//	rqlite://[user:password@]host[:port][,host[:port]…][/][?key=value&…]
+//	rqlite://[user:password@]host[:port][,host[:port]…][/][path/][?key=value&…]
 //
 // The schemes http:// and https:// are understood as well; rqlite:// is plain http
 // unless tls=true. The port is 4001 where it is left out. User and password are
 // percent-decoded. Several hosts are nodes of one cluster, tried in turn. DSNs
 // written for gorqlite work unchanged.
+//
+// A path is for a reverse proxy that has rqlite below it and removes it, as in
+// https://db.example.com:443/rqlite/. It ends with a slash, and is the same at all hosts. The
+// addresses of the nodes are behind such a proxy, so that requests for the leader are forwarded,
+// as with discovery=off.
 //
 // Keys that are unknown, contradict each other or have a bad value are errors of
 // sql.Open. The keys are:
@@ -263,6 +268,10 @@
 // has them names over a verified https connection; a redirect from https to http is an
 // error. TLS files are read again when they change, but not for connections by way of an
 // HTTP proxy.
+//
+// As all of net/http, the driver goes by way of the proxy that the environment names in HTTP_PROXY
+// or HTTPS_PROXY, except to localhost and to what NO_PROXY lists. What the proxy answers in place
+// of a node is told as its answer. An HTTPClient in the [Config] decides for itself.
 //
 // [Config] takes a Logger, which tells of leaders learned and lost, nodes that fail and
 // come back, and forwarding; [Connector.Stats] counts requests, retries, redirects and

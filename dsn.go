@@ -14,10 +14,10 @@ const dsnExample = "rqlite://localhost:4001"
 
 // ParseDSN reads a data source name:
 //
-//	rqlite://[user:password@]host[:port][,host[:port]…][/][?key=value[&key=value…]]
+//	rqlite://[user:password@]host[:port][,host[:port]…][/][path/][?key=value[&key=value…]]
 //
 // http:// and https:// may stand for rqlite://; https:// means tls=true.
-// User, password and values are percent-encoded; the keys are listed in the
+// User, password, path and values are percent-encoded; the keys are listed in the
 // package documentation. A missing port is 4001, a missing host localhost. An
 // unknown key, a key given twice, a value out of range and settings that
 // contradict each other are errors. TLS files are not opened: that happens
@@ -42,13 +42,13 @@ func parseDSN(dsn string) (*Config, error) {
 		return nil, err
 	}
 	authority, query := rest, ""
+	c := new(Config)
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority = rest[:i]
-		if query, err = cutQuery(rest[i:]); err != nil {
+		if query, err = c.parseTail(rest[i:]); err != nil {
 			return nil, err
 		}
 	}
-	c := new(Config)
 	if err := c.parseAuthority(authority); err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ func cutScheme(dsn string) (scheme, rest string, err error) {
 	return scheme, rest, nil
 }
 
-// cutQuery takes what follows the authority and returns the query in it.
-func cutQuery(tail string) (string, error) {
+// parseTail takes what follows the authority: the path, and the query, which it returns.
+func (c *Config) parseTail(tail string) (query string, err error) {
 	// A "/", "?" or "#" in a password that is not encoded ends the authority
 	// too early. Then the "@" that should end the password stands in here,
 	// and nothing of it may show up in a message.
@@ -91,11 +91,8 @@ func cutQuery(tail string) (string, error) {
 	if strings.Contains(tail, "#") {
 		return "", errors.New(`a fragment has no meaning; write "#" as %23`)
 	}
-	path, query, _ := strings.Cut(tail, "?")
-	if path != "" && path != "/" {
-		return "", errors.New("a path has no meaning: rqlite has one database; only keys may follow the hosts, after /?")
-	}
-	return query, nil
+	prefix, query, _ := strings.Cut(tail, "?")
+	return query, c.parsePrefix(prefix)
 }
 
 // parseAuthority reads [user:password@]host[:port][,host[:port]…]. None of its
@@ -300,6 +297,7 @@ func (c *Config) FormatDSN() string {
 	}
 	// The only "%" of an address is the one before a zone.
 	b.WriteString(strings.ReplaceAll(strings.Join(hosts, ","), "%", "%25"))
+	b.WriteString(c.formatPrefix())
 	separator := byte('?')
 	for _, k := range dsnKeys {
 		value, ok := k.format(c)

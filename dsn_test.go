@@ -47,6 +47,9 @@ func TestParseDSN(t *testing.T) {
 		"rqlite://bob:a,b@h,i":                    {Hosts: []string{"h:4001", "i:4001"}, User: "bob", Password: "a,b"},
 		"rqlite://b%40b:%2F%3f%23%40%3A%25%20+@h": {Hosts: []string{"h:4001"}, User: "b@b", Password: "/?#@:% +"},
 		"rqlite://@h":                             {Hosts: []string{"h:4001"}},
+		"rqlite://h/rqlite/":                      {Hosts: []string{"h:4001"}, PathPrefix: "/rqlite/"},
+		"https://h:443,i/a.b/c/?level=none":       {Hosts: []string{"h:443", "i:4001"}, TLS: true, PathPrefix: "/a.b/c/", Consistency: None},
+		"rqlite://b@h/a%20%40%3F%23%25,:+/":       {Hosts: []string{"h:4001"}, User: "b", PathPrefix: "/a @?#%,:+/"},
 		"rqlite://?level=none&freshness=1.5s&freshness_strict=t": {
 			Hosts: local, Consistency: None, Freshness: 1500 * time.Millisecond, FreshnessStrict: true,
 		},
@@ -114,6 +117,9 @@ func TestParseDSNRefusesSyntax(t *testing.T) {
 	const (
 		scheme   = "rqlite: DSN: it must begin with rqlite://, http:// or https://; write for example rqlite://localhost:4001"
 		portText = "the port must be a number from 1 to 65535"
+		double   = `rqlite: the path must not have "//", "/./" or "/../" in it`
+		name     = "rqlite: DSN: rqlite has one database, which has no name; only keys may follow the hosts, after /?, " +
+			"or the path below which a reverse proxy has rqlite, with a slash at its end, such as /rqlite/"
 	)
 	refuses(t, map[string]string{
 		"":                          "rqlite: DSN: it is empty; write for example rqlite://localhost:4001",
@@ -122,7 +128,14 @@ func TestParseDSNRefusesSyntax(t *testing.T) {
 		"sqlite://localhost":        scheme,
 		"://localhost":              scheme,
 		"rqlite://localhost\n":      "rqlite: DSN: it holds a space, a line end or another control character; percent-encode or remove it",
-		"rqlite://localhost/db":     "rqlite: DSN: a path has no meaning: rqlite has one database; only keys may follow the hosts, after /?",
+		"rqlite://localhost/db":     name,
+		"rqlite://localhost/a/b?":   name,
+		"rqlite://localhost//":      double,
+		"rqlite://localhost/a//b/":  double,
+		"rqlite://localhost/./":     double,
+		"rqlite://localhost/a/../":  double,
+		"rqlite://localhost/a%/":    `rqlite: DSN: the path holds a "%" that begins no escape; write it as %25`,
+		"rqlite://localhost/a%2fb/": "rqlite: DSN: the path holds a slash as %2F, which proxies do not agree on",
 		"rqlite://localhost/#x":     `rqlite: DSN: a fragment has no meaning; write "#" as %23`,
 		"rqlite://a,":               "rqlite: DSN: host 2 of 2 is empty",
 		"rqlite://u:p@,a":           "rqlite: DSN: host 1 of 2 is empty",
@@ -209,6 +222,7 @@ func TestParseDSNRefusesContradictions(t *testing.T) {
 		"rqlite://?level=strong&freshness=1s":                       "rqlite: freshness has no effect at level strong; use level none or auto, or leave freshness out",
 		"rqlite://?level=none&freshness_strict=true":                "rqlite: freshness_strict needs a freshness",
 		"rqlite://?queue_wait=true":                                 "rqlite: queue_wait needs queue=true",
+		"rqlite://h/a/?discovery=nodes":                             "rqlite: discovery=nodes learns addresses behind the proxy that a path needs; leave one out",
 		"rqlite://?tls_ca=x":                                        tlsKeys,
 		"http://?tls_cert=x&tls_key=y":                              tlsKeys,
 		"rqlite://?tls=false&tls_server_name=x":                     tlsKeys,
@@ -274,6 +288,9 @@ func TestFormatDSN(t *testing.T) {
 		"rqlite://h:3":                               {Hosts: []string{"h:3"}, Location: time.FixedZone("here", 3600)},
 		"rqlite://(invalid)":                         {Hosts: []string{"h:1", "http://u:s3cr3t@h:4001/"}},
 		"rqlite://h:4?discovery=discovery%287%29":    {Hosts: []string{"h:4"}, Discovery: 7},
+		"rqlite://h:6":                               {Hosts: []string{"h:6"}, PathPrefix: "/"},
+		"rqlite://h:7/(invalid)":                     {Hosts: []string{"h:7"}, PathPrefix: "/http://u:s3cr3t@h/"},
+		"rqlite://h:8/(invalid)":                     {Hosts: []string{"h:8"}, PathPrefix: "s3cr3t"},
 		"rqlite://h:5?tls=true&tls_server_name=h%26": {Hosts: []string{"h:5"}, TLS: true, TLSServerName: "h&"},
 	} {
 		assert.Equal(t, want, c.FormatDSN())
@@ -368,6 +385,7 @@ func TestErrorsShowNoPassword(t *testing.T) {
 		"rqlite://bob:/s3cr3t@host", "rqlite://bob:1/s3cr3t@host", "rqlite://bob:?s3cr3t@host", "rqlite://bob:1?s3cr3t@host",
 		"rqlite://bob:1?s3cr3t=1@host", "rqlite://bob:1?level=s3cr3t@host", "rqlite://bob:#s3cr3t@host", "rqlite://bob:1#s3cr3t@host",
 		"rqlite://a@bob:1?s3cr3t&x@host", "rqlite://bob:s3cr3t@a,bob:s3cr3t@b", "rqlite://bob:s3cr3t@host/s3cr3t",
+		"rqlite://bob:s3cr3t@host/s3cr3t//", "rqlite://bob:s3cr3t@host/s3cr3t%/", "rqlite://bob:s3cr3t@host/s3cr3t%2F/", "rqlite://bob:s3cr3t@host/x/s3cr3t@y/",
 		"rqlite://bob:s3cr3t@host?lvl=none", "rqlite://bob:s3cr3t@host?level=none&level=none", "rqlite://bob:s3cr3t@host?level=foo",
 		"rqlite://bob:s3cr3t@host?timeout=-1", "rqlite://bob:s3cr3t@host?tls_ca=x", "http://bob:s3cr3t@host?tls=true",
 		"rqlite://host?password=s3cr3t", "rqlite://host?password=s3cr3t&level", "rqlite://host?level=%zzs3cr3t", "rqlite://bob:s3cr3t@host\n",
@@ -387,6 +405,7 @@ func FuzzParseDSN(f *testing.F) {
 		{"rqlite://bob", "host:4001?level=none&freshness=1s"},
 		{"rqlite://a%40b", "a,[::1]:2/?tls=true&tls_ca=x&timeout=3&loc=UTC"},
 		{"http://u?level=", "h/?discovery=off&disableClusterDiscovery=true&txversion=false"},
+		{"rqlite://b", "h/a%20b/c/?level=none"},
 		{"https://x@y", "h?tls_cert=%2Fa&tls_key=b&connect_timeout=3s&queue=1&queue_wait=t"},
 	} {
 		f.Add(seed[0], seed[1])

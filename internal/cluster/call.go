@@ -92,7 +92,7 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 		guard.close()
 		return nil, &Error{Outcome: Refused, Node: node.host, Err: err}
 	}
-	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: call.Path, RawQuery: call.Params}
+	hreq.URL = &url.URL{Scheme: node.scheme, Host: node.host, Path: c.cfg.Prefix + call.Path, RawQuery: call.Params}
 	hreq.Host = node.host
 	hreq.Header = node.header.Clone()
 	hreq.Header.Del("Content-Type")

@@ -17,11 +17,17 @@ type Config struct {
 	Hosts []string
 	// Scheme is "http" or "https".
 	Scheme string
+	// Prefix stands before the path of each request, such as "/rqlite"; a proxy before the
+	// nodes removes it. The addresses that nodes name are behind that proxy, which is why
+	// Redirect and Members do not go with it.
+	Prefix string
 	// User and Password are sent by basic authentication to trusted nodes,
 	// when User is not empty.
 	User, Password string
 	// Transport carries the requests. It must not follow redirects itself.
 	Transport http.RoundTripper
+	// Proxy names the proxy by which a request goes, for messages; "" is none. It may be nil.
+	Proxy func(*http.Request) string
 	// Verified says that Transport verifies the certificates of https nodes,
 	// so that what such a node says of others can be trusted.
 	Verified bool

@@ -57,7 +57,7 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forw
 		return nil, err
 	}
 	hreq.URL.Scheme, hreq.URL.Host = node.scheme, node.host
-	hreq.URL.Path, hreq.URL.RawQuery = req.Path, req.query(forwarded)
+	hreq.URL.Path, hreq.URL.RawQuery = c.cfg.Prefix+req.Path, req.query(forwarded)
 	hreq.Host = node.host
 	hreq.Header = node.header // shared, and written by nobody
 	return hreq, nil
@@ -97,6 +97,9 @@ func transportError(guard *guard, req *Request, way *trail, err error) *Error {
 		}
 		return e
 	}
+	if e := refusedByProxy(guard.node, err); e != nil {
+		return e
+	}
 	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: way.arrived()}
 	var op *net.OpError
 	switch {
@@ -125,12 +128,15 @@ func statusError(guard *guard, resp *http.Response) *Error {
 		e.Message, e.Err = "", why // half a message says less than why there is no more
 	}
 	if guard.isForeign(resp, message) {
-		e.disown(guard.req)
+		guard.disown(e)
 		return e
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.redirect = &redirect{location: resp.Header.Get("Location")}
 		e.Message = "redirected to " + redactURL(e.redirect.location)
+	}
+	if e.Status == http.StatusNotFound && e.Message == "" && guard.client.cfg.Prefix != "" {
+		e.Message = "rqlite does not know the path of the DSN, which the proxy before it has to remove"
 	}
 	return e
 }
@@ -156,7 +162,7 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	broken := a.broken(err) // before Close, which ends the context
 	var syntax *wire.SyntaxError
 	if errors.As(err, &syntax) && guard.ended() == nil && !names(resp.Header) && !guard.node.plain.Load() {
-		broken.disown(req)
+		guard.disown(broken)
 	}
 	a.Close()
 	return nil, broken

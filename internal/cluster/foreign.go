@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -62,15 +63,46 @@ func (r *routes) isHost(n *node) bool { return slices.Contains(r.hosts, n) }
 
 // disown makes e the error of an answer that is not rqlite's. What is foreign has not done what
 // was asked for, but may have passed it on: a write that it does not clearly refuse stays unknown.
-func (e *Error) disown(req *Request) {
+func (g *guard) disown(e *Error) {
 	e.foreign = true
 	e.lasting = e.Outcome == Refused || e.Status < 400
-	if e.Outcome != Unknown || !req.Write {
+	if e.Outcome != Unknown || !g.req.Write {
 		e.Outcome = Repeat
 	}
 	detail := e.text()
 	if strings.ContainsAny(detail, "<>\n") || len(detail) > 200 {
 		detail = strings.ToLower(http.StatusText(e.Status)) // a page for people
 	}
-	e.Message = fmt.Sprintf("%v, or a proxy answers in its place: %s", errForeign, detail)
+	e.Message = fmt.Sprintf("%v: %s", g.client.foreign(g.node), detail)
+}
+
+// foreign returns why an answer is not rqlite's. Within https a proxy of this program's cannot answer.
+func (c *Client) foreign(n *node) error {
+	if c.cfg.Proxy != nil && n.scheme == "http" {
+		if name := c.cfg.Proxy(&http.Request{URL: &url.URL{Scheme: n.scheme, Host: n.host}}); name != "" {
+			return fmt.Errorf("the proxy %s answers in place of the node, or %w", name, errForeign)
+		}
+	}
+	return fmt.Errorf("%w, or a proxy answers in its place", errForeign)
+}
+
+// ProxyError is the failure of a Transport to get to a node, because a proxy has refused to connect.
+type ProxyError struct {
+	Proxy  string // its name
+	Status int    // of its answer
+}
+
+// Error implements error.
+func (e *ProxyError) Error() string {
+	return fmt.Sprintf("the proxy %s does not connect to the node: %s (HTTP status %d)", e.Proxy, strings.ToLower(http.StatusText(e.Status)), e.Status)
+}
+
+// refusedByProxy returns what it means that a proxy has refused to connect, and nil if none has.
+// The node got nothing.
+func refusedByProxy(n *node, err error) *Error {
+	var refused *ProxyError
+	if !errors.As(err, &refused) {
+		return nil
+	}
+	return &Error{Outcome: Repeat, Node: n.host, Err: err, foreign: true, lasting: refused.Status < 500}
 }

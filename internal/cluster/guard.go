@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -195,11 +196,14 @@ func (c *Client) ask(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	hreq.URL = &url.URL{Scheme: n.scheme, Host: n.host, Path: "/readyz", RawQuery: "noleader"}
+	hreq.URL = &url.URL{Scheme: n.scheme, Host: n.host, Path: c.cfg.Prefix + "/readyz", RawQuery: "noleader"}
 	hreq.Host = n.host
 	hreq.Header = n.header
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
+		if refused := refusedByProxy(n, err); refused != nil {
+			return refused
+		}
 		return err
 	}
 	defer resp.Body.Close()
@@ -212,7 +216,7 @@ func (c *Client) ask(ctx context.Context, n *node) error {
 		n.plain.Store(true)
 	case resp.StatusCode == http.StatusUnauthorized && c.routes.isHost(n):
 	default:
-		status := fmt.Errorf("%w, or a proxy answers in its place: HTTP status %d", errForeign, resp.StatusCode)
+		status := fmt.Errorf("%w: %s", c.foreign(n), strings.ToLower(http.StatusText(resp.StatusCode)))
 		return &Error{Outcome: Repeat, Node: n.host, Status: resp.StatusCode, Err: status, Message: status.Error(), foreign: true, lasting: resp.StatusCode < 500}
 	}
 	n.notes(resp.Header)

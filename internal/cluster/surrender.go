@@ -58,6 +58,8 @@ func (e *Error) explain() {
 	var dial *net.OpError
 	switch {
 	case e.foreign: // it says so
+	case errors.As(e.Err, &dial) && dial.Op == "proxyconnect":
+		e.Err = fmt.Errorf("%w (this is the proxy's address)", e.Err)
 	case errors.As(e.Err, &dial) && dial.Op == "dial":
 		e.Err = fmt.Errorf("%w (no host has ever answered: check the names and the ports of the hosts)", e.Err)
 	default:

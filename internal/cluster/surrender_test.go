@@ -22,9 +22,13 @@ func TestNoHostEverAnswers(t *testing.T) {
 		err  error
 		text string
 	}{
-		"refused":   {dialing(errors.New("connection refused")), "dial tcp: connection refused (no host has ever answered: check the names and the ports of the hosts)"},
-		"unknown":   {dialing(&net.DNSError{Err: "no such host", Name: "nowhere"}), "dial tcp: lookup nowhere: no such host (no host"},
-		"SSH":       {errors.New(`malformed HTTP response "SSH-2.0-OpenSSH"`), `this is not rqlite's HTTP address: malformed HTTP response "SSH-2.0-OpenSSH"`},
+		"refused": {dialing(errors.New("connection refused")), "dial tcp: connection refused (no host has ever answered: check the names and the ports of the hosts)"},
+		"unknown": {dialing(&net.DNSError{Err: "no such host", Name: "nowhere"}), "dial tcp: lookup nowhere: no such host (no host"},
+		"SSH":     {errors.New(`malformed HTTP response "SSH-2.0-OpenSSH"`), `this is not rqlite's HTTP address: malformed HTTP response "SSH-2.0-OpenSSH"`},
+		"proxy": {
+			&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dialing(errors.New("connection refused"))},
+			"proxyconnect tcp: dial tcp: connection refused (this is the proxy's address)",
+		},
 		"Raft port": {io.EOF, "this is not rqlite's HTTP address: EOF"},
 	} {
 		for _, hosts := range [][]string{{"a:1"}, {"a:1", "b:1", "c:1"}} {
