@@ -184,11 +184,11 @@ func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []call) (resul
 
 // QueryBatch implements Conn.
 func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
-	params, leader, err := c.readParams(ctx)
+	calls, err := b.calls(c)
 	if err != nil {
 		return nil, err
 	}
-	calls, err := b.calls(c)
+	params, leader, err := c.readParams(ctx, explain(calls))
 	if err != nil || len(calls) == 0 {
 		return nil, err
 	}

@@ -224,6 +224,11 @@ func (l operations) read() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.changes() })
 }
 
+// explain reports whether an EXPLAIN is among them.
+func (l operations) explain() bool {
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.Keyword == "EXPLAIN" })
+}
+
 // wantRows reports whether the rows of a RETURNING clause are wanted.
 func (l operations) wantRows() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.probed })

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -98,7 +100,7 @@ func (c *conn) request(ctx context.Context, calls []call, at script) (*source, e
 
 // read sends calls to /db/query, at the consistency level of the context.
 func (c *conn) read(ctx context.Context, calls []call, at script) (*source, error) {
-	params, leader, err := c.readParams(ctx)
+	params, leader, err := c.readParams(ctx, explain(calls))
 	if err != nil {
 		return nil, err
 	}
@@ -158,12 +160,15 @@ func (c *conn) rowsInTx(ctx context.Context, calls []call, at script) (*source, 
 
 // readParams returns the URL parameters of a read, and whether only the leader
 // can answer it.
-func (c *conn) readParams(ctx context.Context) (params string, leader bool, err error) {
+func (c *conn) readParams(ctx context.Context, explains bool) (params string, leader bool, err error) {
 	options, err := readOptionsFor(ctx, c.connector.cfg)
 	if err != nil {
 		return "", false, err
 	}
 	params = options.params()
+	if explains { // rqlite 9.4.0 to 10.2.6 takes EXPLAIN of a write for a read only if it parses that
+		params = strings.Replace(params, "&noparse", "&norwtime", 1)
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		// The node need not work longer than anyone waits for it. With a write
 		// this would be replicated, and each node would count for itself.
@@ -176,6 +181,11 @@ func (c *conn) readParams(ctx context.Context) (params string, leader bool, err 
 // rewrites, on some releases at every level, does not always mean the same, and a read stores
 // nothing that would need it.
 const readsOnly = blobsAsArrays + "&noparse&level="
+
+// explain reports whether one of the calls is an EXPLAIN.
+func explain(calls []call) bool {
+	return slices.ContainsFunc(calls, func(one call) bool { return one.Keyword == "EXPLAIN" })
+}
 
 // params returns the options as URL parameters.
 func (o readOptions) params() string {

@@ -113,7 +113,7 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 	case t.atLeader && options.Level.takesFreshness():
 		ctx = WithConsistency(ctx, Weak)
 	}
-	params, leader, err := t.conn.readParams(ctx)
+	params, leader, err := t.conn.readParams(ctx, t.ops.explain() || fresh.explain())
 	if err != nil {
 		return nil, state, err
 	}

@@ -144,3 +144,30 @@ func TestReleaseRowsMadeUpAnew(t *testing.T) {
 		}
 	})
 }
+
+// The plan of a write can be read, outside of a transaction and in one.
+func TestReleaseExplain(t *testing.T) {
+	forEach(t, func(t *testing.T, b *backend) {
+		b.needs(t, "9.4.0", "the server takes EXPLAIN of a write for one")
+		db, _, count := attacked(t, b)
+		mustExec(t, db, "INSERT INTO u VALUES (1)")
+		const plan = "EXPLAIN QUERY PLAN DELETE FROM u WHERE a = 1"
+		tx, err := db.Begin()
+		require.NoError(t, err)
+		for _, client := range []interface {
+			Query(query string, args ...any) (*sql.Rows, error)
+		}{db, tx} {
+			rows, err := client.Query(plan)
+			require.NoError(t, err)
+			assert.True(t, rows.Next())
+			require.NoError(t, rows.Close())
+		}
+		require.NoError(t, tx.Rollback())
+		batch := rqlite.Batch{}
+		batch.Add(plan)
+		got, err := batch.Query(t.Context(), db)
+		require.NoError(t, err)
+		assert.NotEmpty(t, got[0].Rows)
+		assert.Equal(t, 1, count(), "it was not run")
+	})
+}

@@ -108,6 +108,11 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 	if names(resp.Header) || node.plain.Load() {
 		node.notes(resp.Header)
 	}
+	if failure := node.tooOld(); failure != nil && !call.Write {
+		resp.Body.Close()
+		guard.close()
+		return nil, failure
+	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
 		failure := statusError(guard, resp)
 		guard.close()

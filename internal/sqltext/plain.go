@@ -1,6 +1,10 @@
 package sqltext
 
-import "strings"
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
 
 // isPlain reports whether the text of a statement is one of these, which the server's own parser
 // understands in all releases:
@@ -132,15 +136,24 @@ func (p *plain) value() bool {
 	kind, text := p.next()
 	switch kind {
 	case tokParam:
-		return p.take(len(text) == skip(text, 1, isASCIIWordByte))
+		return p.take(text[0] != '#' && len(text) == skip(text, 1, isASCIIWordByte))
 	case tokQuoted:
 		return p.take(text[0] == '\'')
 	case tokWord:
 		return p.take(len(text) == 4 && equalUpper(text, "NULL"))
 	case tokOther:
-		return p.take(isDigit(text[0]) && strings.Trim(text, "0123456789.eE+-") == "")
+		return p.take(isDecimal(text))
 	}
 	return false
+}
+
+// isDecimal reports whether a token is a number as every parser reads it.
+func isDecimal(text string) bool {
+	if strings.Trim(text, "0123456789.eE+-") != "" || !isDigit(text[0]) || !isDigit(text[len(text)-1]) {
+		return false
+	}
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 func (p *plain) returned() bool { return p.token(tokStar) || p.name() }
