@@ -21,6 +21,8 @@ type operation struct {
 	// of its rows, which takes a question of its own.
 	probed bool
 	query  bool // the program wants rows
+	// clears says that it drops the register, or deletes rows of it.
+	clears bool
 	set    *resultSet
 	// savepoint is the name of a mark in the list, which is no statement.
 	savepoint string
@@ -126,6 +128,8 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return false, nil
 	case !o.writes && !o.seen.begun:
 		return true, nil // the program wanted no rows
+	case o.clears:
+		return o.countsAgain(answer, entry)
 	case !o.writes || o.Returning > 0 && !o.probed:
 		same, err := o.seen.sameIn(answer, entry)
 		return same && (answer.Result().Error == "" || !o.seen.ended), err
@@ -135,6 +139,13 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return err == nil, err
 	}
 	return rows == o.rowsAffected && o.sameInsertID(state.realRowid(id)), nil
+}
+
+// countsAgain reads what is left of the entries of an operation on the register, which is the
+// same again whatever they say: others announce themselves there, and leave tokens.
+func (o *operation) countsAgain(answer *cluster.Answer, entry *wire.Result) (bool, error) {
+	_, _, err := o.counts(answer, entry)
+	return true, err
 }
 
 // failsWith reports whether an entry is a failure with a message, at once or
@@ -264,6 +275,11 @@ func (l operations) inserts() bool {
 // last_insert_rowid() is a matter of the transaction's own.
 func (l operations) inserted() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.lastInsertID != 0 })
+}
+
+// clear reports whether one of them takes rows of the register away.
+func (l operations) clear() bool {
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.clears })
 }
 
 // changesSchema reports whether one of them changes the schema.

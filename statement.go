@@ -240,6 +240,7 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 	list := make(operations, 0, len(calls))
 	for i := range calls {
 		o := &operation{call: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
+		o.clears = o.writes && o.Clears(registerTable)
 		err := t.refuses(o, list)
 		if err == nil && o.Kind != sqltext.Control {
 			err = t.prepareOperation(ctx, o, now)
@@ -299,8 +300,8 @@ func (t *tx) refuses(o *operation, before operations) error {
 		return errors.New("a PRAGMA that sets or does something would reach beyond the transaction: run it outside of one")
 	case o.ConflictFail:
 		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")
-	case o.writes && o.Mentions(registerTable):
-		return fmt.Errorf("the table %s belongs to the driver: leave it alone", registerTable)
+	case o.writes && !o.clears && o.Mentions(registerTable):
+		return fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", registerTable)
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:
