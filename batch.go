@@ -115,6 +115,10 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
 	}
+	if setsDeferral(calls) && !b.Atomic {
+		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
+	}
+	c.deferral = nil
 	if b.Atomic && !c.undoesReturning(ctx, calls) {
 		return c.execBatchInTx(ctx, b, calls)
 	}
@@ -182,6 +186,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
 	}
+	c.deferral = nil
 	sent := c.connector.schema.check(calls)
 	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
 	if b.Atomic {

@@ -29,6 +29,9 @@ type conn struct {
 	connector *Connector
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
+	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
+	// has been said of it since the last statement.
+	deferral *call
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")

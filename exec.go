@@ -51,7 +51,11 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	case c.queueing(ctx).on:
 		_, err := c.enqueue(ctx, calls)
 		return queuedResult{}, err
-	case len(calls) == 1:
+	case setsDeferral(calls):
+		return c.execEach(ctx, calls)
+	}
+	c.deferral = nil
+	if len(calls) == 1 {
 		return c.execRequest(ctx, calls, false)
 	}
 	if c.canShareTransaction(ctx, calls) && !c.connector.client.Forwarding() {
@@ -87,6 +91,10 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error) {
 	var last driver.Result = result{}
 	for i := range calls {
+		if c.note(&calls[i]) {
+			last = result{}
+			continue
+		}
 		r, err := c.execRequest(ctx, calls[i:i+1], false)
 		if err != nil {
 			return nil, inScript(err, i, len(calls))

@@ -23,6 +23,8 @@ type operation struct {
 	query  bool // the program wants rows
 	// clears says that it drops the register, or deletes rows of it.
 	clears bool
+	// defers says that it sets whether foreign keys are looked at only by the commit.
+	defers bool
 	set    *resultSet
 	// savepoint is the name of a mark in the list, which is no statement.
 	savepoint string
@@ -41,11 +43,14 @@ func (o *operation) isMark() bool { return o.Kind == sqltext.Control }
 // isUnseen reports whether the program closed the rows of a script before it came
 // to those of the operation, so that they are of no account.
 func (o *operation) isUnseen() bool {
-	return o.query && !o.writes && !o.seen.begun && o.failure == ""
+	return o.query && !o.writes && !o.defers && !o.seen.begun && o.failure == ""
 }
 
 // changes reports whether the operation belongs to what a commit applies.
 func (o *operation) changes() bool { return o.writes && o.failure == "" }
+
+// isSent reports whether the operation is part of each trial and of the commit.
+func (o *operation) isSent() bool { return o.changes() || o.defers }
 
 // observation is what a program has seen of a result set: its columns, and its
 // rows as far as they were asked for. Two observations are compared by a hash of
@@ -224,7 +229,7 @@ type operations []*operation
 // read reports whether the program has seen more than the writes show: rows that
 // were read, or failures.
 func (l operations) read() bool {
-	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.changes() })
+	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.isSent() })
 }
 
 // wantRows reports whether the rows of a RETURNING clause are wanted.
@@ -245,6 +250,11 @@ func (l operations) marks() bool { return slices.ContainsFunc(l, (*operation).is
 
 // reads returns those that write nothing.
 func (l operations) reads() operations {
+	return l.filter(func(o *operation) bool { return !o.writes && !o.defers && !o.isMark() && !o.isUnseen() })
+}
+
+// notWriting returns reads, and what ROLLBACK TO leaves set.
+func (l operations) notWriting() operations {
 	return l.filter(func(o *operation) bool { return !o.writes && !o.isMark() && !o.isUnseen() })
 }
 
@@ -253,8 +263,13 @@ func (l operations) succeeded() operations {
 	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isMark() && !o.isUnseen() })
 }
 
-// changes returns those that a commit applies.
-func (l operations) changes() operations { return l.filter((*operation).changes) }
+// changes returns those that a commit sends.
+func (l operations) changes() operations { return l.filter((*operation).isSent) }
+
+// deferrals returns those that set whether foreign keys are deferred.
+func (l operations) deferrals() operations {
+	return l.filter(func(o *operation) bool { return o.defers })
+}
 
 func (l operations) filter(keep func(*operation) bool) operations {
 	list := make(operations, 0, len(l))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func (t *tx) query(ctx context.Context, calls []call) (driver.Rows, error) {
 		return nil, err
 	}
 	r := &rows{values: valuer{loc: t.conn.connector.cfg.Location}}
-	if !t.wrote() && !list.tried() && !list.marks() {
+	if !t.needsTrial(list) && !list.marks() && len(list.deferrals()) == 0 {
 		err = t.stream(ctx, r, list)
 	} else if _, err = t.run(ctx, list); err == nil {
 		for _, o := range list {
@@ -89,7 +90,7 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 // record adds operations to what the transaction has seen.
 func (t *tx) record(list ...*operation) {
 	for _, o := range list {
-		if !t.loose || o.changes() || o.isMark() {
+		if !t.loose || o.isSent() || o.isMark() {
 			t.ops = append(t.ops, o)
 		}
 	}
@@ -108,9 +109,13 @@ func (t *tx) run(ctx context.Context, list operations) (done int, err error) {
 			}
 			done++
 			continue
+		} else if o.defers {
+			t.record(o)
+			done++
+			continue
 		}
 		end := done + 1
-		for end < len(list) && list[end].Kind != sqltext.Control {
+		for end < len(list) && list[end].Kind != sqltext.Control && !list[end].defers {
 			end++
 		}
 		n, err := t.runPart(ctx, list[done:end])
@@ -136,7 +141,7 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 	switch {
 	case t.deferred && (t.wrote() || list.tried()):
 		return t.postpone(list)
-	case !t.wrote() && !list.tried():
+	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
 	}
 	done, failure, err := t.speculate(ctx, list)
@@ -148,6 +153,13 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 		t.record(list[done])
 	}
 	return done, failure
+}
+
+// needsTrial reports whether operations have to be tried out: they write, or have to see what was
+// written, or set.
+func (t *tx) needsTrial(list operations) bool {
+	return t.wrote() || list.tried() ||
+		len(t.ops.deferrals()) > 0 && slices.ContainsFunc(list, func(o *operation) bool { return o.Mentions("defer_foreign_keys") })
 }
 
 // readAll runs operations that read, of which the program wants no rows.
@@ -216,9 +228,9 @@ func (t *tx) cut(from int) {
 	kept, taken := t.ops[:from:from], t.ops[from:]
 	switch {
 	case !taken.tried():
-		kept = append(kept, taken.reads()...)
+		kept = append(kept, taken.notWriting()...)
 	case t.deferred:
-		kept = append(kept, taken.reads()...)
+		kept = append(kept, taken.notWriting()...)
 		for _, o := range taken {
 			if o.writes {
 				o.err = errTakenBack
@@ -227,6 +239,7 @@ func (t *tx) cut(from int) {
 	default:
 		seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isMark() })...)
 		t.undone = append(t.undone, seen)
+		kept = append(kept, taken.deferrals()...)
 	}
 	t.ops = kept
 }
@@ -240,6 +253,9 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 	list := make(operations, 0, len(calls))
 	for i := range calls {
 		o := &operation{call: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
+		if o.SetsDeferral() {
+			o.defers, o.writes = true, false
+		}
 		o.clears = o.writes && o.Clears(registerTable)
 		err := t.refuses(o, list)
 		if err == nil && o.Kind != sqltext.Control {
@@ -296,7 +312,7 @@ func (t *tx) refuses(o *operation, before operations) error {
 		return readOnlyTx(o)
 	case o.Kind == sqltext.Maintenance:
 		return fmt.Errorf("%s cannot run in a transaction: run it outside of one", o.Keyword)
-	case o.Kind == sqltext.Pragma:
+	case o.Kind == sqltext.Pragma && !o.defers:
 		return errors.New("a PRAGMA that sets or does something would reach beyond the transaction: run it outside of one")
 	case o.ConflictFail:
 		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")

@@ -103,7 +103,6 @@ var refusals = []refusal{
 	{query: "PRAGMA foreign_keys = OFF", why: whyPragma},
 	{query: "PRAGMA foreign_keys(0)", why: whyPragma},
 	{query: "pragma main.user_version=7", why: whyPragma},
-	{query: "PRAGMA defer_foreign_keys = ON", why: whyPragma},
 	{query: "PRAGMA journal_mode = DELETE", why: whyPragma},
 	{query: "PRAGMA writable_schema = 1", why: whyPragma},
 	{query: "PRAGMA wal_checkpoint", why: whyPragma},
