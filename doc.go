@@ -180,7 +180,7 @@
 //
 // The driver keeps a small table, _rqlite_tx, which the first transaction that writes makes, and every write
 // of the driver changes; txversion=false leaves that out for writes outside of transactions, which transactions do not
-// notice then. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
+// notice then. Queries by this driver that list the tables in sqlite_schema do not show it, unless they name it. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
 // do not use this driver can break.
 //
 // # Consistency
