@@ -191,7 +191,7 @@ func TestLoadGoesToTheLeader(t *testing.T) {
 	}})
 	require.NoError(t, follower.connect().Load(t.Context(), strings.NewReader("data")))
 
-	none := newFake(t, step{path: queryPath, params: whoLeads, status: 401})
+	none := newFake(t, step{path: queryPath, params: whoLeads, status: 401}, step{path: executePath, params: "redirect", status: 401})
 	require.ErrorIs(t, none.connect().Load(t.Context(), strings.NewReader("data")), ErrUnauthorized, "and nothing was sent")
 }
 

@@ -119,14 +119,24 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
 	}
 	c.deferral = nil
-	if b.Atomic && !c.undoesReturning(ctx, calls) {
+	if calls, err = c.freezeWrites(calls); err != nil {
+		return nil, refused(err)
+	}
+	if b.Atomic && (anyPerRow(calls) || anyTellsConnState(calls) || !c.undoesReturning(ctx, calls)) {
 		return c.execBatchInTx(ctx, b, calls)
 	}
-	req := cluster.Request{Path: executePath, Params: c.connector.writeParams}
+	if err := oneByOne(calls); err != nil {
+		return nil, refused(err)
+	}
+	c.state.lose()
+	req := cluster.Request{Path: executePath, Params: writeParams}
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
 	answer, m, err := c.writeForRows(ctx, req, calls, b.Atomic)
+	if isEarlier(err) { // what the node says of itself differs from what the others say of it
+		return c.execBatchInTx(ctx, b, calls)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +149,9 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if err := c.connector.finish(answer, m); err != nil {
 		return nil, err
 	}
+	if !b.Atomic {
+		failure = c.tellRowsLost(ctx, calls, results)
+	}
 	state := c.connector.lastState()
 	for i := range results {
 		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
@@ -146,23 +159,26 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	return results, failure
 }
 
+// tellRowsLost says of statements that were applied, without an answer, that they were. It returns
+// the first failure.
+func (c *conn) tellRowsLost(ctx context.Context, calls []call, results []BatchResult) (first error) {
+	for i := range results {
+		if lostItsRows(results[i].Err, &calls[i]) {
+			results[i].Err = c.rowsLost(ctx, results[i].Err)
+		}
+		if first == nil {
+			first = results[i].Err
+		}
+	}
+	return first
+}
+
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
 // where the request of a batch would not be.
 func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []call) (results []BatchResult, err error) {
-	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	err = untilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
-		tx, err := c.BeginTx(ctx, driver.TxOptions{})
-		if err != nil {
-			return err
-		}
-		if results, err = c.tx.execBatch(ctx, b, calls); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		return tx.Commit()
+	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
+		results, err = t.execBatch(ctx, b, calls)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -187,6 +203,9 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return c.tx.execBatch(ctx, b, calls)
 	}
 	c.deferral = nil
+	if calls, err = c.withConnState(calls); err != nil {
+		return nil, refused(err)
+	}
 	sent := c.connector.schema.check(calls)
 	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
 	if b.Atomic {
@@ -264,7 +283,10 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 		if n, ok := arg.(sql.NamedArg); ok {
 			list[i].Name, arg = n.Name, n.Value
 		}
-		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		value, err := jsonText(arg)
+		if errors.Is(err, driver.ErrSkip) {
+			value, err = driver.DefaultParameterConverter.ConvertValue(arg)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %d: %w", i+1, err)
 		}

@@ -118,7 +118,7 @@ func TestBatchRefused(t *testing.T) {
 		{"-- nothing", nil, "rqlite: statement 2 of 2: it has 0 statements where one belongs: add each on its own"},
 		{"BEGIN", nil, "rqlite: statement 2 of 2: BEGIN cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set"},
 		{"SELECT 'a", nil, "rqlite: statement 2 of 2: unterminated string starting at byte 7"},
-		{"SELECT ?", nil, "rqlite: statement 2 of 2: too few values: 1 parameters, and none is left for number 1"},
+		{"SELECT ?", nil, "rqlite: statement 2 of 2: too few values: the statement has 1 parameter, and 0 are given, so that none is left for number 1"},
 		{"SELECT ?", []any{1, 2}, "rqlite: statement 2 of 2: too many values: 2 are given, and there are not as many parameters"},
 		{"SELECT ?", []any{upper("")}, "rqlite: statement 2 of 2: parameter 1: empty"},
 		{"SELECT ?", []any{"\xff"}, "rqlite: statement 2 of 2: parameter 1: the text is not valid UTF-8, which JSON cannot carry: pass it as []byte"},

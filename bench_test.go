@@ -14,9 +14,12 @@ import (
 // of database/sql.
 type canned string
 
+// fromRqlite is what tells its answers from those of others.
+var fromRqlite = http.Header{"X-Rqlite-Version": {"v10.2.7"}}
+
 // RoundTrip implements http.RoundTripper.
 func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(c)))}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: fromRqlite, Body: io.NopCloser(strings.NewReader(string(c)))}, nil
 }
 
 // openCanned returns a database that answers all requests alike.

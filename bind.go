@@ -13,14 +13,18 @@ type call struct {
 	*sqltext.Statement
 	values []any
 	added  bool // by the driver: it does not count as one of the program's
+	// randomPerRow says that SQLite takes a random number for each row of the statement, which has
+	// one for all.
+	randomPerRow bool
 }
 
 // deal gives every statement of a script the values that are its own.
 //
 // Positional values go to the statements in order, to each as many as it has
 // parameters that are not given by name. Named values, as sql.Named makes them, go
-// to every parameter of that name, whatever its prefix. A value too few or too
-// many is an error, which SQLite itself would bind as NULL or ignore.
+// to every parameter of that name, whatever its prefix; one that no parameter asks for is
+// ignored, so that one list can serve many statements. A positional value too few or too
+// many is an error, which SQLite itself would bind as NULL or ignore: it is a mistake.
 func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) {
 	calls := make([]call, len(script))
 	hand := hand{args: args}
@@ -41,8 +45,7 @@ func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) 
 // hand is the values of a call that have not been dealt yet.
 type hand struct {
 	args []driver.NamedValue
-	next int             // the positional values before it are dealt
-	used map[string]bool // the names that a statement has asked for
+	next int // the positional values before it are dealt
 }
 
 func (h *hand) take(s *sqltext.Statement) ([]any, error) {
@@ -74,10 +77,7 @@ func (h *hand) named(s *sqltext.Statement, values []any) (given []bool) {
 			if given == nil {
 				given = make([]bool, len(values))
 			}
-			if h.used == nil {
-				h.used = make(map[string]bool)
-			}
-			values[p.Index-1], given[p.Index-1], h.used[p.Name] = arg.Value, true, true
+			values[p.Index-1], given[p.Index-1] = arg.Value, true
 		}
 	}
 	return given
@@ -99,18 +99,32 @@ func (h *hand) missing(s *sqltext.Statement, index int) error {
 			return fmt.Errorf("no value is given for the parameter named %q", p.Name)
 		}
 	}
-	return fmt.Errorf("too few values: %d parameters, and none is left for number %d", s.NumParams, index+1)
+	given := h.given()
+	return fmt.Errorf("too few values: the statement has %s, and %d %s given, so that none is left for number %d",
+		counted(s.NumParams, "parameter"), given, map[bool]string{true: "is", false: "are"}[given == 1], index+1)
 }
 
-// finish demands that every value has been dealt.
-func (h *hand) finish() error {
+// given counts the positional values.
+func (h *hand) given() (n int) {
 	for _, arg := range h.args {
-		if arg.Name != "" && !h.used[arg.Name] {
-			return fmt.Errorf("a value is given for %q, and no parameter has that name", arg.Name)
+		if arg.Name == "" {
+			n++
 		}
 	}
+	return n
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// finish demands that every positional value has been dealt.
+func (h *hand) finish() error {
 	if _, ok := h.positional(); ok {
-		return fmt.Errorf("too many values: %d are given, and there are not as many parameters", len(h.args))
+		return fmt.Errorf("too many values: %d are given, and there are not as many parameters", h.given())
 	}
 	return nil
 }

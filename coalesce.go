@@ -59,6 +59,8 @@ func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) 
 	part := cluster.Part{Elements: elements, Entries: len(calls)}
 	if calls[0].Returning > 0 {
 		part.MinRelease = cluster.ReturnsAllRows
+	}
+	if calls[0].SaysReturning {
 		part.Apart = !c.connector.client.AllSince(ctx, cluster.UndoesReturning, false)
 	}
 	answer, err := c.connector.coalescer.Join(ctx, part)
@@ -100,11 +102,11 @@ func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
 	case atomic:
 		return c.atomicFrame()
 	case c.cfg.DisableTxVersion:
-		return cluster.Frame{Params: c.writeParams}
+		return cluster.Frame{Params: writeParams}
 	}
 	m := c.markingAround()
 	marks := m.mark(nil)
-	frame := cluster.Frame{Params: c.writeParams, Before: encoded(marks[0])}
+	frame := cluster.Frame{Params: writeParams, Before: encoded(marks[0])}
 	if len(marks) > 1 {
 		frame.After, frame.Behind = encoded(marks[1]), 1
 	}
@@ -117,7 +119,7 @@ func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
 
 // atomicFrame returns what guards a transaction, and moves the version.
 func (c *Connector) atomicFrame() cluster.Frame {
-	frame := cluster.Frame{Params: c.writeParams + "&transaction", Before: encoded(guardCall)}
+	frame := cluster.Frame{Params: writeParams + "&transaction", Before: encoded(guardCall)}
 	switch {
 	case c.cfg.DisableTxVersion:
 		return frame

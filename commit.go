@@ -59,6 +59,9 @@ func (t *tx) commit(ctx context.Context) error {
 	}
 	for {
 		begun := time.Now()
+		if err := t.checkHiddenRows(ctx); err != nil {
+			return err
+		}
 		t.sent = attempt{version: t.state.version, token: rand.Text()}
 		stale, err := t.apply(ctx, t.sent)
 		if isUnknown(err) {
@@ -85,17 +88,33 @@ func isUnknown(err error) bool {
 	return errors.Is(err, ErrIndeterminate) || errors.Is(err, ErrRowsLost)
 }
 
+// hidesRows reports whether the commit of operations has to do without the rows of RETURNING. A
+// statement that the server does not parse has no rows, and is rolled back if it fails, on all
+// releases.
+func (t *tx) hidesRows(ctx context.Context, list operations) bool {
+	return !list.wantRows() || !t.conn.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
+}
+
+// checkHiddenRows runs the writes once more before a commit that hides rows of RETURNING, and
+// compares these: it has a conflict where they are made up anew, as by a DEFAULT that is random.
+func (t *tx) checkHiddenRows(ctx context.Context) error {
+	list := t.ops.changes()
+	if t.deferred || !list.wantRows() || !t.hidesRows(ctx, list) {
+		return nil
+	}
+	_, err := t.runsAgain(ctx, list, nil, t.state)
+	return err
+}
+
 // apply sends the commit. It reports whether nothing was applied because the
 // version has moved.
 func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 	next := strconv.FormatInt(try.version+1, 10)
 	list := t.ops.changes()
 	connector := t.conn.connector
-	// A statement that the server does not parse has no rows, and is rolled back if it fails, on
-	// all releases.
-	params, hidden := unparsedParams, true
-	if list.wantRows() && connector.client.AllSince(ctx, cluster.UndoesReturning, true) {
-		params, hidden = parsedParams+noRandomParam, false
+	params, hidden := unparsedParams, t.hidesRows(ctx, list)
+	if !hidden {
+		params = parsedParams + noRandomParam
 	}
 	var b body
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
@@ -378,7 +397,7 @@ func (t *tx) announce(ctx context.Context) error {
 func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:   executePath,
-		Params: t.conn.connector.writeParams,
+		Params: writeParams,
 		Leader: true, // and no Write: it can be repeated
 		Body:   body,
 	})

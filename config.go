@@ -205,9 +205,9 @@ type Config struct {
 	// zone they are stored in.
 	Location *time.Location
 
-	// NoRewriteRandom and NoRewriteTime keep rqlite from replacing random
-	// functions, and the current time in date functions, by literals before
-	// a statement is replicated. Nodes may then store different values.
+	// NoRewriteRandom and NoRewriteTime leave random functions, and the current
+	// time, in writes outside of transactions, instead of replacing them by literals
+	// before a statement is sent. Nodes may then store different values.
 	NoRewriteRandom bool
 	NoRewriteTime   bool
 }

@@ -30,6 +30,7 @@ type conn struct {
 	connector *Connector
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
+	state     connState
 	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
 	// has been said of it since the last statement.
 	deferral *call
@@ -188,7 +189,7 @@ func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer,
 	}
 	answer, err := c.connector.client.Send(ctx, req)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, withPath(publicError(err), req.Path)
 	}
 	return answer, nil
 }

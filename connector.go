@@ -38,8 +38,6 @@ type Connector struct {
 
 	registerVersion atomic.Int64 // seen last; 0 before that
 	registerMissing atomic.Bool  // there was none at the last write
-
-	writeParams string // URL parameters of writes outside of transactions
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on
@@ -57,7 +55,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Connector{cfg: cfg, writeParams: writeParams(cfg)}
+	c := &Connector{cfg: cfg}
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),
@@ -78,17 +76,10 @@ func NewConnector(cfg *Config) (*Connector, error) {
 // from text.
 const blobsAsArrays = "blob_array"
 
-// writeParams returns the URL parameters of writes outside of transactions.
-func writeParams(cfg *Config) string {
-	params := blobsAsArrays
-	if cfg.NoRewriteRandom {
-		params += "&norwrandom"
-	}
-	if cfg.NoRewriteTime {
-		params += "&norwtime"
-	}
-	return params
-}
+// writeParams are the URL parameters of writes outside of transactions. The server would print
+// a statement anew in which it replaces time and random numbers, and does not always mean the same
+// then: so the driver replaces them itself.
+const writeParams = blobsAsArrays + "&norwrandom&norwtime"
 
 // Idle connections: enough for the goroutines of a busy program, since a
 // request that finds none pays for a new one.

@@ -71,10 +71,10 @@
 //     name. Default: the host dialled.
 //   - tls_insecure_skip_verify: accept any certificate; for tests only. Value: true or false.
 //     Default: false.
-//   - norwrandom: keep the server from replacing random functions by literals. Value: true or
-//     false. Default: false.
-//   - norwtime: keep the server from replacing the current time by literals. Value: true or false.
-//     Default: false.
+//   - norwrandom: leave random functions in writes to each node, instead of replacing them by
+//     literals. Value: true or false. Default: false.
+//   - norwtime: leave the current time in writes to each node, instead of replacing it by literals.
+//     Value: true or false. Default: false.
 //   - disableClusterDiscovery: accepted for DSNs written for gorqlite; true is discovery=off.
 //     Value: true or false. Default: false.
 //
@@ -97,7 +97,9 @@
 // everything that database/sql offers.
 //
 // Parameters are ?, ?NNN, :name, @name and $name, the latter three with sql.Named.
-// A value too few or too many is an error before anything is sent. Prepared
+// A value too few, and a positional one too many, is an error before anything is sent: SQLite would
+// bind NULL, or ignore it, and it is a mistake in most cases. Named values that no parameter asks for are ignored, so
+// that one list can serve many statements. Prepared
 // statements are parsed here and sent with each call, since rqlite has none; a
 // mistake that only SQLite can see shows at the first call.
 //
@@ -203,7 +205,9 @@
 // A value is sent as int64, float64, bool, string, []byte or time.Time, whatever
 // driver.Valuer or database/sql make of it. A nil []byte is NULL and an empty one
 // is an empty BLOB. NaN is NULL, as in SQLite. Infinities, uint64 above int64 and
-// text that is not UTF-8 are refused. A time is stored as text such as
+// text that is not UTF-8 are refused. A json.RawMessage is sent as text, a nil one as NULL; other types of bytes
+// are BLOBs. database/sql does not scan text into a json.RawMessage by itself: the destination (*[]byte)(&raw) takes it, as
+// do types with a Scan method, and string. A time is stored as text such as
 // "2006-01-02 15:04:05.999999999-07:00", which SQLite's date functions read.
 //
 // A value is read by its column's declared type and by what is stored, as
@@ -213,7 +217,8 @@
 //
 // ColumnType.DatabaseTypeName is the declared type in upper case, without its
 // length, which is Length or DecimalSize. For an expression it is the type of the
-// first row's value. Nullability is not known.
+// first row's value. ColumnType.ScanType is any where that may be so, which is for the types INTEGER, REAL, TEXT and
+// BLOB of a result that has rows: rqlite does not tell an expression from a column so declared. Nullability is not known.
 //
 // Rows are decoded from the response as Next asks for them, so that memory stays
 // flat however many there are. A context that ends, or Close, cuts the rest off.
@@ -227,29 +232,35 @@
 // An [*HTTPError] is an answer that says nothing of the statements. [ErrNoLeader],
 // [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost], [ErrTxConflict], [ErrResultsChanged] and
 // [ErrIndeterminate] are to be
-// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. No
+// asked for with errors.Is, as are context.Canceled and context.DeadlineExceeded. The end of a context is these
+// themselves where nothing was written, so that programs may compare. No
 // message contains a password.
 //
 // # Routing and failures
 //
 // Writes, and reads at the levels weak, linearizable and strong, go straight to the
 // leader, which the nodes name by a redirect; that needs no permission. Requests are
-// forwarded by another node only with discovery=off, or for a while when the address that
-// the leader advertises cannot be reached or is not one that the credentials are meant
-// for. That is second best: while forwarding, rqlite itself may apply a write twice, which
+// forwarded by another node only with discovery=off, or while the address that the leader
+// advertises cannot be reached from here, or is not one that the credentials are meant for.
+// A leader that does not answer this program, while the node that names it hands a read on to
+// it, cannot be reached; nor can one whose address belongs to something else, which shows by
+// answers that are not rqlite's. Whether it can again is found out beside the calls, every few
+// seconds. A host that is not rqlite's is passed over. Forwarding is second best: while forwarding, rqlite itself may apply a write twice, which
 // no client can prevent, and more failures leave the outcome of a write unknown. Reads at none and auto
 // spread over the hosts of the DSN; with discovery=nodes, which needs the permission
 // "status", over all nodes of the cluster.
 //
 // What provably had no effect is tried again, on other nodes where there are any,
 // until the deadline of the context or the timeout of the DSN, whichever comes first: so
-// a change of leader costs time, and no error. So is a read after any failure. A write
+// a change of leader costs time, and no error. So is a read after any failure. Where no host has
+// ever answered, and all refuse or are unknown, a call gives up after about a second. A write
 // of which nobody can tell is [ErrIndeterminate] at once, and one whose context ends
 // after it was sent is, too: cancelling does not take it back.
 //
 // A node that does not answer for half a second is asked whether it is alive. If it is
 // not, reads go elsewhere after about a second in all, and writes give up a little later.
-// When the leader is lost, the nodes are asked who leads before a write goes out.
+// When the leader is lost, the nodes are asked who leads before a write goes out: by a read, or,
+// for a user who may not read, by sending SELECT 1 as a write.
 //
 // Credentials go to the hosts of the DSN, on whatever port, and to nodes that one which
 // has them names over a verified https connection; a redirect from https to http is an
@@ -292,7 +303,8 @@
 // them back:
 //
 //   - A BLOB comes as text, with U+FFFD for every byte that is not UTF-8, where its
-//     column is declared as text or not at all, or where it is the value of an
+//     column is declared as text (TEXT, JSON, CLOB, and what begins with VARCHAR, NVARCHAR, NCHAR, CLOB,
+//     VARYING CHARACTER or NATIVE CHARACTER) or not at all, or where it is the value of an
 //     expression or CAST: SELECT x'DEADBEEF', max(b). Columns declared BLOB, or
 //     anything else, are exact. hex(…) makes any BLOB exact.
 //   - A REAL without a fraction comes as int64 where the column's affinity is not
@@ -300,6 +312,11 @@
 //     columns without a type and expressions whose first row is not a REAL. Where it is one, small
 //     integers in later rows come as float64.
 //   - A result with an infinite REAL is an error.
+//   - So is one with a value in a column declared DATE, DATETIME or TIMESTAMP that is no time of the
+//     years 0 to 9999: an integer from 253402300800 to 1000000000000 or below -62167219200, or a text with an
+//     offset of 24 hours. Ask for CAST(column AS TEXT). A write with RETURNING outside of transactions
+//     was applied, which is [ErrRowsLost], or [ErrIndeterminate] where the schema has deferred foreign
+//     keys, which may have undone it. In a transaction or an atomic batch it had no effect.
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
 //   - When another program changes the declared type of a column, the first read on
 //     each of the server's read connections is still done by the old type. (After changes
@@ -317,15 +334,22 @@
 //   - Result is zero for statements that write nothing, such as CREATE TABLE.
 //   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
 //     refuses some.
-//   - random() and 'now' are replaced by literals before a write is replicated, so that
-//     all nodes store the same. CURRENT_TIMESTAMP is not: each node evaluates it. The
-//     server prints such a statement anew, and gets some things wrong: LIMIT 1, 3 becomes
-//     LIMIT 1 OFFSET 3, RIGHT and FULL JOIN become inner ones, and CREATE TABLE loses STRICT
-//     and WITHOUT ROWID, and makes a DEFAULT (random()) a constant. norwtime and norwrandom keep it from doing so.
 //
-// Within a transaction the driver puts literals in the place of random() in writes, one for each
-// place and not for each row, and in that of the present time; a result column without an alias is named after the
-// literal.
+// All nodes have to store the same. So the driver itself replaces the present time (CURRENT_TIMESTAMP,
+// 'now' and the like), random() and randomblob(n) in writes by literals, and keeps the server from
+// doing so, which prints such a statement anew and changes what it means. A statement has one time. A
+// random number is one for each place: among the rows that an INSERT gives, that is one for each row.
+// Elsewhere, as in UPDATE, such a statement is run in a transaction of its own, and refused if it
+// would give several rows the same number; in a condition, an ORDER BY, a queued write and a Batch
+// that is not atomic it is refused at once. Definitions are stored as they are written: a DEFAULT that
+// calls random() or asks for the time gives each node a value of its own, which rqlite cannot
+// avoid. norwtime and norwrandom leave time and random numbers in writes to each node.
+// Within a transaction a result column without an alias is named after the literal.
+//
+// last_insert_rowid() and changes() tell what the connection of database/sql did, as with SQLite: the
+// driver replaces them by literals outside of transactions, where rqlite would tell what any client did
+// last. Behind a write that does not tell its numbers, such as a Query with RETURNING, they are refused,
+// and so is total_changes().
 //
 // # Concurrency
 //

@@ -181,10 +181,47 @@ func shownValue(value string) string {
 	return value
 }
 
+// foreignKeys are keys of other drivers' DSNs, and what takes their place.
+var foreignKeys = map[string]string{
+	"_fk":           fkInstead,
+	"_foreign_keys": fkInstead,
+	"_pragma":       "settings of SQLite are those of the server, such as rqlited -fk for foreign keys: leave it out",
+	"_journal_mode": journalInstead,
+	"_journal":      journalInstead,
+	"_synchronous":  journalInstead,
+	"_sync":         journalInstead,
+	"_busy_timeout": timeoutInstead,
+	"_timeout":      timeoutInstead,
+	"_txlock":       "use txlock=deferred or txlock=immediate",
+	"_loc":          "use loc=",
+	"_time_format":  "times are stored as mattn/go-sqlite3 stores them: leave it out",
+	"parseTime":     "DATE, DATETIME and TIMESTAMP columns are read as time.Time anyway: leave it out",
+	"sslmode":       "use tls=true, or the scheme https://, or leave it out for plain http",
+	"sslrootcert":   "use tls_ca=",
+	"sslcert":       "use tls_cert=",
+	"sslkey":        "use tls_key=",
+	"_auth_user":    authInstead,
+	"_auth_pass":    authInstead,
+	"cache":         fileInstead,
+	"mode":          fileInstead,
+	"_mutex":        fileInstead,
+}
+
+const (
+	fkInstead      = "foreign keys are enforced by a server that was started with -fk: leave it out"
+	journalInstead = "the server decides how it keeps its file: leave it out"
+	timeoutInstead = "use timeout="
+	authInstead    = "write user and password in front of the host: rqlite://user:password@host"
+	fileInstead    = "there is no file to open: leave it out"
+)
+
 // unknownKey says which key was meant, or else which keys there are.
 func unknownKey(name string) error {
 	if len(name) > 40 || strings.ContainsFunc(name, func(r rune) bool { return r != '_' && notHostRune(r) }) {
 		return errors.New("a key is unknown; the keys are " + keyNames())
+	}
+	if instead, ok := foreignKeys[name]; ok {
+		return fmt.Errorf("key %q is of another driver: %s", name, instead)
 	}
 	best, bestDistance := "", max(2, len(name)/3)+1
 	for _, k := range dsnKeys {
@@ -326,8 +363,8 @@ var dsnKeys = []dsnKey{
 	stringKey("tls_server_name", "name that the certificates of the nodes must be valid for", "a host name", "the host dialled",
 		func(c *Config) *string { return &c.TLSServerName }),
 	boolKey("tls_insecure_skip_verify", "accept any certificate; for tests only", false, func(c *Config) *bool { return &c.TLSInsecureSkipVerify }),
-	boolKey("norwrandom", "keep the server from replacing random functions by literals", false, func(c *Config) *bool { return &c.NoRewriteRandom }),
-	boolKey("norwtime", "keep the server from replacing the current time by literals", false, func(c *Config) *bool { return &c.NoRewriteTime }),
+	boolKey("norwrandom", "leave random functions in writes to each node, instead of replacing them by literals", false, func(c *Config) *bool { return &c.NoRewriteRandom }),
+	boolKey("norwtime", "leave the current time in writes to each node, instead of replacing it by literals", false, func(c *Config) *bool { return &c.NoRewriteTime }),
 	discoveryAliasKey(gorqliteDiscovery, "accepted for DSNs written for gorqlite; true is discovery=off"),
 }
 

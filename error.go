@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -64,7 +65,7 @@ type Error struct {
 func newError(message string, statement, statements int) *Error {
 	extended := codeOf(message)
 	return &Error{
-		Message:      message,
+		Message:      withCure(message),
 		Code:         extended.Primary(),
 		ExtendedCode: extended,
 		Statement:    statement,
@@ -108,6 +109,8 @@ type HTTPError struct {
 	Node string
 	// Message is the text that came with it.
 	Message string
+
+	path string // of the request, where it is known
 }
 
 // Error returns the message, the status and the node.
@@ -117,12 +120,37 @@ func (e *HTTPError) Error() string {
 		text = strings.ToLower(http.StatusText(e.StatusCode))
 	}
 	if e.StatusCode == http.StatusUnauthorized {
-		text = "not authorized: check user and password, and the user's permissions"
+		text = "not authorized: check user and password, and " + permissionFor(e.path)
+	}
+	if e.StatusCode == http.StatusBadRequest && strings.Contains(text, "HTTP request to an HTTPS server") {
+		text = strings.TrimSpace(text) + " (use tls=true, or https://)"
 	}
 	if e.Node != "" {
 		text = e.Node + ": " + text
 	}
 	return fmt.Sprintf("rqlite: %s (HTTP status %d)", text, e.StatusCode)
+}
+
+// permissionFor names the permission that a request to a path needs.
+func permissionFor(path string) string {
+	switch path {
+	case executePath:
+		return `the user's permission "execute"`
+	case queryPath:
+		return `the user's permission "query"`
+	case requestPath:
+		return `the user's permissions "query" and "execute"`
+	}
+	return "the user's permissions"
+}
+
+// withPath notes in an error what the request was for.
+func withPath(err error, path string) error {
+	var failure *HTTPError
+	if errors.As(err, &failure) {
+		failure.path = path
+	}
+	return err
 }
 
 // Is reports whether target is the sentinel, such as [ErrNoLeader], that
@@ -164,6 +192,15 @@ func (k *kind) Error() string { return "rqlite: " + k.told.Error() }
 // Is reports whether target is the kind.
 func (k *kind) Is(target error) bool { return errors.Is(k.of, target) }
 
+// reason is a kind whose text stands within that of another error.
+type reason struct {
+	error
+	of error
+}
+
+// Is reports whether target is the kind.
+func (r *reason) Is(target error) bool { return errors.Is(r.of, target) }
+
 // isEarlier reports whether a request was not sent, because the node is of an earlier release
 // than it needs.
 func isEarlier(err error) bool {
@@ -177,6 +214,9 @@ func publicError(err error) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
+	if end := bareEnd(failure); end != nil {
+		return end
+	}
 	public := describe(failure)
 	switch {
 	case failure.Write && failure.Outcome == cluster.Unknown:
@@ -189,17 +229,47 @@ func publicError(err error) error {
 	return public
 }
 
+// bareEnd returns the end of the caller's context as it is, for programs that compare errors, when
+// there is nothing else to say: nothing was written, and no attempt before has failed. Else it returns nil.
+func bareEnd(failure *cluster.Error) error {
+	if failure.Status != 0 || failure.Message != "" || failure.Write && failure.Outcome == cluster.Unknown {
+		return nil
+	}
+	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
+		if failure.Err == end { //nolint:errorlint // what wraps it, such as the time-out's, says more
+			return end
+		}
+	}
+	return nil
+}
+
 func describe(failure *cluster.Error) error {
 	switch {
 	case failure.Status == 0, failure.Message == "" && failure.Err != nil:
-		return fmt.Errorf("rqlite: %w", failure)
+		return fmt.Errorf("rqlite: %w%s", failure, transportHint(failure))
 	case !failure.Write && failure.Message == queryTimeout:
-		return errGaveUp
+		return context.DeadlineExceeded
 	case failure.Outcome == cluster.Refused && isAboutStatement(failure.Message),
 		failure.Outcome == cluster.Applied && !failure.Write: // a value that JSON cannot carry
 		return newError(failure.Message, -1, 0)
 	}
 	return &HTTPError{StatusCode: failure.Status, Node: failure.Node, Message: failure.Message}
+}
+
+// transportHint says what to do about failures of TLS, or "".
+func transportHint(failure *cluster.Error) string {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	text := failure.Error()
+	switch {
+	case errors.As(failure.Err, &unknown):
+		return " (name a file of the authority in the DSN: tls_ca=ca.pem)"
+	case errors.As(failure.Err, &host):
+		return " (name the host that the certificate is for in the DSN: tls_server_name=name)"
+	case strings.Contains(text, "server gave HTTP response to HTTPS client"), strings.Contains(text, "does not look like a TLS handshake"):
+		return " (plain http? use rqlite:// without tls=true, or http://)"
+	}
+	return ""
 }
 
 // isAboutStatement recognises the failures of statements that the server
@@ -211,15 +281,13 @@ func isAboutStatement(message string) bool {
 }
 
 // queryTimeout is what the server says of a read that took longer than the
-// db_timeout that went with it, which is the deadline of the caller.
+// db_timeout that went with it, which is the deadline of the caller's context.
 const queryTimeout = "query timeout"
-
-var errGaveUp = fmt.Errorf("rqlite: the node gave up reading: %w", context.DeadlineExceeded)
 
 // failedRead turns the "error" of the entry of a statement that reads into an error.
 func failedRead(message string, statement, statements int) error {
 	if message == queryTimeout {
-		return errGaveUp
+		return context.DeadlineExceeded
 	}
 	return newError(message, statement, statements)
 }

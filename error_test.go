@@ -130,13 +130,18 @@ func TestHTTPError(t *testing.T) {
 		is   error // nil is none of them
 		text string
 	}{
-		{HTTPError{401, "n:1", ""}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
-		{HTTPError{401, "n:1", "remote not authorized"}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
-		{HTTPError{503, "n:1", "leader not found"}, ErrNoLeader, "rqlite: n:1: leader not found (HTTP status 503)"},
-		{HTTPError{200, "n:1", "not leader"}, ErrNoLeader, "rqlite: n:1: not leader (HTTP status 200)"},
-		{HTTPError{200, "n:1", "stale read"}, ErrStaleRead, "rqlite: n:1: stale read (HTTP status 200)"},
-		{HTTPError{502, "n:1", ""}, nil, "rqlite: n:1: bad gateway (HTTP status 502)"},
-		{HTTPError{500, "n:1", "no stale read"}, nil, "rqlite: n:1: no stale read (HTTP status 500)"},
+		{HTTPError{StatusCode: 401, Node: "n:1", Message: ""}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
+		{HTTPError{StatusCode: 401, Node: "n:1", Message: "remote not authorized"}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
+		{
+			HTTPError{StatusCode: 401, Node: "n:1", path: executePath},
+			ErrUnauthorized,
+			`rqlite: n:1: not authorized: check user and password, and the user's permission "execute" (HTTP status 401)`,
+		},
+		{HTTPError{StatusCode: 503, Node: "n:1", Message: "leader not found"}, ErrNoLeader, "rqlite: n:1: leader not found (HTTP status 503)"},
+		{HTTPError{StatusCode: 200, Node: "n:1", Message: "not leader"}, ErrNoLeader, "rqlite: n:1: not leader (HTTP status 200)"},
+		{HTTPError{StatusCode: 200, Node: "n:1", Message: "stale read"}, ErrStaleRead, "rqlite: n:1: stale read (HTTP status 200)"},
+		{HTTPError{StatusCode: 502, Node: "n:1", Message: ""}, nil, "rqlite: n:1: bad gateway (HTTP status 502)"},
+		{HTTPError{StatusCode: 500, Node: "n:1", Message: "no stale read"}, nil, "rqlite: n:1: no stale read (HTTP status 500)"},
 	} {
 		assert.EqualError(t, &test.err, test.text)
 		for _, sentinel := range sentinels {
@@ -170,12 +175,12 @@ func TestPublicError(t *testing.T) {
 	}{
 		{"read broken off", brokenOff, []error{io.ErrUnexpectedEOF}, []error{ErrIndeterminate}, nil, "rqlite: n:1: unexpected EOF"},
 		{"write broken off", asWrite(brokenOff), []error{ErrIndeterminate, io.ErrUnexpectedEOF}, nil, nil, "rqlite: the outcome of the write is unknown: n:1: unexpected EOF"},
-		{"cancelled before it was sent", asWrite(cancelled), []error{context.Canceled}, []error{ErrIndeterminate}, nil, "rqlite: n:1: context canceled"},
+		{"cancelled before it was sent", asWrite(cancelled), []error{context.Canceled}, []error{ErrIndeterminate}, nil, "context canceled"},
 		{"leader lost", asWrite(cluster.Error{Outcome: cluster.Unknown, Status: 200, Node: "n:1", Message: "leadership lost while committing log"}), []error{ErrIndeterminate}, []error{ErrNoLeader}, &answer, ""},
 		{"no leader", asWrite(leaderless), []error{ErrNoLeader}, []error{ErrIndeterminate}, &answer, "rqlite: n:1: leader not found (HTTP status 503)"},
 		{"no permission", cluster.Error{Outcome: cluster.Refused, Status: 401, Node: "n:1"}, []error{ErrUnauthorized}, nil, &answer, ""},
 		{"stale read", refused("stale read"), []error{ErrStaleRead}, nil, &answer, ""},
-		{"query timeout", refused("query timeout"), []error{context.DeadlineExceeded}, nil, nil, "rqlite: the node gave up reading: context deadline exceeded"},
+		{"query timeout", refused("query timeout"), []error{context.DeadlineExceeded}, nil, nil, "context deadline exceeded"},
 		{"rewriter", asWrite(cluster.Error{Outcome: cluster.Refused, Status: 500, Node: "n:1", Message: "SQL rewrite: near"}), []error{GenericError}, []error{ErrIndeterminate}, &statement, "rqlite: SQL rewrite: near"},
 		{"pragma", asWrite(refused("disallowed pragma")), []error{GenericError}, nil, &statement, "rqlite: disallowed pragma"},
 		{"deferred constraint", asWrite(refused("FOREIGN KEY constraint failed")), []error{ConstraintForeignKey}, nil, &statement, "rqlite: FOREIGN KEY constraint failed"},
@@ -188,7 +193,7 @@ func TestPublicError(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			err := publicError(&test.err)
-			assert.True(t, strings.HasPrefix(err.Error(), "rqlite: "), err.Error())
+			assert.True(t, strings.HasPrefix(err.Error(), "rqlite: ") || strings.HasPrefix(err.Error(), "context "), err.Error())
 			if test.text != "" {
 				assert.EqualError(t, err, test.text)
 			}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -41,9 +42,12 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	if err == nil {
 		err = c.allow(script)
 	}
+	if err == nil && c.tx == nil {
+		calls, err = c.freezeWrites(calls)
+	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("rqlite: %w", err)
+		return nil, refused(err)
 	case len(calls) == 0:
 		return result{}, nil
 	case c.tx != nil:
@@ -56,7 +60,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	}
 	c.deferral = nil
 	if len(calls) == 1 {
-		return c.execRequest(ctx, calls, false)
+		return c.execOne(ctx, calls)
 	}
 	if c.canShareTransaction(ctx, calls) && !c.connector.client.Forwarding() {
 		r, err := c.execRequest(ctx, calls, true)
@@ -84,7 +88,7 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 			return false
 		}
 	}
-	return c.undoesReturning(ctx, calls)
+	return !anyPerRow(calls) && !anyTellsConnState(calls) && c.undoesReturning(ctx, calls)
 }
 
 // execEach sends every statement in a request of its own.
@@ -95,13 +99,31 @@ func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error
 			last = result{}
 			continue
 		}
-		r, err := c.execRequest(ctx, calls[i:i+1], false)
+		r, err := c.execOne(ctx, calls[i:i+1])
 		if err != nil {
 			return nil, inScript(err, i, len(calls))
 		}
 		last = r
 	}
 	return last, nil
+}
+
+// execOne sends one statement in a request of its own.
+func (c *conn) execOne(ctx context.Context, one []call) (r driver.Result, err error) {
+	if one, err = c.withConnState(one); err != nil {
+		return nil, refused(err)
+	}
+	if !one[0].randomPerRow {
+		return c.execRequest(ctx, one, false)
+	}
+	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
+		r, err = t.exec(ctx, one)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // inScript says of an error about a request's only statement which one of the
@@ -137,7 +159,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if last.Returning > 0 {
 		calls = append(calls[:statements:statements], resultProbe)
 	}
-	params := c.connector.writeParams
+	params := writeParams
 	if atomic {
 		params += "&transaction"
 	}
@@ -147,16 +169,38 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	}
 	defer answer.Close()
 	entry, err := readEntries(answer, len(calls), statements, atomic)
+	if !atomic && lostItsRows(err, last) {
+		err = c.withoutRows(ctx, entry, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if err := c.connector.finish(answer, m); err != nil {
 		return nil, err
 	}
+	if writesBefore(calls[:statements]) {
+		c.state.lose()
+	}
 	if last.Kind != sqltext.Write {
 		return result{}, nil // the numbers are those of an earlier write
 	}
-	return result{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}, nil
+	r := result{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
+	c.state.wrote(last.Statement, r.lastInsertID, r.rowsAffected)
+	return r, nil
+}
+
+// withoutRows returns nil if a statement with RETURNING was applied. That its rows, which nobody
+// wants, could not be sent is no failure then. The probe behind it tells how many there were.
+func (c *conn) withoutRows(ctx context.Context, probe wire.Result, why error) error {
+	if probe.RowsAffected > 0 || c.defersNothing(ctx) {
+		return nil
+	}
+	return perhapsUndone(why)
+}
+
+// writesBefore reports whether one of the calls before the last writes.
+func writesBefore(calls []call) bool {
+	return slices.ContainsFunc(calls[:len(calls)-1], func(one call) bool { return one.Kind != sqltext.Read })
 }
 
 // readEntries reads the entries of a request and returns the last one. The

@@ -172,7 +172,7 @@ func TestExecForwarded(t *testing.T) {
 	t.Parallel()
 	off := func(c *Config) { c.Discovery = DiscoveryOff }
 	const script = "INSERT INTO t VALUES(1); INSERT INTO t VALUES(1)"
-	one := step{path: executePath, params: "blob_array", body: `["INSERT INTO t VALUES(1)"]`, reply: results(`{"rows_affected":1}`)}
+	one := step{path: executePath, params: "blob_array&norwrandom&norwtime", body: `["INSERT INTO t VALUES(1)"]`, reply: results(`{"rows_affected":1}`)}
 	other := one
 	other.reply = results(`{"error":"UNIQUE constraint failed: t.id"}`)
 
@@ -182,12 +182,12 @@ func TestExecForwarded(t *testing.T) {
 
 	// Here this turns out when the transaction is under way: to the leader's address the
 	// credentials must not go.
-	moved := step{path: executePath, params: "blob_array&transaction&redirect", serve: func(w http.ResponseWriter, _ *http.Request) {
+	moved := step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", serve: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "http://192.0.2.1:4001/db/execute")
 		w.WriteHeader(http.StatusMovedPermanently)
 	}}
 	for _, answer := range []string{other.reply, `{"results":[],"error":"UNIQUE constraint failed"}`} {
-		c := newFake(t, moved, step{path: executePath, params: "blob_array&transaction", reply: answer}).connect(func(c *Config) { c.User, c.Password = "bob", "secret" })
+		c := newFake(t, moved, step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction", reply: answer}).connect(func(c *Config) { c.User, c.Password = "bob", "secret" })
 		_, err := c.ExecContext(t.Context(), script, nil)
 		require.ErrorIs(t, err, ErrIndeterminate)
 		require.ErrorContains(t, err, "the transaction may have been forwarded twice: UNIQUE constraint failed")
@@ -251,12 +251,12 @@ func TestQueue(t *testing.T) {
 		return step{path: executePath, params: params, body: body, reply: `{"results":[],"sequence_number":1}`}
 	}
 	f := newFake(t,
-		queued("blob_array&queue", `["DELETE FROM t"]`),
-		queued("blob_array&queue", `["DELETE FROM t RETURNING id"]`),
+		queued("blob_array&norwrandom&norwtime&queue", `["DELETE FROM t"]`),
+		queued("blob_array&norwrandom&norwtime&queue", `["DELETE FROM t RETURNING id"]`),
 		reads(`["SELECT 1"]`, results(one)),
 		reads(`["SELECT 1"]`, results(one)),
-		queued("blob_array&queue&wait", `["DELETE FROM t"]`),
-		step{path: executePath, params: "blob_array&queue&wait", status: 408, reply: "queue wait timeout"},
+		queued("blob_array&norwrandom&norwtime&queue&wait", `["DELETE FROM t"]`),
+		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue&wait", status: 408, reply: "queue wait timeout"},
 	)
 	db := f.open("queue=true")
 	for _, query := range []string{"DELETE FROM t", "DELETE FROM t RETURNING id"} { // no probe: it would be a write of the queue

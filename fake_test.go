@@ -64,7 +64,7 @@ func leftGoroutines(wait time.Duration) string {
 // The URL parameters of requests without special settings.
 const (
 	weakRead   = "blob_array&noparse&level=weak&redirect"
-	plainWrite = "blob_array&redirect"
+	plainWrite = "blob_array&norwrandom&norwtime&redirect"
 )
 
 // step is a request that a fake expects, and its answer.
@@ -94,13 +94,13 @@ func writes(body, reply string) step {
 
 // writesAtomic is a step of a write in one transaction.
 func writesAtomic(body, reply string) step {
-	return step{path: executePath, params: "blob_array&transaction&redirect", body: body, reply: reply}
+	return step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", body: body, reply: reply}
 }
 
 // triesRows is a step of the trial in which a statement shows whether the server sees its
 // RETURNING clause.
 func triesRows(reply string) step {
-	return step{path: requestPath, params: "blob_array&norwtime&transaction&norwrandom&redirect", reply: reply}
+	return step{path: requestPath, params: "blob_array&norwtime&transaction&redirect", reply: reply}
 }
 
 // request is what a fake got.
@@ -122,6 +122,7 @@ type fake struct {
 	script   []step
 	requests []request
 	release  string // that all nodes of the cluster say they are
+	members  string // that the list of nodes says they are; "" is release
 	conns    map[net.Conn]bool
 	changed  chan struct{} // closed and replaced when conns changes
 }
@@ -190,7 +191,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		return // before the first write, or in a test that a busy machine holds up
 	}
 	if got.path == "/nodes" && got.params == allNodes && !f.expects(allNodes) {
-		fmt.Fprintf(w, `{"nodes":[{"id":"1","version":%q}]}`, f.release)
+		fmt.Fprintf(w, `{"nodes":[{"id":"1","version":%q}]}`, cmp.Or(f.members, f.release))
 		return
 	}
 	next, ok := f.next(got)

@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"slices"
@@ -39,6 +40,10 @@ type operation struct {
 
 // isMark reports whether the operation is a savepoint.
 func (o *operation) isMark() bool { return o.Kind == sqltext.Control }
+
+// isGuarded reports whether a guard follows the rows of the operation in a guarded trial. Where
+// counts are asked for, the question is the guard.
+func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.probed && o.failure == "" }
 
 // isUnseen reports whether the program closed the rows of a script before it came
 // to those of the operation, so that they are of no account.
@@ -197,7 +202,10 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 	if err != nil {
 		return 0, 0, publicError(err)
 	}
-	if len(probe.Columns) == 0 {
+	switch {
+	case probe.Error != "":
+		return 0, 0, fmt.Errorf("rqlite: the transaction ended while it was tried out (%q): it cannot go on", probe.Error)
+	case len(probe.Columns) == 0:
 		return lastInsertID, rowsAffected, nil
 	}
 	if err := answer.NextRow(); err != nil {

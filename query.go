@@ -27,9 +27,12 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 	if err == nil {
 		err = c.allow(script)
 	}
+	if err == nil && c.tx == nil {
+		calls, err = c.freezeWrites(calls)
+	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("rqlite: %w", err)
+		return nil, refused(err)
 	case c.tx != nil && len(calls) > 0:
 		return c.tx.query(ctx, calls)
 	}
@@ -78,6 +81,10 @@ func allRead(calls []call) bool {
 
 // request sends calls, which are several only if all of them read.
 func (c *conn) request(ctx context.Context, calls []call, at script) (*source, error) {
+	calls, err := c.withConnState(calls)
+	if err != nil {
+		return nil, refused(err)
+	}
 	switch calls[0].Kind {
 	case sqltext.Read:
 		return c.read(ctx, calls, at)
@@ -119,12 +126,38 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
-	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: c.connector.writeParams, Stream: true}, calls, false)
+	c.state.lose()
+	if calls[0].randomPerRow {
+		return c.rowsInTx(ctx, calls, at)
+	}
+	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, calls, false)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}
-	return s.begin()
+	s, err := (&source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}).begin()
+	if lostItsRows(err, &calls[0]) {
+		return nil, c.rowsLost(ctx, err)
+	}
+	return s, err
+}
+
+// rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
+func (c *conn) rowsInTx(ctx context.Context, calls []call, at script) (*source, error) {
+	set := &resultSet{}
+	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
+		list, err := t.operations(ctx, calls, true)
+		if err == nil {
+			_, err = t.run(ctx, list)
+		}
+		if err == nil && list[0].set != nil {
+			set = list[0].set
+		}
+		return err
+	})
+	if err != nil {
+		return nil, renumbered(err, at.first, at.total)
+	}
+	return &source{set: set}, nil
 }
 
 // readParams returns the URL parameters of a read, and whether only the leader

@@ -61,7 +61,8 @@ func TestQuery(t *testing.T) {
 		{
 			"RETURNING that the server sees in a trial", "DELETE FROM [t] RETURNING id", nil,
 			[]step{triesRows(results(table("id integer", "[3]"), rolledBack)), writes("", results(table("id integer", "[3]")))},
-			[][][]any{{{int64(3)}}}, "",
+			[][][]any{{{int64(3)}}},
+			"",
 		},
 		{
 			"RETURNING of a statement that fails in its trial, and then not", "DELETE FROM [t] RETURNING id", nil,
@@ -72,7 +73,8 @@ func TestQuery(t *testing.T) {
 		{
 			"RETURNING of a user that may not try it", "DELETE FROM [t] RETURNING id", nil,
 			[]step{{path: requestPath, params: "*", status: 401}, writes("", results(table("id integer")))},
-			[][][]any{{}}, "",
+			[][][]any{{}},
+			"",
 		},
 		{
 			"RETURNING that the server did not see, in a script", "SELECT 1; DELETE FROM [t] RETURNING id", nil,

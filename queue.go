@@ -38,7 +38,11 @@ func (c *conn) queueing(ctx context.Context) queueing {
 
 // enqueue sends calls to the queue of a node and returns their sequence number.
 func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err error) {
-	params := c.connector.writeParams + "&queue"
+	if err := oneByOne(calls); err != nil {
+		return 0, refused(err)
+	}
+	c.state.lose()
+	params := writeParams + "&queue"
 	if c.queueing(ctx).wait {
 		params += "&wait"
 	}
@@ -95,6 +99,9 @@ func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
 	calls, err := b.calls(c)
 	if err != nil || len(calls) == 0 {
 		return 0, err
+	}
+	if calls, err = c.freezeWrites(calls); err != nil {
+		return 0, refused(err)
 	}
 	return c.enqueue(ctx, calls)
 }

@@ -31,15 +31,15 @@ func TestWithQueue(t *testing.T) {
 		ctx     context.Context
 		params  string
 	}{
-		{"", WithQueue(background, false), "blob_array&queue"},
-		{"", WithQueue(background, true), "blob_array&queue&wait"},
-		{"queue=true", background, "blob_array&queue"},
-		{"queue=true", WithQueue(background, true), "blob_array&queue&wait"},
-		{"queue=true&queue_wait=true", background, "blob_array&queue&wait"},
-		{"queue=true&queue_wait=true", WithQueue(background, false), "blob_array&queue"},
-		{"", WithQueue(WithQueue(background, true), false), "blob_array&queue"},
-		{"", WithConsistency(WithQueue(background, true), None), "blob_array&queue&wait"},
-		{"discovery=off&norwtime=true", WithQueue(background, false), "blob_array&norwtime&queue"},
+		{"", WithQueue(background, false), "blob_array&norwrandom&norwtime&queue"},
+		{"", WithQueue(background, true), "blob_array&norwrandom&norwtime&queue&wait"},
+		{"queue=true", background, "blob_array&norwrandom&norwtime&queue"},
+		{"queue=true", WithQueue(background, true), "blob_array&norwrandom&norwtime&queue&wait"},
+		{"queue=true&queue_wait=true", background, "blob_array&norwrandom&norwtime&queue&wait"},
+		{"queue=true&queue_wait=true", WithQueue(background, false), "blob_array&norwrandom&norwtime&queue"},
+		{"", WithQueue(WithQueue(background, true), false), "blob_array&norwrandom&norwtime&queue"},
+		{"", WithConsistency(WithQueue(background, true), None), "blob_array&norwrandom&norwtime&queue&wait"},
+		{"discovery=off&norwtime=true", WithQueue(background, false), "blob_array&norwrandom&norwtime&queue"},
 	} {
 		t.Run(test.params+" "+test.options, func(t *testing.T) {
 			t.Parallel()
@@ -78,12 +78,12 @@ func TestBatchQueue(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	f := newFake(t,
-		queues("blob_array&queue", `[["INSERT INTO t VALUES(?)",1],["INSERT INTO t VALUES(?)","x'07'"]]`, 41),
-		queues("blob_array&queue", "", 42),
-		step{path: executePath, params: "blob_array&queue&wait", status: 408, reply: "queue wait timeout"},
-		step{path: executePath, params: "blob_array&queue", status: 401},
-		step{path: executePath, params: "blob_array&queue", reply: results(`{"rows_affected":1}`)},
-		step{path: executePath, params: "blob_array&queue", reply: `{"results":[],"sequence_number":43`},
+		queues("blob_array&norwrandom&norwtime&queue", `[["INSERT INTO t VALUES(?)",1],["INSERT INTO t VALUES(?)","x'07'"]]`, 41),
+		queues("blob_array&norwrandom&norwtime&queue", "", 42),
+		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue&wait", status: 408, reply: "queue wait timeout"},
+		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", status: 401},
+		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", reply: results(`{"rows_affected":1}`)},
+		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", reply: `{"results":[],"sequence_number":43`},
 	)
 	db := f.open("")
 	var b Batch
@@ -120,7 +120,7 @@ func TestQueueGoesToTheLeader(t *testing.T) {
 	t.Parallel()
 	script := make([]step, 6)
 	for i := range script {
-		script[i] = queues("blob_array&queue", fmt.Sprintf(`["DELETE FROM t%d"]`, i), i+1)
+		script[i] = queues("blob_array&norwrandom&norwtime&queue", fmt.Sprintf(`["DELETE FROM t%d"]`, i), i+1)
 	}
 	for _, dead := range []bool{false, true} {
 		leader := newFake(t, script...)

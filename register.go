@@ -197,7 +197,7 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 func (c *conn) makeRegister(ctx context.Context) error {
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.writeParams + "&transaction",
+		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does the same when it is repeated
 	}, []call{createCall, firstVersionCall()})
 	if err != nil {
@@ -227,7 +227,7 @@ func (c *conn) renewRegister(ctx context.Context) {
 	}
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
-		Params: c.connector.writeParams + "&transaction",
+		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does as well when it is repeated
 	}, []call{
 		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0"),
@@ -275,7 +275,7 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, ato
 		if !ok {
 			answer, err := c.join(ctx, calls)
 			if !isEarlier(err) {
-				return answer, marking{}, publicError(err)
+				return answer, marking{}, withPath(publicError(err), executePath)
 			}
 		} else {
 			defer connector.coalescer.End(era)

@@ -227,7 +227,7 @@ func TestLoadRenewsTheVersion(t *testing.T) {
 // what others have queued where the server's queue is a transaction.
 func TestQueuedWritesBringTheRegister(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, step{path: executePath, params: "blob_array&queue", serve: nil, reply: `{"results":[],"sequence_number":7}`})
+	f := newFake(t, step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", serve: nil, reply: `{"results":[],"sequence_number":7}`})
 	_, err := f.openMarked().ExecContext(WithQueue(context.Background(), false), "DELETE FROM t")
 	require.NoError(t, err)
 	body := f.got()[len(f.got())-1].body

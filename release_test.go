@@ -21,11 +21,13 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 	}{
 		{
 			"v9.4.0", "INSERT INTO `t` VALUES (?) RETURNING `b`",
-			[]step{{path: executePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}}, "",
+			[]step{{path: executePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}},
+			"",
 		},
 		{
 			"v8.43.4", "INSERT INTO `t` VALUES (?) RETURNING `b`",
-			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}}, "",
+			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}},
+			"",
 		},
 		{
 			"", "INSERT INTO `t` VALUES (?) RETURNING `b`", // a proxy has taken the header away
@@ -36,7 +38,8 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 			[]step{
 				{path: requestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + abortText + `"]`, reply: seen},
 				{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["UPDATE t AS x SET a = ? RETURNING b",1]]`, reply: row},
-			}, "",
+			},
+			"",
 		},
 		{
 			"v9.1.0", "UPDATE t AS x SET a = ? RETURNING b",
@@ -72,9 +75,10 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	const insert = "INSERT INTO t VALUES(1) RETURNING id"
+	held := table("i integer, c integer, g text", "[1,1,null]") // of the guard
 	trial := step{
 		path: requestPath, params: "blob_array&norwtime&transaction&redirect",
-		reply: results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), rolledBack),
+		reply: results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), held, rolledBack),
 	}
 	commit := func(entries ...string) step {
 		return commits(results(append([]string{insertedToken, oneUpdated}, append(entries, oneUpdated)...)...))
@@ -92,8 +96,8 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 	})
 	t.Run("an atomic batch", func(t *testing.T) {
 		second := trial
-		second.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), oneUpdated, rolledBack)
-		f := earlier(second, commit(oneInserted, oneUpdated))
+		second.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), held, oneUpdated, rolledBack)
+		f := earlier(second, second, commit(oneInserted, oneUpdated)) // the second time to see whether the rows are made up
 		got, err := batchOf(true, insert, "DELETE FROM u").Exec(ctx, f.openMarked())
 		require.NoError(t, err)
 		assert.Equal(t, []BatchResult{
@@ -101,6 +105,19 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 			{RowsAffected: 1},
 		}, got)
 		assert.Contains(t, f.got()[len(f.got())-1].body, `"`+insert+`","SELECT 1","DELETE FROM u"`)
+	})
+	t.Run("an atomic batch, of a leader that does not tell its release", func(t *testing.T) {
+		compared := step{
+			path: executePath, params: "blob_array&norwtime&transaction&norwrandom&redirect",
+			reply: results(insertedToken, table("id integer", "[1]"), oneUpdated),
+		}
+		unguarded := trial
+		unguarded.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), rolledBack)
+		f := newFake(t, unguarded, compared)
+		f.release = ""
+		f.members = "v10.2.7"
+		_, err := batchOf(true, insert).Exec(ctx, f.openMarked())
+		require.NoError(t, err)
 	})
 	t.Run("an atomic batch that fails", func(t *testing.T) {
 		failing := trial
@@ -111,15 +128,39 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 		assert.Nil(t, got)
 	})
 	t.Run("a transaction", func(t *testing.T) {
-		f := earlier(trial, commit(oneInserted))
+		f := earlier(trial, trial, commit(oneInserted))
 		tx, err := f.openMarked().Begin()
 		require.NoError(t, err)
 		var id int
 		require.NoError(t, tx.QueryRow(insert).Scan(&id))
 		require.NoError(t, tx.Commit())
 	})
+	t.Run("a transaction with rows that are made up anew", func(t *testing.T) {
+		other := trial
+		other.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[2]"), held, rolledBack)
+		f := earlier(trial, other)
+		tx, err := f.openMarked().Begin()
+		require.NoError(t, err)
+		var id int
+		require.NoError(t, tx.QueryRow(insert).Scan(&id))
+		require.ErrorIs(t, tx.Commit(), ErrTxConflict, "and nothing was sent")
+	})
+	t.Run("a trial in which SQLite rolls back", func(t *testing.T) {
+		over := trial
+		over.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), rolledBack)
+		tx, err := earlier(over).openMarked().Begin()
+		require.NoError(t, err)
+		_, err = tx.Query(insert)
+		require.ErrorContains(t, err, "the transaction ended while it was tried out")
+		require.NoError(t, tx.Rollback())
+	})
+	t.Run("a script in which only the server sees RETURNING", func(t *testing.T) {
+		f := earlier(writes(`["DELETE FROM u"]`, results(oneUpdated)), writes("", results(`{"error":"no such table: t"}`)))
+		_, err := f.open("").Exec("DELETE FROM u; EXPLAIN INSERT INTO t VALUES(1) RETURNING id")
+		require.ErrorContains(t, err, "statement 2 of 2: no such table: t")
+	})
 	t.Run("a transaction whose commit fails", func(t *testing.T) {
-		f := earlier(trial, commits(results(insertedToken, `{"error":"UNIQUE constraint failed: t.id"}`)))
+		f := earlier(trial, trial, commits(results(insertedToken, `{"error":"UNIQUE constraint failed: t.id"}`)))
 		tx, err := f.openMarked().Begin()
 		require.NoError(t, err)
 		var id int

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -17,9 +16,10 @@ func haveReturning(calls []call) bool {
 }
 
 // undoesReturning reports whether a transaction of the calls is rolled back on every node
-// when one with RETURNING fails.
+// when one in which the server sees RETURNING fails.
 func (c *conn) undoesReturning(ctx context.Context, calls []call) bool {
-	return !haveReturning(calls) || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
+	says := slices.ContainsFunc(calls, func(one call) bool { return one.SaysReturning })
+	return !says || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
 // writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
@@ -34,30 +34,18 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []ca
 	if atomic || !isEarlier(err) {
 		return answer, m, err
 	}
-	earlier, err := forEarlier(calls)
-	if err != nil {
-		return nil, marking{}, err
+	earlier := slices.Clone(calls)
+	for i := range earlier {
+		if earlier[i].Returning > 0 {
+			statement, err := earlier[i].WithoutBackquotes()
+			if err != nil {
+				return nil, marking{}, refused(atStatement(err, i, len(calls)))
+			}
+			earlier[i].Statement = &statement
+		}
 	}
 	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
 	return c.writeSeen(ctx, req, earlier, false)
-}
-
-// forEarlier returns calls in a form whose RETURNING clauses earlier releases see. The server
-// rewrites time and random numbers at /db/execute, but not at /db/request: so they become literals.
-func forEarlier(calls []call) ([]call, error) {
-	earlier := slices.Clone(calls)
-	now := time.Now().UTC()
-	for i := range earlier {
-		frozen, err := earlier[i].frozen(now)
-		if err != nil {
-			return nil, refused(atStatement(err, i, len(calls)))
-		}
-		if frozen.Returning > 0 {
-			*frozen = frozen.WithoutBackquotes()
-		}
-		earlier[i].Statement = frozen
-	}
-	return earlier, nil
 }
 
 // writeSeen sends statements once it is known that the server sees their RETURNING clauses.
@@ -69,20 +57,31 @@ func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []call,
 }
 
 // demandSeen refuses statements of which the server does not see the RETURNING clause: it would
-// apply them and lose the rows. Those that are not plain are run once for each text in a request
-// that is rolled back by its end, because whether the clause is seen depends on the text alone.
-// What else such a trial finds out is left to the statements themselves.
+// apply them and lose the rows. Each that is not plain is run once for each text in a request that is
+// rolled back by its end, because whether the clause is seen depends on the text alone. What else such
+// a trial finds out is left to the statements themselves.
 func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []call) error {
-	seen := &c.connector.seenReturning
-	if !slices.ContainsFunc(calls, seen.lacks) {
-		return nil
+	for i := range calls {
+		if !c.connector.seenReturning.lacks(calls[i]) {
+			continue
+		}
+		if err := c.trySeen(ctx, release, calls[i]); err != nil {
+			return atCall(err, i, len(calls))
+		}
 	}
-	body, err := appendCalls([]byte{'['}, append(slices.Clone(calls), abortCall))
+	return nil
+}
+
+// trySeen runs a statement in a request that is rolled back. Nothing but what rolls it back may
+// follow it: see guardedProbeText.
+func (c *conn) trySeen(ctx context.Context, release cluster.Release, one call) error {
+	body, err := appendCalls([]byte{'['}, []call{one, abortCall})
 	if err != nil {
 		return refused(err)
 	}
-	req := cluster.Request{Path: requestPath, Params: c.parsedTrialParams(ctx), Leader: true, Body: append(body, ']'), MinRelease: release}
-	answer, err := c.post(ctx, &req)
+	answer, err := c.post(ctx, &cluster.Request{
+		Path: requestPath, Params: parsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
+	})
 	switch {
 	case errors.Is(err, ErrUnauthorized):
 		return nil // for /db/request: the user may be allowed to execute alone
@@ -90,19 +89,25 @@ func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []
 		return err
 	}
 	defer answer.Close()
-	for i := range calls {
-		entry, err := answer.Next()
-		switch {
-		case err != nil:
-			return publicError(err)
-		case entry.Error != "":
-			return nil
-		case calls[i].Returning > 0 && len(entry.Columns) == 0:
-			return refused(atStatement(errUnseenReturning, i, len(calls)))
-		}
-		seen.add(&calls[i])
+	entry, err := answer.Next()
+	switch {
+	case err != nil:
+		return publicError(err)
+	case entry.Error != "":
+		return nil
+	case len(entry.Columns) == 0:
+		return errUnseenReturning
 	}
+	c.connector.seenReturning.add(&one)
 	return nil
+}
+
+// atCall says which of several statements was not sent because the server would not see it.
+func atCall(err error, i, n int) error {
+	if errors.Is(err, errUnseenReturning) {
+		return refused(atStatement(err, i, n))
+	}
+	return err
 }
 
 var abortCall = driversOwn(sqltext.Read, abortText)

@@ -27,6 +27,7 @@ type rows struct {
 	sources []*source // those not read to their end; the current one first
 	columns []string
 	types   []string // as rqlite sends them, in lower case
+	hasRows bool     // the current result set began with one
 	storage []storage
 	values  valuer
 }
@@ -147,15 +148,15 @@ func (s *source) close() {
 
 // open makes the current entry of the first source the current result set.
 func (r *rows) open() {
-	r.columns, r.types = nil, nil
+	r.columns, r.types, r.hasRows = nil, nil, false
 	if len(r.sources) == 0 {
 		return // the script has no statement
 	}
 	if set := r.sources[0].set; set != nil {
-		r.columns, r.types = set.columns, set.types
+		r.columns, r.types, r.hasRows = set.columns, set.types, len(set.rows) > 0
 	} else {
-		entry := r.sources[0].answer.Result()
-		r.columns, r.types = entry.Columns, entry.Types
+		answer := r.sources[0].answer
+		r.columns, r.types, r.hasRows = answer.Result().Columns, answer.Result().Types, answer.HasRows()
 	}
 	r.storage = r.storage[:0]
 	for _, typ := range r.types {
@@ -295,8 +296,19 @@ func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
 }
 
 // ColumnTypeScanType returns a type that takes every value, NULL too, that a
-// column so declared can be expected to hold.
-func (r *rows) ColumnTypeScanType(i int) reflect.Type { return scanType(r.types[i]) }
+// column so declared can be expected to hold. That is any where the type may be no more than that
+// of the first row's value, which rqlite gives an expression: later rows may hold others.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if r.hasRows && mayBeOfValue(r.types[i]) {
+		return scanTypes.any
+	}
+	return scanType(r.types[i])
+}
+
+// mayBeOfValue reports whether a type is one of those that rqlite gives a column that declares none.
+func mayBeOfValue(typ string) bool {
+	return typ == "integer" || typ == "real" || typ == "text" || typ == "blob"
+}
 
 // ColumnTypeLength returns the length of a declared type such as varchar(20).
 // SQLite does not enforce it.

@@ -372,7 +372,10 @@ func TestColumnTypes(t *testing.T) {
 	}
 	head := `"columns":["a","b","c","d","e","f","g","h","i","j","k","l"],"types":["integer","varchar(20)","decimal( 10 , 2 )","numeric (5)","blob","datetime",` +
 		`"boolean","","decimal(1,2,3)","text(max)","int(11","double precision"]`
-	for _, reply := range []string{"{" + head + "}", "{" + head + `,"values":[]}`, "{" + head + `,"values":[[1,"",1,1,null,null,null,null,1,"",1,1]]}`} {
+	for i, reply := range []string{"{" + head + "}", "{" + head + `,"values":[[1,"",1,1,null,null,null,null,1,"",1,1]]}`} {
+		if i == 1 { // "integer" and "blob" may be the types of values
+			want[0].scan, want[4].scan = reflect.TypeFor[any](), reflect.TypeFor[any]()
+		}
 		rows, err := newFake(t, reads("", results(reply))).open("").Query("SELECT a FROM t")
 		require.NoError(t, err)
 		types, err := rows.ColumnTypes()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -25,6 +26,12 @@ const (
 	abortText = "SELECT abs(-9223372036854775808)"
 	abortSays = "integer overflow"
 	probeText = "SELECT last_insert_rowid(),changes()"
+	// guardedProbeText fails as well when the transaction is over, for then what speculationText
+	// inserted is gone. Before rqlite 9.4.2 the server goes on behind a statement with RETURNING
+	// that failed, also if SQLite has rolled back, as RAISE(ROLLBACK) makes it do; what came
+	// behind that would be committed.
+	guardedProbeText = probeText + ",CASE WHEN (SELECT token FROM _rqlite_tx WHERE k=(SELECT v+1 FROM _rqlite_tx WHERE k=0)) IS NOT 's' " +
+		"THEN abs(-9223372036854775808) END"
 )
 
 // stateText asks for the state of the register, and the token of a version.
@@ -90,7 +97,7 @@ func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 			again = true
 			continue
 		case again:
-			if err := t.compare(answer, t.ops.reads(), state); err != nil {
+			if err := t.compare(answer, t.ops.reads(), state, false); err != nil {
 				answer.Close()
 				return nil, err
 			}
@@ -118,9 +125,9 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 	var b body
 	b.statement(stateText(t.state.version + 1))
 	if again {
-		b.operations(t.ops.reads(), false)
+		b.reads(t.ops.reads())
 	}
-	b.operations(fresh, false)
+	b.reads(fresh)
 	answer, err := t.conn.post(ctx, &cluster.Request{Path: queryPath, Params: params + "&transaction", Leader: leader, Stream: true, Body: b.end()})
 	if err != nil {
 		return nil, state, err
@@ -132,14 +139,35 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 	return answer, state, nil
 }
 
-// operations adds the statements of a list and, with probe, what asks for their counts.
-func (b *body) operations(list operations, probe bool) {
+// reads adds the statements of a list that reads.
+func (b *body) reads(list operations) {
 	for _, o := range list {
 		b.encoded(o.body)
-		if probe && o.probed {
+	}
+}
+
+// tries adds the statements of a list, and what asks for their counts, or guards the others.
+func (b *body) tries(list operations, form trialForm) error {
+	for _, o := range list {
+		statement := o.body
+		if form.hidesRandom && o.Kind == sqltext.Read && o.Calls&sqltext.CallsRandom != 0 {
+			hidden := o.call
+			text := o.HideRandom()
+			hidden.Statement = &text
+			var err error
+			if statement, err = wire.AppendStatement(nil, hidden.text(), hidden.values); err != nil {
+				return err
+			}
+		}
+		b.encoded(statement)
+		switch {
+		case form.guarded && o.Returning > 0:
+			b.statement(guardedProbeText)
+		case o.probed:
 			b.statement(probeText)
 		}
 	}
+	return nil
 }
 
 func (t *tx) readState(answer *cluster.Answer) (registerState, error) {
@@ -152,9 +180,12 @@ func (t *tx) readState(answer *cluster.Answer) (registerState, error) {
 
 // compare reads the entries of operations that were run again. They have to show
 // what they showed before.
-func (t *tx) compare(answer *cluster.Answer, list operations, state registerState) error {
+func (t *tx) compare(answer *cluster.Answer, list operations, state registerState, guarded bool) error {
 	for _, o := range list {
 		same, err := o.sameAgain(answer, state)
+		if err == nil && same && guarded && o.isGuarded() {
+			err = passGuard(answer)
+		}
 		if err != nil {
 			return err
 		}
@@ -173,7 +204,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("rqlite: %w", ctx.Err())
+		return ctx.Err()
 	}
 }
 
@@ -182,6 +213,17 @@ type trial struct {
 	list  operations // that ran before, and succeeded
 	reads bool       // list has those that only read, too
 	fresh operations // that have not run yet
+	form  trialForm  // set when it is sent
+}
+
+// trialForm is how a trial is sent, which is a matter of the releases of the nodes.
+type trialForm struct {
+	params string
+	min    cluster.Release
+	// guarded says that a guard follows each statement with RETURNING.
+	guarded bool
+	// hidesRandom says that the server may replace random() in reads, unless it does not see it.
+	hidesRandom bool
 }
 
 // speculate runs the writes so far, and behind them fresh operations, in a
@@ -199,7 +241,7 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 	}
 	patience := t.patience()
 	for try := (trial{list: t.ops.changes(), fresh: fresh}); ; {
-		answer, state, err := t.tryOut(ctx, try)
+		answer, state, err := t.tryOut(ctx, &try)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -240,16 +282,9 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 }
 
 // tryOut sends a request that is rolled back, and reads the state from its answer.
-func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerState, error) {
-	var b body
-	b.statement(stateText(t.state.version + 1))
-	b.statement(speculationText)
-	b.operations(try.list, true)
-	b.operations(try.fresh, true)
-	b.statement(abortText)
-	body, params := b.end(), t.trialParams(ctx, try)
+func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, registerState, error) {
 	for made := false; ; made = true {
-		answer, err := t.request(ctx, params, body)
+		answer, err := t.sendTrial(ctx, try)
 		if err != nil {
 			return nil, registerState{}, err
 		}
@@ -272,6 +307,26 @@ func (t *tx) tryOut(ctx context.Context, try trial) (*cluster.Answer, registerSt
 			return nil, state, err
 		}
 		return answer, state, nil
+	}
+}
+
+// sendTrial sends a trial in the form that the nodes ask for.
+func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error) {
+	for {
+		try.form = t.trialForm(ctx, try)
+		var b body
+		b.statement(stateText(t.state.version + 1))
+		b.statement(speculationText)
+		if err := errors.Join(b.tries(try.list, try.form), b.tries(try.fresh, try.form)); err != nil {
+			return nil, refused(err)
+		}
+		b.statement(abortText)
+		answer, err := t.conn.post(ctx, &cluster.Request{
+			Path: requestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
+		})
+		if try.form.min == 0 || !isEarlier(err) {
+			return answer, err
+		}
 	}
 }
 
@@ -299,29 +354,28 @@ const (
 	noRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
 )
 
-// trialParams returns the URL parameters of a trial.
-func (t *tx) trialParams(ctx context.Context, try trial) string {
+// trialForm returns how a trial is to be sent.
+func (t *tx) trialForm(ctx context.Context, try *trial) trialForm {
 	if !try.list.wantRows() && !try.fresh.wantRows() {
-		return unparsedParams
+		return trialForm{params: unparsedParams}
 	}
-	return t.conn.parsedTrialParams(ctx)
-}
-
-// parsedTrialParams returns the URL parameters of a trial in which the server has to parse.
-func (c *conn) parsedTrialParams(ctx context.Context) string {
-	if c.connector.client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom) {
-		return parsedParams + noRandomParam
+	client := t.conn.connector.client
+	form := trialForm{params: parsedParams, guarded: !client.AllSince(ctx, cluster.UndoesReturning, true)}
+	if client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom) {
+		form.params, form.min = parsedParams+noRandomParam, cluster.ObeysNoRewriteRandom
+	} else {
+		form.hidesRandom = !client.LeaderTells()
 	}
-	return parsedParams
+	return form
 }
 
 // outcome reads the rest of the answer to a trial. When the version has moved
 // the operations that ran before are compared, else it vouches for them.
 func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, moved bool) (done int, failure, err error) {
 	if moved {
-		err = t.compare(answer, try.list, state)
+		err = t.compare(answer, try.list, state, try.form.guarded)
 	} else {
-		err = t.pass(answer, try.list)
+		err = t.pass(answer, try)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -331,6 +385,9 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, mov
 			return i, refused(atStatement(errNoRowid, i, len(try.fresh))), nil
 		}
 		failure, err := t.result(answer, o, state, at{i, len(try.fresh)})
+		if err == nil && failure == nil && try.form.guarded && o.isGuarded() {
+			err = passGuard(answer)
+		}
 		if err != nil || failure != nil {
 			// The server has rolled back, or will when it comes to the end.
 			return i, failure, err
@@ -347,10 +404,10 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, mov
 }
 
 // pass passes over the entries of operations that the version vouches for.
-func (t *tx) pass(answer *cluster.Answer, list operations) error {
-	for _, o := range list {
+func (t *tx) pass(answer *cluster.Answer, try trial) error {
+	for _, o := range try.list {
 		entries := 1
-		if o.probed {
+		if o.probed || try.form.guarded && o.isGuarded() {
 			entries = 2
 		}
 		for range entries {
@@ -358,10 +415,25 @@ func (t *tx) pass(answer *cluster.Answer, list operations) error {
 			if err != nil {
 				return publicError(err)
 			}
+			if strings.HasPrefix(entry.Error, badTime) { // Exec did not ask for its rows, and another statement does now
+				return refused(fmt.Errorf("an earlier statement of the transaction has a RETURNING clause, whose rows are sent from now on: %s", withCure(entry.Error)))
+			}
 			if entry.Error != "" { // somebody has written without telling
 				return t.conflict("a statement of the transaction that succeeded before has failed")
 			}
 		}
+	}
+	return nil
+}
+
+// passGuard reads the entry of the guard behind a statement.
+func passGuard(answer *cluster.Answer) error {
+	entry, err := answer.Next()
+	if err != nil {
+		return publicError(err)
+	}
+	if entry.Error != "" {
+		return fmt.Errorf("rqlite: the transaction ended while it was tried out (%q): it cannot go on", entry.Error)
 	}
 	return nil
 }
@@ -381,11 +453,18 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 		return newError(o.failure, at.statement, at.statements), nil
 	}
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
-		return t.resultRows(answer, o, entry, at)
+		failure, err := t.resultRows(answer, o, entry, at)
+		if err == nil && failure == nil && o.randomPerRow && len(o.set.rows) > 1 {
+			failure = refused(atStatement(errRandomRows, at.statement, at.statements))
+		}
+		return failure, err
 	}
 	id, rows, err := o.counts(answer, entry)
-	if err != nil || o.Kind != sqltext.Write {
+	switch {
+	case err != nil || o.Kind != sqltext.Write:
 		return nil, err
+	case o.randomPerRow && rows > 1:
+		return refused(atStatement(errRandomRows, at.statement, at.statements)), nil
 	}
 	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows
 	return nil, nil
@@ -454,7 +533,7 @@ func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation,
 	if failing != nil {
 		try.fresh = operations{failing}
 	}
-	answer, state, err := t.tryOut(ctx, try)
+	answer, state, err := t.tryOut(ctx, &try)
 	if err != nil {
 		return false, err
 	}
@@ -462,5 +541,5 @@ func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation,
 	if state.version != want.version {
 		return false, nil
 	}
-	return true, t.compare(answer, append(list, try.fresh...), state)
+	return true, t.compare(answer, append(list, try.fresh...), state, try.form.guarded)
 }

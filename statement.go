@@ -5,9 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -144,6 +142,7 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
 	}
+	defer t.yieldTurn()
 	done, failure, err := t.speculate(ctx, list)
 	if err != nil {
 		return 0, err
@@ -187,8 +186,11 @@ func (t *tx) readAll(ctx context.Context, list operations) (done int, err error)
 // postpone records operations whose results come with the commit.
 func (t *tx) postpone(list operations) (done int, err error) {
 	for i, o := range list {
-		if !o.writes || o.query {
+		switch {
+		case !o.writes || o.query:
 			return i, refused(atStatement(errDeferredRead, i, len(list)))
+		case o.randomPerRow:
+			return i, refused(atStatement(errRandomHere, i, len(list)))
 		}
 		o.err = errPostponed
 		t.record(o)
@@ -258,6 +260,9 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 		}
 		o.clears = o.writes && o.Clears(registerTable)
 		err := t.refuses(o, list)
+		if err == nil && !o.writes && !t.wrote() && !list.tried() {
+			err = t.tellState(o)
+		}
 		if err == nil && o.Kind != sqltext.Control {
 			err = t.prepareOperation(ctx, o, now)
 		}
@@ -269,39 +274,29 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 	return list, nil
 }
 
+// tellState puts what the connection did before the transaction into an operation that reads.
+func (t *tx) tellState(o *operation) error {
+	calls, err := t.conn.withConnState([]call{o.call})
+	if err == nil {
+		o.call = calls[0]
+	}
+	return err
+}
+
 // prepareOperation encodes an operation, in the form that it is run and committed in.
 func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
-	if o.Statement, err = o.frozen(now); err != nil {
+	o.randomPerRow = o.randomPerRow || o.RandomPerRow()
+	if o.Statement, err = o.frozen(now, randomNumber); err != nil {
 		return err
 	}
 	if o.Returning > 0 && !t.conn.connector.client.LeaderSince(ctx, cluster.ReturnsAllRows) {
-		*o.Statement = o.WithoutBackquotes()
+		if *o.Statement, err = o.WithoutBackquotes(); err != nil {
+			return err
+		}
 	}
 	o.probed = o.Returning > 0 && !o.query
 	o.body, err = wire.AppendStatement(nil, o.text(), o.values)
 	return err
-}
-
-// frozen returns the statement with literals in place of time and random numbers, so
-// that it does the same whenever, and wherever, it is run.
-func (c *call) frozen(now time.Time) (*sqltext.Statement, error) {
-	for _, index := range c.TimeParams() {
-		text, ok := c.values[index-1].(string)
-		if blob, isBlob := c.values[index-1].([]byte); isBlob {
-			text, ok = string(blob), true
-		}
-		if ok && isNow(text) {
-			return nil, fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
-				"write it into the statement, or pass a time", index, text)
-		}
-	}
-	frozen, err := c.Freeze(now, func() int64 { return int64(rand.Uint64()) })
-	return &frozen, err
-}
-
-// isNow reports whether SQLite's date functions take a text for the present.
-func isNow(text string) bool {
-	return strings.EqualFold(text, "now") || strings.EqualFold(text, "subsec") || strings.EqualFold(text, "subsecond")
 }
 
 // refuses returns why an operation, which comes after others, cannot run in the
@@ -321,9 +316,9 @@ func (t *tx) refuses(o *operation, before operations) error {
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:
-		return errors.New("total_changes() counts what a node has done for all clients: use RowsAffected of each write")
+		return errTotalChanges
 	case !o.writes && !t.wrote() && !before.tried():
-		return nil // a connection that only reads has nothing to tell
+		return nil // it gets what the connection did before
 	case o.Calls&sqltext.CallsChanges != 0 && !t.ops.written() && !before.written():
 		return errors.New("changes() has nothing to tell before the first write of the transaction")
 	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserts() && !before.inserts():
@@ -340,5 +335,5 @@ func readOnlyTx(o *operation) error {
 	if what == "" {
 		what = "the statement"
 	}
-	return &kind{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
+	return &reason{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
 }

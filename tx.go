@@ -30,6 +30,8 @@ type tx struct {
 	live   *rows         // those that are read from an answer; nil when there are none
 	alone  bool          // it has the write turn
 
+	keepsTurn bool // from the beginning to the end
+
 	sent      attempt       // to commit, the last one; the zero value before the first
 	committed bool          // it turned out that it was applied
 	answered  bool          // the answer to the commit was read whole
@@ -83,6 +85,7 @@ func (t *tx) prepare(ctx context.Context, lock TxLock) error {
 	if t.readOnly || lock != TxLockImmediate && !t.try.again {
 		return nil
 	}
+	t.keepsTurn = true
 	if err := t.takeTurn(ctx); err != nil || !t.try.again {
 		return err
 	}
@@ -136,6 +139,9 @@ func (t *tx) Commit() error {
 	if t.deferred {
 		t.tell(err)
 	}
+	if err == nil {
+		t.conn.state.committed(t.ops)
+	}
 	return err
 }
 
@@ -153,13 +159,25 @@ var errResultsLost = &kind{errors.New("the transaction was committed, but the an
 
 // end lets go of what the transaction holds.
 func (t *tx) end() {
+	t.freeTurn()
+	t.live = nil
+	if t.conn.tx == t {
+		t.conn.tx = nil
+	}
+}
+
+func (t *tx) freeTurn() {
 	if t.alone {
 		t.conn.connector.turn.free()
 		t.alone = false
 	}
-	t.live = nil
-	if t.conn.tx == t {
-		t.conn.tx = nil
+}
+
+// yieldTurn lets other writers go on when the transaction has nothing that they could disturb: its
+// writes have all failed. A later one takes the turn again.
+func (t *tx) yieldTurn() {
+	if !t.keepsTurn && !t.ops.written() && len(t.undone) == 0 {
+		t.freeTurn()
 	}
 }
 

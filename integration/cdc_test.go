@@ -260,6 +260,7 @@ func versions(v int64, deleted bool) (list []seenChange) {
 func TestCDC(t *testing.T) {
 	t.Parallel()
 	onFleets(t, func(t *testing.T) {
+		fleetNeeds(t, "9.0.0", "there is no change data capture")
 		statements := either[int64](600, 10_000)
 		embedded, err := startEmbedded(serverOptions{})
 		require.NoError(t, err)

@@ -50,7 +50,7 @@ func TestFlatMemory(t *testing.T) {
 			t.Skip("the embedded server makes its answers in this process, where their memory counts too")
 		}
 		const limit = 8 << 20
-		db := b.open(t)
+		db := b.open(t, "timeout=2m")
 		require.NoError(t, db.PingContext(t.Context()))
 		idle := heap()
 		rows, err := db.QueryContext(t.Context(),

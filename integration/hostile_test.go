@@ -353,6 +353,7 @@ func TestDowngrade(t *testing.T) {
 	certs := newCertificates(t)
 	plain := newHostile(t, "127.0.0.1:0", say(""))
 	proxied := serveTLS(t, certs, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("X-Rqlite-Version", "v10.2.7")
 		w.Header().Set("Location", "http://"+plain.address+req.URL.RequestURI())
 		w.WriteHeader(http.StatusMovedPermanently)
 	})

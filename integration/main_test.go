@@ -52,9 +52,6 @@ var gormCache = goleak.IgnoreAnyFunction("gorm.io/gorm/internal/lru.NewLRU[...].
 
 // startBackends starts the chosen ones at the same time, each once for all tests.
 func startBackends() error {
-	if os.Getenv("RQLITED_BINS") != "" && liveMode() != "0" {
-		return errors.New("RQLITED_BINS is for \"make releases\"; a run of the tests has one rqlited, by RQLITED_BIN")
-	}
 	list, named, err := chosen()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package integration_test
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"testing"
 
 	"github.com/go-rqlite/rqlite"
@@ -133,7 +134,11 @@ func (f *fleet) refusesGuesses(t *testing.T, host int) {
 		assert.NotContains(t, err.Error(), "s3cretguess")
 		requests := 0
 		for _, m := range f.members {
-			requests += len(m.proxy.seen())
+			for _, r := range m.proxy.seen() {
+				if strings.HasPrefix(r.path, "/db/") { // and not the question which release it is
+					requests++
+				}
+			}
 			m.proxy.forget()
 		}
 		assert.Equal(t, 1, requests, "requests with a wrong password: %s", what)

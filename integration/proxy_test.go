@@ -46,6 +46,8 @@ type fate struct {
 	// it was asked for, and the client does not know.
 	lose bool
 	cut  bool // breaks the connection in the middle of the answer's body
+	// mute swallows the answer, and all after it on the connection, until it is closed.
+	mute <-chan struct{}
 }
 
 // newProxy starts a proxy at an address, with nothing in its way.
@@ -228,6 +230,9 @@ func pass(answers *bufio.Reader, client io.Writer, req *http.Request, what fate)
 	}
 	defer resp.Body.Close()
 	switch {
+	case what.mute != nil:
+		<-what.mute
+		return errBroken
 	case what.lose:
 		return errBroken
 	case what.cut:

@@ -19,29 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Releases from which on the server does a thing as the newest does.
-var (
-	seesMoreReturning = release{9, 4, 0} // behind names in backquotes and behind AS
-	sendsBlobArrays   = release{9, 2, 0} // from RETURNING
-	undoesReturning   = release{9, 4, 2} // a failed RETURNING ends its transaction
-)
-
-// release is the number of a release of rqlite.
-type release [3]int
-
-// releaseOf reads a version such as v9.4.1. Builds of other names do not tell.
-func releaseOf(version string) (r release, known bool) {
-	n, err := fmt.Sscanf(version, "v%d.%d.%d", &r[0], &r[1], &r[2])
-	return r, err == nil && n == 3
-}
-
-// before reports whether a version may be one before the release: those that do
-// not tell may be any.
-func (r release) before(version string) bool {
-	is, known := releaseOf(version)
-	return !known || slices.Compare(is[:], r[:]) < 0
-}
-
 // disguise makes each answer tell another version, or none if it is empty.
 type disguise struct {
 	http.Transport

@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/go-rqlite/rqlite/rqlitetest/conformance"
@@ -27,6 +29,42 @@ func (b *backend) needs(t *testing.T, release, fact string) {
 	if b.before(release) {
 		t.Skipf("before %s %s; this is %s", release, fact, b.shared.version)
 	}
+}
+
+// fleetNeeds is [backend.needs] for clusters of several processes.
+func fleetNeeds(t *testing.T, release, fact string) {
+	t.Helper()
+	for _, b := range backends {
+		if b.name == "process" {
+			b.needs(t, release, fact)
+		}
+	}
+}
+
+// What follows is for tests of what the driver does, which cannot know what a
+// server built by hand is, nor count on the newest.
+
+// Releases from which on the server does a thing as the newest does.
+var (
+	seesMoreReturning = release{9, 4, 0} // behind names in backquotes and behind AS
+	sendsBlobArrays   = release{9, 2, 0} // from RETURNING
+	undoesReturning   = release{9, 4, 2} // a failed RETURNING ends its transaction
+)
+
+// release is the number of a release of rqlite, as the driver sees it.
+type release [3]int
+
+// releaseOf reads a version such as v9.4.1. Builds of other names do not tell.
+func releaseOf(version string) (r release, known bool) {
+	n, err := fmt.Sscanf(version, "v%d.%d.%d", &r[0], &r[1], &r[2])
+	return r, err == nil && n == 3
+}
+
+// before reports whether a version may be one before the release: those that do
+// not tell may be any.
+func (r release) before(version string) bool {
+	is, known := releaseOf(version)
+	return !known || slices.Compare(is[:], r[:]) < 0
 }
 
 func TestBefore(t *testing.T) {

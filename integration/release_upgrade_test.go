@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite/rqlitetest/conformance"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -27,7 +28,7 @@ import (
 // binary is an rqlited of a known release.
 type binary struct{ path, version string }
 
-// listedBinaries returns those that RQLITED_BINS lists, from the oldest to the newest.
+// listedBinaries returns those that RQLITED_BINS lists, the oldest first.
 func listedBinaries(t *testing.T) (list []binary) {
 	t.Helper()
 	backends, _, err := chosen()
@@ -45,8 +46,11 @@ func listedBinaries(t *testing.T) (list []binary) {
 		require.Greater(t, len(words), 1, string(said))
 		list = append(list, binary{path, words[1]})
 	}
+	slices.SortStableFunc(list, func(a, b binary) int {
+		return conformance.ReleaseOf(a.version).Compare(conformance.ReleaseOf(b.version))
+	})
 	if len(list) < 2 {
-		t.Skipf("RQLITED_BINS lists %d binaries of rqlited: an upgrade takes two, from the oldest to the newest", len(list))
+		t.Skipf("RQLITED_BINS lists %d binaries of rqlited: an upgrade takes two, as in \"make releases\"", len(list))
 	}
 	return list
 }

@@ -50,6 +50,12 @@ func testShapesOn(t *testing.T, b *backend, scenarios []scenario) (complete bool
 	shapes := newShapeCount()
 	for _, s := range scenarios {
 		t.Run(s.library+"/"+s.name, func(t *testing.T) {
+			switch s.library + "/" + s.name {
+			case "bun/update", "by hand/returning":
+				b.needs(t, "9.4.0", "the server does not see RETURNING in UPDATE … AS, so that it is refused")
+			case "by hand/plans":
+				b.needs(t, "9.4.0", "the server takes EXPLAIN of a write for one, and refuses to read it")
+			}
 			r := &replay{subject: subject, rqlite: true, known: knownShape(b), ran: shapes.of(s.library), met: shapes.met}
 			r.run(t, s)
 			ran++

@@ -1,9 +1,9 @@
 // Command releases runs the live tests of the modules integration and rqlitetest
-// on a list of rqlite releases, one after the other, and says at the end what
-// passed, failed and was skipped on each, and why.
+// on a list of rqlite releases, one after the other, and upgrades clusters from each
+// to the next. It says at the end what passed, failed and was skipped on each, and why.
 //
 // RQLITED_BINS lists the programs, rqlited of each release, separated by commas.
-// Arguments go to "go test", such as -run. "make releases" calls it.
+// Arguments go to "go test"; with -run there are no upgrades. "make releases" calls it.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -22,9 +23,12 @@ var suites = []struct {
 	dir  string
 	args []string
 }{
-	{".", nil},
+	{".", []string{"-skip", upgrades}},
 	{"../rqlitetest", []string{"-run", "Live$"}},
 }
+
+// upgrades matches the test that takes the whole list of programs.
+const upgrades = "^TestRollingUpgrade$"
 
 func main() {
 	if err := run(os.Getenv("RQLITED_BINS"), os.Args[1:], os.Stdout); err != nil {
@@ -53,9 +57,18 @@ func run(list string, args []string, out io.Writer) error {
 	for _, o := range outcomes {
 		for _, suite := range suites {
 			fmt.Fprintf(out, "== rqlite %s: %s\n", o.release, suite.dir)
-			if err := o.run(suite.dir, append(suite.args, args...), out); err != nil {
+			if err := o.run(suite.dir, "", slices.Concat(suite.args, args), out); err != nil {
 				return err
 			}
+		}
+	}
+	selected := slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(strings.TrimLeft(arg, "-"), "run") })
+	if len(outcomes) > 1 && !selected {
+		o := &outcome{release: "upgrades", binary: outcomes[0].binary}
+		outcomes = append(outcomes, o)
+		fmt.Fprintln(out, "== upgrades from each release to the next")
+		if err := o.run(".", list, slices.Concat(args, []string{"-run", upgrades}), out); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintln(out, "\nReleases:")
@@ -80,11 +93,11 @@ func nameOf(binary string) (string, error) {
 	return words[1], nil
 }
 
-// run runs a suite and notes what comes of it.
-func (o *outcome) run(dir string, args []string, out io.Writer) error {
+// run runs a suite, which may see a list of programs, and notes what comes of it.
+func (o *outcome) run(dir, list string, args []string, out io.Writer) error {
 	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=30m"}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "RQLITED_BIN="+o.binary, "RQLITED_BINS=", "RQLITE_BACKENDS=process", "RQLITE_LIVE=1")
+	cmd.Env = append(os.Environ(), "RQLITED_BIN="+o.binary, "RQLITED_BINS="+list, "RQLITE_BACKENDS=process", "RQLITE_LIVE=1")
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -163,6 +163,9 @@ func (a *Answer) Cell() (wire.Cell, error) {
 // Result returns the current entry; see [wire.Decoder.Result].
 func (a *Answer) Result() *wire.Result { return a.dec.Result() }
 
+// HasRows reports whether rows of the current entry are left; see [wire.Decoder.HasRows].
+func (a *Answer) HasRows() bool { return a.dec.HasRows() }
+
 // Trailer returns what stood beside the entries; see [wire.Decoder.Trailer].
 func (a *Answer) Trailer() wire.Trailer { return a.dec.Trailer() }
 

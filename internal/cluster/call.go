@@ -105,11 +105,18 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 		guard.close()
 		return nil, failure
 	}
-	node.notes(resp.Header)
+	if names(resp.Header) || node.plain.Load() {
+		node.notes(resp.Header)
+	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
 		failure := statusError(guard, resp)
 		guard.close()
 		return nil, failure
+	}
+	if err := c.own(ctx, guard, req, resp); err != nil {
+		resp.Body.Close()
+		guard.close()
+		return nil, err
 	}
 	guard.lift()
 	return &callBody{ReadCloser: resp.Body, guard: guard}, nil

@@ -38,8 +38,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// queryPath is where requests go that read.
-const queryPath = "/db/query"
+// queryPath is where requests go that read, and executePath is where those go that write.
+const (
+	queryPath   = "/db/query"
+	executePath = "/db/execute"
+)
 
 // Client sends requests to one cluster. It is safe for concurrent use.
 type Client struct {
@@ -65,7 +68,6 @@ func New(cfg Config) *Client {
 		reads:  make(chan struct{}, MostAtOnce),
 		writes: make(chan struct{}, MostAtOnce),
 	}
-	c.lowest.first = make(chan struct{})
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c
@@ -114,7 +116,17 @@ type Request struct {
 	Stream bool
 
 	bulk *bulk // says before each attempt what the body is; nil if Body is
+	way  way
 }
+
+// way is how a request for the leader gets from another node to it.
+type way uint8
+
+const (
+	asKnown  way = iota // forwarded if the leader cannot be reached, else redirected
+	straight            // redirected
+	byOthers            // forwarded
+)
 
 // MostAtOnce is how many requests that write, and how many that do not, wait for
 // answers at once; the others wait for these. An answer that is being read does not count,
@@ -148,18 +160,26 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 // begin takes note of a request.
 func (c *Client) begin() {
 	c.routes.counts.requests.Add(1)
+	c.lookBack()
 	if c.cfg.Members {
 		c.refresh()
 	}
 }
 
 func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answer, *Error) {
-	var last *Error
+	var (
+		last *Error
+		up   surrender
+	)
 	pause := firstPause
 	start := c.routes.start(req)
 	for redirects, attempt := 0, 0; ; attempt++ {
 		if why := c.over(ctx, until); why != nil { // the transport would not say that it sent nothing
-			return nil, outOfTime(stopped(why, "", req, false), last)
+			err := stopped(why, "", req, false)
+			if last != nil {
+				err.setWaited(req, "another attempt; nothing was applied")
+			}
+			return nil, outOfTime(err, last)
 		}
 		if last != nil && redirects == 0 {
 			c.routes.counts.retries.Add(1)
@@ -190,7 +210,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			}
 		}
 		c.failed(node, err)
-		if !err.repeatable(req) {
+		if err.Write = req.Write; up.after(&c.routes, node, err) || !err.repeatable(req) {
 			return nil, outOfTime(err, last)
 		}
 		req.withdraw(err)
@@ -218,7 +238,7 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan
 			}
 		}
 		if over := c.take(ctx, places, until); over != nil {
-			return nil, stopped(over, "", req, false)
+			return nil, stopped(over, "", req, false).waited(req, "the writes under way; nothing was sent")
 		}
 		if !c.mustSeek(req) { // it may have been lost meanwhile
 			return places, nil
@@ -337,6 +357,20 @@ func stopped(why error, host string, req *Request, sent bool) *Error {
 		e.Outcome = Repeat
 	}
 	return e
+}
+
+// waited makes the error of a write that ran out of time before it was sent say what it waited
+// for, and what that means.
+func (e *Error) waited(req *Request, what string) *Error {
+	e.setWaited(req, what)
+	return e
+}
+
+// setWaited is [Error.waited] without a result.
+func (e *Error) setWaited(req *Request, what string) {
+	if req.Write && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)) {
+		e.Message = fmt.Sprintf("%v while the write waited for %s", e.Err, what)
+	}
 }
 
 // cause returns why a context ended. It is always context.Canceled or

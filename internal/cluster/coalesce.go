@@ -197,12 +197,16 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 		if !p.taken {
 			q.forget(p)
 		}
-		return withWrite(stopped(why, "", req, false))
+		return withWrite(stopped(why, "", req, false).waited(req, "the writes under way; nothing was sent"))
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // a node that was too slow for all is looked into
 	}
-	return withWrite(outOfTime(stopped(why, "", req, p.sent), p.bulk.last))
+	err := stopped(why, "", req, p.sent)
+	if !p.sent {
+		err.setWaited(req, "another attempt; nothing was applied")
+	}
+	return withWrite(outOfTime(err, p.bulk.last))
 }
 
 // forget frees what a part takes that was left while it waits. The caller holds q.mu.

@@ -10,6 +10,8 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // maxMessage bounds how much of the text of a failure is read.
@@ -37,7 +39,7 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 	}
 	guard.hears()
 	node.notes(resp.Header)
-	if err := node.tooOld(); err != nil && !req.Write {
+	if err := node.disappoints(req); err != nil {
 		resp.Body.Close()
 		return nil, err
 	}
@@ -64,7 +66,15 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forw
 // redirects reports whether a request is to be redirected by a node that does
 // not lead: while forwarding, the server may apply a write twice.
 func (c *Client) redirects(req *Request) bool {
-	return req.Leader && !req.Pinned && !c.routes.forwarding()
+	switch {
+	case !req.Leader || req.Pinned:
+		return false
+	case req.way == straight:
+		return true
+	case req.way == byOthers:
+		return false
+	}
+	return !c.routes.forwarding()
 }
 
 // query returns the URL's parameters, with "redirect" for what must not be forwarded.
@@ -81,7 +91,11 @@ func (req *Request) query(forwarded bool) string {
 // transportError sorts a failure to get any answer.
 func transportError(guard *guard, req *Request, way *trail, err error) *Error {
 	if why := guard.ended(); why != nil {
-		return stopped(why, guard.node.host, req, way.arrived())
+		e := stopped(why, guard.node.host, req, way.arrived())
+		if !e.sent {
+			e.setWaited(req, "a connection; nothing was sent")
+		}
+		return e
 	}
 	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: way.arrived()}
 	var op *net.OpError
@@ -110,6 +124,10 @@ func statusError(guard *guard, resp *http.Response) *Error {
 	if why := guard.ended(); err != nil && why != nil {
 		e.Message, e.Err = "", why // half a message says less than why there is no more
 	}
+	if guard.isForeign(resp, message) {
+		e.disown(guard.req)
+		return e
+	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.redirect = &redirect{location: resp.Header.Get("Location")}
 		e.Message = "redirected to " + redactURL(e.redirect.location)
@@ -125,6 +143,7 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	switch {
 	case err == nil:
 		a.first = first
+		guard.node.wellFormed(resp.Header)
 		return a, nil
 	case errors.Is(err, io.EOF):
 		failure := a.failed()
@@ -135,6 +154,10 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 		return nil, failure
 	}
 	broken := a.broken(err) // before Close, which ends the context
+	var syntax *wire.SyntaxError
+	if errors.As(err, &syntax) && guard.ended() == nil && !names(resp.Header) && !guard.node.plain.Load() {
+		broken.disown(req)
+	}
 	a.Close()
 	return nil, broken
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,7 +168,8 @@ func (c *Client) alive(n *node) bool {
 	}
 	ctx, cancel := context.WithTimeout(c.closing, patience)
 	defer cancel()
-	n.pulse.alive = c.ask(ctx, n) == nil || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
+	err := c.ask(ctx, n)
+	n.pulse.alive = err == nil || errors.Is(err, errForeign) || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
 	n.pulse.taken = time.Now()
 	return n.pulse.alive
 }
@@ -186,7 +188,8 @@ func (c *Client) suspect(n *node) {
 	}()
 }
 
-// ask asks a node for nothing but an answer, which also names its release.
+// ask asks a node for nothing but an answer, which also names its release. The error wraps
+// errForeign if the answer is not rqlite's.
 func (c *Client) ask(ctx context.Context, n *node) error {
 	hreq, err := http.NewRequestWithContext(ctx, http.MethodGet, "", nil)
 	if err != nil {
@@ -200,7 +203,18 @@ func (c *Client) ask(ctx context.Context, n *node) error {
 		return err
 	}
 	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage)) // to its end, which keeps the connection
+	switch {
+	case names(resp.Header), n.plain.Load():
+	case err != nil:
+		return err
+	case bytes.HasPrefix(text, []byte("[+]node ok")), isOurs(string(text)):
+		n.plain.Store(true)
+	case resp.StatusCode == http.StatusUnauthorized && c.routes.isHost(n):
+	default:
+		status := fmt.Errorf("%w, or a proxy answers in its place: HTTP status %d", errForeign, resp.StatusCode)
+		return &Error{Outcome: Repeat, Node: n.host, Status: resp.StatusCode, Err: status, Message: status.Error(), foreign: true, lasting: resp.StatusCode < 500}
+	}
 	n.notes(resp.Header)
-	io.CopyN(io.Discard, resp.Body, maxMessage) //nolint:errcheck // it keeps the connection, no more
 	return nil
 }

@@ -69,6 +69,7 @@ type fake struct {
 	probes  atomic.Int64 // times that it was asked whether it is alive
 	hangs   atomic.Bool  // it accepts connections, and says nothing
 	deaf    atomic.Bool  // it does not even accept connections; in bubbles only
+	foreign atomic.Bool  // it does not say that it is rqlite
 	healthy atomic.Int64 // HTTP status of the answer to probes; 0 is 200
 
 	mu       sync.Mutex
@@ -97,6 +98,9 @@ func newUnstarted(script ...reply) *fake {
 
 // ServeHTTP implements http.Handler.
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !names(w.Header()) && !f.foreign.Load() {
+		w.Header().Set(releaseHeader, "") // a release that is not known
+	}
 	if r.URL.Path == "/readyz" && r.URL.RawQuery == "noleader" {
 		f.probed(w, r)
 		return

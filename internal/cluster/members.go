@@ -84,7 +84,9 @@ func (c *Client) refresh() {
 	if now < due || !c.routes.membersDue.CompareAndSwap(due, now+int64(membersEvery)) {
 		return
 	}
+	c.lowest.ask()
 	go func() {
+		asked := time.Now()
 		ctx, cancel := context.WithTimeout(c.closing, membersWithin)
 		defer cancel()
 		from, members, err := c.members(ctx)
@@ -95,7 +97,7 @@ func (c *Client) refresh() {
 		case err != nil:
 			c.cfg.Logger.Debug("rqlite: the releases of the nodes are not known", "error", err)
 		default:
-			c.lowest.learn(members)
+			c.lowest.learn(members, asked)
 			if c.cfg.Members {
 				c.routes.setMembers(from, members)
 			}

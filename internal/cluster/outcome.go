@@ -86,7 +86,7 @@ func classifyMessage(message string) Outcome {
 // isLeaderless recognises what a node answers before it proposes anything,
 // because it is not the leader, knows none, or has just started.
 func isLeaderless(message string) bool {
-	message = strings.TrimPrefix(message, "leader address: ") // of queued writes, up to rqlite 9.4.5
+	message = strings.TrimPrefix(message, "leader address: ") // of queued writes, up to rqlite 10.2.7
 	switch strings.TrimSpace(message) {
 	case "leader not found", "not leader", "store not ready", "store not open", "not open", "not ready":
 		return true
@@ -128,6 +128,8 @@ type Error struct {
 	// forwarded says that the node has answered, and hands requests on if it does not lead:
 	// it tries twice, and tells of the second try.
 	forwarded bool
+	foreign   bool // what answered is not rqlite
+	lasting   bool // and would answer so again
 }
 
 // Error implements error.

@@ -25,7 +25,7 @@ func TestClassify(t *testing.T) {
 		{"no leader", 503, "leader not found", Repeat},
 		{"no leader, newline", 503, "leader not found\n", Repeat},
 		{"no leader to redirect to", 500, "leader not found", Repeat},
-		{"no leader for a queued write, up to 9.4.5", 500, "leader address: leader not found", Repeat},
+		{"no leader for a queued write, up to 10.2.7", 500, "leader address: leader not found", Repeat},
 		{"a leader without followers steps down", 500, "stepdown: cannot find peer", Refused},
 		{"a leader steps down in vain", 500, "stepdown: leadership transfer timeout", Unknown},
 		{"no leader at the top level", 200, "leader not found", Repeat},

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -89,6 +88,13 @@ func (n *node) notes(header http.Header) {
 	}
 }
 
+// wellFormed takes note of an answer that only rqlite gives.
+func (n *node) wellFormed(header http.Header) {
+	if !names(header) && !n.plain.Load() {
+		n.plain.Store(true)
+	}
+}
+
 // release returns the release of the node, zero if it is not known.
 func (n *node) release() Release {
 	if b := n.build.Load(); b != nil {
@@ -107,6 +113,20 @@ func (n *node) tooOld() *Error {
 		"the node runs rqlite %s, on which some failures cannot be told from success: use %v or later (a build that does not tell its whole release counts as the first of those it may be)",
 		b.text, Oldest)}
 }
+
+// disappoints returns why an answer cannot be believed: it comes from an earlier release than the
+// request needs. So it is with a node that only reads and was not asked before, and where an address
+// leads to different nodes.
+func (n *node) disappoints(req *Request) *Error {
+	old := n.tooOld()
+	switch {
+	case old != nil && req.Write, old == nil && n.release() < req.MinRelease:
+		return &Error{Outcome: Unknown, Node: n.host, Err: errOtherRelease}
+	}
+	return old
+}
+
+var errOtherRelease = errors.New("the answer comes from a node of an earlier release of rqlite than the one that was asked before")
 
 // admit makes sure that the node is of a release that the request can be sent to. A node of
 // which nothing is known is asked first, unless the request only reads: then the answer tells.
@@ -136,9 +156,13 @@ func (e *Error) Earlier() bool { return errors.Is(e.Err, errEarlier) }
 // unreached is the failure of a question that comes before the request.
 func unreached(guard *guard, req *Request, err error) *Error {
 	if why := guard.ended(); why != nil {
-		return stopped(why, guard.node.host, req, false)
+		return stopped(why, guard.node.host, req, false).waited(req, "the node to say what it is; nothing was sent")
 	}
 	e := &Error{Outcome: Repeat, Node: guard.node.host, Err: err}
+	var foreign *Error
+	if errors.As(err, &foreign) {
+		e = foreign
+	}
 	if isCertificateError(err) {
 		e.Outcome = Refused
 	}
@@ -147,56 +171,78 @@ func unreached(guard *guard, req *Request, err error) *Error {
 
 // lowest is the lowest release of all nodes of the cluster.
 type lowest struct {
-	release atomic.Uint32 // zero while it is not known
-	once    sync.Once
-	first   chan struct{} // closed when the nodes were asked for the first time, whatever they said
+	mu      sync.Mutex
+	release Release
+	until   time.Time          // it counts no longer than that
+	asking  chan struct{}      // closed when the nodes have answered, or have not
+	seen    map[string]Release // by node ID: a node that is down comes back as what it was, or later
+}
 
-	mu   sync.Mutex
-	seen map[string]Release // by node ID: a node that is down comes back as what it was, or later
+// ask notes that the nodes are being asked.
+func (l *lowest) ask() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asking = make(chan struct{})
 }
 
 // tried notes that the nodes were asked.
-func (l *lowest) tried() { l.once.Do(func() { close(l.first) }) }
+func (l *lowest) tried() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.asking)
+}
 
-// learn takes over what is known of the members.
-func (l *lowest) learn(members []Member) {
+// learn takes over what is known of the members, who were asked at a time.
+func (l *lowest) learn(members []Member, asked time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := make(map[string]Release, len(members))
-	var all Release
+	l.release, l.until = 0, asked.Add(membersEvery)
 	for i, m := range members {
 		release := parseRelease(m.Version)
 		if release == 0 {
 			release = l.seen[m.ID]
 		}
 		now[m.ID] = release
-		if i == 0 || release < all {
-			all = release
+		if i == 0 || release < l.release {
+			l.release = release
 		}
 	}
 	l.seen = now
-	l.release.Store(uint32(all))
 }
 
-// firstWait bounds the wait for the first answer to the question which releases there are.
+// known returns the release, zero if it is not known now, and what is closed when it may be.
+func (l *lowest) known() (release Release, asking <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Now().Before(l.until) {
+		return l.release, nil
+	}
+	return 0, l.asking
+}
+
+// firstWait bounds the wait for the answer to the question which releases there are.
 const firstWait = time.Second
 
 // AllSince reports whether every node of the cluster is known to be of a release, or a later
 // one. It is not known where the user lacks the permission "status", or while a node is down
-// that was never met. A node that joins is noticed within half a minute. AllSince waits only for
-// the first answer, and not at all where wait is false.
+// that was never met. What is known is at most half a minute old. AllSince waits a second for
+// what is not known, and not at all where wait is false.
 func (c *Client) AllSince(ctx context.Context, release Release, wait bool) bool {
 	c.refresh()
-	if wait {
-		timer := time.NewTimer(firstWait)
-		defer timer.Stop()
-		select {
-		case <-c.lowest.first:
-		case <-ctx.Done():
-		case <-timer.C:
-		}
+	lowest, asking := c.lowest.known()
+	if asking == nil || !wait {
+		return lowest >= release
 	}
-	return Release(c.lowest.release.Load()) >= release
+	timer := time.NewTimer(firstWait)
+	defer timer.Stop()
+	select {
+	case <-asking:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	lowest, _ = c.lowest.known()
+	return lowest >= release
 }
 
 // LeaderSince reports whether the node that requests for the leader go to is known to be of a
@@ -211,4 +257,11 @@ func (c *Client) LeaderSince(ctx context.Context, release Release) bool {
 		}
 	}
 	return node.release() >= release
+}
+
+// LeaderTells reports whether the node that requests for the leader go to tells its whole
+// release.
+func (c *Client) LeaderTells() bool {
+	b := c.routes.pick(true, 0).build.Load()
+	return b != nil && b.release != 0 && strings.Count(b.text, ".") >= 2
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,8 +127,13 @@ func TestMinRelease(t *testing.T) {
 		min  Release
 		sent bool
 	}{
-		{"v9.4.2", UndoesReturning, true}, {"v9.4.1", UndoesReturning, false}, {"9", UndoesReturning, false},
-		{"10", UndoesReturning, true}, {"", UndoesReturning, false}, {"", 0, true}, {"v8.43.4", Oldest, true},
+		{"v9.4.2", UndoesReturning, true},
+		{"v9.4.1", UndoesReturning, false},
+		{"9", UndoesReturning, false},
+		{"10", UndoesReturning, true},
+		{"", UndoesReturning, false},
+		{"", 0, true},
+		{"v8.43.4", Oldest, true},
 	} {
 		node := of(test.node, newFake(t, ok(written)))
 		c, _ := newStranger(t, []string{node.host()})
@@ -141,6 +147,29 @@ func TestMinRelease(t *testing.T) {
 		assert.True(t, requireError(t, err, Refused).Earlier(), "%v", test)
 		assert.Empty(t, node.got(), "%v", test)
 	}
+}
+
+// An address may lead to nodes of different releases, as that of a balancer does.
+func TestReleaseOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	var answers atomic.Int64
+	node := newFake(t, ok(written))
+	inner := node.Config.Handler
+	node.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		release := "v9.4.5"
+		if answers.Add(1) > 1 {
+			release = "v9.4.1"
+		}
+		w.Header().Set(releaseHeader, release)
+		inner.ServeHTTP(w, r)
+	})
+	c, _ := newStranger(t, []string{node.host()})
+	req := write()
+	req.MinRelease = UndoesReturning
+	failure := requireError(t, do(t.Context(), c, req), Unknown)
+	assert.False(t, failure.Earlier(), "it was sent")
+	assert.Len(t, node.got(), 1)
+	assert.True(t, requireError(t, do(t.Context(), c, req), Refused).Earlier(), "and now it is known before")
 }
 
 // What matters on all nodes is known when all have been heard of.
@@ -175,9 +204,13 @@ func TestAllSince(t *testing.T) {
 			for _, body := range test.replies {
 				members, err := readMembers(strings.NewReader(body))
 				require.NoError(t, err)
-				l.learn(members)
+				l.learn(members, time.Now())
 			}
-			assert.Equal(t, test.want, Release(l.release.Load()) >= UndoesReturning)
+			release, _ := l.known()
+			assert.Equal(t, test.want, release >= UndoesReturning)
+			l.learn(nil, time.Now().Add(-membersEvery))
+			release, _ = l.known()
+			assert.Zero(t, release, "it was long ago")
 		})
 	}
 	t.Run("they are asked", func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,7 @@ type node struct {
 	retryAt atomic.Int64          // Unix nanoseconds; before it the node is tried last
 	hangs   atomic.Bool           // it was given up for not answering at all
 	build   atomic.Pointer[build] // nil before it has answered, and after it failed to
+	plain   atomic.Bool           // its answers are rqlite's without naming the release
 	pulse   pulse
 
 	suspected atomic.Bool // it is being asked whether it hangs
@@ -33,22 +33,22 @@ type node struct {
 const (
 	firstPenalty   = 500 * time.Millisecond
 	longestPenalty = 15 * time.Second
-	// forwardFor is how long requests are forwarded after the leader's own
-	// address turned out to be of no use, before it is tried again.
-	forwardFor = 30 * time.Second
 )
 
 // routes is what a client knows of the nodes. Its methods are safe for
 // concurrent use.
 type routes struct {
-	cfg        *Config
-	counts     counters
-	hosts      []*node              // those of the configuration, in its order
-	leader     atomic.Pointer[node] // where the leader was last met; nil when unknown
-	answered   atomic.Pointer[node] // the leader that answered last; nil when it was lost
-	lost       atomic.Bool          // the leader was known, or asked for in vain: it has to be sought
-	next       atomic.Uint32        // for spreading requests that any node can answer
-	forwardTil atomic.Int64         // Unix nanoseconds
+	cfg      *Config
+	counts   counters
+	hosts    []*node              // those of the configuration, in its order
+	leader   atomic.Pointer[node] // where the leader was last met; nil when unknown
+	answered atomic.Pointer[node] // the leader that answered last; nil when it was lost
+	met      atomic.Bool          // a node has answered once
+	lost     atomic.Bool          // the leader was known, or asked for in vain: it has to be sought
+	next     atomic.Uint32        // for spreading requests that any node can answer
+	forwards atomic.Bool          // requests for the leader go by way of other nodes
+	apart    atomic.Pointer[node] // it is alive, and does not answer this client; nil for none
+	back     back
 
 	all        atomic.Pointer[[]*node] // hosts, and the members learned besides
 	membersDue atomic.Int64            // when to ask for members again; Unix nanoseconds
@@ -81,11 +81,7 @@ func (r *routes) newNode(scheme, host string, trusted bool) *node {
 // forwarding reports whether requests for the leader are to be forwarded by
 // the node that gets them.
 func (r *routes) forwarding() bool {
-	if !r.cfg.Redirect {
-		return true
-	}
-	til := r.forwardTil.Load()
-	return til != 0 && time.Now().UnixNano() < til
+	return !r.cfg.Redirect || r.forwards.Load()
 }
 
 // start returns where the attempts of a request begin to count. Requests that
@@ -98,32 +94,37 @@ func (r *routes) start(req *Request) int {
 }
 
 // pick returns the node for an attempt, counted from start. Nodes that failed
-// lately come last.
+// lately come last, and the one that this client is cut off from does not come at all.
 func (r *routes) pick(leader bool, attempt int) *node {
 	if l := r.leader.Load(); leader && l != nil && !r.forwarding() {
 		return l
 	}
-	nodes := r.nodes()
+	nodes, apart := r.nodes(), r.apart.Load()
 	now := time.Now().UnixNano()
 	for i := range nodes {
-		if n := nodes[(attempt+i)%len(nodes)]; n.retryAt.Load() <= now {
+		if n := nodes[(attempt+i)%len(nodes)]; n.retryAt.Load() <= now && n != apart {
 			return n
 		}
 	}
-	return nodes[attempt%len(nodes)]
+	if n := nodes[attempt%len(nodes)]; n != apart {
+		return n
+	}
+	return nodes[(attempt+1)%len(nodes)]
 }
 
 // inTurn returns all nodes, each time beginning with another one. Those that
-// failed lately come last.
+// failed lately come last, and the one that this client is cut off from does not come at all.
 func (r *routes) inTurn() []*node {
-	nodes := r.nodes()
+	nodes, apart := r.nodes(), r.apart.Load()
 	begin := int(r.next.Add(1) % uint32(len(nodes)))
 	now := time.Now().UnixNano()
 	var well, failing []*node
 	for i := range nodes {
-		if n := nodes[(begin+i)%len(nodes)]; n.retryAt.Load() <= now {
+		switch n := nodes[(begin+i)%len(nodes)]; {
+		case n == apart:
+		case n.retryAt.Load() <= now:
 			well = append(well, n)
-		} else {
+		default:
 			failing = append(failing, n)
 		}
 	}
@@ -137,6 +138,7 @@ func (r *routes) untried(attempts int) bool { return attempts < len(r.nodes()) }
 func (r *routes) succeeded(n *node, leader bool) {
 	if !n.met.Load() {
 		n.met.Store(true)
+		r.met.Store(true)
 	}
 	if n.failing.Load() != 0 {
 		n.failing.Store(0)
@@ -170,7 +172,7 @@ func (r *routes) failed(n *node, err *Error) {
 		r.lost.Store(true)
 		return // the node is well: it waits for another
 	}
-	if err.Status != 0 {
+	if err.Status != 0 && !err.foreign {
 		return // it answers, so it may answer others
 	}
 	if errors.Is(err.Err, errHangs) {
@@ -183,22 +185,13 @@ func (r *routes) failed(n *node, err *Error) {
 	if times == 1 {
 		r.cfg.Logger.Warn("rqlite: node failed", "node", n.host, "error", err)
 	}
-	if !n.met.Load() && !slices.Contains(r.hosts, n) {
+	switch {
+	case r.isHost(n):
+	case err.foreign:
+		r.forward("what answers at the address that the leader advertises is not rqlite", n.host)
+	case !n.met.Load():
 		r.forward("the address that the leader advertises does not answer", n.host)
 	}
-}
-
-// forward makes requests for the leader go by way of the known hosts for a while.
-func (r *routes) forward(why, host string) {
-	now := time.Now()
-	before := r.forwardTil.Swap(now.Add(forwardFor).UnixNano())
-	r.leader.Store(nil)
-	r.answered.Store(nil)
-	if before > now.UnixNano() {
-		return // another request found it out at the same time
-	}
-	r.counts.fallbacks.Add(1)
-	r.cfg.Logger.Warn("rqlite: requests for the leader are forwarded", "why", why, "leader", host)
 }
 
 // redirect is what a node said of where the leader is.
@@ -209,11 +202,11 @@ type redirect struct {
 // redirected takes note of the leader that from named, and reports whether to
 // go there. An error means that nobody may.
 func (r *routes) redirected(from *node, to *redirect) (follow bool, refused *Error) {
-	leader, refused := r.named(from, to)
+	leader, useful, refused := r.named(from, to)
 	if refused != nil || r.forwarding() {
 		return refused == nil, refused
 	}
-	if leader == nil {
+	if !useful {
 		r.lost.Store(true)
 		return false, nil
 	}
@@ -222,10 +215,30 @@ func (r *routes) redirected(from *node, to *redirect) (follow bool, refused *Err
 	return true, nil
 }
 
-// named returns the node that from named as the leader, or nil where there is no
-// use in asking it: it hangs, which the others have not noticed yet, or it must not
-// get the credentials, so that requests are forwarded from now on.
-func (r *routes) named(from *node, to *redirect) (leader *node, refused *Error) {
+// named returns the node that from named as the leader, and whether there is any use in asking
+// it. There is none if it hangs, which the others have not noticed yet, if this client is cut
+// off from it, or if it must not get the credentials, so that requests are forwarded from now on.
+func (r *routes) named(from *node, to *redirect) (leader *node, useful bool, refused *Error) {
+	leader, refused = r.at(from, to)
+	switch {
+	case refused != nil:
+		return nil, false, refused
+	case !r.mayAsk(leader):
+		r.forward("it is not a host that the credentials are meant for", leader.host)
+		return leader, false, nil
+	case leader == r.apart.Load(), leader.hangs.Load() && leader.retryAt.Load() > time.Now().UnixNano():
+		return leader, false, nil
+	}
+	return leader, true, nil
+}
+
+// mayAsk reports whether a node gets what it takes to answer.
+func (r *routes) mayAsk(n *node) bool {
+	return r.cfg.User == "" || n.header["Authorization"] != nil
+}
+
+// at returns the node that from redirects to.
+func (r *routes) at(from *node, to *redirect) (*node, *Error) {
 	u, err := url.Parse(to.location)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, &Error{Outcome: Refused, Node: from.host, Message: "redirected to an address that is none: " + redactURL(to.location)}
@@ -233,15 +246,7 @@ func (r *routes) named(from *node, to *redirect) (leader *node, refused *Error) 
 	if from.scheme == "https" && u.Scheme != "https" {
 		return nil, &Error{Outcome: Refused, Node: from.host, Message: "redirected from https to http, which is never followed: " + redactURL(to.location)}
 	}
-	leader = r.node(u.Scheme, u.Host, r.trusts(from, u))
-	if r.cfg.User != "" && leader.header["Authorization"] == nil {
-		r.forward("it is not a host that the credentials are meant for", u.Host)
-		return nil, nil
-	}
-	if leader.hangs.Load() && leader.retryAt.Load() > time.Now().UnixNano() {
-		return nil, nil
-	}
-	return leader, nil
+	return r.node(u.Scheme, u.Host, r.trusts(from, u)), nil
 }
 
 // node returns the node at an address, the configured one where it is one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 )
 
@@ -24,17 +25,24 @@ var errSlow = errors.New("the node does not say in time who leads")
 // whoLeads is a read that only a leader answers. Asking is free of risk, while a
 // write that meets the wrong node is not: a follower that is to redirect it asks the
 // leader for its address first, and when the leader hangs, so does the follower.
-var whoLeads = Request{Path: queryPath, Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true}
+// While requests are forwarded, the question is not.
+var whoLeads = Request{Path: queryPath, Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true, way: straight}
+
+// handedOn is the same question, put to the leader by way of another node.
+var handedOn = Request{Path: whoLeads.Path, Params: whoLeads.Params, Body: whoLeads.Body, Leader: true, way: byOthers}
 
 // seek finds the leader after it was lost. One request seeks for all; the others
 // wait for it. It ends when a node has answered as the leader, or with the reason why
 // the request cannot wait any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
 	if over := c.take(ctx, c.turn, until); over != nil { // most find it over by then
-		return stopped(over, "", req, false)
+		return stopped(over, "", req, false).waited(req, "the leader to be found; nothing was sent")
 	}
 	defer func() { <-c.turn }()
-	var last *Error
+	var (
+		last *Error
+		up   surrender
+	)
 	wait := seekFirst
 	for round := 0; c.routes.lost.Load() && !c.routes.forwarding(); round++ {
 		if round > 0 {
@@ -42,13 +50,13 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 		}
 		for _, node := range c.routes.inTurn() {
 			if why := c.over(ctx, until); why != nil {
-				return outOfTime(stopped(why, "", req, false), last)
+				return outOfTime(stopped(why, "", req, false).waited(req, "the leader to be found; nothing was sent"), last)
 			}
 			err := c.askForLeader(ctx, node, wait, until)
 			if err == nil {
 				return nil
 			}
-			if err.Outcome == Refused && c.over(ctx, until) == nil {
+			if c.over(ctx, until) == nil && (err.Outcome == Refused || up.after(&c.routes, node, err)) {
 				return err // such as a wrong password: it will not get better
 			}
 			last = err
@@ -58,10 +66,12 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 	return nil
 }
 
-// askForLeader asks a node, and the one that it names, whether it leads.
+// askForLeader asks a node, and the one that it names, whether it leads. There is no error
+// also if that cannot be told, and requests are to be forwarded.
 func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
+	from, to := node, (*redirect)(nil) // who named the node
 	for range maxRedirects {
-		err := c.askOnce(ctx, node, wait, until)
+		err := c.askOnce(ctx, node, &whoLeads, wait, until)
 		if err == nil {
 			c.routes.succeeded(node, true)
 			return nil
@@ -71,25 +81,59 @@ func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duratio
 		}
 		if err.redirect == nil {
 			c.routes.failed(node, err)
-			return err
+			return c.passedOver(ctx, from, to, node, err, wait, until)
 		}
-		named, refused := c.routes.named(node, err.redirect)
-		if refused != nil {
+		named, useful, refused := c.routes.named(node, err.redirect)
+		switch {
+		case refused != nil:
 			return refused
-		}
-		if named == nil || named == node {
+		case named == node || c.routes.forwarding():
 			return err
+		case !useful:
+			err.Outcome, err.Message = Repeat, "the leader, "+named.host+", does not answer"
+			return c.passedOver(ctx, node, err.redirect, named, err, wait, until)
 		}
 		c.routes.counts.redirects.Add(1)
-		node = named
+		from, to, node = node, err.redirect, named
 	}
 	return &Error{Outcome: Repeat, Node: node.host, Message: "the nodes redirect to each other"}
 }
 
-func (c *Client) askOnce(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
+// passedOver decides what to do about a leader, named by a node, that has not answered: if others
+// reach it, requests go by way of them. The error err is returned otherwise.
+func (c *Client) passedOver(ctx context.Context, from *node, to *redirect, leader *node, err *Error, wait time.Duration, until time.Time) *Error {
+	switch {
+	case to == nil:
+		return err // nobody named it
+	case errors.Is(err.Err, errSlow):
+		c.suspect(leader) // whether it hangs is known when it is named again
+		return err
+	case err.redirect == nil && !err.unanswered(), !c.reaches(ctx, from, to, wait, until):
+		return err
+	}
+	c.routes.cutOff(leader)
+	return nil
+}
+
+// askOnce puts a question to one node. A user who may not read may write: then the question is a
+// statement without effect, which costs an entry of the leader's log.
+func (c *Client) askOnce(ctx context.Context, node *node, question *Request, wait time.Duration, until time.Time) *Error {
+	err := c.askBy(ctx, node, question, wait, until)
+	if err == nil || err.Status != http.StatusUnauthorized || err.foreign {
+		return err
+	}
+	byWrite := *question
+	byWrite.Path, byWrite.Params = executePath, ""
+	if second := c.askBy(ctx, node, &byWrite, wait, until); second == nil || second.Status != http.StatusUnauthorized {
+		return second
+	}
+	return err
+}
+
+func (c *Client) askBy(ctx context.Context, node *node, question *Request, wait time.Duration, until time.Time) *Error {
 	bounded, cancel := context.WithTimeoutCause(ctx, wait, errSlow)
 	defer cancel()
-	answer, err := c.attempt(bounded, node, &whoLeads, until)
+	answer, err := c.attempt(bounded, node, question, until)
 	if err == nil {
 		answer.Close()
 		return nil

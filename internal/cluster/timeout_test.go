@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,7 +154,7 @@ func TestTimeoutWithTheAnswer(t *testing.T) {
 	})
 	failure := requireError(t, do(ctx, c, write()), Refused)
 	require.ErrorIs(t, failure, context.Canceled)
-	require.ErrorContains(t, failure, "node:1: context canceled; the attempt before: leader not found")
+	require.ErrorContains(t, failure, "node:1: context canceled while the write waited for another attempt; nothing was applied; the attempt before: leader not found")
 }
 
 // An answer that is final stays what it is, even when it comes at the last moment.
@@ -167,7 +168,7 @@ func TestTimeoutDoesNotChangeAnAnswer(t *testing.T) {
 				return &http.Response{StatusCode: 503, Body: io.NopCloser(newBody("leader not found"))}, nil
 			}
 			cancel()
-			return &http.Response{StatusCode: 400, Body: io.NopCloser(newBody("no such table: t"))}, nil
+			return &http.Response{StatusCode: 400, Header: http.Header{releaseHeader: {""}}, Body: io.NopCloser(newBody("no such table: t"))}, nil
 		})
 	})
 	failure := requireError(t, do(ctx, c, write()), Refused)
@@ -367,34 +368,44 @@ func TestCancelWhileDialing(t *testing.T) {
 	})
 }
 
-// Forwarding is for a while: then the leader's own address gets another chance.
+// The leader's own address gets another chance, beside the requests.
 func TestForwardingEnds(t *testing.T) {
 	t.Parallel()
-	inBubble(t, "after half a minute", func(t *testing.T) {
-		down := func(string) bool { return false }
+	inBubble(t, "when the leader answers", func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
 		c, _ := newClient(t, []string{"node:1"}, func(c *Config) {
 			c.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
 				_, asked := req.URL.Query()["redirect"]
 				switch {
-				case down(req.URL.Host):
-					return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+				case req.URL.Host == "leader:1" && down.Load():
+					time.Sleep(time.Second)
+					return nil, &net.OpError{Op: "dial", Err: errors.New("no route to host")}
 				case req.URL.Host == "node:1" && asked:
 					return response(301, "http://leader:1/db/execute"), nil
 				}
 				return response(200, ""), nil
 			})
 		})
-		down = func(host string) bool { return host == "leader:1" }
+		first := true
 		nodeOf := func() string {
+			begin := time.Now()
 			a, err := c.Send(t.Context(), write())
 			require.NoError(t, err)
 			defer a.Close()
+			if !first {
+				assert.Zero(t, time.Since(begin), "no request waits for the leader's address")
+			}
+			first = false
 			return a.Node
 		}
-		assert.Equal(t, "node:1", nodeOf())
-		down = func(string) bool { return false }
-		assert.Equal(t, "node:1", nodeOf())
-		time.Sleep(forwardFor)
+		for range 10 {
+			assert.Equal(t, "node:1", nodeOf())
+			time.Sleep(longestBack + 2*time.Second)
+		}
+		down.Store(false)
+		assert.Equal(t, "node:1", nodeOf(), "this one makes the client look")
+		synctest.Wait()
 		assert.Equal(t, "leader:1", nodeOf())
 		assert.Equal(t, "leader:1", nodeOf())
 	})
@@ -404,7 +415,7 @@ func TestForwardingEnds(t *testing.T) {
 func response(status int, location string) *http.Response {
 	return &http.Response{
 		StatusCode: status,
-		Header:     http.Header{"Location": {location}},
+		Header:     http.Header{"Location": {location}, releaseHeader: {""}},
 		Body:       io.NopCloser(newBody(written)),
 	}
 }

@@ -86,6 +86,7 @@ const maxRandomBlob = 1_000_000
 var (
 	errDeepNow     = errors.New("'now' is part of an expression within a date function, where each node would read it as a time of its own: write 'now' as an argument of its own")
 	errRandomOrder = errors.New("ORDER BY random() in a write cannot be replicated: select the rows first")
+	errRandomWhere = errors.New("random() in the condition of a write would be the same for all rows: select the rows first")
 	errRandomBlob  = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
 )
 
@@ -101,12 +102,13 @@ var (
 // row a value of its own. In other statements such a call is part of a definition, or
 // of what EXPLAIN tells, and stays.
 //
-// An error says what a write has in it that cannot be replaced.
+// A zero now leaves the present as it is, and a nil random the random numbers. An error says what
+// a write has in it that cannot be replaced.
 func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error) {
 	if s.Calls&(CallsTime|CallsRandom) == 0 || s.Kind != Read && s.Kind != Write && s.Kind != Schema || s.Keyword == "EXPLAIN" || s.Keyword == "PRAGMA" {
 		return s, nil
 	}
-	f := freezer{src: s.Text, tokens: tokensOf(s.Text), now: now.UTC(), random: random, writes: s.Kind != Read}
+	f := freezer{src: s.Text, tokens: tokensOf(s.Text), now: now, random: random, writes: s.Kind != Read}
 	if s.Kind == Schema && !f.isCreateAs() {
 		return s, nil
 	}
@@ -114,6 +116,26 @@ func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error)
 		return s, err
 	}
 	return s.edited(f.edits), nil
+}
+
+// RandomPerRow reports whether SQLite takes a random number for each row that the statement
+// writes, where Freeze puts one for all: anywhere but among the given rows of an INSERT.
+func (s Statement) RandomPerRow() bool {
+	if s.Kind != Write || s.Calls&CallsRandom == 0 {
+		return false
+	}
+	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
+	given := s.Insert && s.Keyword != "WITH"
+	for i, tok := range f.tokens {
+		switch tok.keyword {
+		case kwSelect, kwUpdate, kwReturning:
+			given = false
+		}
+		if !given && f.isCall(i) && calledBy[tok.keyword] == CallsRandom {
+			return true
+		}
+	}
+	return false
 }
 
 // TimeParams returns the Index of each parameter that stands where a date
@@ -212,7 +234,7 @@ func (f *freezer) isCall(i int) bool {
 // run goes through the tokens.
 func (f *freezer) run() error {
 	depth := 0
-	var ordering []int // the depths of the ORDER BYs around
+	var around clauses
 	for i, tok := range f.tokens {
 		switch tok.kind {
 		case tokLeftParen:
@@ -220,25 +242,26 @@ func (f *freezer) run() error {
 		case tokRightParen:
 			depth--
 		}
-		ends := tok.keyword == kwLimit || tok.keyword == kwReturning
-		if n := len(ordering); n > 0 && (depth < ordering[n-1] || ends && depth == ordering[n-1]) {
-			ordering = ordering[:n-1]
-		}
-		if tok.keyword == kwOrder {
-			ordering = append(ordering, depth)
-		}
+		around.follow(tok, depth)
 		if !f.isCall(i) {
 			continue
 		}
 		var err error
 		switch calledBy[tok.keyword] {
 		case CallsTime:
-			f.freezeTime(i)
-		case CallsRandom:
-			if f.writes && len(ordering) > 0 {
-				return errRandomOrder
+			if !f.now.IsZero() {
+				f.freezeTime(i)
 			}
-			err = f.freezeRandom(i)
+		case CallsRandom:
+			if f.random == nil {
+				continue
+			}
+			if f.writes {
+				err = around.forEachRow()
+			}
+			if err == nil {
+				err = f.freezeRandom(i)
+			}
 		}
 		if err != nil {
 			return err
@@ -247,6 +270,54 @@ func (f *freezer) run() error {
 	// An outer call is edited before the calls among its arguments.
 	slices.SortFunc(f.edits, func(a, b edit) int { return a.pos - b.pos })
 	return f.checkDeep()
+}
+
+// clauses are those around a token, the innermost last.
+type clauses []clause
+
+// clause is a part of a statement that lasts until the depth of parentheses falls below its own,
+// or another part begins beside it.
+type clause struct {
+	depth int
+	word  keyword // that it begins with
+}
+
+// follow takes in the next token, at a depth.
+func (c *clauses) follow(tok token, depth int) {
+	for n := len(*c); n > 0; n = len(*c) {
+		last := (*c)[n-1]
+		if depth > last.depth || depth == last.depth && (last.word == kwSelect || !beginsClause(tok.keyword)) {
+			break
+		}
+		*c = (*c)[:n-1]
+	}
+	if beginsClause(tok.keyword) {
+		*c = append(*c, clause{depth, tok.keyword})
+	}
+}
+
+// beginsClause reports whether a word begins a part of a statement in which a random number means
+// something else than before it.
+func beginsClause(word keyword) bool {
+	switch word {
+	case kwSelect, kwWhere, kwHaving, kwOrder, kwLimit, kwReturning, kwValues, kwUpdate:
+		return true
+	}
+	return false
+}
+
+// forEachRow returns why a random number, which is taken once, cannot stand in the innermost
+// clause of a write, or in an ORDER BY around it.
+func (c clauses) forEachRow() error {
+	for i, around := range c {
+		switch innermost := i == len(c)-1; {
+		case around.word == kwOrder:
+			return errRandomOrder
+		case innermost && (around.word == kwWhere || around.word == kwHaving):
+			return errRandomWhere
+		}
+	}
+	return nil
 }
 
 // checkDeep refuses a 'now' that is part of an expression. One that is a whole
@@ -302,10 +373,10 @@ func timeArgs(function keyword, args []argument) []argument {
 func (f *freezer) freezeTime(i int) {
 	tok := f.tokens[i]
 	if isCurrent(tok.keyword) {
-		f.edits = append(f.edits, edit{tok.pos, tok.end, Quote(f.now.Format(currentLayouts[tok.keyword]))})
+		f.edits = append(f.edits, edit{tok.pos, tok.end, Quote(f.now.UTC().Format(currentLayouts[tok.keyword]))})
 		return
 	}
-	now := Quote(f.now.Format(nowLayout))
+	now := Quote(f.now.UTC().Format(nowLayout))
 	args := f.args(i + 1)
 	if tok.keyword == kwStrftime && len(args) == 1 && args[0].last >= args[0].first {
 		end := f.tokens[args[0].last].end
@@ -443,6 +514,7 @@ func (s Statement) edited(edits []edit) Statement {
 		out.Params = params
 	}
 	out.Calls = callsOf(out.Text)
+	out.Plain = out.Returning > 0 && isPlain(out.Text)
 	return out
 }
 

@@ -62,6 +62,10 @@ var freezeTests = []struct {
 	{"INSERT INTO t VALUES(random(1), randomblob(), randomblob(1, 2))", ""},
 	{"INSERT INTO t SELECT a FROM u ORDER BY a RETURNING random()", "INSERT INTO t SELECT a FROM u ORDER BY a RETURNING (0+4)"},
 	{"UPDATE t SET a=-random()", "UPDATE t SET a=- (0+4)"},
+	{"UPDATE t SET a = random() WHERE b = 1", "UPDATE t SET a = (0+4) WHERE b = 1"},
+	{"DELETE FROM t WHERE a = (SELECT random() % 5)", "DELETE FROM t WHERE a = (SELECT (0+4) % 5)"},
+	{"INSERT INTO t SELECT a FROM u WHERE true ON CONFLICT DO UPDATE SET a = random()", "INSERT INTO t SELECT a FROM u WHERE true ON CONFLICT DO UPDATE SET a = (0+4)"},
+	{"DELETE FROM t WHERE a = 1 RETURNING random()", "DELETE FROM t WHERE a = 1 RETURNING (0+4)"},
 	{"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT abs(random()) % 3)", "DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT abs((0+4)) % 3)"},
 	{"INSERT INTO t SELECT id FROM (SELECT id FROM t ORDER BY id), (SELECT random())", "INSERT INTO t SELECT id FROM (SELECT id FROM t ORDER BY id), (SELECT (0+4))"},
 

@@ -27,6 +27,7 @@ const (
 	kwEnd
 	kwExplain
 	kwFail
+	kwHaving
 	kwInsert
 	kwInto
 	kwJulianday
@@ -60,6 +61,7 @@ const (
 	kwUpdate
 	kwVacuum
 	kwValues
+	kwWhere
 	kwWith
 )
 
@@ -92,6 +94,7 @@ var keywords = [...]struct {
 	kwEnd:              {"END", Control},
 	kwExplain:          {"EXPLAIN", Read},
 	kwFail:             {"FAIL", Unknown},
+	kwHaving:           {"HAVING", Unknown},
 	kwInsert:           {"INSERT", Write},
 	kwInto:             {"INTO", Unknown},
 	kwJulianday:        {"JULIANDAY", Unknown},
@@ -125,6 +128,7 @@ var keywords = [...]struct {
 	kwUpdate:           {"UPDATE", Write},
 	kwVacuum:           {"VACUUM", Maintenance},
 	kwValues:           {"VALUES", Read},
+	kwWhere:            {"WHERE", Unknown},
 	kwWith:             {"WITH", Unknown},
 }
 

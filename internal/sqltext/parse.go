@@ -145,8 +145,11 @@ func (p *parser) token(tok token) {
 	case tokStar:
 		p.stmt.Star = p.stmt.Star || p.isStar()
 	case tokWord:
-		if tok.keyword == kwReturning && p.isReturning() {
-			p.stmt.Returning = tok.end - p.start
+		if tok.keyword == kwReturning {
+			p.stmt.SaysReturning = true
+			if p.isReturning() {
+				p.stmt.Returning = tok.end - p.start
+			}
 		}
 		if calledBy[tok.keyword] != 0 && mayCall(p.prev, tok.keyword) {
 			p.call = tok.keyword

@@ -6,6 +6,7 @@ import "strings"
 // understands in all releases:
 //
 //	INSERT INTO name (names) VALUES (values) RETURNING names
+//	INSERT INTO name DEFAULT VALUES RETURNING names
 //	UPDATE name SET name = value WHERE name = value AND … RETURNING names
 //	DELETE FROM name WHERE name = value AND … RETURNING names
 //
@@ -64,7 +65,7 @@ func (p *plain) name() bool {
 	case tokWord:
 		return p.take(isBareName(text))
 	case tokQuoted:
-		return p.take(text[0] == '"' || text[0] == '`')
+		return p.take((text[0] == '"' || text[0] == '`') && !strings.ContainsAny(text[1:len(text)-1], "`\""))
 	}
 	return false
 }
@@ -88,7 +89,13 @@ func (p *plain) insert() bool {
 	if p.word("OR") && !p.word("REPLACE") && !p.word("IGNORE") && !p.word("ABORT") {
 		return false
 	}
-	return p.word("INTO") && p.name() && p.columns() && p.word("VALUES") && p.list(p.row)
+	if !p.word("INTO") || !p.name() {
+		return false
+	}
+	if p.word("DEFAULT") {
+		return p.word("VALUES")
+	}
+	return p.columns() && p.word("VALUES") && p.list(p.row)
 }
 
 func (p *plain) update() bool {

@@ -34,7 +34,7 @@ func TestPlain(t *testing.T) {
 		"INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING RETURNING id":                     false,
 		"INSERT OR FAIL INTO t VALUES (1) RETURNING id":                                    false,
 		"INSERT INTO t SELECT 1 RETURNING id":                                              false,
-		"INSERT INTO t DEFAULT VALUES RETURNING id":                                        false,
+		"INSERT INTO t DEFAULT VALUES RETURNING id":                                        true,
 		"UPDATE t AS x SET a = 1 RETURNING a":                                              false,
 		"UPDATE t SET a = a + 1 RETURNING a":                                               false,
 		"UPDATE t SET a = 1 WHERE b IS NOT DISTINCT FROM 1 RETURNING a":                    false,
@@ -60,21 +60,59 @@ func TestPlain(t *testing.T) {
 func TestWithoutBackquotes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"INSERT INTO t VALUES (1) RETURNING id":                          "INSERT INTO t VALUES (1) RETURNING id",
-		"INSERT INTO `users` (`name`,`age`) VALUES (?,?) RETURNING `id`": "INSERT INTO users (name,age) VALUES (?,?) RETURNING id",
-		"DELETE FROM `t` WHERE `t`.`a` = '`x`' RETURNING `order`":        "DELETE FROM t WHERE t . a = '`x`' RETURNING \"order\"",
-		"DELETE FROM `a b` RETURNING `c``\"d`":                           "DELETE FROM \"a b\" RETURNING \"c`\"\"d\"",
-		"DELETE FROM`t`WHERE`a`=?2 RETURNING`1a`":                        "DELETE FROM t WHERE a =?2 RETURNING \"1a\"",
-		"DELETE FROM `é` RETURNING `a$`":                                 "DELETE FROM \"é\" RETURNING \"a$\"",
-		"DELETE FROM t WHERE a = /* `x` */ `b` RETURNING a":              "DELETE FROM t WHERE a = /* `x` */ b RETURNING a",
+		"INSERT INTO t VALUES (1) RETURNING id":                                          "INSERT INTO t VALUES (1) RETURNING id",
+		"INSERT INTO `users` (`name`,`age`) VALUES (?,?) RETURNING `id`":                 "INSERT INTO users (name,age) VALUES (?,?) RETURNING id",
+		"INSERT INTO `order` (`key`, `a`) VALUES (1, 2) RETURNING `key`":                 `INSERT INTO "order" ("key", a) VALUES (1, 2) RETURNING "order"."key"`,
+		"INSERT INTO `t` AS `x` (`key`) VALUES (1) RETURNING `a` AS `key`":               `INSERT INTO t AS x ("key") VALUES (1) RETURNING a AS "key"`,
+		"DELETE FROM `t` WHERE `t`.`a` = '`x`' RETURNING `order`":                        "DELETE FROM t WHERE t . a = '`x`' RETURNING \"t\".\"order\"",
+		"DELETE FROM u WHERE `key` = 'key' RETURNING a":                                  `DELETE FROM u WHERE "u"."key" = 'key' RETURNING a`,
+		"UPDATE OR IGNORE `u` SET `key` = `order`, `to` = 1 WHERE `key` = 2 RETURNING a": `UPDATE OR IGNORE u SET "key" = "u"."order", "to" = 1 WHERE "u"."key" = 2 RETURNING a`,
+		"UPDATE `main`.`u` SET a = (`key`) RETURNING a":                                  `UPDATE main . u SET a = ("u"."key") RETURNING a`,
+		"DELETE FROM `a b` RETURNING `c``\"d`":                                           "DELETE FROM \"a b\" RETURNING \"a b\".\"c`\"\"d\"",
+		"DELETE FROM`t`WHERE`a`=?2 RETURNING`1a`":                                        "DELETE FROM t WHERE a =?2 RETURNING \"t\".\"1a\"",
+		"DELETE FROM `é` RETURNING `a$`":                                                 "DELETE FROM \"é\" RETURNING \"é\".\"a$\"",
+		"DELETE FROM t WHERE a = /* `x` */ `b` RETURNING a":                              "DELETE FROM t WHERE a = /* `x` */ b RETURNING a",
 	} {
 		script, err := Parse(text)
 		require.NoError(t, err, text)
-		got := script[0].WithoutBackquotes()
+		got, err := script[0].WithoutBackquotes()
+		require.NoError(t, err)
 		assert.Equal(t, want, got.Text)
 		again, err := Parse(got.Text)
 		require.NoError(t, err)
 		assert.Equal(t, again[0].Returning, got.Returning, text)
 		assert.Equal(t, again[0].Params, got.Params, text)
+	}
+}
+
+// Where a name could be of another table, nothing is put before it.
+func TestWithoutBackquotesRefuses(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"DELETE FROM t WHERE a IN (SELECT `key` FROM u) RETURNING a",
+		"UPDATE t SET a = 1 FROM u WHERE `key` = 1 RETURNING a",
+		"WITH x AS (SELECT 1) DELETE FROM t WHERE `key` = 1 RETURNING a",
+		"INSERT INTO t SELECT `key` FROM u RETURNING a",
+	} {
+		script, err := Parse(text)
+		require.NoError(t, err, text)
+		_, err = script[0].WithoutBackquotes()
+		require.ErrorContains(t, err, `"key"`, text)
+	}
+}
+
+// The server sees a clause in some statements that have none for SQLite.
+func TestSaysReturning(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"DELETE FROM t RETURNING a":         true,
+		"EXPLAIN DELETE FROM t RETURNING a": true,
+		"CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES (1) RETURNING a; END": true,
+		"SELECT 'RETURNING ', \"returning\" /* RETURNING */ FROM t":                          false,
+		"DELETE FROM t": false,
+	} {
+		script, err := Parse(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, script[0].SaysReturning, text)
 	}
 }

@@ -101,33 +101,6 @@ func Quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
-// WithoutBackquotes returns the statement with the names that are in backquotes written
-// otherwise: bare, or, where that would be a keyword or no name, in double quotes. Its meaning is
-// the same as long as the names in double quotes exist: SQLite takes one that does not for a
-// string (https://www.sqlite.org/quirks.html#dblquote). The unquoted text of a result column
-// without an alias is its name.
-//
-// rqlite before 9.4.0 does not see the RETURNING clause of a statement with backquotes.
-func (s Statement) WithoutBackquotes() Statement {
-	if strings.IndexByte(s.Text, '`') < 0 {
-		return s
-	}
-	var edits []edit
-	for _, tok := range tokensOf(s.Text) {
-		if tok.kind == tokQuoted && s.Text[tok.pos] == '`' {
-			edits = append(edits, edit{tok.pos, tok.end, nameWithoutBackquotes(unquote(s.Text[tok.pos:tok.end]))})
-		}
-	}
-	return s.edited(edits)
-}
-
-func nameWithoutBackquotes(name string) string {
-	if isBareName(name) {
-		return name
-	}
-	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
-}
-
 // isBareName reports whether a name needs no quotes in any release of SQLite so far.
 func isBareName(name string) bool {
 	if name == "" || isDigit(name[0]) || len(name) != skip(name, 0, isASCIIWordByte) {

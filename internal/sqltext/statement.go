@@ -74,6 +74,11 @@ type Statement struct {
 	// nothing but the clause.
 	Returning int
 
+	// SaysReturning is set when the word RETURNING is anywhere in the statement. The server
+	// treats one like a Write with RETURNING when its own parser sees a clause, also behind
+	// EXPLAIN and within CREATE TRIGGER.
+	SaysReturning bool
+
 	// Plain is set for a Write with a RETURNING clause that every release of the server sees:
 	// of names, parameters and literals only. Of others it is not known.
 	Plain bool

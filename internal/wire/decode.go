@@ -93,6 +93,9 @@ func (d *Decoder) Trailer() Trailer { return d.trailer }
 // while its rows are read, when the statement failed on the way.
 func (d *Decoder) Result() *Result { return &d.result }
 
+// HasRows reports whether the current entry has a list of rows that has not been read to its end.
+func (d *Decoder) HasRows() bool { return d.at == inValues || d.at == inRow }
+
 // NextResult reads the next entry of "results" up to its rows, passing over
 // what was left unread of the one before. At the end of the response, which it
 // reads to its last byte, it returns io.EOF. The Result is overwritten by the

@@ -1,0 +1,124 @@
+package sqltext
+
+import (
+	"fmt"
+	"strings"
+)
+
+// WithoutBackquotes returns the statement with the names that are in backquotes written
+// otherwise, and with the same meaning: bare or, where that would be a keyword or no name, in double
+// quotes. SQLite takes a name in double quotes that does not exist for a string
+// (https://www.sqlite.org/quirks.html#dblquote), unless it is part of a dotted name or stands where
+// no value can: so elsewhere the name of the table is put before it. An error says which name cannot
+// be written so. A result column without an alias is named by its text.
+//
+// rqlite before 9.4.0 does not see the RETURNING clause of a statement with backquotes.
+func (s Statement) WithoutBackquotes() (Statement, error) {
+	if strings.IndexByte(s.Text, '`') < 0 {
+		return s, nil
+	}
+	b := backquotes{src: s.Text, tokens: tokensOf(s.Text)}
+	for i, tok := range b.tokens {
+		b.follow(i)
+		if tok.kind != tokQuoted || s.Text[tok.pos] != '`' {
+			continue
+		}
+		text, err := b.rewritten(i)
+		if err != nil {
+			return s, err
+		}
+		b.edits = append(b.edits, edit{tok.pos, tok.end, text})
+	}
+	return s.edited(b.edits), nil
+}
+
+// backquotes goes through the tokens of a Write.
+type backquotes struct {
+	src    string
+	tokens []token
+	edits  []edit
+
+	table   string // that is written, or its alias, as it is to be put before a name
+	clause  keyword
+	depth   int
+	selects bool // a SELECT has begun, whose names may be of another table
+}
+
+// follow takes in token i.
+func (b *backquotes) follow(i int) {
+	tok := b.tokens[i]
+	switch tok.kind {
+	case tokLeftParen:
+		b.depth++
+	case tokRightParen:
+		b.depth--
+	}
+	switch word := b.word(i); {
+	case tok.keyword == kwSelect, tok.keyword == kwWith, word == "FROM" && b.table != "":
+		b.selects, b.clause = true, tok.keyword
+	case tok.keyword == kwInto, tok.keyword == kwUpdate && b.table == "", word == "FROM":
+		b.clause = kwInto
+	case b.clause == kwInto && tok.keyword == kwAs && b.depth == 0:
+		b.table = "" // the next name is the alias
+	case tok.keyword == kwOr, i > 0 && b.tokens[i-1].keyword == kwOr: // UPDATE OR IGNORE
+	case b.clause == kwInto && b.table == "" && isName(tok):
+		if name, ok := b.nameAt(i); ok {
+			b.table = name
+		}
+	case word == "SET", tok.keyword == kwWhere, tok.keyword == kwValues, tok.keyword == kwReturning:
+		b.clause = tok.keyword
+	}
+}
+
+func isName(tok token) bool { return tok.kind == tokWord || tok.kind == tokQuoted }
+
+// nameAt returns the name at token i unless a dot follows, behind which the name of the table stands.
+func (b *backquotes) nameAt(i int) (string, bool) {
+	if b.kindAt(i+1) == tokDot {
+		return "", false
+	}
+	return quoteName(unquote(b.text(i))), true
+}
+
+func (b *backquotes) text(i int) string { return b.src[b.tokens[i].pos:b.tokens[i].end] }
+
+func (b *backquotes) kindAt(i int) tokenKind {
+	if i < 0 || i >= len(b.tokens) {
+		return tokEnd
+	}
+	return b.tokens[i].kind
+}
+
+// word returns an unquoted word in upper case.
+func (b *backquotes) word(i int) string {
+	if b.tokens[i].kind != tokWord {
+		return ""
+	}
+	return upperASCII(b.text(i))
+}
+
+// rewritten returns the name at token i without backquotes.
+func (b *backquotes) rewritten(i int) (string, error) {
+	name := unquote(b.text(i))
+	quoted := quoteName(name)
+	switch {
+	case isBareName(name):
+		return name, nil
+	case b.kindAt(i-1) == tokDot, b.kindAt(i+1) == tokDot, b.kindAt(i+1) == tokLeftParen,
+		b.clause == kwInto, i > 0 && b.tokens[i-1].keyword == kwAs:
+		return quoted, nil // of a dotted name, a function, a table, a list of columns, an alias
+	case b.selects || b.table == "":
+		return "", fmt.Errorf("rqlite before 9.4.0 does not see RETURNING in a statement with the name %s in backquotes: "+
+			"put the name of its table before it, in double quotes both", quoted)
+	case b.kindAt(i+1) == tokEqual && b.isTarget(i):
+		return quoted, nil
+	}
+	return b.table + "." + quoted, nil
+}
+
+// isTarget reports whether token i is what a SET assigns to.
+func (b *backquotes) isTarget(i int) bool {
+	return b.depth == 0 && i > 0 && (b.word(i-1) == "SET" || b.kindAt(i-1) == tokComma && b.clause == noKeyword)
+}
+
+func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

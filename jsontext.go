@@ -1,0 +1,47 @@
+package rqlite
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+)
+
+var _ driver.NamedValueChecker = (*conn)(nil)
+
+// CheckNamedValue implements driver.NamedValueChecker: JSON is text, although Go holds it in bytes.
+// All else is left to database/sql.
+func (*conn) CheckNamedValue(arg *driver.NamedValue) (err error) {
+	arg.Value, err = jsonText(arg.Value)
+	return err
+}
+
+var errJSONText = errors.New("a json.RawMessage is bound as text, and this one is not valid UTF-8: pass it as []byte for a BLOB")
+
+// jsonText returns the value that a json.RawMessage is bound as, NULL if it is nil. For a value of
+// another type the error is driver.ErrSkip.
+func jsonText(value any) (driver.Value, error) {
+	var raw json.RawMessage
+	switch v := value.(type) {
+	case json.RawMessage:
+		raw = v
+	case *json.RawMessage:
+		if v != nil {
+			raw = *v
+		}
+	case sql.Null[json.RawMessage]:
+		if v.Valid {
+			raw = v.V
+		}
+	default:
+		return value, driver.ErrSkip
+	}
+	switch {
+	case raw == nil:
+		return nil, nil
+	case !utf8.Valid(raw):
+		return value, errJSONText
+	}
+	return string(raw), nil
+}

@@ -1,0 +1,64 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// badTime begins what the server says of a statement with a value among its rows that its time
+// type cannot write. It says so when the statement has been carried out.
+const badTime = "Time.MarshalText: "
+
+// badTimeCure says which values they are, and what to do.
+const badTimeCure = "the server cannot send what a column declared DATE, DATETIME or TIMESTAMP holds: " +
+	"an integer from 253402300800 to 1000000000000 or below -62167219200, or a text with a year or an offset (24 hours) that is none; " +
+	"ask for CAST(column AS TEXT) or CAST(column AS INTEGER) in its place, or declare another type"
+
+// withCure adds to the message of the server what its reader can do about it.
+func withCure(message string) string {
+	if !strings.HasPrefix(message, badTime) || strings.HasSuffix(message, badTimeCure) {
+		return message
+	}
+	return message + ": " + badTimeCure
+}
+
+// lostItsRows reports whether err says that the rows of a statement with RETURNING could not be
+// sent. Outside of a transaction it was applied all the same, as a rule; see rowsLost.
+func lostItsRows(err error, one *call) bool {
+	var failed *Error
+	return one.Returning > 0 && errors.As(err, &failed) && strings.HasPrefix(failed.Message, badTime)
+}
+
+// rowsLost returns the error of a statement outside of a transaction that lost its rows. SQLite
+// applies such a statement before it gives the first row, and checks deferred foreign keys at its
+// end. The server has forgotten then that the check failed, so that where there are such
+// keys nobody knows.
+func (c *conn) rowsLost(ctx context.Context, why error) error {
+	if c.defersNothing(ctx) {
+		return &marked{ErrRowsLost, why}
+	}
+	return perhapsUndone(why)
+}
+
+// perhapsUndone is the error of such a statement where there may be deferred foreign keys.
+func perhapsUndone(why error) error {
+	return &marked{ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: "))}
+}
+
+var defersKeysCall = driversOwn(sqltext.Read, "SELECT 1 WHERE "+defersKeys)
+
+// defersNothing reports whether it is known that the schema has no deferred foreign keys.
+func (c *conn) defersNothing(ctx context.Context) bool {
+	level := Weak
+	s, err := c.read(callOptions{level: &level}.in(ctx), []call{defersKeysCall}, script{total: 1})
+	if err != nil {
+		return false
+	}
+	defer s.close()
+	return errors.Is(s.answer.NextRow(), io.EOF)
+}
