@@ -115,6 +115,10 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
 	}
+	if setsDeferral(calls) && !b.Atomic {
+		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
+	}
+	c.deferral = nil
 	if calls, err = c.freezeWrites(calls); err != nil {
 		return nil, refused(err)
 	}
@@ -198,6 +202,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if c.tx != nil {
 		return c.tx.execBatch(ctx, b, calls)
 	}
+	c.deferral = nil
 	if calls, err = c.withConnState(calls); err != nil {
 		return nil, refused(err)
 	}

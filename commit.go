@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	mathrand "math/rand/v2"
 	"strconv"
 	"time"
@@ -16,6 +17,11 @@ const (
 	// keptTokens is for how many versions the tokens of commits are kept: as long
 	// as that, the outcome of a commit whose answer was lost can be found out.
 	keptTokens = 100_000
+	// toldTokens is for how many versions a token that is not there tells that a commit was not
+	// applied.
+	toldTokens = keptTokens / 2
+	// clearedVersions is by how many versions a commit moves on that clears the register.
+	clearedVersions = toldTokens + 1
 	// pruneEvery is how many commits go by, on average, until one of them removes
 	// the tokens that are older.
 	pruneEvery = 256
@@ -63,6 +69,7 @@ func (t *tx) commit(ctx context.Context) error {
 			if applied || err != nil {
 				return err
 			}
+			t.sent = attempt{} // it was not applied, nor will it be
 		} else if err != nil || !stale {
 			return err
 		}
@@ -118,8 +125,11 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 			b.statement(resultProbe.Text)
 		}
 	}
-	tail := 1
-	b.statement("UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0")
+	tail := 0
+	for _, text := range movesTo(try, list.clear()) {
+		b.statement(text)
+		tail++
+	}
 	if t.announced != "" {
 		b.statement("DELETE FROM _rqlite_tx WHERE k=-1 AND token='" + t.announced + "'")
 		tail++
@@ -144,6 +154,18 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 	}
 	defer answer.Close()
 	return t.applied(answer, committing{list, tail, try, hidden})
+}
+
+// movesTo returns the statements by which a commit moves the version on. If it clears the register,
+// that is made anew, with the token that tells of the commit. Those of others are gone, so that
+// the version goes on beyond where it would say that a commit without a token was not applied.
+func movesTo(try attempt, clears bool) []string {
+	next := strconv.FormatInt(try.version+1, 10)
+	if !clears {
+		return []string{"UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0"}
+	}
+	return []string{createText, "INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
+		strconv.FormatInt(try.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + try.token + "')"}
 }
 
 // committing is a commit that was sent.
@@ -226,7 +248,7 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerSt
 		o.lastInsertID, o.rowsAffected = state.realRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
 	}
-	return !hidden || !o.probed || entry.RowsAffected == o.rowsAffected, nil
+	return !hidden || !o.probed || o.clears || entry.RowsAffected == o.rowsAffected, nil
 }
 
 // revalidate looks whether all that the transaction has seen still holds, and
@@ -258,6 +280,22 @@ func (t *tx) isCommitted(state registerState) bool {
 	return t.committed
 }
 
+// lostTrack is the error of a commit that came too late where that may have been its second run,
+// and the register, which was dropped, emptied or replaced since, does not tell of the first.
+func (t *tx) lostTrack(state registerState) error {
+	if t.sent.token == "" || t.sent.toldBy(state) || !t.conn.connector.client.Forwarding() {
+		return nil
+	}
+	t.failed = &marked{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", registerTable)}
+	return t.failed
+}
+
+// toldBy reports whether a register in a state tells by the token whether a commit was applied.
+// The token of another commit that demanded the same version says that it was not.
+func (a attempt) toldBy(state registerState) bool {
+	return state.exists && (state.token != "" || state.version >= a.version && state.version <= a.version+toldTokens)
+}
+
 // settle finds out whether a commit was applied whose answer was lost. It moves
 // the version first, so that a request which is still under way can no longer be
 // applied, and then looks for the token that it would have left. The error is lost
@@ -277,14 +315,14 @@ func (t *tx) settle(ctx context.Context, try attempt, lost error) (applied bool,
 		return false, lost
 	}
 	state, err := t.readState(answer)
-	if err != nil || answer.End() != nil || !state.exists {
+	if err != nil || answer.End() != nil {
 		return false, lost
 	}
 	switch {
 	case state.token == try.token:
 		return true, nil
-	case state.version < try.version || state.version > try.version+keptTokens/2:
-		return false, lost // the register is another, or the token may have been removed
+	case !try.toldBy(state):
+		return false, lost // the register is another or was cleared, or the token may have been removed
 	case t.ctx.Err() != nil:
 		return false, &marked{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -30,6 +31,9 @@ type conn struct {
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
 	state     connState
+	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
+	// has been said of it since the last statement.
+	deferral *call
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")
@@ -119,7 +123,18 @@ func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return script, c.allow(script)
+	return hideRegister(script), c.allow(script)
+}
+
+// hideRegister returns a script in which the lists of tables leave out the register.
+func hideRegister(script []sqltext.Statement) []sqltext.Statement {
+	for i := range script {
+		if s := script[i].HideTable(registerTable); s.Text != script[i].Text {
+			script = slices.Clone(script) // the cache has the one that was given
+			script[i] = s
+		}
+	}
+	return script
 }
 
 // allow returns why one of the statements must not be sent.

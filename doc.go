@@ -182,9 +182,12 @@
 // more. For long transactions there is the mode "deferred" (tx=deferred in the DSN, or [WithTxMode]):
 // writes are kept until the commit, which is one request, and tell their results after it.
 //
+// PRAGMA defer_foreign_keys, in a transaction or on its connection right before, has the commit look at
+// foreign keys, and not each statement.
+//
 // The driver keeps a small table, _rqlite_tx, which the first transaction that writes makes, and every write
 // of the driver changes; txversion=false leaves that out for writes outside of transactions, which transactions do not
-// notice then. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
+// notice then. Queries by this driver that list the tables in sqlite_schema do not show it, unless they name it. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
 // do not use this driver can break.
 //
 // # Consistency

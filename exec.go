@@ -55,7 +55,11 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	case c.queueing(ctx).on:
 		_, err := c.enqueue(ctx, calls)
 		return queuedResult{}, err
-	case len(calls) == 1:
+	case setsDeferral(calls):
+		return c.execEach(ctx, calls)
+	}
+	c.deferral = nil
+	if len(calls) == 1 {
 		return c.execOne(ctx, calls)
 	}
 	if c.canShareTransaction(ctx, calls) && !c.connector.client.Forwarding() {
@@ -91,6 +95,10 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error) {
 	var last driver.Result = result{}
 	for i := range calls {
+		if c.note(&calls[i]) {
+			last = result{}
+			continue
+		}
 		r, err := c.execOne(ctx, calls[i:i+1])
 		if err != nil {
 			return nil, inScript(err, i, len(calls))

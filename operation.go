@@ -22,6 +22,10 @@ type operation struct {
 	// of its rows, which takes a question of its own.
 	probed bool
 	query  bool // the program wants rows
+	// clears says that it drops the register, or deletes rows of it.
+	clears bool
+	// defers says that it sets whether foreign keys are looked at only by the commit.
+	defers bool
 	set    *resultSet
 	// savepoint is the name of a mark in the list, which is no statement.
 	savepoint string
@@ -44,11 +48,14 @@ func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.probed && o.
 // isUnseen reports whether the program closed the rows of a script before it came
 // to those of the operation, so that they are of no account.
 func (o *operation) isUnseen() bool {
-	return o.query && !o.writes && !o.seen.begun && o.failure == ""
+	return o.query && !o.writes && !o.defers && !o.seen.begun && o.failure == ""
 }
 
 // changes reports whether the operation belongs to what a commit applies.
 func (o *operation) changes() bool { return o.writes && o.failure == "" }
+
+// isSent reports whether the operation is part of each trial and of the commit.
+func (o *operation) isSent() bool { return o.changes() || o.defers }
 
 // observation is what a program has seen of a result set: its columns, and its
 // rows as far as they were asked for. Two observations are compared by a hash of
@@ -131,6 +138,8 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return false, nil
 	case !o.writes && !o.seen.begun:
 		return true, nil // the program wanted no rows
+	case o.clears:
+		return o.countsAgain(answer, entry)
 	case !o.writes || o.Returning > 0 && !o.probed:
 		same, err := o.seen.sameIn(answer, entry)
 		return same && (answer.Result().Error == "" || !o.seen.ended), err
@@ -140,6 +149,13 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return err == nil, err
 	}
 	return rows == o.rowsAffected && o.sameInsertID(state.realRowid(id)), nil
+}
+
+// countsAgain reads what is left of the entries of an operation on the register, which is the
+// same again whatever they say: others announce themselves there, and leave tokens.
+func (o *operation) countsAgain(answer *cluster.Answer, entry *wire.Result) (bool, error) {
+	_, _, err := o.counts(answer, entry)
+	return true, err
 }
 
 // failsWith reports whether an entry is a failure with a message, at once or
@@ -221,7 +237,7 @@ type operations []*operation
 // read reports whether the program has seen more than the writes show: rows that
 // were read, or failures.
 func (l operations) read() bool {
-	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.changes() })
+	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.isSent() })
 }
 
 // explain reports whether an EXPLAIN is among them.
@@ -247,6 +263,11 @@ func (l operations) marks() bool { return slices.ContainsFunc(l, (*operation).is
 
 // reads returns those that write nothing.
 func (l operations) reads() operations {
+	return l.filter(func(o *operation) bool { return !o.writes && !o.defers && !o.isMark() && !o.isUnseen() })
+}
+
+// notWriting returns reads, and what ROLLBACK TO leaves set.
+func (l operations) notWriting() operations {
 	return l.filter(func(o *operation) bool { return !o.writes && !o.isMark() && !o.isUnseen() })
 }
 
@@ -255,8 +276,13 @@ func (l operations) succeeded() operations {
 	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isMark() && !o.isUnseen() })
 }
 
-// changes returns those that a commit applies.
-func (l operations) changes() operations { return l.filter((*operation).changes) }
+// changes returns those that a commit sends.
+func (l operations) changes() operations { return l.filter((*operation).isSent) }
+
+// deferrals returns those that set whether foreign keys are deferred.
+func (l operations) deferrals() operations {
+	return l.filter(func(o *operation) bool { return o.defers })
+}
 
 func (l operations) filter(keep func(*operation) bool) operations {
 	list := make(operations, 0, len(l))
@@ -277,6 +303,11 @@ func (l operations) inserts() bool {
 // last_insert_rowid() is a matter of the transaction's own.
 func (l operations) inserted() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.lastInsertID != 0 })
+}
+
+// clear reports whether one of them takes rows of the register away.
+func (l operations) clear() bool {
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.clears })
 }
 
 // changesSchema reports whether one of them changes the schema.

@@ -39,7 +39,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 		return c.tx.query(ctx, calls)
 	}
 	for i := range calls {
-		if calls[i].Kind == sqltext.Pragma {
+		if calls[i].Kind == sqltext.Pragma && !calls[i].SetsDeferral() {
 			return nil, fmt.Errorf("rqlite: %w", atStatement(errPragma, i, len(calls)))
 		}
 	}
@@ -59,6 +59,10 @@ func (c *conn) start(ctx context.Context, r *rows, calls []call) error {
 		step = len(calls)
 	}
 	for i := 0; i < len(calls); i += step {
+		if c.note(&calls[i]) {
+			r.sources = append(r.sources, &source{set: &resultSet{}})
+			continue
+		}
 		s, err := c.request(ctx, calls[i:i+step], script{first: i, total: len(calls)})
 		if err != nil {
 			return err

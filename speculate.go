@@ -74,9 +74,14 @@ func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case t.isCommitted(state):
+		if t.isCommitted(state) {
 			return answer, nil
+		}
+		if err := t.lostTrack(state); err != nil {
+			answer.Close()
+			return nil, err
+		}
+		switch {
 		case state.marked && attempt < maxMarked:
 			answer.Close()
 			if err := pause(ctx, markedPause<<attempt); err != nil {
@@ -243,6 +248,10 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 		if t.isCommitted(state) {
 			answer.Close()
 			return 0, nil, nil
+		}
+		if err := t.lostTrack(state); err != nil {
+			answer.Close()
+			return 0, nil, err
 		}
 		moved := t.moved(state)
 		if moved && t.ops.read() && !try.reads {

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -41,7 +42,7 @@ func (t *tx) query(ctx context.Context, calls []call) (driver.Rows, error) {
 		return nil, err
 	}
 	r := &rows{values: valuer{loc: t.conn.connector.cfg.Location}}
-	if !t.wrote() && !list.tried() && !list.marks() {
+	if !t.needsTrial(list) && !list.marks() && len(list.deferrals()) == 0 {
 		err = t.stream(ctx, r, list)
 	} else if _, err = t.run(ctx, list); err == nil {
 		for _, o := range list {
@@ -87,7 +88,7 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 // record adds operations to what the transaction has seen.
 func (t *tx) record(list ...*operation) {
 	for _, o := range list {
-		if !t.loose || o.changes() || o.isMark() {
+		if !t.loose || o.isSent() || o.isMark() {
 			t.ops = append(t.ops, o)
 		}
 	}
@@ -106,9 +107,13 @@ func (t *tx) run(ctx context.Context, list operations) (done int, err error) {
 			}
 			done++
 			continue
+		} else if o.defers {
+			t.record(o)
+			done++
+			continue
 		}
 		end := done + 1
-		for end < len(list) && list[end].Kind != sqltext.Control {
+		for end < len(list) && list[end].Kind != sqltext.Control && !list[end].defers {
 			end++
 		}
 		n, err := t.runPart(ctx, list[done:end])
@@ -134,7 +139,7 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 	switch {
 	case t.deferred && (t.wrote() || list.tried()):
 		return t.postpone(list)
-	case !t.wrote() && !list.tried():
+	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
 	}
 	defer t.yieldTurn()
@@ -147,6 +152,13 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 		t.record(list[done])
 	}
 	return done, failure
+}
+
+// needsTrial reports whether operations have to be tried out: they write, or have to see what was
+// written, or set.
+func (t *tx) needsTrial(list operations) bool {
+	return t.wrote() || list.tried() ||
+		len(t.ops.deferrals()) > 0 && slices.ContainsFunc(list, func(o *operation) bool { return o.Mentions("defer_foreign_keys") })
 }
 
 // readAll runs operations that read, of which the program wants no rows.
@@ -218,9 +230,9 @@ func (t *tx) cut(from int) {
 	kept, taken := t.ops[:from:from], t.ops[from:]
 	switch {
 	case !taken.tried():
-		kept = append(kept, taken.reads()...)
+		kept = append(kept, taken.notWriting()...)
 	case t.deferred:
-		kept = append(kept, taken.reads()...)
+		kept = append(kept, taken.notWriting()...)
 		for _, o := range taken {
 			if o.writes {
 				o.err = errTakenBack
@@ -229,6 +241,7 @@ func (t *tx) cut(from int) {
 	default:
 		seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isMark() })...)
 		t.undone = append(t.undone, seen)
+		kept = append(kept, taken.deferrals()...)
 	}
 	t.ops = kept
 }
@@ -242,6 +255,10 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 	list := make(operations, 0, len(calls))
 	for i := range calls {
 		o := &operation{call: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
+		if o.SetsDeferral() {
+			o.defers, o.writes = true, false
+		}
+		o.clears = o.writes && o.Clears(registerTable)
 		err := t.refuses(o, list)
 		if err == nil && !o.writes && !t.wrote() && !list.tried() {
 			err = t.tellState(o)
@@ -290,12 +307,12 @@ func (t *tx) refuses(o *operation, before operations) error {
 		return readOnlyTx(o)
 	case o.Kind == sqltext.Maintenance:
 		return fmt.Errorf("%s cannot run in a transaction: run it outside of one", o.Keyword)
-	case o.Kind == sqltext.Pragma:
+	case o.Kind == sqltext.Pragma && !o.defers:
 		return errors.New("a PRAGMA that sets or does something would reach beyond the transaction: run it outside of one")
 	case o.ConflictFail:
 		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")
-	case o.writes && o.Mentions(registerTable):
-		return fmt.Errorf("the table %s belongs to the driver: leave it alone", registerTable)
+	case o.writes && !o.clears && o.Mentions(registerTable):
+		return fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", registerTable)
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:

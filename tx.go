@@ -71,7 +71,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
 	}
 	t := &tx{conn: c, ctx: ctx, readOnly: opts.ReadOnly, loose: loose, deferred: mode == TxDeferred, try: tryOf(ctx)}
-	if err := t.prepare(ctx, c.connector.cfg.TxLock); err != nil {
+	if err := errors.Join(t.deferFirst(), t.prepare(ctx, c.connector.cfg.TxLock)); err != nil {
 		t.end()
 		return nil, err
 	}

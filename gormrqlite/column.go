@@ -139,6 +139,31 @@ func (m *migration) RenameColumn(value any, from, to string) error {
 	})
 }
 
+// MigrateColumn implements gorm.Migrator. GORM compares the default of the column with that of the
+// model by their texts, which may be quoted in one and not in the other.
+func (m *migration) MigrateColumn(value any, field *schema.Field, column gorm.ColumnType) error {
+	return m.Migrator.MigrateColumn(value, field, comparedColumn{column, field, item{lex(m.columnOf(field))}})
+}
+
+// storedColumn has another name than its method ColumnType, so that it can be embedded.
+type storedColumn = gorm.ColumnType
+
+// comparedColumn is a column that tells its default in the words of a model, if it is the same.
+type comparedColumn struct {
+	storedColumn
+	field *schema.Field
+	made  item // as the model would make the column
+}
+
+// DefaultValue implements gorm.ColumnType.
+func (c comparedColumn) DefaultValue() (string, bool) {
+	stored, ok := c.storedColumn.DefaultValue()
+	if made, has := c.made.defaultValue(); ok && has && made == stored {
+		return c.field.DefaultValue, true
+	}
+	return stored, ok
+}
+
 // columnInfo is a row of pragma_table_xinfo.
 type columnInfo struct {
 	Name    string

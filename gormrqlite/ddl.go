@@ -205,8 +205,10 @@ func value(tokens []token) (string, bool) {
 		if end < 0 {
 			end = len(tokens)
 		}
-		text := join(tokens[:end])
-		return text, !strings.EqualFold(text, "NULL")
+		if text := join(tokens[:end]); !strings.EqualFold(text, "NULL") {
+			return text, true
+		}
+		return "", false
 	}
 	depth := 0
 	for n, tok := range tokens {

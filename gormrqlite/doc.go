@@ -51,7 +51,8 @@
 // gorm.ErrCheckConstraintViolated. The error is the driver's as well, with SQLite's codes and
 // message. Ask by errors.Is and errors.As.
 //
-// rqlite enforces foreign keys only when it runs with -fk.
+// rqlite enforces foreign keys only when it runs with -fk. DropTable drops a table all the same that
+// others refer to. A default that is random is another value on each node, which the log warns of.
 //
 // # Migrations
 //

@@ -1,11 +1,14 @@
 package gormrqlite_test
 
 import (
+	"context"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-rqlite/rqlite"
 	"github.com/go-rqlite/rqlite/gormrqlite"
@@ -267,7 +270,7 @@ func TestRebuildFails(t *testing.T) {
 	assert.EqualValues(t, 1, n)
 }
 
-// TestDropTable drops parents with their children, in whatever order they are given, and not
+// TestDropTable drops parents with their children, in whatever order they are given, and also
 // without them.
 func TestDropTable(t *testing.T) {
 	t.Parallel()
@@ -276,13 +279,67 @@ func TestDropTable(t *testing.T) {
 	require.NoError(t, db.Create(&parent{Children: []child{{Toys: []toy{{}}}}}).Error)
 	require.NoError(t, db.Exec("CREATE TABLE stays (id INT REFERENCES toys)").Error)
 	require.NoError(t, db.Exec("INSERT INTO stays VALUES (1)").Error)
-	require.ErrorIs(t, db.Migrator().DropTable(&parent{}, &child{}, &toy{}), gorm.ErrForeignKeyViolated)
-	assert.True(t, db.Migrator().HasTable(&child{}), "all or none")
-	require.NoError(t, db.Migrator().DropTable("stays", &parent{}, &child{}, &toy{}, "nothing"))
+	require.NoError(t, db.Exec("CREATE TABLE later (id INT REFERENCES toys DEFERRABLE INITIALLY DEFERRED)").Error)
+	require.NoError(t, db.Exec("INSERT INTO later VALUES (1)").Error)
+	require.NoError(t, db.Migrator().DropTable(&parent{}, &child{}, &toy{}))
+	var left int
+	require.NoError(t, db.Raw("SELECT id FROM stays").Row().Scan(&left))
+	assert.Equal(t, 1, left, "what referred to it stays")
+	require.ErrorContains(t, db.Exec("INSERT INTO stays VALUES (2)").Error, "no such table", "keys are enforced as before")
+	require.NoError(t, db.Migrator().DropTable("stays", "later", "nothing"))
 	tables, err := db.Migrator().GetTables()
 	require.NoError(t, err)
 	assert.Empty(t, tables)
 }
+
+// TestDefaults demands that defaults are made as the model has them, that a second migration finds
+// nothing to do, and that a random one is warned of.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	type defaults struct {
+		ID     uint
+		Born   time.Time `gorm:"default:2000-01-02"`
+		Quoted time.Time `gorm:"default:'2000-01-02 03:04:05'"`
+		Since  time.Time `gorm:"default:CURRENT_TIMESTAMP"`
+		Name   string    `gorm:"default:'it''s'"`
+		None   string    `gorm:"default:null"`
+		Chance int       `gorm:"default:(abs(random()))"`
+		Count  int       `gorm:"default:18"`
+	}
+	var sent requests
+	db := open(t, func(c *rqlitetest.Config) { c.Intercept = sent.intercept })
+	var warned warnings
+	db.Logger = &warned
+	// In a transaction, so that the server stores the definition as it is written.
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error { return tx.AutoMigrate(&defaults{}) }))
+	assert.Contains(t, warned.texts, "rqlite: the default (abs(random())) of the column chance is another one on each node: set it before the row is created, as by a hook")
+	assert.NotContains(t, sent.during(func() { require.NoError(t, db.AutoMigrate(&defaults{})) }), "/db/execute", "there is nothing to do")
+	types, err := db.Migrator().ColumnTypes(&defaults{})
+	require.NoError(t, err)
+	text, ok := types[5].DefaultValue()
+	assert.Equal(t, "", text)
+	assert.False(t, ok)
+	row := defaults{ID: 1, Chance: 5}
+	require.NoError(t, db.Create(&row).Error)
+	assert.Equal(t, "20000102", row.Born.Format("20060102"))
+}
+
+// warnings gathers what GORM warns of.
+type warnings struct {
+	logger.Interface
+	texts []string
+}
+
+// Warn implements logger.Interface.
+func (w *warnings) Warn(_ context.Context, format string, args ...any) {
+	w.texts = append(w.texts, fmt.Sprintf(format, args...))
+}
+
+// Trace implements logger.Interface.
+func (w *warnings) Trace(context.Context, time.Time, func() (string, int64), error) {}
+
+// LogMode implements logger.Interface.
+func (w *warnings) LogMode(logger.LogLevel) logger.Interface { return w }
 
 // TestCircle has tables that refer to each other.
 func TestCircle(t *testing.T) {

@@ -51,10 +51,27 @@ func (m *migration) FullDataTypeOf(field *schema.Field) clause.Expr {
 	}
 	if text, ok := field.DefaultValueInterface.(string); ok {
 		sql += " DEFAULT " + literal(text)
+	} else if isBareDate(field) {
+		sql += " DEFAULT " + literal(field.DefaultValue)
 	} else if field.HasDefaultValue && field.DefaultValue != "" && field.DefaultValue != "(-)" {
 		sql += " DEFAULT " + field.DefaultValue
+		if isRandom(field.DefaultValue) {
+			m.DB.Logger.Warn(m.DB.Statement.Context, "rqlite: the default %s of the column %s is another one on each node: set it before the row is created, as by a hook",
+				field.DefaultValue, field.DBName)
+		}
 	}
 	return clause.Expr{SQL: sql}
+}
+
+// isRandom reports whether a default is made up anew for each row, by each node on its own.
+func isRandom(sql string) bool {
+	return slices.ContainsFunc(lex(sql), func(t token) bool { return t.is("random", "randomblob") })
+}
+
+// isBareDate reports whether the default of a field is a time such as 2000-01-02, without quotes.
+func isBareDate(field *schema.Field) bool {
+	return field.DataType == schema.Time && field.DefaultValue != "" && field.DefaultValue[0] >= '0' && field.DefaultValue[0] <= '9' &&
+		strings.ContainsAny(field.DefaultValue, "-:")
 }
 
 // HasTable implements gorm.Migrator.
@@ -73,8 +90,13 @@ func (m *migration) GetTables() (names []string, err error) {
 	return names, err
 }
 
-// DropTable implements gorm.Migrator. It drops all of the tables or none. One that tables
-// refer to which stay cannot be dropped where foreign keys are enforced.
+// DropTable implements gorm.Migrator. It drops all of the tables or none, also those that tables
+// refer to which stay, as GORM's other dialects do: where foreign keys are enforced, their rows
+// refer to nothing then.
+//
+// To put the enforcement off and on again within the transaction makes SQLite forget what the DROP has
+// violated. It does not outlast the transaction, nor concern anybody else. ON DELETE CASCADE and
+// the like act as they do for a DELETE.
 func (m *migration) DropTable(values ...any) error {
 	var names []string
 	for _, value := range slices.Backward(m.ReorderModels(values, false)) {
@@ -89,14 +111,14 @@ func (m *migration) DropTable(values ...any) error {
 	if err != nil {
 		return err
 	}
-	var statements []string
+	statements := []string{"PRAGMA defer_foreign_keys = ON"}
 	order, _ := referrersFirst(all, names...) // in a circle one order is as good as another
 	for _, name := range order {
 		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			statements = append(statements, "DROP TABLE IF EXISTS "+quoteName(name))
 		}
 	}
-	return m.atomically(statements)
+	return m.atomically(append(statements, "PRAGMA defer_foreign_keys = OFF"))
 }
 
 // HasIndex implements gorm.Migrator.

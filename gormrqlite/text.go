@@ -57,8 +57,11 @@ func explain(query string, values []any) string {
 	return out.String()
 }
 
-// timeFormat is how the driver stores times.
-const timeFormat = "2006-01-02 15:04:05.999999999-07:00"
+// timeFormat is how the driver stores times. A time without an offset is in UTC.
+const (
+	timeFormat    = "2006-01-02 15:04:05.999999999-07:00"
+	timeFormatUTC = "2006-01-02 15:04:05.999999999"
+)
 
 // literal returns a value as SQL.
 func literal(value any) string {
@@ -73,6 +76,9 @@ func literal(value any) string {
 		}
 		return "x'" + hex.EncodeToString(v) + "'"
 	case time.Time:
+		if _, offset := v.Zone(); offset == 0 {
+			return "'" + v.Format(timeFormatUTC) + "'"
+		}
 		return "'" + v.Format(timeFormat) + "'"
 	case driver.Valuer:
 		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {

@@ -84,8 +84,8 @@ func list(ctx context.Context, db *sql.DB, query string, args ...any) ([]string,
 	return lines, rows.Err()
 }
 
-// prepareForShapes makes the tables that stay: the driver's own, which the oracle
-// gets too, so that lists of all tables are equal, and the one for AUTOINCREMENT.
+// prepareForShapes makes the tables that stay: the driver's own, which lists of all tables leave
+// out, and the one for AUTOINCREMENT.
 func prepareForShapes(ctx context.Context, db *sql.DB, rqlite bool) error {
 	if rqlite {
 		tx, err := db.BeginTx(ctx, nil)
@@ -99,8 +99,6 @@ func prepareForShapes(ctx context.Context, db *sql.DB, rqlite bool) error {
 		if err := tx.Commit(); err != nil {
 			return err
 		}
-	} else if _, err := db.ExecContext(ctx, "CREATE TABLE _rqlite_tx (k INTEGER PRIMARY KEY, v INTEGER, token TEXT)"); err != nil {
-		return err
 	}
 	if _, err := db.ExecContext(ctx, "CREATE TABLE counting (id INTEGER PRIMARY KEY AUTOINCREMENT)"); err != nil {
 		return err

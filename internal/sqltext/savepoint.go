@@ -98,3 +98,35 @@ func containsFold(text, lower string) bool {
 	}
 	return false
 }
+
+// Clears reports whether the statement is a DROP TABLE, or begins with a DELETE FROM, of the table
+// that is called name, which is in lower case, in whatever schema.
+func (s Statement) Clears(name string) bool {
+	if !containsFold(s.Text, name) {
+		return false
+	}
+	tokens := tokensOf(s.Text)
+	take := func(words ...string) bool {
+		for i, word := range words {
+			if i >= len(tokens) || tokens[i].kind != tokWord || !equalFold(s.Text[tokens[i].pos:tokens[i].end], word) {
+				return false
+			}
+		}
+		tokens = tokens[len(words):]
+		return true
+	}
+	drops := take("drop", "table")
+	if drops {
+		take("if", "exists")
+	} else if !take("delete", "from") {
+		return false
+	}
+	if len(tokens) > 2 && tokens[1].kind == tokDot {
+		tokens = tokens[2:]
+	}
+	if len(tokens) == 0 || drops && len(tokens) > 1 {
+		return false
+	}
+	tok := tokens[0]
+	return (tok.kind == tokWord || tok.kind == tokQuoted) && equalFold(unquote(s.Text[tok.pos:tok.end]), name)
+}

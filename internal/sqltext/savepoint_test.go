@@ -74,3 +74,28 @@ func TestMentions(t *testing.T) {
 		assert.Equal(t, want, parseOne(t, src).Mentions("_rqlite_tx"), src)
 	}
 }
+
+func TestClears(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]bool{
+		"DELETE FROM _rqlite_tx":                              true,
+		"delete from main._RQLITE_TX WHERE k > 0":             true,
+		"DELETE FROM `_rqlite_tx` RETURNING *":                true,
+		"/* all */ DROP TABLE _rqlite_tx -- of it":            true,
+		"DROP TABLE IF EXISTS \"main\" . [_Rqlite_tx]":        true,
+		"DROP TABLE '_rqlite_tx';":                            true,
+		"DROP TABLE":                                          false,
+		"DROP TABLE IF _rqlite_tx":                            false,
+		"DROP TABLE _rqlite_tx t":                             false,
+		"DROP TABLE _rqlite_tx.t":                             false,
+		"DROP INDEX _rqlite_tx":                               false,
+		"DELETE FROM t WHERE k IN (SELECT k FROM _rqlite_tx)": false,
+		"WITH x AS (SELECT 1) DELETE FROM _rqlite_tx":         false,
+		"DELETE _rqlite_tx":                                   false,
+		"DELETE FROM _rqlite_tx2":                             false,
+		"UPDATE _rqlite_tx SET v = 1":                         false,
+		"DELETE FROM t":                                       false,
+	} {
+		assert.Equal(t, want, parseOne(t, src).Clears("_rqlite_tx"), src)
+	}
+}

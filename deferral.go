@@ -1,0 +1,42 @@
+package rqlite
+
+import (
+	"slices"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// PRAGMA defer_foreign_keys belongs to a transaction: SQLite forgets it at the end of each, and
+// that of the next statement outside of one is such an end
+// (https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys). The connection that the
+// server writes by has the transactions of all clients, so that the pragma is sent within one
+// of the driver's only.
+
+// setsDeferral reports whether one of the calls sets whether foreign keys are deferred.
+func setsDeferral(calls []call) bool {
+	return slices.ContainsFunc(calls, func(c call) bool { return c.SetsDeferral() })
+}
+
+// note takes note of a call outside of a transaction, and reports whether that is all there is to
+// do.
+func (c *conn) note(one *call) (done bool) {
+	c.deferral = nil
+	if done = one.SetsDeferral(); done {
+		c.deferral = one
+	}
+	return done
+}
+
+// deferFirst begins the operations of a transaction with what was set for it.
+func (t *tx) deferFirst() error {
+	c := t.conn
+	if c.deferral == nil {
+		return nil
+	}
+	o := &operation{call: *c.deferral, defers: true}
+	c.deferral = nil
+	var err error
+	o.body, err = wire.AppendStatement(nil, o.text(), o.values)
+	t.record(o)
+	return err
+}

@@ -1,0 +1,139 @@
+package sqltext
+
+import "strings"
+
+// schemaTables are the names of the table that lists the schema
+// (https://www.sqlite.org/schematab.html).
+var schemaTables = []string{"sqlite_master", "sqlite_schema"}
+
+// followers are the keywords that may follow a table in a FROM clause, of which none can be a
+// name.
+var followers = map[string]bool{
+	"WHERE": true, "ORDER": true, "GROUP": true, "HAVING": true, "LIMIT": true, "ON": true, "USING": true,
+	"JOIN": true, "LEFT": true, "RIGHT": true, "FULL": true, "INNER": true, "CROSS": true, "NATURAL": true,
+	"UNION": true, "EXCEPT": true, "INTERSECT": true, "WINDOW": true,
+}
+
+// HideTable returns a Read in which the list of the schema leaves out the table of a name, which is
+// in lower case, and what belongs to it: in FROM a selection takes the place of the list. It returns the
+// statement itself if that is not about the list, mentions the table, asks for rowids, which a
+// selection has not, or has another form than programs give to such a question.
+func (s Statement) HideTable(name string) Statement {
+	if s.Kind != Read || s.Keyword == "EXPLAIN" || !containsFold(s.Text, "sqlite_") || s.Mentions(name) {
+		return s
+	}
+	h := hider{src: s.Text, tokens: tokensOf(s.Text), name: name}
+	if !h.hide() {
+		return s
+	}
+	h.buf.WriteString(s.Text[h.done:])
+	list, err := Parse(h.buf.String())
+	if err != nil || len(list) != 1 {
+		return s
+	}
+	return list[0]
+}
+
+// hider writes a statement anew.
+type hider struct {
+	src    string
+	tokens []token
+	name   string
+	buf    strings.Builder
+	done   int // so much of src has been written
+}
+
+func (h *hider) text(i int) string { return h.src[h.tokens[i].pos:h.tokens[i].end] }
+
+// kind returns the kind of a token, tokEnd beyond the ends.
+func (h *hider) kind(i int) tokenKind {
+	if i < 0 || i >= len(h.tokens) {
+		return tokEnd
+	}
+	return h.tokens[i].kind
+}
+
+func (h *hider) isWord(i int, upper string) bool {
+	return h.kind(i) == tokWord && upperASCII(h.text(i)) == upper
+}
+
+// isName reports whether a token is a name, and one of some in lower case. A text in single quotes is
+// none.
+func (h *hider) isName(i int, names ...string) bool {
+	if kind := h.kind(i); kind != tokWord && (kind != tokQuoted || h.text(i)[0] == '\'') {
+		return false
+	}
+	for _, name := range names {
+		if equalFold(unquote(h.text(i)), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// hide writes up to the last list of the schema, and reports whether all of them could be
+// replaced, and there are any.
+func (h *hider) hide() bool {
+	for i := range h.tokens {
+		switch {
+		case h.isName(i, "rowid", "oid", "_rowid_"):
+			return false
+		case !h.isName(i, schemaTables...):
+			continue
+		}
+		qualified := h.kind(i-1) == tokDot
+		if h.kind(i+1) == tokDot { // it is that of a column
+			if qualified {
+				return false
+			}
+			continue
+		}
+		first := i
+		if qualified {
+			first = i - 2
+			if !h.isName(first, "main") {
+				return false
+			}
+		}
+		if !h.isWord(first-1, "FROM") && !h.isWord(first-1, "JOIN") && h.kind(first-1) != tokComma {
+			return false
+		}
+		named, ok := h.alias(i + 1)
+		if !ok {
+			return false
+		}
+		h.replace(first, i, named)
+	}
+	return h.done > 0
+}
+
+// alias reports whether a table has an alias, which begins at a token. It is not ok if that is not
+// certain.
+func (h *hider) alias(i int) (named, ok bool) {
+	switch h.kind(i) {
+	case tokEnd, tokComma, tokRightParen:
+		return false, true
+	case tokQuoted:
+		return true, true
+	case tokWord:
+		word := upperASCII(h.text(i))
+		switch {
+		case word == "AS":
+			return true, h.kind(i+1) == tokQuoted || h.kind(i+1) == tokWord
+		case followers[word]:
+			return false, true
+		}
+		return true, isBareName(word)
+	}
+	return false, false
+}
+
+// replace writes a selection in place of the tokens from first to last.
+func (h *hider) replace(first, last int, named bool) {
+	h.buf.WriteString(h.src[h.done:h.tokens[first].pos])
+	h.buf.WriteString("(SELECT type,name,tbl_name,rootpage,sql FROM main.sqlite_master WHERE tbl_name<>'" + h.name + "')")
+	if !named {
+		h.buf.WriteString(" AS " + h.text(last))
+	}
+	h.done = h.tokens[last].end
+}
