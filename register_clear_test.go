@@ -3,6 +3,7 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -84,7 +85,7 @@ func TestCommitBeforeTheRegisterWasCleared(t *testing.T) {
 			tx := f.beginInsert(context.Background())
 			f.then(step{path: executePath, params: txWriteParams, serve: cut(results(oneInserted), 0)},
 				answers(f, requestPath, results(oneUpdated, test.state)))
-			if test.err == ErrTxConflict {
+			if errors.Is(test.err, ErrTxConflict) {
 				f.then(answers(f, requestPath, again))
 			}
 			require.ErrorIs(t, tx.Commit(), test.err)
@@ -106,7 +107,7 @@ func TestCommitBeforeTheRegisterWasCleared(t *testing.T) {
 			assert.Equal(t, [2]int64{1, 1}, resultOf(t, r))
 			err = tx.Commit()
 			require.ErrorIs(t, err, test.err)
-			if test.err == ErrIndeterminate {
+			if errors.Is(test.err, ErrIndeterminate) {
 				assert.EqualError(t, err, "rqlite: the outcome of the write is unknown: the commit was forwarded, perhaps twice, and the table _rqlite_tx, which tells what became of it, was replaced")
 			}
 		})

@@ -105,7 +105,8 @@ func TestFoundDeferredKeysReadBack(t *testing.T) {
 		ctx := t.Context()
 		asks := func(of interface {
 			QueryRowContext(context.Context, string, ...any) *sql.Row
-		}) (on bool) {
+		},
+		) (on bool) {
 			require.NoError(t, of.QueryRowContext(ctx, "PRAGMA defer_foreign_keys").Scan(&on))
 			return on
 		}
