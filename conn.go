@@ -159,6 +159,10 @@ func captures(s *sqltext.Statement, inTx bool) error {
 		return fmt.Errorf("%s cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set", s.Keyword)
 	case s.Temp:
 		return errors.New("a TEMP object would hide, from all clients, what has its name: use an ordinary one")
+	case s.Kind == sqltext.Pragma && !inTx:
+		return refusesPragma(s)
+	case s.Keyword == "VACUUM" && s.Mentions("into"):
+		return errors.New("VACUUM INTO would write a file on every node: use Backup of the Conn that (*sql.Conn).Raw gives")
 	case s.Keyword == "ATTACH" || s.Keyword == "DETACH":
 		return fmt.Errorf("%s cannot be sent: it would change the connection that all clients write through", s.Keyword)
 	}

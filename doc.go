@@ -341,8 +341,12 @@
 //   - Several statements in one Exec are one transaction if none fails and nothing is
 //     forwarded, so that a deferred foreign key may be violated in between.
 //   - Result is zero for statements that write nothing, such as CREATE TABLE.
-//   - A PRAGMA that sets something has no rows; it goes through Exec, and rqlite
-//     refuses some.
+//   - A PRAGMA that sets something has no rows and goes through Exec. Those by which a program for
+//     SQLite tunes its connection are ignored: journal_mode=WAL, synchronous, busy_timeout,
+//     cache_size, cache_spill, mmap_size, temp_store, threads, wal_autocheckpoint. Those that would
+//     change what statements mean for all clients are refused with what to do instead, such as
+//     case_sensitive_like, ignore_check_constraints, recursive_triggers and locking_mode. foreign_keys
+//     is sent, and concerns all clients: start rqlited with -fk. VACUUM INTO is refused.
 //
 // All nodes have to store the same. So the driver itself replaces the present time (CURRENT_TIMESTAMP,
 // 'now' and the like), random() and randomblob(n) in writes by literals, and keeps the server from

@@ -66,3 +66,26 @@ func pragmaReads(name string, hasArgument bool) bool {
 	}
 	return use == question || use == setting && !hasArgument
 }
+
+// PragmaSetting returns what a Pragma sets: its name in lower case, without the schema, and the
+// word behind = or in parentheses, in lower case and without quotes, "" if there is none.
+func (s Statement) PragmaSetting() (name, value string) {
+	if s.Kind != Pragma {
+		return "", ""
+	}
+	tokens := tokensOf(s.Text)[1:]
+	for i, tok := range tokens {
+		text := strings.ToLower(unquote(s.Text[tok.pos:tok.end]))
+		switch {
+		case tok.kind == tokDot:
+		case tok.kind == tokEqual, tok.kind == tokLeftParen:
+			if i+1 < len(tokens) {
+				value = strings.ToLower(unquote(s.Text[tokens[i+1].pos:tokens[i+1].end]))
+			}
+			return name, value
+		default:
+			name = text
+		}
+	}
+	return name, ""
+}
