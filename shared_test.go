@@ -29,7 +29,7 @@ func TestCapturingStatementsAreRefused(t *testing.T) {
 func TestBatchQueryOnlyReads(t *testing.T) {
 	t.Parallel()
 	db := newFake(t).open("")
-	for _, query := range []string{"PRAGMA case_sensitive_like = 1", "DELETE FROM t", "DROP TABLE t", "VACUUM"} {
+	for _, query := range []string{"PRAGMA user_version = 1", "DELETE FROM t", "DROP TABLE t", "VACUUM"} {
 		var b Batch
 		b.Add("SELECT 1")
 		b.Add(query)
