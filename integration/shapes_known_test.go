@@ -93,7 +93,7 @@ var refusals = []refusal{
 	{query: "SAVEPOINT s; BEGIN", why: whyControl},
 	{query: "VACUUM", why: whyMaintenance},
 	{query: "vacuum main", why: whyMaintenance},
-	{query: "VACUUM INTO '/tmp/never-made.db'", why: whyMaintenance},
+	{query: "VACUUM INTO '/tmp/never-made.db'", why: `VACUUM INTO would write a file on every node: use Backup`},
 	{query: "/* x */ VACUUM", why: whyMaintenance},
 	{query: "ATTACH ':memory:' AS other", why: whyAttach},
 	{query: "attach database ? as other", args: []any{":memory:"}, why: whyAttach},

@@ -76,9 +76,9 @@ func (s Statement) PragmaSetting() (name, value string) {
 	tokens := tokensOf(s.Text)[1:]
 	for i, tok := range tokens {
 		text := strings.ToLower(unquote(s.Text[tok.pos:tok.end]))
-		switch {
-		case tok.kind == tokDot:
-		case tok.kind == tokEqual, tok.kind == tokLeftParen:
+		switch tok.kind {
+		case tokDot:
+		case tokEqual, tokLeftParen:
 			if i+1 < len(tokens) {
 				value = strings.ToLower(unquote(s.Text[tokens[i+1].pos:tokens[i+1].end]))
 			}
