@@ -119,13 +119,13 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
 	}
 	c.deferral = nil
-	if calls, err = c.freezeWrites(calls); err != nil {
-		return nil, refused(err)
+	if calls, err = c.freezeWrites(ctx, calls); err != nil {
+		return nil, err
 	}
 	if b.Atomic && (anyPerRow(calls) || anyTellsConnState(calls) || !c.undoesReturning(ctx, calls)) {
 		return c.execBatchInTx(ctx, b, calls)
 	}
-	if err := oneByOne(calls); err != nil {
+	if err := c.oneByOne(calls); err != nil {
 		return nil, refused(err)
 	}
 	c.state.lose()

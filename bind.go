@@ -12,7 +12,10 @@ import (
 type call struct {
 	*sqltext.Statement
 	values []any
-	added  bool // by the driver: it does not count as one of the program's
+	// written is the text before literals took the place of what differs between nodes, which the
+	// server parses alike; "" if nothing did.
+	written string
+	added   bool // by the driver: it does not count as one of the program's
 	// randomPerRow says that SQLite takes a random number for each row of the statement, which has
 	// one for all.
 	randomPerRow bool

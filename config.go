@@ -210,6 +210,11 @@ type Config struct {
 	// zone they are stored in.
 	Location *time.Location
 
+	// SendForeignKeys sends PRAGMA foreign_keys, which sets for all clients whether foreign keys are
+	// enforced in writes. Without it, one that asks for what is so already has no effect, and others
+	// are refused: rqlited -fk enforces foreign keys.
+	SendForeignKeys bool
+
 	// NoRewriteRandom and NoRewriteTime leave random functions, and the current
 	// time, in writes outside of transactions, instead of replacing them by literals
 	// before a statement is sent. Nodes may then store different values.

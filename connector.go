@@ -57,6 +57,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		return nil, err
 	}
 	c := &Connector{cfg: cfg}
+	c.schema.asking = make(chan struct{}, 1)
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),

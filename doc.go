@@ -76,6 +76,8 @@
 //     name. Default: the host dialled.
 //   - tls_insecure_skip_verify: accept any certificate; for tests only. Value: true or false.
 //     Default: false.
+//   - send_foreign_keys: send PRAGMA foreign_keys, which sets it for all clients, instead of
+//     refusing what differs from the server's. Value: true or false. Default: false.
 //   - norwrandom: leave random functions in writes to each node, instead of replacing them by
 //     literals. Value: true or false. Default: false.
 //   - norwtime: leave the current time in writes to each node, instead of replacing it by literals.
@@ -346,7 +348,8 @@
 //     cache_size, cache_spill, mmap_size, temp_store, threads, wal_autocheckpoint. Those that would
 //     change what statements mean for all clients are refused with what to do instead, such as
 //     case_sensitive_like, ignore_check_constraints, recursive_triggers and locking_mode. foreign_keys
-//     is sent, and concerns all clients: start rqlited with -fk. VACUUM INTO is refused.
+//     has no effect if it asks for what is so already, and is refused otherwise: start rqlited with
+//     -fk, or set send_foreign_keys. VACUUM INTO is refused.
 //
 // All nodes have to store the same. So the driver itself replaces the present time (CURRENT_TIMESTAMP,
 // 'now' and the like), random() and randomblob(n) in writes by literals, and keeps the server from
@@ -354,9 +357,13 @@
 // random number is one for each place: among the rows that an INSERT gives, that is one for each row.
 // Elsewhere, as in UPDATE, such a statement is run in a transaction of its own, and refused if it
 // would give several rows the same number; in a condition, an ORDER BY, a queued write and a Batch
-// that is not atomic it is refused at once. Definitions are stored as they are written: a DEFAULT that
-// calls random() or asks for the time gives each node a value of its own, which rqlite cannot
-// avoid. norwtime and norwrandom leave time and random numbers in writes to each node.
+// that is not atomic it is refused at once. Definitions are stored as they are written. An INSERT that
+// leaves out a column whose DEFAULT takes a random number or reads the clock is sent with a value for
+// it: the driver asks the leader for such defaults once a minute, when it meets a table that it does
+// not know, and after a change of the schema. A user who may not query gets no such help. What the
+// driver does not send, such as an INSERT within a trigger, gives each node a value of its own: a
+// CREATE TABLE with a random DEFAULT says so in the log. norwtime and norwrandom leave time and random
+// numbers in writes to each node.
 // Within a transaction a result column without an alias is named after the literal.
 //
 // last_insert_rowid() and changes() tell what the connection of database/sql did, as with SQLite: the

@@ -361,6 +361,8 @@ var dsnKeys = []dsnKey{
 	stringKey("tls_server_name", "name that the certificates of the nodes must be valid for", "a host name", "the host dialled",
 		func(c *Config) *string { return &c.TLSServerName }),
 	boolKey("tls_insecure_skip_verify", "accept any certificate; for tests only", false, func(c *Config) *bool { return &c.TLSInsecureSkipVerify }),
+	boolKey("send_foreign_keys", "send PRAGMA foreign_keys, which sets it for all clients, instead of refusing what differs from the server's", false,
+		func(c *Config) *bool { return &c.SendForeignKeys }),
 	boolKey("norwrandom", "leave random functions in writes to each node, instead of replacing them by literals", false, func(c *Config) *bool { return &c.NoRewriteRandom }),
 	boolKey("norwtime", "leave the current time in writes to each node, instead of replacing it by literals", false, func(c *Config) *bool { return &c.NoRewriteTime }),
 	discoveryAliasKey(gorqliteDiscovery, "accepted for DSNs written for gorqlite; true is discovery=off"),

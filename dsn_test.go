@@ -243,7 +243,7 @@ func settings(t testing.TB) *Config {
 		Consistency: Auto, Freshness: 1500 * time.Microsecond, FreshnessStrict: true, LinearizableTimeout: time.Nanosecond,
 		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, TxMode: TxDeferred, TxLock: TxLockImmediate,
 		DisableTxVersion: true, DisableCoalescing: true, Queue: true, QueueWait: true, Location: mustLocation(t, "America/New_York"),
-		NoRewriteRandom: true, NoRewriteTime: true,
+		SendForeignKeys: true, NoRewriteRandom: true, NoRewriteTime: true,
 	}
 }
 

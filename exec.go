@@ -38,16 +38,10 @@ func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 // node that forwards may have sent it twice, so that a failure says nothing of the
 // first time: there they go one by one at once.
 func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
-	calls, err := deal(script, args)
-	if err == nil {
-		err = c.allow(script)
-	}
-	if err == nil && c.tx == nil {
-		calls, err = c.freezeWrites(calls)
-	}
+	calls, err := c.deal(ctx, script, args)
 	switch {
 	case err != nil:
-		return nil, refused(err)
+		return nil, err
 	case len(calls) == 0:
 		return result{}, nil
 	case c.tx != nil:
@@ -73,6 +67,22 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 		}
 	}
 	return c.execEach(ctx, calls)
+}
+
+// deal gives the statements of a script their values. Outside of a transaction, they do the same on
+// all nodes then.
+func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) ([]call, error) {
+	calls, err := deal(script, args)
+	if err == nil {
+		err = c.allow(script)
+	}
+	if err != nil {
+		return nil, refused(err)
+	}
+	if c.tx != nil {
+		return calls, nil
+	}
+	return c.freezeWrites(ctx, calls)
 }
 
 // canShareTransaction reports whether calls leave the same behind in one
@@ -113,8 +123,11 @@ func (c *conn) execOne(ctx context.Context, one []call) (r driver.Result, err er
 	if one, err = c.withConnState(one); err != nil {
 		return nil, refused(err)
 	}
-	if one[0].Kind == sqltext.Pragma && useOfPragma(one[0].Statement).ignored {
+	switch {
+	case one[0].Kind == sqltext.Pragma && useOfPragma(one[0].Statement).ignored:
 		return result{}, nil
+	case setsForeignKeys(one[0]) && !c.connector.cfg.SendForeignKeys:
+		return result{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
 	if !one[0].randomPerRow {
 		return c.execRequest(ctx, one, false)

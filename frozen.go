@@ -25,13 +25,18 @@ var (
 )
 
 // freezeWrites returns the calls with literals in place of the present and of random numbers in those
-// that write, so that all nodes store the same.
-func (c *conn) freezeWrites(calls []call) ([]call, error) {
+// that write, and in the defaults that they take, so that all nodes store the same.
+func (c *conn) freezeWrites(ctx context.Context, calls []call) ([]call, error) {
+	cfg := c.connector.cfg
+	cfg.warnOfRandom(calls)
+	calls, err := c.withDefaults(ctx, calls, cfg.allowedCalls())
+	if err != nil {
+		return nil, err
+	}
 	const differ = sqltext.CallsTime | sqltext.CallsRandom
 	if !slices.ContainsFunc(calls, func(one call) bool { return one.Calls&differ != 0 && one.Kind != sqltext.Read }) {
 		return calls, nil
 	}
-	cfg := c.connector.cfg
 	now, random := time.Now().UTC(), randomNumber
 	if cfg.NoRewriteTime {
 		now = time.Time{}
@@ -47,9 +52,9 @@ func (c *conn) freezeWrites(calls []call) ([]call, error) {
 		calls[i].randomPerRow = random != nil && calls[i].RandomPerRow()
 		statement, err := calls[i].frozen(now, random)
 		if err != nil {
-			return nil, atStatement(err, i, len(calls))
+			return nil, refused(atStatement(err, i, len(calls)))
 		}
-		calls[i].Statement = statement
+		calls[i].written, calls[i].Statement = calls[i].Text, statement
 	}
 	return calls, nil
 }
@@ -185,9 +190,11 @@ func (c *conn) withConnState(calls []call) ([]call, error) {
 }
 
 // oneByOne refuses what needs a request of its own among statements that have none.
-func oneByOne(calls []call) error {
+func (c *conn) oneByOne(calls []call) error {
 	for i := range calls {
 		switch {
+		case setsForeignKeys(calls[i]) && !c.connector.cfg.SendForeignKeys:
+			return atStatement(errForeignKeys, i, len(calls))
 		case calls[i].randomPerRow:
 			return atStatement(errRandomHere, i, len(calls))
 		case tellsConnState(calls[i].Statement):

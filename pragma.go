@@ -1,8 +1,10 @@
 package rqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -60,6 +62,55 @@ func useOfPragma(s *sqltext.Statement) pragmaUse {
 		return pragmaUse{refused: errJournalMode.Error()}
 	}
 	return pragmaUses[name]
+}
+
+// errForeignKeys is why foreign keys cannot be switched on or off.
+var errForeignKeys = errors.New("PRAGMA foreign_keys would set it for all clients, in writes and not in reads: start each rqlited with -fk to enforce foreign keys, " +
+	"or set send_foreign_keys in the DSN to have it sent")
+
+// setsForeignKeys reports whether a call says whether foreign keys are to be enforced.
+func setsForeignKeys(one call) bool {
+	if one.Kind != sqltext.Pragma {
+		return false
+	}
+	name, _ := one.PragmaSetting()
+	return name == "foreign_keys"
+}
+
+var foreignKeysCall = driversOwn(sqltext.Read, "PRAGMA foreign_keys")
+
+// agreeOnForeignKeys returns nil if foreign keys are enforced, or not, as a PRAGMA wants it: programs
+// for SQLite send one when they start.
+func (c *conn) agreeOnForeignKeys(ctx context.Context, one call) error {
+	level := Weak
+	s, err := c.read(callOptions{level: &level}.in(ctx), []call{foreignKeysCall}, script{total: 1})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.answer.NextRow(); err != nil {
+		return publicError(err)
+	}
+	cell, err := s.answer.Cell()
+	if err != nil {
+		return publicError(err)
+	}
+	_, value := one.PragmaSetting()
+	if isOn(value) != (string(cell.Data) == "1") {
+		return refused(errForeignKeys)
+	}
+	return nil
+}
+
+// isOn reports whether SQLite takes the value of a PRAGMA for true
+// (https://www.sqlite.org/pragma.html#syntax).
+func isOn(value string) bool {
+	switch value {
+	case "on", "yes", "true":
+		return true
+	}
+	n, err := strconv.Atoi(value)
+	return err == nil && n != 0
 }
 
 // refusesPragma returns why a PRAGMA is not sent.

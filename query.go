@@ -25,16 +25,10 @@ var (
 // Statements that only read go out as one request. Where one of them writes,
 // each goes out on its own, in order, and the first that fails ends the script.
 func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Rows, error) {
-	calls, err := deal(script, args)
-	if err == nil {
-		err = c.allow(script)
-	}
-	if err == nil && c.tx == nil {
-		calls, err = c.freezeWrites(calls)
-	}
+	calls, err := c.deal(ctx, script, args)
 	switch {
 	case err != nil:
-		return nil, refused(err)
+		return nil, err
 	case c.tx != nil && len(calls) > 0:
 		return c.tx.query(ctx, calls)
 	}

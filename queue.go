@@ -38,7 +38,7 @@ func (c *conn) queueing(ctx context.Context) queueing {
 
 // enqueue sends calls to the queue of a node and returns their sequence number.
 func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err error) {
-	if err := oneByOne(calls); err != nil {
+	if err := c.oneByOne(calls); err != nil {
 		return 0, refused(err)
 	}
 	c.state.lose()
@@ -100,8 +100,8 @@ func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
 	if err != nil || len(calls) == 0 {
 		return 0, err
 	}
-	if calls, err = c.freezeWrites(calls); err != nil {
-		return 0, refused(err)
+	if calls, err = c.freezeWrites(ctx, calls); err != nil {
+		return 0, err
 	}
 	return c.enqueue(ctx, calls)
 }

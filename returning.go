@@ -131,8 +131,16 @@ func (s *seenReturning) lacks(one call) bool {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, ok := s.texts[one.Text]
+	_, ok := s.texts[one.parsedLike()]
 	return !ok
+}
+
+// parsedLike returns a text that the server parses as it does that of the call.
+func (c *call) parsedLike() string {
+	if c.written != "" {
+		return c.written
+	}
+	return c.Text
 }
 
 // add notes that the server sees the clause of a call, if it has one.
@@ -145,5 +153,5 @@ func (s *seenReturning) add(one *call) {
 	if s.texts == nil || len(s.texts) == mostSeen {
 		s.texts = make(map[string]struct{})
 	}
-	s.texts[one.Text] = struct{}{}
+	s.texts[one.parsedLike()] = struct{}{}
 }

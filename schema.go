@@ -14,10 +14,12 @@ import (
 // request, cures the connection.
 //
 // It is sent along with every SELECT *, whose columns any change moves, and with
-// every read for a while after this connector may have changed the schema. The
-// zero value is ready for use, by several goroutines.
+// every read for a while after this connector may have changed the schema. It is
+// safe for several goroutines.
 type schemaWatch struct {
-	until atomic.Int64 // Unix nanoseconds
+	until  atomic.Int64 // Unix nanoseconds
+	tables atomic.Pointer[knownTables]
+	asking chan struct{} // holds one while somebody asks for tables
 }
 
 // schemaSettles is how long reads are checked after a change: twice as long as
@@ -29,6 +31,7 @@ var schemaCheck = driversOwn(sqltext.Read, "SELECT 1 FROM sqlite_schema LIMIT 0"
 // changed notes that the schema may have changed just now.
 func (w *schemaWatch) changed() {
 	w.until.Store(time.Now().Add(schemaSettles).UnixNano())
+	w.tables.Store(&knownTables{})
 }
 
 // check puts the look at the schema in front of reads that need it.

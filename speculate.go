@@ -450,7 +450,11 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 		return nil, publicError(err)
 	}
 	if o.failure = entry.Error; o.failure != "" {
-		return newError(o.failure, at.statement, at.statements), nil
+		failed := newError(o.failure, at.statement, at.statements)
+		if o.randomPerRow && failed.Code == Constraint { // perhaps only because of that
+			failed.Message += "; " + errRandomRows.Error()
+		}
+		return failed, nil
 	}
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)

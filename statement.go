@@ -263,6 +263,11 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 		if err == nil && !o.writes && !t.wrote() && !list.tried() {
 			err = t.tellState(o)
 		}
+		if err == nil && o.LeavesOut != "" {
+			if err := t.conn.giveDefaults(ctx, &o.call, t.created(calls[:i]), 0); err != nil {
+				return nil, err
+			}
+		}
 		if err == nil && o.Kind != sqltext.Control {
 			err = t.prepareOperation(ctx, o, now)
 		}
@@ -272,6 +277,16 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 		list = append(list, o)
 	}
 	return list, nil
+}
+
+// created returns the changes of the schema in the transaction, those among more calls behind them.
+func (t *tx) created(more []call) (calls []call) {
+	for _, o := range t.ops {
+		if o.Kind == sqltext.Schema && o.failure == "" {
+			calls = append(calls, o.call)
+		}
+	}
+	return append(calls, more...)
 }
 
 // tellState puts what the connection did before the transaction into an operation that reads.
@@ -286,6 +301,9 @@ func (t *tx) tellState(o *operation) error {
 // prepareOperation encodes an operation, in the form that it is run and committed in.
 func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
 	o.randomPerRow = o.randomPerRow || o.RandomPerRow()
+	if o.written == "" {
+		o.written = o.Text
+	}
 	if o.Statement, err = o.frozen(now, randomNumber); err != nil {
 		return err
 	}

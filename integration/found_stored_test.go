@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -226,4 +227,33 @@ func connOf(t *testing.T, db *sql.DB) *sql.Conn {
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// A program for SQLite may ask for foreign keys when it starts; what is so already is no error.
+func TestPragmaForeignKeys(t *testing.T) {
+	forEach(t, func(t *testing.T, b *backend) {
+		for _, enforced := range []bool{false, true} {
+			s := b.launch(t, serverOptions{foreignKeys: enforced})
+			db, sends := openDSN(t, s.dsn), openDSN(t, withSettings(s.dsn, "send_foreign_keys=true"))
+			for statement, on := range map[string]bool{
+				"PRAGMA foreign_keys = ON": true, "PRAGMA main.foreign_keys(1)": true, "PRAGMA foreign_keys=off": false, "PRAGMA foreign_keys = 0": false,
+			} {
+				_, err := db.Exec(statement)
+				if on == enforced {
+					require.NoError(t, err, statement)
+				} else {
+					require.ErrorContains(t, err, "rqlited with -fk", statement)
+				}
+			}
+			batch := rqlite.Batch{}
+			batch.Add("PRAGMA foreign_keys = ON")
+			_, err := batch.Exec(t.Context(), db)
+			require.ErrorContains(t, err, "send_foreign_keys")
+			mustExec(t, db, "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE k (p REFERENCES p)")
+			_, err = db.Exec("INSERT INTO k VALUES (1)")
+			assert.Equal(t, enforced, errors.Is(err, rqlite.ConstraintForeignKey), "%v", err)
+			mustExec(t, sends, "PRAGMA foreign_keys = OFF")
+			mustExec(t, sends, "INSERT INTO k VALUES (2)")
+		}
+	})
 }

@@ -136,6 +136,7 @@ func TestTxDeferred(t *testing.T) {
 		db, recorder := openRecorded(t, b.shared.dsn)
 		other, table := newNumbers(t, b)
 		insert := "INSERT INTO " + table + " (text) VALUES ('x')"
+		mustExec(t, db, insert+"; DELETE FROM "+table) // the connector learns the table's defaults
 		tx, err := db.BeginTx(rqlite.WithTxMode(t.Context(), rqlite.TxDeferred), nil)
 		require.NoError(t, err)
 		defer tx.Rollback()

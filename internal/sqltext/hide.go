@@ -22,7 +22,7 @@ func (s Statement) HideTable(name string) Statement {
 	if s.Kind != Read || s.Keyword == "EXPLAIN" || !containsFold(s.Text, "sqlite_") || s.Mentions(name) {
 		return s
 	}
-	h := hider{src: s.Text, tokens: tokensOf(s.Text), name: name}
+	h := hider{source: source{s.Text, tokensOf(s.Text)}, name: name}
 	if !h.hide() {
 		return s
 	}
@@ -36,25 +36,10 @@ func (s Statement) HideTable(name string) Statement {
 
 // hider writes a statement anew.
 type hider struct {
-	src    string
-	tokens []token
-	name   string
-	buf    strings.Builder
-	done   int // so much of src has been written
-}
-
-func (h *hider) text(i int) string { return h.src[h.tokens[i].pos:h.tokens[i].end] }
-
-// kind returns the kind of a token, tokEnd beyond the ends.
-func (h *hider) kind(i int) tokenKind {
-	if i < 0 || i >= len(h.tokens) {
-		return tokEnd
-	}
-	return h.tokens[i].kind
-}
-
-func (h *hider) isWord(i int, upper string) bool {
-	return h.kind(i) == tokWord && upperASCII(h.text(i)) == upper
+	source
+	name string
+	buf  strings.Builder
+	done int // so much of src has been written
 }
 
 // isName reports whether a token is a name, and one of some in lower case. A text in single quotes is

@@ -301,6 +301,9 @@ func (p *parser) finish() {
 		p.stmt.Temp = false
 	}
 	p.stmt.Plain = p.stmt.Returning > 0 && isPlain(p.stmt.Text)
+	if p.stmt.Insert {
+		p.stmt.LeavesOut = leavesOut(p.stmt.Text)
+	}
 }
 
 // param numbers a parameter as SQLite does.

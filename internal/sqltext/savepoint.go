@@ -73,7 +73,10 @@ func unquote(text string) string {
 
 // EqualNames reports whether SQLite takes two names for the same: it takes no
 // notice of the case of ASCII letters.
-func EqualNames(a, b string) bool { return upperASCII(a) == upperASCII(b) }
+func EqualNames(a, b string) bool { return FoldName(a) == FoldName(b) }
+
+// FoldName returns a name in a form that is the same for all names that SQLite takes for the same.
+func FoldName(name string) string { return upperASCII(name) }
 
 // Mentions reports whether a word or a quoted text of the statement is name,
 // which is in lower case.

@@ -58,6 +58,10 @@ type Statement struct {
 	// Insert is set for a Write whose verb is INSERT or REPLACE.
 	Insert bool
 
+	// LeavesOut is the name of the table, as FoldName returns it, for an Insert that may leave out
+	// some of its columns: one with a list of columns, or with DEFAULT VALUES.
+	LeavesOut string
+
 	// Calls says which of the functions that matter the statement calls, wherever
 	// in it.
 	Calls Calls

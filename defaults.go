@@ -1,0 +1,191 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// An INSERT is sent as it is written, and each node carries it out. So a column that it leaves out,
+// and whose DEFAULT takes a random number or reads the clock, would get another value on each node
+// (https://rqlite.io/docs/api/non-deterministic/). The driver asks the schema for such defaults, writes
+// them into the INSERT, and then replaces what differs in them as it does everywhere.
+
+// allowedCalls returns which functions each node is to carry out by itself.
+func (c *Config) allowedCalls() (calls sqltext.Calls) {
+	if c.NoRewriteRandom {
+		calls |= sqltext.CallsRandom
+	}
+	if c.NoRewriteTime {
+		calls |= sqltext.CallsTime
+	}
+	return calls
+}
+
+// withDefaults returns the calls in which each INSERT gives the columns that it leaves out their
+// defaults, if these differ by more than the functions that are allowed.
+func (c *conn) withDefaults(ctx context.Context, calls []call, allowed sqltext.Calls) ([]call, error) {
+	leavesOut := func(one call) bool { return one.LeavesOut != "" }
+	if allowed == sqltext.CallsRandom|sqltext.CallsTime || !slices.ContainsFunc(calls, leavesOut) {
+		return calls, nil
+	}
+	calls = slices.Clone(calls)
+	for i := range calls {
+		if err := c.giveDefaults(ctx, &calls[i], calls[:i], allowed); err != nil {
+			return nil, err
+		}
+	}
+	return calls, nil
+}
+
+// giveDefaults gives the columns that an INSERT leaves out their defaults. The calls before it may
+// create its table.
+func (c *conn) giveDefaults(ctx context.Context, one *call, before []call, allowed sqltext.Calls) error {
+	if one.LeavesOut == "" {
+		return nil
+	}
+	created, ok := createdBy(before, one.LeavesOut)
+	defaults := created.Defaults
+	if !ok || created.IfNotExists {
+		list, known, err := c.defaultsOf(ctx, one.LeavesOut)
+		if err != nil {
+			return err
+		}
+		if known {
+			defaults = list
+		}
+	}
+	if len(defaults) == 0 {
+		return nil
+	}
+	differ := func(d sqltext.Default) bool { return d.Calls&^allowed == 0 }
+	statement := one.WithDefaults(slices.DeleteFunc(slices.Clone(defaults), differ))
+	one.Statement = &statement
+	return nil
+}
+
+// createdBy returns what the last CREATE TABLE of a table among calls declares.
+func createdBy(calls []call, table string) (created sqltext.CreatedTable, ok bool) {
+	for _, one := range slices.Backward(calls) {
+		if one.Kind != sqltext.Schema {
+			continue
+		}
+		if created, ok = one.Creates(); ok && created.Name == table {
+			return created, true
+		}
+	}
+	return sqltext.CreatedTable{}, false
+}
+
+// warnOfRandom tells the log of columns with a random default: what the driver does not send, such
+// as an INSERT in a trigger, leaves them different on each node.
+func (c *Config) warnOfRandom(calls []call) {
+	for i := range calls {
+		if calls[i].Kind != sqltext.Schema || calls[i].Calls&sqltext.CallsRandom == 0 {
+			continue
+		}
+		created, _ := calls[i].Creates()
+		for _, d := range created.Defaults {
+			if d.Calls&sqltext.CallsRandom != 0 {
+				c.warn(fmt.Errorf("rqlite: the column %q of a new table has a random DEFAULT: INSERTs by this driver give it one value for all nodes, "+
+					"but rows that a trigger or another client inserts get another value on each node", d.Column))
+			}
+		}
+	}
+}
+
+// knownTables are the tables and views of a schema, for a while. It is never changed.
+type knownTables struct {
+	until      time.Time
+	defaults   map[string][]sqltext.Default // by the table, as sqltext.FoldName returns it
+	unreadable bool                         // the user may not ask
+}
+
+// defaultsOf returns the defaults of a table that differ, and whether there is such a table. It asks
+// the leader where that is not known, or was asked too long ago.
+func (c *conn) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
+	watch := &c.connector.schema
+	if list, known = watch.defaultsOf(table); known {
+		return list, true, nil
+	}
+	select {
+	case watch.asking <- struct{}{}:
+		defer func() { <-watch.asking }()
+	case <-ctx.Done():
+		return nil, false, fmt.Errorf("rqlite: waited for the defaults of the table; nothing was sent: %w", ctx.Err())
+	}
+	if list, known = watch.defaultsOf(table); known {
+		return list, true, nil
+	}
+	before := watch.tables.Load()
+	tables, err := c.askTables(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("rqlite: the defaults of the table could not be read; nothing was sent: %w", err)
+	}
+	watch.tables.CompareAndSwap(before, tables) // unless the schema has changed meanwhile
+	list, known = tables.defaults[table]
+	return list, known, nil
+}
+
+// defaultsOf returns what is remembered of a table.
+func (w *schemaWatch) defaultsOf(table string) (list []sqltext.Default, known bool) {
+	tables := w.tables.Load()
+	if tables == nil || time.Now().After(tables.until) {
+		return nil, false
+	}
+	list, known = tables.defaults[table]
+	return list, known || tables.unreadable
+}
+
+// tablesCall asks for all tables and views, and how those were created that may have a default
+// which differs.
+var tablesCall = driversOwn(sqltext.Read, "SELECT name,CASE WHEN lower(sql) GLOB '*default*' AND ("+
+	mentions("random", "current_", "date", "time", "julianday", "unixepoch")+") THEN sql END FROM sqlite_schema WHERE type IN ('table','view')")
+
+// mentions returns the condition that sql mentions one of some words.
+func mentions(words ...string) string {
+	for i, word := range words {
+		words[i] = "lower(sql) GLOB '*" + word + "*'"
+	}
+	return strings.Join(words, " OR ")
+}
+
+// askTables reads the schema.
+func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
+	level := Weak
+	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
+	s, err := c.read(callOptions{level: &level}.in(ctx), []call{tablesCall}, script{total: 1})
+	if errors.Is(err, ErrUnauthorized) {
+		tables.unreadable = true
+		return tables, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	set, err := readRows(s.answer, s.answer.Result(), &valuer{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range set.rows {
+		name, _ := row[0].(string)
+		tables.defaults[sqltext.FoldName(name)] = declaredDefaults(row[1])
+	}
+	return tables, s.answer.End()
+}
+
+// declaredDefaults returns the defaults that differ of a table, as it was created.
+func declaredDefaults(create any) []sqltext.Default {
+	text, _ := create.(string)
+	script, err := sqltext.Parse(text)
+	if err != nil || len(script) != 1 {
+		return nil
+	}
+	created, _ := script[0].Creates()
+	return created.Defaults
+}

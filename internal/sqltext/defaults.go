@@ -1,0 +1,320 @@
+package sqltext
+
+import (
+	"strings"
+)
+
+// Default is the DEFAULT of a column that differs from one run to the next, and from one node to
+// another: it reads the clock or takes a random number.
+type Default struct {
+	Column string // as it is declared, without quotes
+	Expr   string // without the parentheses around it
+	Calls  Calls
+}
+
+// CreatedTable is what a CREATE TABLE declares.
+type CreatedTable struct {
+	Name        string // without the schema, as FoldName returns it
+	IfNotExists bool
+	Defaults    []Default // those that differ, in the order of the columns
+}
+
+// Creates returns what a CREATE TABLE declares. It is not ok for another statement.
+//
+// SQLite never takes the default of an INTEGER PRIMARY KEY that is the rowid
+// (https://www.sqlite.org/lang_createtable.html#rowid), so that it is not among the Defaults.
+func (s Statement) Creates() (table CreatedTable, ok bool) {
+	if s.Keyword != "CREATE" {
+		return table, false
+	}
+	d := declaration{source: source{s.Text, tokensOf(s.Text)}}
+	at := 1
+	if d.isWord(at, "TEMP") || d.isWord(at, "TEMPORARY") {
+		at++
+	}
+	if !d.isWord(at, "TABLE") {
+		return table, false
+	}
+	at++
+	if d.areWords(at, "IF", "NOT", "EXISTS") {
+		table.IfNotExists = true
+		at += 3
+	}
+	if table.Name, at = d.table(at); table.Name == "" {
+		return table, false
+	}
+	if d.kind(at) == tokLeftParen {
+		d.columns(at)
+		table.Defaults = d.defaults()
+	}
+	return table, true
+}
+
+// declaration goes through the columns of a CREATE TABLE.
+type declaration struct {
+	source
+	found        []Default
+	rowid        string // the column that is an INTEGER PRIMARY KEY, as FoldName returns it
+	withoutRowid bool
+}
+
+// defaults returns what was found, without that of the rowid.
+func (d *declaration) defaults() (list []Default) {
+	for _, one := range d.found {
+		if d.withoutRowid || d.rowid == "" || FoldName(one.Column) != d.rowid {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// columns goes through the parentheses that open at a token, and what follows them.
+func (d *declaration) columns(open int) {
+	end := d.closing(open)
+	integers := map[string]bool{}
+	for i := open + 1; i < end; i++ {
+		item := i
+		for i < end && d.kind(i) != tokComma {
+			if d.kind(i) == tokLeftParen {
+				i = d.closing(i)
+			}
+			i++
+		}
+		if d.isAnyWord(item, tableConstraints) {
+			d.constraint(item, min(i, end), integers)
+		} else {
+			d.column(item, min(i, end), integers)
+		}
+	}
+	for i := end + 1; i < len(d.tokens); i++ {
+		d.withoutRowid = d.withoutRowid || d.areWords(i, "WITHOUT", "ROWID")
+	}
+}
+
+var tableConstraints = map[string]bool{"CONSTRAINT": true, "PRIMARY": true, "UNIQUE": true, "CHECK": true, "FOREIGN": true}
+
+// columnConstraints begin what follows the type of a column.
+var columnConstraints = map[string]bool{
+	"CONSTRAINT": true, "PRIMARY": true, "NOT": true, "NULL": true, "UNIQUE": true, "CHECK": true, "DEFAULT": true,
+	"COLLATE": true, "REFERENCES": true, "GENERATED": true, "AS": true, "ON": true, "DEFERRABLE": true,
+}
+
+// column takes in the declaration of a column, from one token up to another.
+func (d *declaration) column(i, end int, integers map[string]bool) {
+	name := unquote(d.text(i))
+	i++
+	if d.kind(i) != tokEnd && equalFold(unquote(d.text(i)), "integer") && (i+1 == end || d.isAnyWord(i+1, columnConstraints)) {
+		integers[FoldName(name)] = true
+	}
+	for ; i < end; i++ {
+		switch {
+		case d.kind(i) == tokLeftParen:
+			i = d.closing(i)
+		case d.areWords(i, "PRIMARY", "KEY") && integers[FoldName(name)] && !d.isWord(i+2, "DESC"):
+			d.rowid = FoldName(name)
+		case d.isWord(i, "DEFAULT") && !d.isWord(i-1, "SET"):
+			i = d.value(name, i+1)
+		}
+	}
+}
+
+// value takes in the default of a column, which begins at a token, and returns its last token.
+func (d *declaration) value(column string, i int) (last int) {
+	first, last := i, i
+	if d.kind(i) == tokLeftParen {
+		last = d.closing(i)
+		if last == len(d.tokens) || last == i+1 {
+			return last
+		}
+		first, i = i+1, last-1
+	}
+	expr := d.src[d.tokens[first].pos:d.tokens[min(i, len(d.tokens)-1)].end]
+	if calls := callsOf(expr) & (CallsRandom | CallsTime); calls != 0 {
+		d.found = append(d.found, Default{Column: column, Expr: expr, Calls: calls})
+	}
+	return last
+}
+
+// constraint takes in a constraint of the table, of which a PRIMARY KEY of one integer matters.
+func (d *declaration) constraint(i, end int, integers map[string]bool) {
+	if d.isWord(i, "CONSTRAINT") {
+		i += 2
+	}
+	if !d.areWords(i, "PRIMARY", "KEY") || d.kind(i+2) != tokLeftParen || i+3 >= end {
+		return
+	}
+	name := FoldName(unquote(d.text(i + 3)))
+	for j := i + 4; j < d.closing(i+2); j++ {
+		if d.kind(j) == tokComma {
+			return
+		}
+	}
+	if integers[name] {
+		d.rowid = name
+	}
+}
+
+// leavesOut returns the table of an INSERT that may leave out columns, for [Statement.LeavesOut].
+func leavesOut(text string) string {
+	l := lexer{src: text}
+	depth := 0
+	tok := l.next()
+	for ; tok.kind != tokEnd && (depth > 0 || tok.keyword != kwInto); tok = l.next() {
+		switch tok.kind {
+		case tokLeftParen:
+			depth++
+		case tokRightParen:
+			depth--
+		}
+	}
+	name := l.next()
+	tok = l.next()
+	if tok.kind == tokDot {
+		name, tok = l.next(), l.next()
+	}
+	if tok.keyword == kwAs {
+		l.next()
+		tok = l.next()
+	}
+	defaultValues := tok.kind == tokWord && upperASCII(text[tok.pos:tok.end]) == "DEFAULT"
+	if name.kind != tokWord && name.kind != tokQuoted || tok.kind != tokLeftParen && !defaultValues {
+		return ""
+	}
+	return FoldName(unquote(text[name.pos:name.end]))
+}
+
+// WithDefaults returns an INSERT that gives the columns that it leaves out values of its own: their
+// defaults, in each of its rows. Columns that it names keep what it gives them. It returns the
+// statement itself if LeavesOut is "" or it leaves out none of the columns.
+func (s Statement) WithDefaults(defaults []Default) Statement {
+	if s.LeavesOut == "" || len(defaults) == 0 {
+		return s
+	}
+	in := insertion{source: source{s.Text, tokensOf(s.Text)}}
+	if !in.find() {
+		return s
+	}
+	columns, values := in.leftOut(defaults)
+	if columns == "" {
+		return s
+	}
+	if in.open == 0 { // DEFAULT VALUES
+		first, last := in.tokens[in.at], in.tokens[in.at+1]
+		return s.edited([]edit{{first.pos, last.end, "(" + columns + ") VALUES (" + values + ")"}})
+	}
+	in.insert(in.at-1, ","+columns)
+	in.rows("," + values)
+	return s.edited(in.edits)
+}
+
+// insertion finds its way through an INSERT.
+type insertion struct {
+	source
+	open  int // the parenthesis before the list of columns, or 0
+	at    int // the token behind that list, or DEFAULT
+	edits []edit
+}
+
+// find looks for the list of columns, or DEFAULT VALUES.
+func (in *insertion) find() bool {
+	i := 0
+	for i < len(in.tokens) && in.tokens[i].keyword != kwInto {
+		if i++; in.kind(i-1) == tokLeftParen {
+			i = in.closing(i-1) + 1
+		}
+	}
+	_, i = in.table(i + 1)
+	if in.isWord(i, "AS") {
+		i += 2
+	}
+	if in.areWords(i, "DEFAULT", "VALUES") {
+		in.at = i
+		return true
+	}
+	if in.kind(i) != tokLeftParen {
+		return false
+	}
+	in.open, in.at = i, in.closing(i)+1
+	return in.at < len(in.tokens)
+}
+
+// leftOut returns the columns with a default that the INSERT does not name, and their defaults, both
+// as text of SQL. They are "" if there are none.
+func (in *insertion) leftOut(defaults []Default) (columns, values string) {
+	named := map[string]bool{}
+	for i := in.open; i < in.at; i++ {
+		if kind := in.kind(i); kind == tokWord || kind == tokQuoted {
+			named[FoldName(unquote(in.text(i)))] = true
+		}
+	}
+	var names, exprs []string
+	for _, d := range defaults {
+		if !named[FoldName(d.Column)] {
+			name := d.Column
+			if !isBareName(name) {
+				name = quoteName(name)
+			}
+			names = append(names, name)
+			exprs = append(exprs, "("+d.Expr+")")
+		}
+	}
+	return strings.Join(names, ","), strings.Join(exprs, ",")
+}
+
+// insert puts text in front of a token.
+func (in *insertion) insert(i int, text string) {
+	pos := in.tokens[i].pos
+	in.edits = append(in.edits, edit{pos, pos, text})
+}
+
+// rows puts values behind the others of each row: those of VALUES, and what a SELECT, or each of a
+// compound, selects.
+func (in *insertion) rows(values string) {
+	for i := in.at; i < len(in.tokens); i++ {
+		switch {
+		case in.isWord(i, "RETURNING"), in.areWords(i, "ON", "CONFLICT"):
+			return
+		case in.isWord(i, "VALUES"):
+			for in.kind(i+1) == tokLeftParen || in.kind(i+1) == tokComma {
+				if i++; in.kind(i) == tokLeftParen {
+					if i = in.closing(i); i < len(in.tokens) {
+						in.insert(i, values)
+					}
+				}
+			}
+		case in.isWord(i, "SELECT"):
+			i = in.selected(i)
+			end := in.tokens[i].end
+			in.edits = append(in.edits, edit{end, end, values})
+		case in.kind(i) == tokLeftParen:
+			i = in.closing(i)
+		}
+	}
+}
+
+// selected returns the last token of the columns that a SELECT selects.
+func (in *insertion) selected(i int) int {
+	for ; i+1 < len(in.tokens) && !in.endsColumns(i+1); i++ {
+		if in.kind(i+1) == tokLeftParen {
+			i = min(in.closing(i+1), len(in.tokens)-1) - 1
+		}
+	}
+	return i
+}
+
+// endsColumns reports whether what a SELECT selects ends before a token.
+func (in *insertion) endsColumns(i int) bool {
+	switch {
+	case in.isWord(i, "FROM"):
+		// IS DISTINCT FROM is an operator
+		return !in.isWord(i-1, "DISTINCT")
+	case in.isWord(i, "GROUP"):
+		return !in.isWord(i-1, "WITHIN")
+	}
+	return in.isAnyWord(i, endsOfColumns)
+}
+
+var endsOfColumns = map[string]bool{
+	"WHERE": true, "HAVING": true, "WINDOW": true, "ORDER": true, "LIMIT": true,
+	"UNION": true, "INTERSECT": true, "EXCEPT": true, "RETURNING": true, "ON": true,
+}

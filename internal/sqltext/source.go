@@ -1,0 +1,72 @@
+package sqltext
+
+// source is the text of a statement with its tokens. Its methods take any index of a token.
+type source struct {
+	src    string
+	tokens []token
+}
+
+// text returns the text of a token, "" beyond the ends.
+func (s *source) text(i int) string {
+	if i < 0 || i >= len(s.tokens) {
+		return ""
+	}
+	return s.src[s.tokens[i].pos:s.tokens[i].end]
+}
+
+// kind returns the kind of a token, tokEnd beyond the ends.
+func (s *source) kind(i int) tokenKind {
+	if i < 0 || i >= len(s.tokens) {
+		return tokEnd
+	}
+	return s.tokens[i].kind
+}
+
+// isWord reports whether a token is an unquoted word, given in upper case.
+func (s *source) isWord(i int, upper string) bool {
+	return s.kind(i) == tokWord && upperASCII(s.text(i)) == upper
+}
+
+// areWords reports whether unquoted words, given in upper case, begin at a token.
+func (s *source) areWords(i int, upper ...string) bool {
+	for n, word := range upper {
+		if !s.isWord(i+n, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// isAnyWord reports whether a token is one of some unquoted words, given in upper case.
+func (s *source) isAnyWord(i int, upper map[string]bool) bool {
+	return s.kind(i) == tokWord && upper[upperASCII(s.text(i))]
+}
+
+// closing returns the index of the parenthesis that closes the one at a token, and the number of
+// tokens if there is none.
+func (s *source) closing(open int) int {
+	depth := 0
+	for i := open; i < len(s.tokens); i++ {
+		switch s.tokens[i].kind {
+		case tokLeftParen:
+			depth++
+		case tokRightParen:
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(s.tokens)
+}
+
+// table returns the name of the table at a token, without its schema and as FoldName returns it,
+// and the index of the token behind it. The name is "" if there is none.
+func (s *source) table(i int) (name string, next int) {
+	if s.kind(i+1) == tokDot {
+		i += 2
+	}
+	if kind := s.kind(i); kind != tokWord && kind != tokQuoted {
+		return "", i
+	}
+	return FoldName(unquote(s.text(i))), i + 1
+}
