@@ -52,7 +52,8 @@
 // message. Ask by errors.Is and errors.As.
 //
 // rqlite enforces foreign keys only when it runs with -fk. DropTable drops a table all the same that
-// others refer to. A default that is random is another value on each node, which the log warns of.
+// others refer to. A row gets one value for all nodes of a default that is random, because the driver
+// writes it into the INSERT.
 //
 // # Migrations
 //

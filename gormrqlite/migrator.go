@@ -2,7 +2,6 @@ package gormrqlite
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -55,17 +54,8 @@ func (m *migration) FullDataTypeOf(field *schema.Field) clause.Expr {
 		sql += " DEFAULT " + literal(field.DefaultValue)
 	} else if field.HasDefaultValue && field.DefaultValue != "" && field.DefaultValue != "(-)" {
 		sql += " DEFAULT " + field.DefaultValue
-		if isRandom(field.DefaultValue) {
-			m.DB.Logger.Warn(m.DB.Statement.Context, "rqlite: the default %s of the column %s is another one on each node: set it before the row is created, as by a hook",
-				field.DefaultValue, field.DBName)
-		}
 	}
 	return clause.Expr{SQL: sql}
-}
-
-// isRandom reports whether a default is made up anew for each row, by each node on its own.
-func isRandom(sql string) bool {
-	return slices.ContainsFunc(lex(sql), func(t token) bool { return t.is("random", "randomblob") })
 }
 
 // isBareDate reports whether the default of a field is a time such as 2000-01-02, without quotes.
