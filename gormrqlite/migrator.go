@@ -2,6 +2,7 @@ package gormrqlite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
