@@ -273,6 +273,14 @@
 // of which nobody can tell is [ErrIndeterminate] at once, and one whose context ends
 // after it was sent is, too: cancelling does not take it back.
 //
+// Nor does it end the write: every node has to carry out what is in the Raft log, to its end. An INSERT … SELECT
+// of a million rows whose context has ended after 50 milliseconds goes on in the server, and the writes of
+// all clients wait behind it, for seconds or minutes; reads do not. A write in a transaction goes on as
+// well, and is undone then. So a context bounds how long the program waits, and not what a
+// write costs the cluster. Write much in parts, such as DELETE … WHERE id IN (SELECT id … LIMIT 1000) until no
+// row is left. A read whose context ends does end in the server; before rqlite 9.4.0 a cancelled one goes on
+// until its deadline.
+//
 // A node that does not answer for half a second is asked whether it is alive. If it is
 // not, reads go elsewhere after about a second in all, and writes give up a little later.
 // When the leader is lost, the nodes are asked who leads before a write goes out: by a read, or,
