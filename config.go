@@ -108,6 +108,33 @@ func ParseTxLock(s string) (TxLock, error) {
 	return parseEnum[TxLock]("transaction lock", txLockNames, s)
 }
 
+// PrepareMode says whether Prepare asks the server about a statement. The zero value is
+// [PrepareLate].
+type PrepareMode uint8
+
+const (
+	// PrepareLate contacts nobody: a mistake that only SQLite can see, such as a table that
+	// does not exist, is an error of the first call.
+	PrepareLate PrepareMode = iota
+	// PrepareCheck has the server explain the first statement of each text that is new to the
+	// connector, so that such a mistake is an error of Prepare, an [*Error]. Within a
+	// transaction nothing is asked. See "Statements" in the package documentation.
+	PrepareCheck
+)
+
+// prepareModeNames is indexed by PrepareMode.
+var prepareModeNames = []string{"late", "check"}
+
+// String returns the name used in a DSN, such as "check". For an undefined
+// value it returns text that [ParsePrepareMode] refuses.
+func (m PrepareMode) String() string { return enumName("PrepareMode", prepareModeNames, m) }
+
+// ParsePrepareMode returns the value with the given name. Names are exact and in
+// lower case; the error for any other text lists them.
+func ParsePrepareMode(s string) (PrepareMode, error) {
+	return parseEnum[PrepareMode]("prepare mode", prepareModeNames, s)
+}
+
 // Config holds the settings of a connector. The zero value of every field is
 // its default, so that Config{} reaches a node on localhost:4001. [ParseDSN]
 // makes a Config from text, FormatDSN text from a Config; only the fields
@@ -185,6 +212,8 @@ type Config struct {
 
 	// Discovery says how nodes besides Hosts are found.
 	Discovery Discovery
+	// PrepareMode says whether Prepare has the server check statements.
+	PrepareMode PrepareMode
 	// TxMode says how transactions are carried out; see [WithTxMode] for another
 	// way per transaction.
 	TxMode TxMode
@@ -283,6 +312,7 @@ func (c *Config) checkContradictions() error {
 		{c.User == "" && c.Password != "", "a password needs a user"},
 		{strings.Contains(c.User, ":"), `the user must not contain ":", which HTTP basic authentication cannot carry`},
 		{int(c.Discovery) >= len(discoveryNames), "discovery must be one of " + strings.Join(discoveryNames, ", ")},
+		{int(c.PrepareMode) >= len(prepareModeNames), "prepare must be one of " + strings.Join(prepareModeNames, ", ")},
 		{int(c.TxMode) >= len(txModeNames), "tx must be one of " + strings.Join(txModeNames, ", ")},
 		{int(c.TxLock) >= len(txLockNames), "txlock must be one of " + strings.Join(txLockNames, ", ")},
 		{

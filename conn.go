@@ -62,14 +62,18 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
-// PrepareContext checks what can be checked without asking the server.
-func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
+// PrepareContext checks what can be checked without asking the server, and the rest by asking it if
+// the connector is to do so.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	if c.closed {
 		return nil, errClosed
 	}
 	script, err := c.parse(query)
 	if err != nil {
 		return nil, refused(err)
+	}
+	if err := c.check(ctx, script); err != nil {
+		return nil, err
 	}
 	return &stmt{conn: c, script: script}, nil
 }

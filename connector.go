@@ -36,6 +36,7 @@ type Connector struct {
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
 	seenReturning  seenReturning
+	compiled       compiledTexts // see conn.check
 
 	registerVersion atomic.Int64 // seen last; 0 before that
 	registerMissing atomic.Bool  // there was none at the last write

@@ -62,12 +62,21 @@ func TestDiscoveryAndTxModeText(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, m, parsed)
 	}
+	for m, name := range map[PrepareMode]string{PrepareLate: "late", PrepareCheck: "check"} {
+		assert.Equal(t, name, m.String())
+		parsed, err := ParsePrepareMode(name)
+		require.NoError(t, err)
+		assert.Equal(t, m, parsed)
+	}
 	_, err := ParseDiscovery("Off")
 	assert.EqualError(t, err, `rqlite: discovery "Off": must be one of redirect, off, nodes`)
 	_, err = ParseTxMode("")
 	assert.EqualError(t, err, `rqlite: transaction mode "": must be one of interactive, deferred`)
 	assert.Equal(t, "Discovery(3)", Discovery(3).String())
+	_, err = ParsePrepareMode("Check")
+	assert.EqualError(t, err, `rqlite: prepare mode "Check": must be one of late, check`)
 	assert.Equal(t, "TxMode(2)", TxMode(2).String())
+	assert.Equal(t, "PrepareMode(2)", PrepareMode(2).String())
 }
 
 // with builds a context by applying functions such as level(None) in order.

@@ -53,6 +53,9 @@
 //   - discovery: how nodes besides the hosts are found: redirect learns the leader from redirects,
 //     off uses the hosts only, nodes also asks for the members. Value: one of redirect, off, nodes.
 //     Default: redirect.
+//   - prepare: when a mistake shows that only SQLite sees, such as a table that is missing: late at
+//     the first call, check at Prepare, which asks the server once for each text. Value: one of
+//     late, check. Default: late.
 //   - tx: how transactions are carried out: interactive gives each statement its result at once,
 //     deferred sends all writes at the commit. Value: one of interactive, deferred. Default:
 //     interactive.
@@ -109,6 +112,14 @@
 // that one list can serve many statements. Prepared
 // statements are parsed here and sent with each call, since rqlite has none; a
 // mistake that only SQLite can see shows at the first call.
+//
+// With prepare=check it shows at Prepare, as with SQLite: the server is sent EXPLAIN of the first
+// statement of the text, with NULL for each parameter. Those behind it are not looked at, for they
+// may need what it makes. A text that is found well is remembered, so that it costs
+// one request; the connector remembers 1000. It is not looked at again when the schema changes: then the
+// mistake shows at the call. Nothing is asked within a transaction, which may have changed the
+// schema by itself, nor for EXPLAIN, VACUUM and PRAGMA. The check takes the permission "query", is made by the leader
+// except for reads at the levels none and auto, and ends with the context.
 //
 // One string may hold several statements; parameters are dealt out to them in
 // order. Exec returns the result of the last. The first that fails ends the script,
@@ -263,6 +274,14 @@
 // ever answered, and all refuse or are unknown, a call gives up after about a second. A write
 // of which nobody can tell is [ErrIndeterminate] at once, and one whose context ends
 // after it was sent is, too: cancelling does not take it back.
+//
+// Nor does it end the write: every node has to carry out what is in the Raft log, to its end. An INSERT … SELECT
+// of a million rows whose context has ended after 50 milliseconds goes on in the server, and the writes of
+// all clients wait behind it, for seconds or minutes; reads do not. A write in a transaction goes on as
+// well, and is undone then. So a context bounds how long the program waits, and not what a
+// write costs the cluster. Write much in parts, such as DELETE … WHERE id IN (SELECT id … LIMIT 1000) until no
+// row is left. A read whose context ends does end in the server; before rqlite 9.4.0 a cancelled one goes on
+// until its deadline.
 //
 // A node that does not answer for half a second is asked whether it is alive. If it is
 // not, reads go elsewhere after about a second in all, and writes give up a little later.

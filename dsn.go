@@ -344,6 +344,8 @@ var dsnKeys = []dsnKey{
 		func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 	enumKey("discovery", "how nodes besides the hosts are found: redirect learns the leader from redirects, off uses the hosts only, nodes also asks for the members",
 		discoveryNames, func(c *Config) *Discovery { return &c.Discovery }),
+	enumKey("prepare", "when a mistake shows that only SQLite sees, such as a table that is missing: late at the first call, check at Prepare, which asks the server once for each text",
+		prepareModeNames, func(c *Config) *PrepareMode { return &c.PrepareMode }),
 	enumKey("tx", "how transactions are carried out: interactive gives each statement its result at once, deferred sends all writes at the commit",
 		txModeNames, func(c *Config) *TxMode { return &c.TxMode }),
 	enumKey("txlock", "when a transaction makes the other writers of this program wait: from its first write on, or from its beginning",

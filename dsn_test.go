@@ -62,6 +62,8 @@ func TestParseDSN(t *testing.T) {
 		"rqlite://?timeout=0s":                            {Hosts: local, Timeout: -1},
 		"rqlite://?connect_timeout=250ms":                 {Hosts: local, ConnectTimeout: 250 * time.Millisecond},
 		"rqlite://?discovery=off&tx=deferred":             {Hosts: local, Discovery: DiscoveryOff, TxMode: TxDeferred},
+		"rqlite://?prepare=check":                         {Hosts: local, PrepareMode: PrepareCheck},
+		"rqlite://?prepare=late":                          {Hosts: local},
 		"rqlite://?discovery=nodes":                       {Hosts: local, Discovery: DiscoveryNodes},
 		"rqlite://?txversion=false&coalesce=0":            {Hosts: local, DisableTxVersion: true, DisableCoalescing: true},
 		"rqlite://?txversion=true&coalesce=1":             {Hosts: local},
@@ -241,7 +243,7 @@ func settings(t testing.TB) *Config {
 		Hosts: []string{"a:1", "[fe80::1%eth0]:4001", "c.example:65535"}, User: "a@b/?#%& ü,+", Password: "s3cr3t:@/?#%&=,\x00\xff",
 		TLS: true, TLSCert: "/c & d.pem", TLSKey: "k@?#=%.pem", TLSServerName: "name", TLSInsecureSkipVerify: true,
 		Consistency: Auto, Freshness: 1500 * time.Microsecond, FreshnessStrict: true, LinearizableTimeout: time.Nanosecond,
-		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, TxMode: TxDeferred, TxLock: TxLockImmediate,
+		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, TxMode: TxDeferred, TxLock: TxLockImmediate,
 		DisableTxVersion: true, DisableCoalescing: true, Queue: true, QueueWait: true, Location: mustLocation(t, "America/New_York"),
 		SendForeignKeys: true, NoRewriteRandom: true, NoRewriteTime: true,
 	}

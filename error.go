@@ -16,7 +16,8 @@ import (
 var (
 	// ErrIndeterminate says that a write was sent and no answer came, or none
 	// that tells: it may have been applied, or be applied yet. The driver
-	// never sends such a write again. Look at the data before you do.
+	// never sends such a write again. Look at the data before you do. A write whose
+	// context ended may still be running in the server, where others wait behind it.
 	ErrIndeterminate = errors.New("the outcome of the write is unknown")
 	// ErrNoLeader says that the cluster had no leader for as long as the call
 	// was willing to wait. Nothing of the call was applied.
@@ -220,11 +221,20 @@ func publicError(err error) error {
 	public := describe(failure)
 	switch {
 	case failure.Write && failure.Outcome == cluster.Unknown:
-		return &marked{ErrIndeterminate, public}
+		return &marked{ErrIndeterminate, runningOn(failure, public)}
 	case failure.Write && failure.Outcome == cluster.Applied:
 		return &marked{ErrRowsLost, public}
 	case failure.Status == 0 && saysNoLeader(failure.Message): // when time ran out
 		return &marked{ErrNoLeader, public}
+	}
+	return public
+}
+
+// runningOn adds to the error of a write whose time ran out after it was sent, and before an answer
+// came, that this does not end it: every node carries out what is in the Raft log.
+func runningOn(failure *cluster.Error, public error) error {
+	if failure.Status == 0 && (errors.Is(failure.Err, context.Canceled) || errors.Is(failure.Err, context.DeadlineExceeded)) {
+		return fmt.Errorf("%w; the server may still be running it", public)
 	}
 	return public
 }

@@ -175,6 +175,9 @@ func TestPublicError(t *testing.T) {
 	}{
 		{"read broken off", brokenOff, []error{io.ErrUnexpectedEOF}, []error{ErrIndeterminate}, nil, "rqlite: n:1: unexpected EOF"},
 		{"write broken off", asWrite(brokenOff), []error{ErrIndeterminate, io.ErrUnexpectedEOF}, nil, nil, "rqlite: the outcome of the write is unknown: n:1: unexpected EOF"},
+		{"cancelled after it was sent", asWrite(cluster.Error{Outcome: cluster.Unknown, Node: "n:1", Err: context.Canceled}), []error{ErrIndeterminate, context.Canceled}, nil, nil, "rqlite: the outcome of the write is unknown: n:1: context canceled; the server may still be running it"},
+		{"out of time after it was sent", asWrite(cluster.Error{Outcome: cluster.Unknown, Err: context.DeadlineExceeded}), []error{ErrIndeterminate, context.DeadlineExceeded}, nil, nil, "rqlite: the outcome of the write is unknown: context deadline exceeded; the server may still be running it"},
+		{"answered, then cancelled", asWrite(cluster.Error{Outcome: cluster.Unknown, Node: "n:1", Status: 500, Err: context.Canceled}), []error{ErrIndeterminate, context.Canceled}, nil, nil, "rqlite: the outcome of the write is unknown: n:1: context canceled"},
 		{"cancelled before it was sent", asWrite(cancelled), []error{context.Canceled}, []error{ErrIndeterminate}, nil, "context canceled"},
 		{"leader lost", asWrite(cluster.Error{Outcome: cluster.Unknown, Status: 200, Node: "n:1", Message: "leadership lost while committing log"}), []error{ErrIndeterminate}, []error{ErrNoLeader}, &answer, ""},
 		{"no leader", asWrite(leaderless), []error{ErrNoLeader}, []error{ErrIndeterminate}, &answer, "rqlite: n:1: leader not found (HTTP status 503)"},

@@ -14,7 +14,7 @@ var (
 )
 
 // stmt is a statement that the driver has parsed. rqlite knows none: it is sent
-// with every call, and what SQLite thinks of it shows at the first.
+// with every call, and what SQLite thinks of it shows at the first, unless it was checked.
 type stmt struct {
 	conn   *conn
 	script []sqltext.Statement

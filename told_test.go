@@ -53,6 +53,7 @@ func TestContextEndIsBare(t *testing.T) {
 		_, err := db.ExecContext(ctx, "DELETE FROM t")
 		require.ErrorIs(t, err, ErrIndeterminate)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "context deadline exceeded; the server may still be running it")
 	})
 	t.Run("the time-out of the DSN", func(t *testing.T) {
 		t.Parallel()
