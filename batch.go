@@ -133,7 +133,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
-	answer, m, err := c.writeForRows(ctx, req, calls, b.Atomic)
+	answer, err := c.writeForRows(ctx, req, calls, writing{atomic: b.Atomic})
 	if isEarlier(err) { // what the node says of itself differs from what the others say of it
 		return c.execBatchInTx(ctx, b, calls)
 	}
@@ -146,8 +146,8 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if results == nil {
 		return nil, failure
 	}
-	if err := c.connector.finish(answer, m); err != nil {
-		return nil, err
+	if err := answer.End(); err != nil {
+		return nil, publicError(err)
 	}
 	if !b.Atomic {
 		failure = c.tellRowsLost(ctx, calls, results)
@@ -206,21 +206,15 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if calls, err = c.withConnState(calls); err != nil {
 		return nil, refused(err)
 	}
-	sent := c.connector.schema.check(calls)
-	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
+	req := c.readRequest(params, leader, calls)
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
-	answer, err := c.send(ctx, req, sent)
+	answer, err := c.send(ctx, req, calls)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
-	if len(sent) > len(calls) {
-		if err := readCheck(answer, script{total: len(calls)}); err != nil {
-			return nil, err
-		}
-	}
 	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic}
 	results, failure := reader.read()
 	if results == nil {

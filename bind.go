@@ -132,17 +132,6 @@ func (h *hand) finish() error {
 	return nil
 }
 
-// requestBody encodes the calls as the body of one request. Every value is
-// checked here, before anything is sent.
-func requestBody(calls []call) ([]byte, error) {
-	body := append(make([]byte, 0, sizeHint(calls)+2), '[')
-	body, err := appendCalls(body, calls)
-	if err != nil {
-		return nil, err
-	}
-	return append(body, ']'), nil
-}
-
 // sizeHint returns about how many bytes the calls take in a body.
 func sizeHint(calls []call) int {
 	size := 0

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
 // bodyOf returns the request body of a script that is sent as one request.
@@ -28,8 +30,15 @@ func bodyOf(query string, args ...any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	body, err := requestBody(calls)
+	body, err := encodedCalls(calls)
 	return string(body), err
+}
+
+// encodedCalls returns the body of a request without a frame.
+func encodedCalls(calls []call) ([]byte, error) {
+	var none *cluster.Frame
+	body, err := appendCalls(none.Open(sizeHint(calls)), calls)
+	return none.Close(body), err
 }
 
 func TestBind(t *testing.T) {
@@ -166,7 +175,7 @@ func TestBindLeavesTheScriptAlone(t *testing.T) {
 		require.NoError(t, err)
 		calls, err := deal(script, values)
 		require.NoError(t, err)
-		body, err := requestBody(calls)
+		body, err := encodedCalls(calls)
 		require.NoError(t, err)
 		return string(body)
 	}

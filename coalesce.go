@@ -29,11 +29,11 @@ const largestPart = 64 << 10
 //
 // An infinite REAL among the rows of one makes the server fail to answer all of a
 // bulk. Where that was seen, statements that return rows go alone from then on.
-func (c *Connector) coalesces(ctx context.Context, req *cluster.Request, calls []call, atomic bool) bool {
+func (c *Connector) coalesces(ctx context.Context, calls []call, how writing) bool {
 	first := &calls[0]
-	return !c.cfg.DisableCoalescing && !atomic && !req.Pinned &&
+	return !c.cfg.DisableCoalescing && !how.atomic &&
 		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
-		(!req.Stream || beginsInsert(first.Statement)) &&
+		(!how.rows || beginsInsert(first.Statement)) &&
 		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load() && c.client.LeaderSince(ctx, cluster.ReturnsAllRows)) &&
 		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
 }
@@ -90,72 +90,23 @@ const (
 	guardRegisterText = "SELECT CASE WHEN " + hasRegister + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
 )
 
-var (
-	guardCall         = driversOwn(sqltext.Read, guardText)
-	guardRegisterCall = driversOwn(sqltext.Read, guardRegisterText)
-)
-
-// bulkFrame returns what the writes of several callers are sent with. If they are
-// independent of each other, that is one pair of marks for all.
-func (c *Connector) bulkFrame(atomic bool) cluster.Frame {
+// bulkRequest returns how the writes of several callers are sent. If they are independent of each
+// other, they have one sequence lock for all.
+func (c *Connector) bulkRequest(atomic bool) cluster.Request {
+	req := cluster.Request{Path: executePath, Params: writeParams}
+	if atomic {
+		req.Params += "&transaction"
+	}
 	switch {
-	case atomic:
-		return c.atomicFrame()
+	case !atomic && c.cfg.DisableTxVersion:
+	case !atomic:
+		req.Frame = c.oneByOneFrame()
 	case c.cfg.DisableTxVersion:
-		return cluster.Frame{Params: writeParams}
-	}
-	m := c.markingAround()
-	marks := m.mark(nil)
-	frame := cluster.Frame{Params: writeParams, Before: encoded(marks[0])}
-	if len(marks) > 1 {
-		frame.After, frame.Behind = encoded(marks[1]), 1
-	}
-	frame.Read = func(answer *cluster.Answer) {
-		_, err := c.readFirstMark(answer, m)
-		c.finishFrame(answer, m, err)
-	}
-	return frame
-}
-
-// atomicFrame returns what guards a transaction, and moves the version.
-func (c *Connector) atomicFrame() cluster.Frame {
-	frame := cluster.Frame{Params: writeParams + "&transaction", Before: encoded(guardCall)}
-	switch {
-	case c.cfg.DisableTxVersion:
-		return frame
+		req.Frame = c.frames.bulkAlone
 	case c.registerMissing.Load():
-		frame.Before = encoded(guardRegisterCall)
-		return frame
+		req.Frame = c.frames.bulkWithout
+	default:
+		req.Frame = c.frames.bulk.form(c.polite.isDue())
 	}
-	m := marking{movedOnce, c.polite.isDue()}
-	behind := m.mark(nil)
-	frame.After, frame.Behind = encoded(behind...), len(behind)
-	frame.Read = func(answer *cluster.Answer) {
-		_, err := answer.Next()
-		if err == nil {
-			_, err = c.readFirstMark(answer, m)
-		}
-		c.finishFrame(answer, m, err)
-	}
-	return frame
-}
-
-// finishFrame reads what stands behind the writes of several callers, which have been
-// applied whatever it says.
-func (c *Connector) finishFrame(answer *cluster.Answer, m marking, err error) {
-	if err == nil {
-		err = c.finish(answer, m)
-	}
-	if err != nil {
-		c.cfg.warn(err)
-	}
-}
-
-// encoded returns statements of the driver's own as elements of a body.
-func encoded(calls ...call) []byte {
-	elements, err := appendCalls(nil, calls)
-	if err != nil {
-		panic(err) // they are constants
-	}
-	return elements
+	return req
 }

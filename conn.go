@@ -178,11 +178,11 @@ func (c *conn) send(ctx context.Context, req cluster.Request, calls []call) (*cl
 	if c.closed {
 		return nil, errClosed
 	}
-	body, err := requestBody(calls)
+	body, err := appendCalls(req.Frame.Open(sizeHint(calls)), calls)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	req.Body, req.Statements = body, ownCalls(calls)
+	req.Body, req.Statements = req.Frame.Close(body), ownCalls(calls)
 	answer, err := c.post(ctx, &req)
 	if mayChangeSchema(calls) {
 		c.connector.schema.changed()

@@ -33,6 +33,7 @@ type Connector struct {
 
 	scripts sqltext.Cache
 
+	frames         *frames
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
 	seenReturning  seenReturning
@@ -73,7 +74,8 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
-	c.coalescer = cluster.NewCoalescer(c.client, executePath, c.bulkFrame)
+	c.frames = newFrames(c)
+	c.coalescer = cluster.NewCoalescer(c.client, c.bulkRequest)
 	return c, nil
 }
 

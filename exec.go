@@ -179,7 +179,7 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if atomic {
 		params += "&transaction"
 	}
-	answer, m, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, atomic)
+	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, writing{atomic: atomic})
 	if err != nil {
 		return nil, err
 	}
@@ -191,8 +191,8 @@ func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driv
 	if err != nil {
 		return nil, err
 	}
-	if err := c.connector.finish(answer, m); err != nil {
-		return nil, err
+	if err := answer.End(); err != nil {
+		return nil, publicError(err)
 	}
 	if writesBefore(calls[:statements]) {
 		c.state.lose()

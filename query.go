@@ -102,19 +102,20 @@ func (c *conn) read(ctx context.Context, calls []call, at script) (*source, erro
 	if err != nil {
 		return nil, err
 	}
-	sent := c.connector.schema.check(calls)
-	answer, err := c.send(ctx, cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}, sent)
+	answer, err := c.send(ctx, c.readRequest(params, leader, calls), calls)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{conn: c, answer: answer, calls: calls, at: at}
-	if len(sent) > len(calls) {
-		if err := readCheck(answer, at); err != nil {
-			answer.Close()
-			return nil, err
-		}
+	return (&source{answer: answer, calls: calls, at: at}).begin()
+}
+
+// readRequest returns the request of calls that read.
+func (c *conn) readRequest(params string, leader bool, calls []call) cluster.Request {
+	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
+	if c.connector.schema.isDue(calls) {
+		req.Frame = c.connector.frames.schemaLook
 	}
-	return s.begin()
+	return req
 }
 
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
@@ -126,11 +127,11 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 	if calls[0].randomPerRow {
 		return c.rowsInTx(ctx, calls, at)
 	}
-	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, calls, false)
+	answer, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, calls, writing{rows: true})
 	if err != nil {
 		return nil, err
 	}
-	s, err := (&source{conn: c, answer: answer, calls: calls, at: at, wrote: true, marking: m}).begin()
+	s, err := (&source{answer: answer, calls: calls, at: at, wrote: true}).begin()
 	if lostItsRows(err, &calls[0]) {
 		return nil, c.rowsLost(ctx, err)
 	}

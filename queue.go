@@ -46,14 +46,13 @@ func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err e
 	if c.queueing(ctx).wait {
 		params += "&wait"
 	}
+	if err := c.waitToWrite(ctx); err != nil {
+		return 0, err
+	}
+	defer c.connector.turn.leave()
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
-	if !c.connector.cfg.DisableTxVersion {
-		// The register comes first: where the server's queue is one transaction, marks
-		// that fail would take the writes of other clients with them.
-		calls = append([]call{createCall, firstVersionCall()}, marking{way: markedAround}.mark(calls)...)
-	}
-	answer, _, err := c.write(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true}, calls, false)
+	answer, err := c.sendWrite(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, calls)
 	if err != nil {
 		return 0, err
 	}

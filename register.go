@@ -53,24 +53,20 @@ func driversOwn(kind sqltext.Kind, text string) call {
 	return call{Statement: &sqltext.Statement{Text: text, Kind: kind}, added: true}
 }
 
-var (
-	markCall   = driversOwn(sqltext.Write, markText)
-	unmarkCall = driversOwn(sqltext.Write, unmarkText)
-	tellCall   = driversOwn(sqltext.Write, tellText)
-	moveCall   = driversOwn(sqltext.Write, moveText)
-	createCall = driversOwn(sqltext.Schema, createText)
-)
+var createCall = driversOwn(sqltext.Schema, createText)
 
 // newVersion returns a version to begin with.
 func newVersion() string {
 	return strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
 }
 
-// firstVersionCall puts the version into a register that has none.
-func firstVersionCall() call {
-	return driversOwn(sqltext.Write, "INSERT INTO _rqlite_tx(k,v) SELECT 0,"+newVersion()+
-		" WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)")
+// firstVersionText puts the version into a register that has none.
+func firstVersionText() string {
+	return "INSERT INTO _rqlite_tx(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)"
 }
+
+// errRegisterGone is the error where somebody drops the register as soon as it is made.
+var errRegisterGone = fmt.Errorf("rqlite: the table %s was made, and is not there", registerTable)
 
 // registerState is what a request found in the register.
 type registerState struct {
@@ -78,72 +74,6 @@ type registerState struct {
 	version int64
 	marked  bool   // a write is under way on the node
 	token   string // of the version that was asked about, "" if it has none
-}
-
-// marking says how a request makes its writes known to transactions.
-type marking struct {
-	way  markingWay
-	asks bool // it asks for the version and the announcement as well
-}
-
-type markingWay uint8
-
-const (
-	notMarked markingWay = iota
-	// markedAround is a sequence lock around statements that are applied one by one.
-	markedAround
-	// markedBefore is the first half of it, for when there was no register the last
-	// time. If there is one by now, the mark stays until the next write takes it off,
-	// and readers go through the log meanwhile.
-	markedBefore
-	// movedOnce moves the version in the transaction that the statements are
-	// applied by.
-	movedOnce
-)
-
-// mark puts around calls that write what makes them known to transactions. A
-// register that does not exist makes the driver's statements fail, and nobody
-// needs to be told then; only in a transaction it has to be made first.
-func (m marking) mark(calls []call) []call {
-	if m.way == notMarked {
-		return calls
-	}
-	sent := make([]call, 0, len(calls)+2)
-	if m.way == movedOnce {
-		sent = append(sent, moveCall)
-		if m.asks {
-			sent = append(sent, tellCall)
-		}
-		return append(sent, calls...)
-	}
-	sent = append(append(sent, markCall), calls...)
-	switch {
-	case m.way == markedBefore:
-	case m.asks:
-		sent = append(sent, tellCall)
-	default:
-		sent = append(sent, unmarkCall)
-	}
-	return sent
-}
-
-// markingOf returns how calls are to be marked.
-func (c *Connector) markingOf(calls []call, atomic bool) marking {
-	switch {
-	case c.cfg.DisableTxVersion || allRead(calls):
-		return marking{}
-	case atomic:
-		return marking{movedOnce, c.polite.isDue()}
-	}
-	return c.markingAround()
-}
-
-// markingAround returns how calls are marked that are applied one by one.
-func (c *Connector) markingAround() marking {
-	if c.registerMissing.Load() {
-		return marking{way: markedBefore}
-	}
-	return marking{markedAround, c.polite.isDue()}
 }
 
 // isMissingRegister reports whether a statement on the register failed because
@@ -172,13 +102,13 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 	if err := answer.NextRow(); errors.Is(err, io.EOF) {
 		return state, nil // somebody has emptied the table
 	} else if err != nil {
-		return state, publicError(err)
+		return state, err
 	}
 	var texts [5]string
 	for i := range min(len(entry.Columns), len(texts)) {
 		cell, err := answer.Cell()
 		if err != nil {
-			return state, publicError(err)
+			return state, err
 		}
 		texts[i] = string(cell.Data)
 	}
@@ -199,7 +129,7 @@ func (c *conn) makeRegister(ctx context.Context) error {
 		Path:   executePath,
 		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does the same when it is repeated
-	}, []call{createCall, firstVersionCall()})
+	}, []call{createCall, driversOwn(sqltext.Write, firstVersionText())})
 	if err != nil {
 		return err
 	}
@@ -256,97 +186,4 @@ func (s registerState) realRowid(id int64) int64 {
 func (c *Connector) lastState() registerState {
 	version := c.registerVersion.Load()
 	return registerState{exists: version != 0, version: version}
-}
-
-// write sends calls that write, with marks, when it is their turn. The entry of
-// the first of them comes next in the answer; behind the last one finish has to
-// be called, with the marking that is returned.
-func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, atomic bool) (*cluster.Answer, marking, error) {
-	connector := c.connector
-	if err := connector.turn.join(ctx, connector.cfg.requestTimeout()); err != nil {
-		return nil, marking{}, err
-	}
-	defer connector.turn.leave()
-	if err := connector.polite.wait(ctx); err != nil {
-		return nil, marking{}, err
-	}
-	if connector.coalesces(ctx, &req, calls, atomic) {
-		era, ok := connector.coalescer.Begin()
-		if !ok {
-			answer, err := c.join(ctx, calls)
-			if !isEarlier(err) {
-				return answer, marking{}, withPath(publicError(err), executePath)
-			}
-		} else {
-			defer connector.coalescer.End(era)
-		}
-	}
-	m := marking{}
-	if !req.Pinned { // queued writes bring their marks along
-		m = connector.markingOf(calls, atomic)
-	}
-	answer, err := c.sendMarked(ctx, req, calls, m)
-	return answer, m, err
-}
-
-// sendMarked sends calls that write, with marks.
-func (c *conn) sendMarked(ctx context.Context, req cluster.Request, calls []call, m marking) (*cluster.Answer, error) {
-	req.Leader, req.Write = true, true
-	for made := false; ; made = true {
-		answer, err := c.send(ctx, req, m.mark(calls))
-		if err != nil || m.way == notMarked {
-			return answer, err
-		}
-		missing, err := c.connector.readFirstMark(answer, m)
-		if err == nil && (!missing || m.way != movedOnce || made) {
-			return answer, nil
-		}
-		answer.Close()
-		if err == nil { // all was rolled back
-			err = c.makeRegister(ctx)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// readFirstMark reads the entry in front of those of the program, and reports
-// whether there is no register.
-func (c *Connector) readFirstMark(answer *cluster.Answer, m marking) (missing bool, err error) {
-	entry, err := answer.Next()
-	if err != nil {
-		return false, publicError(err)
-	}
-	missing = isMissingRegister(entry.Error)
-	if c.registerMissing.Load() != missing {
-		c.registerMissing.Store(missing)
-	}
-	if m.way != movedOnce || missing {
-		return missing, nil
-	}
-	if entry.Error == "" && m.asks {
-		if entry, err = answer.Next(); err != nil {
-			return false, publicError(err)
-		}
-		_, err = c.readState(answer, entry)
-		return false, err
-	}
-	return false, registerFailure(entry)
-}
-
-// finish reads what stands behind the program's entries in the answer to a write.
-func (c *Connector) finish(answer *cluster.Answer, m marking) error {
-	if m.way == markedAround {
-		entry, err := answer.Next()
-		if err != nil {
-			return publicError(err)
-		}
-		if m.asks {
-			if _, err := c.readState(answer, entry); err != nil {
-				c.cfg.warn(err) // the write itself has been applied
-			}
-		}
-	}
-	return publicError(answer.End())
 }

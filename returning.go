@@ -25,35 +25,35 @@ func (c *conn) undoesReturning(ctx context.Context, calls []call) bool {
 // writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
 // release, which would lose some, it gets them at /db/request, where it sends BLOBs as arrays, and
 // without backquotes.
-func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []call, atomic bool) (*cluster.Answer, marking, error) {
+func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []call, how writing) (*cluster.Answer, error) {
 	if !haveReturning(calls) {
-		return c.write(ctx, req, calls, atomic)
+		return c.write(ctx, req, calls, how)
 	}
 	req.MinRelease = cluster.ReturnsAllRows
-	answer, m, err := c.writeSeen(ctx, req, calls, atomic)
-	if atomic || !isEarlier(err) {
-		return answer, m, err
+	answer, err := c.writeSeen(ctx, req, calls, how)
+	if how.atomic || !isEarlier(err) {
+		return answer, err
 	}
 	earlier := slices.Clone(calls)
 	for i := range earlier {
 		if earlier[i].Returning > 0 {
 			statement, err := earlier[i].WithoutBackquotes()
 			if err != nil {
-				return nil, marking{}, refused(atStatement(err, i, len(calls)))
+				return nil, refused(atStatement(err, i, len(calls)))
 			}
 			earlier[i].Statement = &statement
 		}
 	}
 	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
-	return c.writeSeen(ctx, req, earlier, false)
+	return c.writeSeen(ctx, req, earlier, writing{rows: how.rows})
 }
 
 // writeSeen sends statements once it is known that the server sees their RETURNING clauses.
-func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []call, atomic bool) (*cluster.Answer, marking, error) {
+func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []call, how writing) (*cluster.Answer, error) {
 	if err := c.demandSeen(ctx, req.MinRelease, calls); err != nil {
-		return nil, marking{}, err
+		return nil, err
 	}
-	return c.write(ctx, req, calls, atomic)
+	return c.write(ctx, req, calls, how)
 }
 
 // demandSeen refuses statements of which the server does not see the RETURNING clause: it would

@@ -40,14 +40,12 @@ type script struct {
 
 // source is the answer to one request: one entry for each of its calls.
 type source struct {
-	conn   *conn
 	answer *cluster.Answer
 	calls  []call
 	at     script
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write
 
-	marking    marking
 	operations operations // of a transaction, one for each call; nil outside of one
 	set        *resultSet // of what was read ahead: then there is no answer
 	failure    error      // what follows the rows of set, or takes their place
@@ -75,19 +73,6 @@ func (s *source) begin() (*source, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// readCheck reads the entry of the look at the schema that the driver put in
-// front of a script's statements.
-func readCheck(answer *cluster.Answer, at script) error {
-	entry, err := answer.Next()
-	if err != nil {
-		return publicError(err)
-	}
-	if entry.Error != "" {
-		return failedRead(entry.Error, at.first, at.total)
-	}
-	return nil
 }
 
 // advance reads the entry of the next call up to its rows.
@@ -221,9 +206,7 @@ func (s *source) endOfEntry() error {
 	if s.more() {
 		return nil
 	}
-	err := s.conn.connector.finish(s.answer, s.marking)
-	s.marking = marking{} // it has been read
-	if err != nil {
+	if err := s.answer.End(); err != nil {
 		return s.lost(err)
 	}
 	return nil

@@ -26,7 +26,7 @@ type schemaWatch struct {
 // rqlite keeps a read connection that nobody uses.
 const schemaSettles = time.Minute
 
-var schemaCheck = driversOwn(sqltext.Read, "SELECT 1 FROM sqlite_schema LIMIT 0")
+const schemaLookText = "SELECT 1 FROM sqlite_schema LIMIT 0"
 
 // changed notes that the schema may have changed just now.
 func (w *schemaWatch) changed() {
@@ -34,14 +34,13 @@ func (w *schemaWatch) changed() {
 	w.tables.Store(&knownTables{})
 }
 
-// check puts the look at the schema in front of reads that need it.
-func (w *schemaWatch) check(calls []call) []call {
-	if !selectsStar(calls) {
-		if until := w.until.Load(); until == 0 || time.Now().UnixNano() > until {
-			return calls
-		}
+// isDue reports whether reads need a look at the schema in front of them.
+func (w *schemaWatch) isDue(calls []call) bool {
+	if selectsStar(calls) {
+		return true
 	}
-	return append([]call{schemaCheck}, calls...)
+	until := w.until.Load()
+	return until != 0 && time.Now().UnixNano() <= until
 }
 
 func selectsStar(calls []call) bool {

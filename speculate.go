@@ -175,7 +175,8 @@ func (t *tx) readState(answer *cluster.Answer) (registerState, error) {
 	if err != nil {
 		return registerState{}, publicError(err)
 	}
-	return t.conn.connector.readState(answer, entry)
+	state, err := t.conn.connector.readState(answer, entry)
+	return state, publicError(err)
 }
 
 // compare reads the entries of operations that were run again. They have to show
@@ -292,7 +293,7 @@ func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, registerS
 		switch {
 		case err != nil:
 		case !state.exists && made:
-			err = fmt.Errorf("rqlite: the table %s was made, and is not there", registerTable)
+			err = errRegisterGone
 		case !state.exists:
 			answer.Close()
 			if err := t.conn.makeRegister(ctx); err != nil {

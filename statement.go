@@ -75,7 +75,7 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 	for i, o := range list {
 		calls[i] = o.call
 	}
-	s, err := (&source{conn: t.conn, answer: answer, calls: calls, at: script{total: len(calls)}, operations: list}).begin()
+	s, err := (&source{answer: answer, calls: calls, at: script{total: len(calls)}, operations: list}).begin()
 	t.record(list...)
 	if err != nil {
 		return err

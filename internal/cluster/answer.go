@@ -28,6 +28,7 @@ type Answer struct {
 	dec   *wire.Decoder
 	first *wire.Result // read already, not yet handed out
 	held  *recorder    // what was read of the answer to a bulk, else nil
+	ended bool         // the entries of the frame's After have been read
 }
 
 func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
@@ -98,9 +99,16 @@ func (a *Answer) Next() (*wire.Result, error) {
 	return nil, a.broken(errTooFew)
 }
 
-// End demands that no entry follows, and that the request as a whole did not
-// fail, which stands behind the last one.
+// End reads the entries of the frame, if there are any behind those of the caller, and demands
+// that no entry follows, and that the request as a whole did not fail, which stands behind the last
+// one. An error is an [*Error], or that of the Frame's After.
 func (a *Answer) End() error {
+	if f := a.req.Frame; f != nil && !a.ended {
+		a.ended = true
+		if err := f.After.read(a); err != nil {
+			return err
+		}
+	}
 	_, err := a.dec.NextResult()
 	switch {
 	case a.first != nil || err == nil:

@@ -9,7 +9,7 @@ import (
 // bulk is a request of several parts.
 type bulk struct {
 	q      *Coalescer
-	frame  Frame
+	req    Request // without the body
 	parts  []*part
 	cancel context.CancelCauseFunc
 	live   int    // parts whose callers wait
@@ -19,7 +19,7 @@ type bulk struct {
 // send sends parts as one request, and gives each its answer. What was refused as
 // a whole without effect is taken apart, so that only the guilty part fails.
 func (q *Coalescer) send(parts []*part, atomic bool) {
-	b := &bulk{q: q, frame: q.frame(atomic), parts: parts}
+	b := &bulk{q: q, req: q.bulk(atomic), parts: parts}
 	err := b.run(atomic)
 	switch {
 	case err == nil:
@@ -51,7 +51,8 @@ func (b *bulk) run(atomic bool) *Error {
 	if !b.begin(cancel) {
 		return nil // nobody waits
 	}
-	req := &Request{Path: b.q.path, Params: b.frame.Params, Leader: true, Write: true, bulk: b}
+	req := &b.req
+	req.Leader, req.Write, req.bulk = true, true, b
 	for _, p := range b.parts {
 		req.MinRelease = max(req.MinRelease, p.MinRelease)
 	}
@@ -93,7 +94,7 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 func (b *bulk) compose() (body []byte, statements int) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
-	staying, size := b.parts[:0:0], len(b.frame.Before)+len(b.frame.After)+4
+	staying, size := b.parts[:0:0], 0
 	for _, p := range b.parts {
 		if p.left {
 			continue
@@ -103,18 +104,14 @@ func (b *bulk) compose() (body []byte, statements int) {
 		size += len(p.Elements) + 1
 	}
 	b.parts = staying
-	body = append(make([]byte, 0, size), '[')
-	body = append(body, b.frame.Before...)
-	for _, p := range b.parts {
-		if len(body) > 1 {
+	body = b.req.Frame.Open(size)
+	for i, p := range b.parts {
+		if i > 0 {
 			body = append(body, ',')
 		}
 		body = append(body, p.Elements...)
 	}
-	if b.frame.After != nil {
-		body = append(append(body, ','), b.frame.After...)
-	}
-	return append(body, ']'), len(b.parts)
+	return b.req.Frame.Close(body), len(b.parts)
 }
 
 // withdraw takes note of a failed attempt at a request. See [bulk.withdraw].
@@ -141,12 +138,12 @@ func (b *bulk) withdraw(err *Error) {
 
 // read reads the answer to its end and hands out the entries.
 func (b *bulk) read(answer *Answer, atomic bool) *Error {
-	want := b.frame.Behind
+	want := 0
 	for _, p := range b.parts {
 		want += p.Entries
 	}
-	if b.frame.Before != nil {
-		want++
+	if f := b.req.Frame; f != nil {
+		want += f.Before.Count + f.After.Count
 	}
 	entries := make([][]byte, 0, want)
 	for range want {
@@ -165,6 +162,7 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 		}
 		entries = append(entries, raw)
 	}
+	answer.ended = true // the entries of the frame are among those
 	if err := answer.End(); err != nil {
 		return answer.failure(err)
 	}
@@ -176,16 +174,11 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 	req := &Request{Write: true, Statements: answer.req.Statements} // without the bulk, which may go while rows are read
 	guard := &guard{client: b.q.client, node: answer.guard.node, req: req, ctx: context.Background(), cancel: func(error) {}}
-	var frame [][]byte
-	if b.frame.Before != nil {
-		frame, entries = append(frame, entries[0]), entries[1:]
-	}
-	behind := len(entries) - b.frame.Behind
-	frame, entries = append(frame, entries[behind:]...), entries[:behind]
-	if b.frame.Read != nil && frame != nil {
-		a := excerptOf(guard, frame)
-		b.frame.Read(a)
-		a.Close()
+	if f := b.req.Frame; f != nil {
+		behind := len(entries) - f.After.Count
+		b.readFrame(guard, &f.Before, entries[:f.Before.Count])
+		b.readFrame(guard, &f.After, entries[behind:])
+		entries = entries[f.Before.Count:behind]
 	}
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
@@ -193,6 +186,15 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 		p.answer = excerptOf(guard, entries[:p.Entries])
 		entries = entries[p.Entries:]
 		close(p.done)
+	}
+}
+
+// readFrame reads the entries of the frame on one side of the parts.
+func (b *bulk) readFrame(guard *guard, elements *Elements, entries [][]byte) {
+	a := excerptOf(guard, entries)
+	defer a.Close()
+	if err := elements.read(a); err != nil {
+		b.q.client.cfg.Logger.Warn("rqlite: what the driver sends around writes failed", "error", err)
 	}
 }
 

@@ -101,7 +101,8 @@ func (c *Client) Forwarding() bool { return c.routes.forwarding() }
 type Request struct {
 	Path   string // such as "/db/query"
 	Params string // URL parameters, encoded, without the question mark
-	Body   []byte // JSON
+	Body   []byte // JSON, with the statements of the frame
+	Frame  *Frame // nil for none
 	// Leader says that only the leader can answer, so that the request goes
 	// straight to it. Otherwise any node will do.
 	Leader bool
@@ -151,7 +152,7 @@ const (
 //
 // What provably had no effect is tried again, on other nodes where there are
 // any, until the context or the client's time-out ends; requests that do not
-// write are tried again after any failure. An error is an [*Error].
+// write are tried again after any failure. An error is an [*Error], or that of the Frame's Before.
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.begin()
 	answer, err := c.send(ctx, req, c.until(ctx))
@@ -159,6 +160,12 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 		c.routes.counts.failures.Add(1)
 		err.Write = req.Write
 		return nil, err
+	}
+	if req.Frame != nil {
+		if err := req.Frame.Before.read(answer); err != nil {
+			answer.Close()
+			return nil, err
+		}
 	}
 	return answer, nil
 }

@@ -33,8 +33,7 @@ type Coalescer struct {
 	Patience time.Duration
 
 	client *Client
-	path   string
-	frame  func(atomic bool) Frame
+	bulk   func(atomic bool) Request
 
 	mu       sync.Mutex
 	era      int     // of the requests under way that others wait for
@@ -52,24 +51,12 @@ type Coalescer struct {
 	seen     int // of them, when the watch looked last
 }
 
-// Frame is what a bulk request is sent with.
-type Frame struct {
-	Params string // URL parameters
-	// Before is an element of the body in front of the statements, and After are elements behind
-	// them, separated by commas; nil for none.
-	Before, After []byte
-	// Behind is how many elements After has.
-	Behind int
-	// Read reads the entries of Before and After, one for each of their elements, from the
-	// answer. What it makes of them does not concern the callers.
-	Read func(*Answer)
-}
-
-// NewCoalescer returns a coalescer of requests to a path. For each of them frame
-// says how it is sent: atomic is a transaction, of which everything is undone when a
-// statement fails; otherwise the statements are independent of each other.
-func NewCoalescer(client *Client, path string, frame func(atomic bool) Frame) *Coalescer {
-	return &Coalescer{Patience: patience, client: client, path: path, frame: frame}
+// NewCoalescer returns a coalescer of writes. For each request that it sends, bulk returns the path,
+// the parameters and the frame: atomic is a transaction, of which everything is undone when a
+// statement fails; otherwise the statements are independent of each other. An error in reading the
+// frame's entries goes to the log: it does not concern the callers.
+func NewCoalescer(client *Client, bulk func(atomic bool) Request) *Coalescer {
+	return &Coalescer{Patience: patience, client: client, bulk: bulk}
 }
 
 // Part is the statement of one caller, and what the driver adds to it.

@@ -91,12 +91,13 @@ func (s *table) got() []string {
 	return append([]string(nil), s.bulks...)
 }
 
-// framed is the frame of these tests.
-func framed(atomic bool) Frame {
+// unframed is how the requests of these tests are sent.
+func unframed(atomic bool) Request {
+	req := Request{Path: "/db/execute"}
 	if atomic {
-		return Frame{Params: "transaction"}
+		req.Params = "transaction"
 	}
-	return Frame{}
+	return req
 }
 
 // writer is a goroutine that writes.
@@ -172,7 +173,7 @@ func busy(t *testing.T, options ...func(*Config)) (q *Coalescer, s *table, node 
 	t.Helper()
 	s = &table{}
 	nodes, c := newPipedCluster(t, 20*time.Second, [][]reply{{s.reply}}, options...)
-	q = NewCoalescer(c, "/db/execute", framed)
+	q = NewCoalescer(c, unframed)
 	for range mostUnderWay {
 		require.True(t, begins(q))
 	}
@@ -698,31 +699,26 @@ func TestCoalesceFrame(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
 		q, s, _, release := busy(t)
-		var read [][]int64
-		q.frame = func(atomic bool) Frame {
-			f := framed(atomic)
-			f.Before = []byte(`"ok 100"`)
+		var read []int64
+		reads := func(a *Answer) error {
+			result, err := a.Next()
+			read = append(read, result.LastInsertID)
+			return errors.Join(err, a.End(), errors.New("that the log gets to see"))
+		}
+		q.bulk = func(atomic bool) Request {
+			req := unframed(atomic)
+			req.Frame = &Frame{Before: Elements{JSON: []byte(`"ok 100"`), Count: 1, Read: reads}}
 			if !atomic {
-				f.After, f.Behind = []byte(`"ok 200"`), 1
+				req.Frame.After = Elements{JSON: []byte(`"ok 200"`), Count: 1, Read: reads}
 			}
-			f.Read = func(a *Answer) {
-				var ids []int64
-				for range 1 + len(f.After)/len(f.Before) {
-					result, err := a.Next()
-					require.NoError(t, err)
-					ids = append(ids, result.LastInsertID)
-				}
-				require.NoError(t, a.End())
-				read = append(read, ids)
-			}
-			return f
+			return req
 		}
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "fail 2")
 		release()
 		w1.applied(t, 1)
 		w2.failed(t, 2)
 		assert.Equal(t, []string{"tx:ok 100,ok 1,fail 2", "ok 100,ok 1,fail 2,ok 200"}, s.got())
-		assert.Equal(t, [][]int64{{100, 200}}, read)
+		assert.Equal(t, []int64{100, 200}, read)
 	})
 }
 
@@ -732,13 +728,13 @@ func TestCoalesceGoesToTheLeader(t *testing.T) {
 	inBubble(t, "", func(t *testing.T) {
 		s := &table{}
 		_, c := newPipedCluster(t, 20*time.Second, [][]reply{{movedTo("http://10.0.0.2:4001")}, {s.reply}})
-		q := NewCoalescer(c, "/db/execute", framed)
+		q := NewCoalescer(c, unframed)
 		joins(t, q, "ok 1").applied(t, 1)
 		assert.EqualValues(t, 1, c.Counts().Redirects)
 	})
 	inBubble(t, "and may leave on the way", func(t *testing.T) {
 		_, c := newPipedCluster(t, 20*time.Second, [][]reply{{movedTo("http://10.0.0.2:4001")}, {ok(written)}})
-		q := NewCoalescer(c, "/db/execute", framed)
+		q := NewCoalescer(c, unframed)
 		for range MostAtOnce - 1 {
 			c.writes <- struct{}{}
 		}
@@ -759,7 +755,7 @@ func TestCoalesceMany(t *testing.T) {
 	s := &table{}
 	node := newFake(t, s.reply)
 	c, _ := newClient(t, []string{node.host()})
-	q := NewCoalescer(c, "/db/execute", framed)
+	q := NewCoalescer(c, unframed)
 	const writers, each = 100, 20
 	var all sync.WaitGroup
 	for i := range writers {

@@ -1,0 +1,241 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// frames are the statements that a connector sends around those of a program. Each is built once.
+type frames struct {
+	// schemaLook goes before reads; see schemaWatch.
+	schemaLook *cluster.Frame
+	// seqlock is a sequence lock around statements that are applied one by one: a read between them,
+	// on a node, sees that a write is under way.
+	seqlock withQuestion
+	// seqlockOpen is the first half of it, for when there was no register the last time. If there is
+	// one by now, the mark stays until the next write takes it off, and readers go through the log
+	// meanwhile.
+	seqlockOpen *cluster.Frame
+	// inTransaction moves the version in the transaction that the statements are applied by.
+	inTransaction withQuestion
+	// bulk guards a transaction of the writes of several callers, and moves the version. bulkAlone
+	// does not move it, and bulkWithout demands that there is none.
+	bulk                   withQuestion
+	bulkAlone, bulkWithout *cluster.Frame
+}
+
+// withQuestion are two forms of a frame. The second asks for the version and the announcement as well.
+type withQuestion [2]*cluster.Frame
+
+// form returns the form that asks, or the one that does not.
+func (w withQuestion) form(asks bool) *cluster.Frame {
+	if asks {
+		return w[1]
+	}
+	return w[0]
+}
+
+// newFrames returns the frames of a connector. A register that does not exist makes the driver's
+// statements fail, and nobody needs to be told then; only in a transaction it has to be made first.
+func newFrames(c *Connector) *frames {
+	f := &frames{
+		schemaLook:  &cluster.Frame{Before: elements(readSchemaLook, schemaLookText)},
+		seqlockOpen: &cluster.Frame{Before: elements(c.readMark, markText)},
+		bulkAlone:   &cluster.Frame{Before: elements(readGuard, guardText)},
+		bulkWithout: &cluster.Frame{Before: elements(readGuard, guardRegisterText)},
+	}
+	mark, moved := elements(c.readMark, markText), elements(c.readMoved, moveText)
+	movedTold := elements(c.readMovedTold, moveText, tellText)
+	f.seqlock = withQuestion{
+		{Before: mark, After: elements(readUnmarked, unmarkText)},
+		{Before: mark, After: elements(c.readTold, tellText)},
+	}
+	f.inTransaction = withQuestion{{Before: moved}, {Before: movedTold}}
+	f.bulk = withQuestion{
+		{Before: elements(readGuard, guardText), After: moved},
+		{Before: elements(readGuard, guardText), After: movedTold},
+	}
+	return f
+}
+
+// elements returns statements for a frame, and what reads their entries.
+func elements(read func(*cluster.Answer) error, texts ...string) cluster.Elements {
+	e := cluster.Elements{Count: len(texts), Read: read}
+	for i, text := range texts {
+		if i > 0 {
+			e.JSON = append(e.JSON, ',')
+		}
+		e.JSON = append(append(append(e.JSON, '"'), text...), '"') // nothing in it has to be escaped
+	}
+	return e
+}
+
+// readSchemaLook reads the entry of the look at the schema.
+func readSchemaLook(answer *cluster.Answer) error {
+	entry, err := answer.Next()
+	if err == nil && entry.Error != "" {
+		err = failedRead(entry.Error, -1, 0)
+	}
+	return err
+}
+
+// readGuard reads the entry of a guard, whose failure is that of the whole transaction.
+func readGuard(answer *cluster.Answer) error {
+	_, err := answer.Next()
+	return err
+}
+
+// errNoRegister is why a transaction that moves the version was rolled back.
+var errNoRegister = errors.New("there is no table " + registerTable)
+
+// readFirst reads the entry of the first statement on the register.
+func (c *Connector) readFirst(answer *cluster.Answer) (entry *wire.Result, missing bool, err error) {
+	if entry, err = answer.Next(); err != nil {
+		return nil, false, err
+	}
+	missing = isMissingRegister(entry.Error)
+	if c.registerMissing.Load() != missing {
+		c.registerMissing.Store(missing)
+	}
+	return entry, missing, nil
+}
+
+// readMark reads the entry of the mark in front of statements that are applied one by one.
+func (c *Connector) readMark(answer *cluster.Answer) error {
+	_, _, err := c.readFirst(answer)
+	return err
+}
+
+// readUnmarked reads the entry of what takes the mark off.
+func readUnmarked(answer *cluster.Answer) error {
+	_, err := answer.Next()
+	return err
+}
+
+// readTold reads the entry of what takes the mark off and tells the version. The write itself has
+// been applied, whatever that says.
+func (c *Connector) readTold(answer *cluster.Answer) error {
+	entry, err := answer.Next()
+	if err != nil {
+		return err
+	}
+	if _, err := c.readState(answer, entry); err != nil {
+		c.cfg.warn(publicError(err))
+	}
+	return nil
+}
+
+// readMoved reads the entry of what moves the version in a transaction.
+func (c *Connector) readMoved(answer *cluster.Answer) error {
+	entry, missing, err := c.readFirst(answer)
+	switch {
+	case err != nil:
+		return err
+	case missing:
+		return errNoRegister
+	}
+	return registerFailure(entry)
+}
+
+// readMovedTold reads the entries of what moves the version in a transaction, and tells it.
+func (c *Connector) readMovedTold(answer *cluster.Answer) error {
+	if err := c.readMoved(answer); err != nil {
+		return err
+	}
+	entry, err := answer.Next()
+	if err == nil {
+		_, err = c.readState(answer, entry)
+	}
+	return err
+}
+
+// frameOf returns the frame of calls that write.
+func (c *Connector) frameOf(calls []call, atomic bool) *cluster.Frame {
+	switch {
+	case c.cfg.DisableTxVersion || allRead(calls):
+		return nil
+	case atomic:
+		return c.frames.inTransaction.form(c.polite.isDue())
+	}
+	return c.oneByOneFrame()
+}
+
+// oneByOneFrame returns the frame of statements that are applied one by one.
+func (c *Connector) oneByOneFrame() *cluster.Frame {
+	if c.registerMissing.Load() {
+		return c.frames.seqlockOpen
+	}
+	return c.frames.seqlock.form(c.polite.isDue())
+}
+
+// queueFrame returns the frame of writes that go into the server's queue. The register comes first:
+// where the queue is one transaction, marks that fail would take the writes of other clients with
+// them. The answer has no entries.
+func (c *Connector) queueFrame() *cluster.Frame {
+	if c.cfg.DisableTxVersion {
+		return nil
+	}
+	return &cluster.Frame{Before: elements(nil, createText, firstVersionText(), markText), After: elements(nil, unmarkText)}
+}
+
+// writing says how calls that write are sent.
+type writing struct {
+	atomic bool // as a transaction
+	rows   bool // the rows of RETURNING are wanted
+}
+
+// waitToWrite waits until a write outside of transactions may leave. It has to leave the turn then.
+func (c *conn) waitToWrite(ctx context.Context) error {
+	connector := c.connector
+	if err := connector.turn.join(ctx, connector.cfg.requestTimeout()); err != nil {
+		return err
+	}
+	if err := connector.polite.wait(ctx); err != nil {
+		connector.turn.leave()
+		return err
+	}
+	return nil
+}
+
+// write sends calls that write, when it is their turn. The entry of the first of them comes next in
+// the answer.
+func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, how writing) (*cluster.Answer, error) {
+	if err := c.waitToWrite(ctx); err != nil {
+		return nil, err
+	}
+	connector := c.connector
+	defer connector.turn.leave()
+	if connector.coalesces(ctx, calls, how) {
+		era, ok := connector.coalescer.Begin()
+		if !ok {
+			answer, err := c.join(ctx, calls)
+			if !isEarlier(err) {
+				return answer, withPath(publicError(err), executePath)
+			}
+		} else {
+			defer connector.coalescer.End(era)
+		}
+	}
+	req.Frame = connector.frameOf(calls, how.atomic)
+	return c.sendWrite(ctx, req, calls)
+}
+
+// sendWrite sends calls that write. It makes the register if they move the version of one.
+func (c *conn) sendWrite(ctx context.Context, req cluster.Request, calls []call) (*cluster.Answer, error) {
+	req.Leader, req.Write = true, true
+	answer, err := c.send(ctx, req, calls)
+	if !errors.Is(err, errNoRegister) { // or else all was rolled back
+		return answer, err
+	}
+	if err := c.makeRegister(ctx); err != nil {
+		return nil, err
+	}
+	answer, err = c.send(ctx, req, calls)
+	if errors.Is(err, errNoRegister) {
+		return nil, errRegisterGone
+	}
+	return answer, err
+}

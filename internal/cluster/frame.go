@@ -1,0 +1,46 @@
+package cluster
+
+// Frame is what a caller of the client sends around the statements of a request. The [Answer]
+// reads its entries by itself: Before has been read when [Client.Send] returns, and After when
+// [Answer.End] does. A nil *Frame has no statements. A Frame is safe for concurrent use.
+type Frame struct {
+	Before, After Elements
+}
+
+// Elements are statements of a frame. The zero value has none.
+type Elements struct {
+	JSON  []byte // elements of the body, separated by commas
+	Count int    // of them
+	// Read reads the entries that answer them; nil where the answer has none, as with queued writes.
+	// Its error is that of Send or End, which return an [*Error] otherwise.
+	Read func(*Answer) error
+}
+
+// read reads the entries of the elements.
+func (e *Elements) read(a *Answer) error {
+	if e.Read == nil {
+		return nil
+	}
+	return e.Read(a)
+}
+
+// Open returns the beginning of a body of about so many bytes beside the frame: the statements
+// come next, separated by commas.
+func (f *Frame) Open(size int) []byte {
+	if f == nil {
+		return append(make([]byte, 0, size+2), '[')
+	}
+	body := append(make([]byte, 0, size+len(f.Before.JSON)+len(f.After.JSON)+4), '[')
+	if f.Before.Count > 0 {
+		body = append(append(body, f.Before.JSON...), ',')
+	}
+	return body
+}
+
+// Close returns the body with what follows the statements, of which there is one at least.
+func (f *Frame) Close(body []byte) []byte {
+	if f != nil && f.After.Count > 0 {
+		body = append(append(body, ','), f.After.JSON...)
+	}
+	return append(body, ']')
+}
