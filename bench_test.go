@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // canned answers every request at once, so that what is left is the cost of the driver and
@@ -30,6 +33,7 @@ func openCanned(b *testing.B, answer string) *sql.DB {
 		b.Fatal(err)
 	}
 	connector.polite.due.Store(1 << 62) // the answer is not that of a question
+	connector.schema.tables.Store(&knownTables{until: time.Now().Add(time.Hour), defaults: map[string][]sqltext.Default{"T": nil}})
 	db := sql.OpenDB(connector)
 	b.Cleanup(func() { db.Close() })
 	return db
