@@ -30,43 +30,48 @@ func (c *Config) allowedCalls() (calls sqltext.Calls) {
 // withDefaults returns the calls in which each INSERT gives the columns that it leaves out their
 // defaults, if these differ by more than the functions that are allowed.
 func (c *conn) withDefaults(ctx context.Context, calls []call, allowed sqltext.Calls) ([]call, error) {
-	leavesOut := func(one call) bool { return one.LeavesOut != "" }
-	if allowed == sqltext.CallsRandom|sqltext.CallsTime || !slices.ContainsFunc(calls, leavesOut) {
+	if allowed == sqltext.CallsRandom|sqltext.CallsTime {
 		return calls, nil
 	}
-	calls = slices.Clone(calls)
+	given := calls
 	for i := range calls {
-		if err := c.giveDefaults(ctx, &calls[i], calls[:i], allowed); err != nil {
+		statement, err := c.giveDefaults(ctx, &calls[i], calls[:i], allowed)
+		switch {
+		case err != nil:
 			return nil, err
+		case statement == nil:
+			continue
+		case &given[0] == &calls[0]:
+			given = slices.Clone(calls)
 		}
+		given[i].Statement = statement
 	}
-	return calls, nil
+	return given, nil
 }
 
-// giveDefaults gives the columns that an INSERT leaves out their defaults. The calls before it may
-// create its table.
-func (c *conn) giveDefaults(ctx context.Context, one *call, before []call, allowed sqltext.Calls) error {
+// giveDefaults returns an INSERT that gives the columns that it leaves out their defaults, and nil
+// where there is nothing to give. The calls before it may create its table.
+func (c *conn) giveDefaults(ctx context.Context, one *call, before []call, allowed sqltext.Calls) (*sqltext.Statement, error) {
 	if one.LeavesOut == "" {
-		return nil
+		return nil, nil
 	}
 	created, ok := createdBy(before, one.LeavesOut)
 	defaults := created.Defaults
 	if !ok || created.IfNotExists {
 		list, known, err := c.defaultsOf(ctx, one.LeavesOut)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if known {
 			defaults = list
 		}
 	}
 	if len(defaults) == 0 {
-		return nil
+		return nil, nil
 	}
-	differ := func(d sqltext.Default) bool { return d.Calls&^allowed == 0 }
-	statement := one.WithDefaults(slices.DeleteFunc(slices.Clone(defaults), differ))
-	one.Statement = &statement
-	return nil
+	isAllowed := func(d sqltext.Default) bool { return d.Calls&^allowed == 0 }
+	statement := one.WithDefaults(slices.DeleteFunc(slices.Clone(defaults), isAllowed))
+	return &statement, nil
 }
 
 // createdBy returns what the last CREATE TABLE of a table among calls declares.

@@ -264,8 +264,12 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
-			if err := t.conn.giveDefaults(ctx, &o.call, t.created(calls[:i]), 0); err != nil {
+			statement, err := t.conn.giveDefaults(ctx, &o.call, t.created(calls[:i]), 0)
+			if err != nil {
 				return nil, err
+			}
+			if statement != nil {
+				o.Statement = statement
 			}
 		}
 		if err == nil && o.Kind != sqltext.Control {
