@@ -110,7 +110,10 @@ var gormDialects = []struct {
 	name string
 	open func(dsn string) gorm.Dialector
 }{
-	{"gorm.io/driver/sqlite", func(dsn string) gorm.Dialector { return sqlite.New(sqlite.Config{DriverName: "rqlite", DSN: dsn}) }},
+	{"gorm.io/driver/sqlite", func(dsn string) gorm.Dialector {
+		// It sends PRAGMA foreign_keys where it makes a table anew.
+		return sqlite.New(sqlite.Config{DriverName: "rqlite", DSN: withSettings(dsn, "send_foreign_keys=true")})
+	}},
 	{"gormrqlite", gormrqlite.Open},
 }
 
