@@ -5,6 +5,7 @@ import (
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
+	"github.com/go-rqlite/rqlite"
 	"github.com/go-rqlite/rqlite/integration/capture/internal/ent"
 	"github.com/go-rqlite/rqlite/integration/capture/internal/ent/car"
 	"github.com/go-rqlite/rqlite/integration/capture/internal/ent/user"
@@ -17,7 +18,8 @@ import (
 // concerns everybody.
 func TestEnt(t *testing.T) {
 	ctx := t.Context()
-	client := ent.NewClient(ent.Driver(entsql.OpenDB(dialect.SQLite, open(t))))
+	db := openWith(t, func(c *rqlite.Config) { c.SendForeignKeys = true })
+	client := ent.NewClient(ent.Driver(entsql.OpenDB(dialect.SQLite, db)))
 	require.NoError(t, client.Schema.Create(ctx))
 	require.NoError(t, client.Schema.Create(ctx))
 

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	_ "github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite"
 	"github.com/go-rqlite/rqlite/rqlitetest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -26,10 +26,19 @@ func dsn(t *testing.T) string {
 	return rqlitetest.New(t, func(c *rqlitetest.Config) { c.ForeignKeys = true }).DSN()
 }
 
-func open(t *testing.T) *sql.DB {
+func open(t *testing.T) *sql.DB { return openWith(t, nil) }
+
+// openWith opens the database by a configuration that change has changed.
+func openWith(t *testing.T, change func(*rqlite.Config)) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("rqlite", dsn(t))
+	cfg, err := rqlite.ParseDSN(dsn(t))
 	require.NoError(t, err)
+	if change != nil {
+		change(cfg)
+	}
+	connector, err := rqlite.NewConnector(cfg)
+	require.NoError(t, err)
+	db := sql.OpenDB(connector)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
 }
