@@ -1,8 +1,10 @@
 package rqlite
 
 import (
-	"database/sql/driver"
+	"encoding/hex"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -19,117 +21,6 @@ type call struct {
 	// randomPerRow says that SQLite takes a random number for each row of the statement, which has
 	// one for all.
 	randomPerRow bool
-}
-
-// deal gives every statement of a script the values that are its own.
-//
-// Positional values go to the statements in order, to each as many as it has
-// parameters that are not given by name. Named values, as sql.Named makes them, go
-// to every parameter of that name, whatever its prefix; one that no parameter asks for is
-// ignored, so that one list can serve many statements. A positional value too few or too
-// many is an error, which SQLite itself would bind as NULL or ignore: it is a mistake.
-func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) {
-	calls := make([]call, len(script))
-	hand := hand{args: args}
-	for i := range script {
-		calls[i].Statement = &script[i]
-		if script[i].NumParams == 0 {
-			continue
-		}
-		values, err := hand.take(&script[i])
-		if err != nil {
-			return nil, atStatement(err, i, len(script))
-		}
-		calls[i].values = values
-	}
-	return calls, hand.finish()
-}
-
-// hand is the values of a call that have not been dealt yet.
-type hand struct {
-	args []driver.NamedValue
-	next int // the positional values before it are dealt
-}
-
-func (h *hand) take(s *sqltext.Statement) ([]any, error) {
-	values := make([]any, s.NumParams)
-	given := h.named(s, values)
-	for i := range values {
-		if given != nil && given[i] {
-			continue
-		}
-		value, ok := h.positional()
-		if !ok {
-			return nil, h.missing(s, i)
-		}
-		values[i] = value
-	}
-	return values, nil
-}
-
-// named fills in the values that are given by name, and reports which they are.
-func (h *hand) named(s *sqltext.Statement, values []any) (given []bool) {
-	for _, p := range s.Params {
-		if p.Name == "" {
-			continue
-		}
-		for _, arg := range h.args {
-			if arg.Name != p.Name {
-				continue
-			}
-			if given == nil {
-				given = make([]bool, len(values))
-			}
-			values[p.Index-1], given[p.Index-1] = arg.Value, true
-		}
-	}
-	return given
-}
-
-func (h *hand) positional() (driver.Value, bool) {
-	for ; h.next < len(h.args); h.next++ {
-		if arg := h.args[h.next]; arg.Name == "" {
-			h.next++
-			return arg.Value, true
-		}
-	}
-	return nil, false
-}
-
-func (h *hand) missing(s *sqltext.Statement, index int) error {
-	for _, p := range s.Params {
-		if p.Index == index+1 && p.Name != "" {
-			return fmt.Errorf("no value is given for the parameter named %q", p.Name)
-		}
-	}
-	given := h.given()
-	return fmt.Errorf("too few values: the statement has %s, and %d %s given, so that none is left for number %d",
-		counted(s.NumParams, "parameter"), given, map[bool]string{true: "is", false: "are"}[given == 1], index+1)
-}
-
-// given counts the positional values.
-func (h *hand) given() (n int) {
-	for _, arg := range h.args {
-		if arg.Name == "" {
-			n++
-		}
-	}
-	return n
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// finish demands that every positional value has been dealt.
-func (h *hand) finish() error {
-	if _, ok := h.positional(); ok {
-		return fmt.Errorf("too many values: %d are given, and there are not as many parameters", h.given())
-	}
-	return nil
 }
 
 // sizeHint returns about how many bytes the calls take in a body.
@@ -200,10 +91,58 @@ func (c *call) hasBlobLookalike() bool {
 	return false
 }
 
-// atStatement says which statement of a script an error is about.
-func atStatement(err error, statement, statements int) error {
-	if statements == 1 {
-		return err
+// looksLikeBlob reports whether rqlite would bind a text as a BLOB: it does so
+// with x'6869', in either case and with space around it.
+func looksLikeBlob(s string) bool {
+	if len(s) < 3 || s[len(s)-1] != '\'' && s[len(s)-1] > ' ' && s[len(s)-1] < 0x80 {
+		return false
 	}
-	return fmt.Errorf("statement %d of %d: %w", statement+1, statements, err)
+	s = strings.TrimSpace(s)
+	if len(s) < 3 || s[0]|0x20 != 'x' || s[1] != '\'' || s[len(s)-1] != '\'' {
+		return false
+	}
+	digits := s[2 : len(s)-1]
+	_, err := hex.DecodeString(digits)
+	return err == nil
+}
+
+// frozen returns the statement with literals in place of time and random numbers, so
+// that it does the same whenever, and wherever, it is run. See [sqltext.Statement.Freeze] for a zero
+// now and a nil random.
+func (c *call) frozen(now time.Time, random func() int64) (*sqltext.Statement, error) {
+	if !now.IsZero() {
+		if err := c.checkTimeParams(); err != nil {
+			return nil, err
+		}
+	}
+	frozen, err := c.Freeze(now, random)
+	return &frozen, err
+}
+
+// checkTimeParams refuses a value by which a date function would read the clock of each node.
+func (c *call) checkTimeParams() error {
+	for _, index := range c.TimeParams() {
+		text, ok := c.values[index-1].(string)
+		if blob, isBlob := c.values[index-1].([]byte); isBlob {
+			text, ok = string(blob), true
+		}
+		if ok && isNow(text) {
+			return fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
+				"write it into the statement, or pass a time", index, text)
+		}
+	}
+	return nil
+}
+
+// isNow reports whether SQLite's date functions take a text for the present.
+func isNow(text string) bool {
+	return strings.EqualFold(text, "now") || strings.EqualFold(text, "subsec") || strings.EqualFold(text, "subsecond")
+}
+
+// parsedLike returns a text that the server parses as it does that of the call.
+func (c *call) parsedLike() string {
+	if c.written != "" {
+		return c.written
+	}
+	return c.Text
 }

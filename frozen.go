@@ -4,10 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -60,39 +58,6 @@ func (c *conn) freezeWrites(ctx context.Context, calls []call) ([]call, error) {
 }
 
 func randomNumber() int64 { return int64(rand.Uint64()) }
-
-// frozen returns the statement with literals in place of time and random numbers, so
-// that it does the same whenever, and wherever, it is run. See [sqltext.Statement.Freeze] for a zero
-// now and a nil random.
-func (c *call) frozen(now time.Time, random func() int64) (*sqltext.Statement, error) {
-	if !now.IsZero() {
-		if err := c.checkTimeParams(); err != nil {
-			return nil, err
-		}
-	}
-	frozen, err := c.Freeze(now, random)
-	return &frozen, err
-}
-
-// checkTimeParams refuses a value by which a date function would read the clock of each node.
-func (c *call) checkTimeParams() error {
-	for _, index := range c.TimeParams() {
-		text, ok := c.values[index-1].(string)
-		if blob, isBlob := c.values[index-1].([]byte); isBlob {
-			text, ok = string(blob), true
-		}
-		if ok && isNow(text) {
-			return fmt.Errorf("parameter %d of a date function is %q, which each node would read as a time of its own: "+
-				"write it into the statement, or pass a time", index, text)
-		}
-	}
-	return nil
-}
-
-// isNow reports whether SQLite's date functions take a text for the present.
-func isNow(text string) bool {
-	return strings.EqualFold(text, "now") || strings.EqualFold(text, "subsec") || strings.EqualFold(text, "subsecond")
-}
 
 // anyPerRow reports whether SQLite takes a random number for each row of one of the calls. Such a
 // call is right if it writes a single row, which a transaction finds out before it commits.

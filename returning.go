@@ -135,14 +135,6 @@ func (s *seenReturning) lacks(one call) bool {
 	return !ok
 }
 
-// parsedLike returns a text that the server parses as it does that of the call.
-func (c *call) parsedLike() string {
-	if c.written != "" {
-		return c.written
-	}
-	return c.Text
-}
-
 // add notes that the server sees the clause of a call, if it has one.
 func (s *seenReturning) add(one *call) {
 	if one.Returning == 0 || one.Plain {

@@ -3,7 +3,6 @@ package rqlite
 import (
 	"database/sql"
 	"database/sql/driver"
-	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -13,21 +12,6 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
-
-// looksLikeBlob reports whether rqlite would bind a text as a BLOB: it does so
-// with x'6869', in either case and with space around it.
-func looksLikeBlob(s string) bool {
-	if len(s) < 3 || s[len(s)-1] != '\'' && s[len(s)-1] > ' ' && s[len(s)-1] < 0x80 {
-		return false
-	}
-	s = strings.TrimSpace(s)
-	if len(s) < 3 || s[0]|0x20 != 'x' || s[1] != '\'' || s[len(s)-1] != '\'' {
-		return false
-	}
-	digits := s[2 : len(s)-1]
-	_, err := hex.DecodeString(digits)
-	return err == nil
-}
 
 // storage says how the values of a column are read: what rqlite sends depends
 // on the declared type, by the rules of mattn/go-sqlite3 that it is built on.

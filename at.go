@@ -1,0 +1,11 @@
+package rqlite
+
+import "fmt"
+
+// atStatement says which statement of a script an error is about.
+func atStatement(err error, statement, statements int) error {
+	if statements == 1 {
+		return err
+	}
+	return fmt.Errorf("statement %d of %d: %w", statement+1, statements, err)
+}
