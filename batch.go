@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -243,7 +244,7 @@ func (b *Batch) calls(c *conn) ([]call, error) {
 	for i, s := range b.statements {
 		one, err := s.call(c)
 		if err != nil {
-			return nil, refused(atStatement(err, i, len(b.statements)))
+			return nil, refused(sqlerr.At(err, i, len(b.statements)))
 		}
 		calls = append(calls, one)
 	}
@@ -342,7 +343,7 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	var unread *unreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return unreadable(atStatement(err, i, len(r.calls)), r.write)
+		return unreadable(sqlerr.At(err, i, len(r.calls)), r.write)
 	case err != nil:
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -43,7 +44,7 @@ func appendCalls(body []byte, calls []call) ([]byte, error) {
 		}
 		var err error
 		if body, err = wire.AppendStatement(body, calls[i].text(), calls[i].values); err != nil {
-			return nil, atStatement(err, ownCalls(calls[:i]), ownCalls(calls))
+			return nil, sqlerr.At(err, ownCalls(calls[:i]), ownCalls(calls))
 		}
 	}
 	return body, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -145,7 +146,7 @@ func hideRegister(script []sqltext.Statement) []sqltext.Statement {
 func (c *conn) allow(script []sqltext.Statement) error {
 	for i := range script {
 		if why := captures(&script[i], c.tx != nil); why != nil {
-			return atStatement(why, i, len(script))
+			return sqlerr.At(why, i, len(script))
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -24,7 +25,7 @@ func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) 
 		}
 		values, err := hand.take(&script[i])
 		if err != nil {
-			return nil, atStatement(err, i, len(script))
+			return nil, sqlerr.At(err, i, len(script))
 		}
 		calls[i].values = values
 	}

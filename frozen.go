@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -50,7 +51,7 @@ func (c *conn) freezeWrites(ctx context.Context, calls []call) ([]call, error) {
 		calls[i].randomPerRow = random != nil && calls[i].RandomPerRow()
 		statement, err := calls[i].frozen(now, random)
 		if err != nil {
-			return nil, refused(atStatement(err, i, len(calls)))
+			return nil, refused(sqlerr.At(err, i, len(calls)))
 		}
 		calls[i].written, calls[i].Statement = calls[i].Text, statement
 	}
@@ -144,9 +145,9 @@ func (c *conn) withConnState(calls []call) ([]call, error) {
 		}
 		switch {
 		case calls[i].Calls&sqltext.CallsTotalChanges != 0:
-			return nil, atStatement(errTotalChanges, i, len(calls))
+			return nil, sqlerr.At(errTotalChanges, i, len(calls))
 		case !c.state.tells(calls[i].Statement):
-			return nil, atStatement(errConnStateLost, i, len(calls))
+			return nil, sqlerr.At(errConnStateLost, i, len(calls))
 		}
 		statement := calls[i].WithConnState(c.state.rowid, c.state.changes)
 		calls[i].Statement = &statement
@@ -159,11 +160,11 @@ func (c *conn) oneByOne(calls []call) error {
 	for i := range calls {
 		switch {
 		case setsForeignKeys(calls[i]) && !c.connector.cfg.SendForeignKeys:
-			return atStatement(errForeignKeys, i, len(calls))
+			return sqlerr.At(errForeignKeys, i, len(calls))
 		case calls[i].randomPerRow:
-			return atStatement(errRandomHere, i, len(calls))
+			return sqlerr.At(errRandomHere, i, len(calls))
 		case tellsConnState(calls[i].Statement):
-			return atStatement(errConnStateHere, i, len(calls))
+			return sqlerr.At(errConnStateHere, i, len(calls))
 		}
 	}
 	return nil

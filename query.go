@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -34,7 +35,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 	}
 	for i := range calls {
 		if calls[i].Kind == sqltext.Pragma && !calls[i].SetsDeferral() {
-			return nil, fmt.Errorf("rqlite: %w", atStatement(errPragma, i, len(calls)))
+			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(calls)))
 		}
 	}
 	r := &rows{values: valuer{loc: c.connector.cfg.Location}}
@@ -121,7 +122,7 @@ func (c *conn) readRequest(params string, leader bool, calls []call) cluster.Req
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
 func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source, error) {
 	if c.queueing(ctx).on {
-		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
+		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.first, at.total))
 	}
 	c.state.lose()
 	if calls[0].randomPerRow {

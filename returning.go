@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -39,7 +40,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []ca
 		if earlier[i].Returning > 0 {
 			statement, err := earlier[i].WithoutBackquotes()
 			if err != nil {
-				return nil, refused(atStatement(err, i, len(calls)))
+				return nil, refused(sqlerr.At(err, i, len(calls)))
 			}
 			earlier[i].Statement = &statement
 		}
@@ -106,7 +107,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one call) e
 // atCall says which of several statements was not sent because the server would not see it.
 func atCall(err error, i, n int) error {
 	if errors.Is(err, errUnseenReturning) {
-		return refused(atStatement(err, i, n))
+		return refused(sqlerr.At(err, i, n))
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 var (
@@ -102,7 +103,7 @@ func (s *source) advance() error {
 // errNotReturned is the error of a RETURNING clause that the server's own
 // parser did not see.
 func errNotReturned(statement, statements int) error {
-	return fmt.Errorf("rqlite: %w", atStatement(fmt.Errorf("%w: rqlite does not understand a part of the statement", ErrRowsLost), statement, statements))
+	return fmt.Errorf("rqlite: %w", sqlerr.At(fmt.Errorf("%w: rqlite does not understand a part of the statement", ErrRowsLost), statement, statements))
 }
 
 // more reports whether result sets follow the current one.

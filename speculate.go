@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -383,7 +384,7 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, mov
 	}
 	for i, o := range try.fresh {
 		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !try.fresh[:i].inserted() {
-			return i, refused(atStatement(errNoRowid, i, len(try.fresh))), nil
+			return i, refused(sqlerr.At(errNoRowid, i, len(try.fresh))), nil
 		}
 		failure, err := t.result(answer, o, state, at{i, len(try.fresh)})
 		if err == nil && failure == nil && try.form.guarded && o.isGuarded() {
@@ -460,7 +461,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)
 		if err == nil && failure == nil && o.randomPerRow && len(o.set.rows) > 1 {
-			failure = refused(atStatement(errRandomRows, at.statement, at.statements))
+			failure = refused(sqlerr.At(errRandomRows, at.statement, at.statements))
 		}
 		return failure, err
 	}
@@ -469,7 +470,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 	case err != nil || o.Kind != sqltext.Write:
 		return nil, err
 	case o.randomPerRow && rows > 1:
-		return refused(atStatement(errRandomRows, at.statement, at.statements)), nil
+		return refused(sqlerr.At(errRandomRows, at.statement, at.statements)), nil
 	}
 	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows
 	return nil, nil
@@ -479,9 +480,9 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
 	switch {
 	case o.Returning > 0 && len(entry.Columns) == 0:
-		return refused(atStatement(errUnseenReturning, at.statement, at.statements)), nil
+		return refused(sqlerr.At(errUnseenReturning, at.statement, at.statements)), nil
 	case o.Keyword == "EXPLAIN" && len(entry.Columns) == 0:
-		return refused(atStatement(errUnexplained, at.statement, at.statements)), nil
+		return refused(sqlerr.At(errUnexplained, at.statement, at.statements)), nil
 	case o.Kind == sqltext.Unknown:
 		o.writes = false
 	}
@@ -491,7 +492,7 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	var unread *unreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return refused(atStatement(unread.error, at.statement, at.statements)), nil
+		return refused(sqlerr.At(unread.error, at.statement, at.statements)), nil
 	case err != nil:
 		return nil, err
 	}

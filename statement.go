@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -188,9 +189,9 @@ func (t *tx) postpone(list operations) (done int, err error) {
 	for i, o := range list {
 		switch {
 		case !o.writes || o.query:
-			return i, refused(atStatement(errDeferredRead, i, len(list)))
+			return i, refused(sqlerr.At(errDeferredRead, i, len(list)))
 		case o.randomPerRow:
-			return i, refused(atStatement(errRandomHere, i, len(list)))
+			return i, refused(sqlerr.At(errRandomHere, i, len(list)))
 		}
 		o.err = errPostponed
 		t.record(o)
@@ -276,7 +277,7 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 			err = t.prepareOperation(ctx, o, now)
 		}
 		if err != nil {
-			return nil, refused(atStatement(err, i, len(calls)))
+			return nil, refused(sqlerr.At(err, i, len(calls)))
 		}
 		list = append(list, o)
 	}
