@@ -2,8 +2,10 @@ package rqlite
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -14,15 +16,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // bodyOf returns the request body of a script that is sent as one request.
 func bodyOf(query string, args ...any) (string, error) {
-	script, err := (&conn{connector: new(Connector)}).parse(query)
+	script, err := sqltext.Parse(query)
 	if err != nil {
 		return "", err
 	}
-	values, err := namedValues(args)
+	values, err := converted(args)
 	if err != nil {
 		return "", err
 	}
@@ -32,6 +35,21 @@ func bodyOf(query string, args ...any) (string, error) {
 	}
 	body, err := encodedCalls(calls)
 	return string(body), err
+}
+
+// converted converts values as database/sql does.
+func converted(args []any) (list []driver.NamedValue, err error) {
+	for i, arg := range args {
+		value := driver.NamedValue{Ordinal: i + 1, Value: arg}
+		if n, ok := arg.(sql.NamedArg); ok {
+			value.Name, value.Value = n.Name, n.Value
+		}
+		if value.Value, err = driver.DefaultParameterConverter.ConvertValue(value.Value); err != nil {
+			return nil, fmt.Errorf("parameter %d: %w", i+1, err)
+		}
+		list = append(list, value)
+	}
+	return list, nil
 }
 
 // encodedCalls returns the body of a request without a frame.
@@ -168,10 +186,10 @@ func TestBindErrors(t *testing.T) {
 // of one call may stay for the next.
 func TestBindLeavesTheScriptAlone(t *testing.T) {
 	t.Parallel()
-	script, err := (&conn{connector: new(Connector)}).parse("INSERT INTO t VALUES(:a, ?) RETURNING\nid")
+	script, err := sqltext.Parse("INSERT INTO t VALUES(:a, ?) RETURNING\nid")
 	require.NoError(t, err)
 	bind := func(args ...any) string {
-		values, err := namedValues(args)
+		values, err := converted(args)
 		require.NoError(t, err)
 		calls, err := deal(script, values)
 		require.NoError(t, err)
