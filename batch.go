@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -162,7 +163,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 
 // tellRowsLost says of statements that were applied, without an answer, that they were. It returns
 // the first failure.
-func (c *conn) tellRowsLost(ctx context.Context, calls []call, results []BatchResult) (first error) {
+func (c *conn) tellRowsLost(ctx context.Context, calls []bind.Stmt, results []BatchResult) (first error) {
 	for i := range results {
 		if lostItsRows(results[i].Err, &calls[i]) {
 			results[i].Err = c.rowsLost(ctx, results[i].Err)
@@ -176,7 +177,7 @@ func (c *conn) tellRowsLost(ctx context.Context, calls []call, results []BatchRe
 
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
 // where the request of a batch would not be.
-func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []call) (results []BatchResult, err error) {
+func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []bind.Stmt) (results []BatchResult, err error) {
 	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
 		results, err = t.execBatch(ctx, b, calls)
 		return err
@@ -229,7 +230,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 
 // onlyReads refuses what does not read. The server refuses it as well, but for
 // a PRAGMA, which changes one of its read connections for good.
-func onlyReads(calls []call) error {
+func onlyReads(calls []bind.Stmt) error {
 	for i := range calls {
 		if calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Unknown {
 			return &Error{Message: "it does not only read: use Exec", Code: ReadOnly, ExtendedCode: ReadOnly, Statement: i, Statements: len(calls)}
@@ -239,8 +240,8 @@ func onlyReads(calls []call) error {
 }
 
 // calls parses the statements and deals them their values.
-func (b *Batch) calls(c *conn) ([]call, error) {
-	calls := make([]call, 0, len(b.statements))
+func (b *Batch) calls(c *conn) ([]bind.Stmt, error) {
+	calls := make([]bind.Stmt, 0, len(b.statements))
 	for i, s := range b.statements {
 		one, err := s.call(c)
 		if err != nil {
@@ -251,21 +252,21 @@ func (b *Batch) calls(c *conn) ([]call, error) {
 	return calls, nil
 }
 
-func (s *batchStatement) call(c *conn) (call, error) {
+func (s *batchStatement) call(c *conn) (bind.Stmt, error) {
 	script, err := c.parse(s.query)
 	if err != nil {
-		return call{}, err
+		return bind.Stmt{}, err
 	}
 	if len(script) != 1 {
-		return call{}, fmt.Errorf("it has %d statements where one belongs: add each on its own", len(script))
+		return bind.Stmt{}, fmt.Errorf("it has %d statements where one belongs: add each on its own", len(script))
 	}
 	args, err := namedValues(s.args)
 	if err != nil {
-		return call{}, err
+		return bind.Stmt{}, err
 	}
-	calls, err := deal(script, args)
+	calls, err := bind.Deal(script, args)
 	if err != nil {
-		return call{}, err
+		return bind.Stmt{}, err
 	}
 	return calls[0], nil
 }
@@ -293,7 +294,7 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 // batchReader reads the answer to a batch.
 type batchReader struct {
 	answer *cluster.Answer
-	calls  []call
+	calls  []bind.Stmt
 	values valuer
 	atomic bool
 	write  bool
@@ -359,7 +360,7 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 
 // execBatch runs the statements of a batch within the transaction. They fail
 // each on its own, or all together if the batch is atomic.
-func (t *tx) execBatch(ctx context.Context, b *Batch, calls []call) ([]BatchResult, error) {
+func (t *tx) execBatch(ctx context.Context, b *Batch, calls []bind.Stmt) ([]BatchResult, error) {
 	list, err := t.operations(ctx, calls, false)
 	if err != nil {
 		return nil, err

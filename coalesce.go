@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -29,13 +30,13 @@ const largestPart = 64 << 10
 //
 // An infinite REAL among the rows of one makes the server fail to answer all of a
 // bulk. Where that was seen, statements that return rows go alone from then on.
-func (c *Connector) coalesces(ctx context.Context, calls []call, how writing) bool {
+func (c *Connector) coalesces(ctx context.Context, calls []bind.Stmt, how writing) bool {
 	first := &calls[0]
 	return !c.cfg.DisableCoalescing && !how.atomic &&
-		ownCalls(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
+		bind.CountOwn(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
 		(!how.rows || beginsInsert(first.Statement)) &&
 		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load() && c.client.LeaderSince(ctx, cluster.ReturnsAllRows)) &&
-		sizeHint(calls) <= largestPart && !callOptionsOf(ctx).alone
+		bind.Size(calls) <= largestPart && !callOptionsOf(ctx).alone
 }
 
 // beginsInsert reports whether a statement is an INSERT without a WITH in front.
@@ -48,11 +49,11 @@ func returnsFew(s *sqltext.Statement) bool {
 
 // join sends calls with those of others. The failure is [cluster.Error.Earlier] where they have
 // to go alone.
-func (c *conn) join(ctx context.Context, calls []call) (*cluster.Answer, error) {
+func (c *conn) join(ctx context.Context, calls []bind.Stmt) (*cluster.Answer, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	elements, err := appendCalls(make([]byte, 0, sizeHint(calls)), calls)
+	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(calls)), calls)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}

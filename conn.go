@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -34,7 +35,7 @@ type conn struct {
 	state     connState
 	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
 	// has been said of it since the last statement.
-	deferral *call
+	deferral *bind.Stmt
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")
@@ -83,7 +84,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (c *conn) Ping(ctx context.Context) error {
 	level := Weak
 	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
-	s, err := c.read(ctx, []call{pingCall}, script{total: 1})
+	s, err := c.read(ctx, []bind.Stmt{pingCall}, script{total: 1})
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (c *conn) Ping(ctx context.Context) error {
 }
 
 // pingCall is not one of a transaction that may be open.
-var pingCall = call{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}
+var pingCall = bind.Stmt{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}
 
 // ResetSession implements driver.SessionResetter. A transaction that nobody has
 // ended ends here.
@@ -175,15 +176,15 @@ func captures(s *sqltext.Statement, inTx bool) error {
 }
 
 // send encodes calls and sends them as one request.
-func (c *conn) send(ctx context.Context, req cluster.Request, calls []call) (*cluster.Answer, error) {
+func (c *conn) send(ctx context.Context, req cluster.Request, calls []bind.Stmt) (*cluster.Answer, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	body, err := appendCalls(req.Frame.Open(sizeHint(calls)), calls)
+	body, err := bind.AppendAll(req.Frame.Open(bind.Size(calls)), calls)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	req.Body, req.Statements = req.Frame.Close(body), ownCalls(calls)
+	req.Body, req.Statements = req.Frame.Close(body), bind.CountOwn(calls)
 	answer, err := c.post(ctx, &req)
 	if mayChangeSchema(calls) {
 		c.connector.schema.changed()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -29,7 +30,7 @@ func (c *Config) allowedCalls() (calls sqltext.Calls) {
 
 // withDefaults returns the calls in which each INSERT gives the columns that it leaves out their
 // defaults, if these differ by more than the functions that are allowed.
-func (c *conn) withDefaults(ctx context.Context, calls []call, allowed sqltext.Calls) ([]call, error) {
+func (c *conn) withDefaults(ctx context.Context, calls []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
 	if allowed == sqltext.CallsRandom|sqltext.CallsTime {
 		return calls, nil
 	}
@@ -51,7 +52,7 @@ func (c *conn) withDefaults(ctx context.Context, calls []call, allowed sqltext.C
 
 // giveDefaults returns an INSERT that gives the columns that it leaves out their defaults, and nil
 // where there is nothing to give. The calls before it may create its table.
-func (c *conn) giveDefaults(ctx context.Context, one *call, before []call, allowed sqltext.Calls) (*sqltext.Statement, error) {
+func (c *conn) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
 	if one.LeavesOut == "" {
 		return nil, nil
 	}
@@ -75,7 +76,7 @@ func (c *conn) giveDefaults(ctx context.Context, one *call, before []call, allow
 }
 
 // createdBy returns what the last CREATE TABLE of a table among calls declares.
-func createdBy(calls []call, table string) (created sqltext.CreatedTable, ok bool) {
+func createdBy(calls []bind.Stmt, table string) (created sqltext.CreatedTable, ok bool) {
 	for _, one := range slices.Backward(calls) {
 		if one.Kind != sqltext.Schema {
 			continue
@@ -89,7 +90,7 @@ func createdBy(calls []call, table string) (created sqltext.CreatedTable, ok boo
 
 // warnOfRandom tells the log of columns with a random default: what the driver does not send, such
 // as an INSERT in a trigger, leaves them different on each node.
-func (c *Config) warnOfRandom(calls []call) {
+func (c *Config) warnOfRandom(calls []bind.Stmt) {
 	for i := range calls {
 		if calls[i].Kind != sqltext.Schema || calls[i].Calls&sqltext.CallsRandom == 0 {
 			continue
@@ -164,7 +165,7 @@ func mentions(words ...string) string {
 func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	level := Weak
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
-	s, err := c.read(callOptions{level: &level}.in(ctx), []call{tablesCall}, script{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, script{total: 1})
 	if errors.Is(err, ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil

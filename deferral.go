@@ -3,6 +3,7 @@ package rqlite
 import (
 	"slices"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
@@ -13,13 +14,13 @@ import (
 // of the driver's only.
 
 // setsDeferral reports whether one of the calls sets whether foreign keys are deferred.
-func setsDeferral(calls []call) bool {
-	return slices.ContainsFunc(calls, func(c call) bool { return c.SetsDeferral() })
+func setsDeferral(calls []bind.Stmt) bool {
+	return slices.ContainsFunc(calls, func(c bind.Stmt) bool { return c.SetsDeferral() })
 }
 
 // note takes note of a call outside of a transaction, and reports whether that is all there is to
 // do.
-func (c *conn) note(one *call) (done bool) {
+func (c *conn) note(one *bind.Stmt) (done bool) {
 	c.deferral = nil
 	if done = one.SetsDeferral(); done {
 		c.deferral = one
@@ -33,10 +34,10 @@ func (t *tx) deferFirst() error {
 	if c.deferral == nil {
 		return nil
 	}
-	o := &operation{call: *c.deferral, defers: true}
+	o := &operation{Stmt: *c.deferral, defers: true}
 	c.deferral = nil
 	var err error
-	o.body, err = wire.AppendStatement(nil, o.text(), o.values)
+	o.body, err = wire.AppendStatement(nil, o.SQL(), o.Values)
 	t.record(o)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -71,8 +72,8 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 
 // deal gives the statements of a script their values. Outside of a transaction, they do the same on
 // all nodes then.
-func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) ([]call, error) {
-	calls, err := deal(script, args)
+func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) ([]bind.Stmt, error) {
+	calls, err := bind.Deal(script, args)
 	if err == nil {
 		err = c.allow(script)
 	}
@@ -87,7 +88,7 @@ func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driv
 
 // canShareTransaction reports whether calls leave the same behind in one
 // transaction as each on its own, provided that none fails, and nothing if one does.
-func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
+func (c *conn) canShareTransaction(ctx context.Context, calls []bind.Stmt) bool {
 	for i := range calls {
 		switch calls[i].Kind {
 		case sqltext.Write, sqltext.Schema, sqltext.Read:
@@ -102,7 +103,7 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 }
 
 // execEach sends every statement in a request of its own.
-func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error) {
+func (c *conn) execEach(ctx context.Context, calls []bind.Stmt) (driver.Result, error) {
 	var last driver.Result = result{}
 	for i := range calls {
 		if c.note(&calls[i]) {
@@ -119,7 +120,7 @@ func (c *conn) execEach(ctx context.Context, calls []call) (driver.Result, error
 }
 
 // execOne sends one statement in a request of its own.
-func (c *conn) execOne(ctx context.Context, one []call) (r driver.Result, err error) {
+func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
 	if one, err = c.withConnState(one); err != nil {
 		return nil, refused(err)
 	}
@@ -129,7 +130,7 @@ func (c *conn) execOne(ctx context.Context, one []call) (r driver.Result, err er
 	case setsForeignKeys(one[0]) && !c.connector.cfg.SendForeignKeys:
 		return result{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
-	if !one[0].randomPerRow {
+	if !one[0].SharesRandom {
 		return c.execRequest(ctx, one, false)
 	}
 	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
@@ -169,7 +170,7 @@ func inScript(err error, statement, statements int) error {
 var resultProbe = driversOwn(sqltext.Read, "SELECT 1")
 
 // execRequest sends calls as one request and returns the result of the last.
-func (c *conn) execRequest(ctx context.Context, calls []call, atomic bool) (driver.Result, error) {
+func (c *conn) execRequest(ctx context.Context, calls []bind.Stmt, atomic bool) (driver.Result, error) {
 	last := &calls[len(calls)-1]
 	statements := len(calls)
 	if last.Returning > 0 {
@@ -215,8 +216,8 @@ func (c *conn) withoutRows(ctx context.Context, probe wire.Result, why error) er
 }
 
 // writesBefore reports whether one of the calls before the last writes.
-func writesBefore(calls []call) bool {
-	return slices.ContainsFunc(calls[:len(calls)-1], func(one call) bool { return one.Kind != sqltext.Read })
+func writesBefore(calls []bind.Stmt) bool {
+	return slices.ContainsFunc(calls[:len(calls)-1], func(one bind.Stmt) bool { return one.Kind != sqltext.Read })
 }
 
 // readEntries reads the entries of a request and returns the last one. The

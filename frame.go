@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -153,7 +154,7 @@ func (c *Connector) readMovedTold(answer *cluster.Answer) error {
 }
 
 // frameOf returns the frame of calls that write.
-func (c *Connector) frameOf(calls []call, atomic bool) *cluster.Frame {
+func (c *Connector) frameOf(calls []bind.Stmt, atomic bool) *cluster.Frame {
 	switch {
 	case c.cfg.DisableTxVersion || allRead(calls):
 		return nil
@@ -202,7 +203,7 @@ func (c *conn) waitToWrite(ctx context.Context) error {
 
 // write sends calls that write, when it is their turn. The entry of the first of them comes next in
 // the answer.
-func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, how writing) (*cluster.Answer, error) {
+func (c *conn) write(ctx context.Context, req cluster.Request, calls []bind.Stmt, how writing) (*cluster.Answer, error) {
 	if err := c.waitToWrite(ctx); err != nil {
 		return nil, err
 	}
@@ -224,7 +225,7 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []call, how
 }
 
 // sendWrite sends calls that write. It makes the register if they move the version of one.
-func (c *conn) sendWrite(ctx context.Context, req cluster.Request, calls []call) (*cluster.Answer, error) {
+func (c *conn) sendWrite(ctx context.Context, req cluster.Request, calls []bind.Stmt) (*cluster.Answer, error) {
 	req.Leader, req.Write = true, true
 	answer, err := c.send(ctx, req, calls)
 	if !errors.Is(err, errNoRegister) { // or else all was rolled back

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -25,7 +26,7 @@ var (
 
 // freezeWrites returns the calls with literals in place of the present and of random numbers in those
 // that write, and in the defaults that they take, so that all nodes store the same.
-func (c *conn) freezeWrites(ctx context.Context, calls []call) ([]call, error) {
+func (c *conn) freezeWrites(ctx context.Context, calls []bind.Stmt) ([]bind.Stmt, error) {
 	cfg := c.connector.cfg
 	cfg.warnOfRandom(calls)
 	calls, err := c.withDefaults(ctx, calls, cfg.allowedCalls())
@@ -33,7 +34,7 @@ func (c *conn) freezeWrites(ctx context.Context, calls []call) ([]call, error) {
 		return nil, err
 	}
 	const differ = sqltext.CallsTime | sqltext.CallsRandom
-	if !slices.ContainsFunc(calls, func(one call) bool { return one.Calls&differ != 0 && one.Kind != sqltext.Read }) {
+	if !slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.Calls&differ != 0 && one.Kind != sqltext.Read }) {
 		return calls, nil
 	}
 	now, random := time.Now().UTC(), randomNumber
@@ -48,12 +49,12 @@ func (c *conn) freezeWrites(ctx context.Context, calls []call) ([]call, error) {
 		if calls[i].Kind == sqltext.Read {
 			continue
 		}
-		calls[i].randomPerRow = random != nil && calls[i].RandomPerRow()
-		statement, err := calls[i].frozen(now, random)
+		calls[i].SharesRandom = random != nil && calls[i].RandomPerRow()
+		statement, err := calls[i].Frozen(now, random)
 		if err != nil {
 			return nil, refused(sqlerr.At(err, i, len(calls)))
 		}
-		calls[i].written, calls[i].Statement = calls[i].Text, statement
+		calls[i].Written, calls[i].Statement = calls[i].Text, statement
 	}
 	return calls, nil
 }
@@ -62,8 +63,8 @@ func randomNumber() int64 { return int64(rand.Uint64()) }
 
 // anyPerRow reports whether SQLite takes a random number for each row of one of the calls. Such a
 // call is right if it writes a single row, which a transaction finds out before it commits.
-func anyPerRow(calls []call) bool {
-	return slices.ContainsFunc(calls, func(one call) bool { return one.randomPerRow })
+func anyPerRow(calls []bind.Stmt) bool {
+	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.SharesRandom })
 }
 
 // inTx runs f in a transaction of its own, again after a conflict, until the time-out.
@@ -129,12 +130,12 @@ func tellsConnState(s *sqltext.Statement) bool {
 	return s.Calls&(callsConnState|sqltext.CallsTotalChanges) != 0 && (s.Kind == sqltext.Read || s.Kind == sqltext.Write)
 }
 
-func anyTellsConnState(calls []call) bool {
-	return slices.ContainsFunc(calls, func(one call) bool { return tellsConnState(one.Statement) })
+func anyTellsConnState(calls []bind.Stmt) bool {
+	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return tellsConnState(one.Statement) })
 }
 
 // withConnState returns the calls with literals in place of what the connection did.
-func (c *conn) withConnState(calls []call) ([]call, error) {
+func (c *conn) withConnState(calls []bind.Stmt) ([]bind.Stmt, error) {
 	if !anyTellsConnState(calls) {
 		return calls, nil
 	}
@@ -156,12 +157,12 @@ func (c *conn) withConnState(calls []call) ([]call, error) {
 }
 
 // oneByOne refuses what needs a request of its own among statements that have none.
-func (c *conn) oneByOne(calls []call) error {
+func (c *conn) oneByOne(calls []bind.Stmt) error {
 	for i := range calls {
 		switch {
 		case setsForeignKeys(calls[i]) && !c.connector.cfg.SendForeignKeys:
 			return sqlerr.At(errForeignKeys, i, len(calls))
-		case calls[i].randomPerRow:
+		case calls[i].SharesRandom:
 			return sqlerr.At(errRandomHere, i, len(calls))
 		case tellsConnState(calls[i].Statement):
 			return sqlerr.At(errConnStateHere, i, len(calls))

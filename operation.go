@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -15,7 +16,7 @@ import (
 // operation is one statement of a transaction, and what the program saw of it.
 // It can be run again, to see whether the program would see the same.
 type operation struct {
-	call
+	bind.Stmt
 	body   []byte // as it is sent
 	writes bool
 	// probed says that the counts of a write with RETURNING are wanted in place

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -69,7 +70,7 @@ var errForeignKeys = errors.New("PRAGMA foreign_keys would set it for all client
 	"or set send_foreign_keys in the DSN to have it sent")
 
 // setsForeignKeys reports whether a call says whether foreign keys are to be enforced.
-func setsForeignKeys(one call) bool {
+func setsForeignKeys(one bind.Stmt) bool {
 	if one.Kind != sqltext.Pragma {
 		return false
 	}
@@ -81,9 +82,9 @@ var foreignKeysCall = driversOwn(sqltext.Read, "PRAGMA foreign_keys")
 
 // agreeOnForeignKeys returns nil if foreign keys are enforced, or not, as a PRAGMA wants it: programs
 // for SQLite send one when they start.
-func (c *conn) agreeOnForeignKeys(ctx context.Context, one call) error {
+func (c *conn) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
 	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []call{foreignKeysCall}, script{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{foreignKeysCall}, script{total: 1})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -26,7 +27,7 @@ func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.read(ctx, []call{explaining(&stmts[0])}, script{total: len(stmts)})
+	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, script{total: len(stmts)})
 	switch {
 	case errors.Is(err, ReadOnly):
 	case err != nil:
@@ -50,14 +51,14 @@ func canExplain(s *sqltext.Statement) bool {
 }
 
 // explaining returns EXPLAIN of a statement, with NULL for each of its parameters.
-func explaining(s *sqltext.Statement) call {
-	return call{
+func explaining(s *sqltext.Statement) bind.Stmt {
+	return bind.Stmt{
 		Statement: &sqltext.Statement{
 			Text: "EXPLAIN " + s.Text,
 			Kind: sqltext.Read,
 			Star: true, // so that the server looks at the schema first: what it remembers of it may be old
 		},
-		values: make([]any, s.NumParams),
+		Values: make([]any, s.NumParams),
 	}
 }
 

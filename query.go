@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -48,7 +49,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 }
 
 // start sends the requests that calls take and gives their answers to r.
-func (c *conn) start(ctx context.Context, r *rows, calls []call) error {
+func (c *conn) start(ctx context.Context, r *rows, calls []bind.Stmt) error {
 	step := 1
 	if allRead(calls) {
 		step = len(calls)
@@ -67,7 +68,7 @@ func (c *conn) start(ctx context.Context, r *rows, calls []call) error {
 	return nil
 }
 
-func allRead(calls []call) bool {
+func allRead(calls []bind.Stmt) bool {
 	for i := range calls {
 		if calls[i].Kind != sqltext.Read {
 			return false
@@ -77,7 +78,7 @@ func allRead(calls []call) bool {
 }
 
 // request sends calls, which are several only if all of them read.
-func (c *conn) request(ctx context.Context, calls []call, at script) (*source, error) {
+func (c *conn) request(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
 	calls, err := c.withConnState(calls)
 	if err != nil {
 		return nil, refused(err)
@@ -98,7 +99,7 @@ func (c *conn) request(ctx context.Context, calls []call, at script) (*source, e
 }
 
 // read sends calls to /db/query, at the consistency level of the context.
-func (c *conn) read(ctx context.Context, calls []call, at script) (*source, error) {
+func (c *conn) read(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
 	params, leader, err := c.readParams(ctx, explain(calls))
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func (c *conn) read(ctx context.Context, calls []call, at script) (*source, erro
 }
 
 // readRequest returns the request of calls that read.
-func (c *conn) readRequest(params string, leader bool, calls []call) cluster.Request {
+func (c *conn) readRequest(params string, leader bool, calls []bind.Stmt) cluster.Request {
 	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
 	if c.connector.schema.isDue(calls) {
 		req.Frame = c.connector.frames.schemaLook
@@ -120,12 +121,12 @@ func (c *conn) readRequest(params string, leader bool, calls []call) cluster.Req
 }
 
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
-func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source, error) {
+func (c *conn) writeRows(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.first, at.total))
 	}
 	c.state.lose()
-	if calls[0].randomPerRow {
+	if calls[0].SharesRandom {
 		return c.rowsInTx(ctx, calls, at)
 	}
 	answer, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, calls, writing{rows: true})
@@ -140,7 +141,7 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
-func (c *conn) rowsInTx(ctx context.Context, calls []call, at script) (*source, error) {
+func (c *conn) rowsInTx(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
 	set := &resultSet{}
 	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
 		list, err := t.operations(ctx, calls, true)
@@ -183,8 +184,8 @@ func (c *conn) readParams(ctx context.Context, explains bool) (params string, le
 const readsOnly = blobsAsArrays + "&noparse&level="
 
 // explain reports whether one of the calls is an EXPLAIN.
-func explain(calls []call) bool {
-	return slices.ContainsFunc(calls, func(one call) bool { return one.Keyword == "EXPLAIN" })
+func explain(calls []bind.Stmt) bool {
+	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.Keyword == "EXPLAIN" })
 }
 
 // params returns the options as URL parameters.

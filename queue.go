@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
@@ -37,7 +38,7 @@ func (c *conn) queueing(ctx context.Context) queueing {
 }
 
 // enqueue sends calls to the queue of a node and returns their sequence number.
-func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err error) {
+func (c *conn) enqueue(ctx context.Context, calls []bind.Stmt) (sequence int64, err error) {
 	if err := c.oneByOne(calls); err != nil {
 		return 0, refused(err)
 	}

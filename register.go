@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -49,8 +50,8 @@ const (
 )
 
 // driversOwn is a statement that the driver sends beside those of the program.
-func driversOwn(kind sqltext.Kind, text string) call {
-	return call{Statement: &sqltext.Statement{Text: text, Kind: kind}, added: true}
+func driversOwn(kind sqltext.Kind, text string) bind.Stmt {
+	return bind.Stmt{Statement: &sqltext.Statement{Text: text, Kind: kind}, Added: true}
 }
 
 var createCall = driversOwn(sqltext.Schema, createText)
@@ -129,7 +130,7 @@ func (c *conn) makeRegister(ctx context.Context) error {
 		Path:   executePath,
 		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does the same when it is repeated
-	}, []call{createCall, driversOwn(sqltext.Write, firstVersionText())})
+	}, []bind.Stmt{createCall, driversOwn(sqltext.Write, firstVersionText())})
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (c *conn) renewRegister(ctx context.Context) {
 		Path:   executePath,
 		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does as well when it is repeated
-	}, []call{
+	}, []bind.Stmt{
 		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0"),
 		driversOwn(sqltext.Write, "DELETE FROM _rqlite_tx WHERE k<>0"),
 	})

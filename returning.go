@@ -6,27 +6,28 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // haveReturning reports whether one of the calls has a RETURNING clause.
-func haveReturning(calls []call) bool {
-	return slices.ContainsFunc(calls, func(one call) bool { return one.Returning > 0 })
+func haveReturning(calls []bind.Stmt) bool {
+	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.Returning > 0 })
 }
 
 // undoesReturning reports whether a transaction of the calls is rolled back on every node
 // when one in which the server sees RETURNING fails.
-func (c *conn) undoesReturning(ctx context.Context, calls []call) bool {
-	says := slices.ContainsFunc(calls, func(one call) bool { return one.SaysReturning })
+func (c *conn) undoesReturning(ctx context.Context, calls []bind.Stmt) bool {
+	says := slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.SaysReturning })
 	return !says || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
 // writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
 // release, which would lose some, it gets them at /db/request, where it sends BLOBs as arrays, and
 // without backquotes.
-func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []call, how writing) (*cluster.Answer, error) {
+func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []bind.Stmt, how writing) (*cluster.Answer, error) {
 	if !haveReturning(calls) {
 		return c.write(ctx, req, calls, how)
 	}
@@ -50,7 +51,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []ca
 }
 
 // writeSeen sends statements once it is known that the server sees their RETURNING clauses.
-func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []call, how writing) (*cluster.Answer, error) {
+func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []bind.Stmt, how writing) (*cluster.Answer, error) {
 	if err := c.demandSeen(ctx, req.MinRelease, calls); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []call,
 // apply them and lose the rows. Each that is not plain is run once for each text in a request that is
 // rolled back by its end, because whether the clause is seen depends on the text alone. What else such
 // a trial finds out is left to the statements themselves.
-func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []call) error {
+func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []bind.Stmt) error {
 	for i := range calls {
 		if !c.connector.seenReturning.lacks(calls[i]) {
 			continue
@@ -75,8 +76,8 @@ func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []
 
 // trySeen runs a statement in a request that is rolled back. Nothing but what rolls it back may
 // follow it: see guardedProbeText.
-func (c *conn) trySeen(ctx context.Context, release cluster.Release, one call) error {
-	body, err := appendCalls([]byte{'['}, []call{one, abortCall})
+func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
+	body, err := bind.AppendAll([]byte{'['}, []bind.Stmt{one, abortCall})
 	if err != nil {
 		return refused(err)
 	}
@@ -126,18 +127,18 @@ type seenReturning struct {
 const mostSeen = 1000
 
 // lacks reports whether it is not known that the server sees the RETURNING clause of a call.
-func (s *seenReturning) lacks(one call) bool {
+func (s *seenReturning) lacks(one bind.Stmt) bool {
 	if one.Returning == 0 || one.Plain {
 		return false
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, ok := s.texts[one.parsedLike()]
+	_, ok := s.texts[one.ParsedLike()]
 	return !ok
 }
 
 // add notes that the server sees the clause of a call, if it has one.
-func (s *seenReturning) add(one *call) {
+func (s *seenReturning) add(one *bind.Stmt) {
 	if one.Returning == 0 || one.Plain {
 		return
 	}
@@ -146,5 +147,5 @@ func (s *seenReturning) add(one *call) {
 	if s.texts == nil || len(s.texts) == mostSeen {
 		s.texts = make(map[string]struct{})
 	}
-	s.texts[one.parsedLike()] = struct{}{}
+	s.texts[one.ParsedLike()] = struct{}{}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
@@ -42,7 +43,7 @@ type script struct {
 // source is the answer to one request: one entry for each of its calls.
 type source struct {
 	answer *cluster.Answer
-	calls  []call
+	calls  []bind.Stmt
 	at     script
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -29,7 +30,7 @@ func withCure(message string) string {
 
 // lostItsRows reports whether err says that the rows of a statement with RETURNING could not be
 // sent. Outside of a transaction it was applied all the same, as a rule; see rowsLost.
-func lostItsRows(err error, one *call) bool {
+func lostItsRows(err error, one *bind.Stmt) bool {
 	var failed *Error
 	return one.Returning > 0 && errors.As(err, &failed) && strings.HasPrefix(failed.Message, badTime)
 }
@@ -55,7 +56,7 @@ var defersKeysCall = driversOwn(sqltext.Read, "SELECT 1 WHERE "+defersKeys)
 // defersNothing reports whether it is known that the schema has no deferred foreign keys.
 func (c *conn) defersNothing(ctx context.Context) bool {
 	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []call{defersKeysCall}, script{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{defersKeysCall}, script{total: 1})
 	if err != nil {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -35,7 +36,7 @@ func (w *schemaWatch) changed() {
 }
 
 // isDue reports whether reads need a look at the schema in front of them.
-func (w *schemaWatch) isDue(calls []call) bool {
+func (w *schemaWatch) isDue(calls []bind.Stmt) bool {
 	if selectsStar(calls) {
 		return true
 	}
@@ -43,7 +44,7 @@ func (w *schemaWatch) isDue(calls []call) bool {
 	return until != 0 && time.Now().UnixNano() <= until
 }
 
-func selectsStar(calls []call) bool {
+func selectsStar(calls []bind.Stmt) bool {
 	for i := range calls {
 		if calls[i].Star {
 			return true
@@ -53,9 +54,9 @@ func selectsStar(calls []call) bool {
 }
 
 // mayChangeSchema reports whether one of the calls can be a change of schema.
-func mayChangeSchema(calls []call) bool {
+func mayChangeSchema(calls []bind.Stmt) bool {
 	for i := range calls {
-		if calls[i].added {
+		if calls[i].Added {
 			continue // the driver's own table is nobody else's
 		}
 		switch calls[i].Kind {

@@ -152,11 +152,11 @@ func (b *body) tries(list operations, form trialForm) error {
 	for _, o := range list {
 		statement := o.body
 		if form.hidesRandom && o.Kind == sqltext.Read && o.Calls&sqltext.CallsRandom != 0 {
-			hidden := o.call
+			hidden := o.Stmt
 			text := o.HideRandom()
 			hidden.Statement = &text
 			var err error
-			if statement, err = wire.AppendStatement(nil, hidden.text(), hidden.values); err != nil {
+			if statement, err = wire.AppendStatement(nil, hidden.SQL(), hidden.Values); err != nil {
 				return err
 			}
 		}
@@ -453,14 +453,14 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 	}
 	if o.failure = entry.Error; o.failure != "" {
 		failed := newError(o.failure, at.statement, at.statements)
-		if o.randomPerRow && failed.Code == Constraint { // perhaps only because of that
+		if o.SharesRandom && failed.Code == Constraint { // perhaps only because of that
 			failed.Message += "; " + errRandomRows.Error()
 		}
 		return failed, nil
 	}
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)
-		if err == nil && failure == nil && o.randomPerRow && len(o.set.rows) > 1 {
+		if err == nil && failure == nil && o.SharesRandom && len(o.set.rows) > 1 {
 			failure = refused(sqlerr.At(errRandomRows, at.statement, at.statements))
 		}
 		return failure, err
@@ -469,7 +469,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 	switch {
 	case err != nil || o.Kind != sqltext.Write:
 		return nil, err
-	case o.randomPerRow && rows > 1:
+	case o.SharesRandom && rows > 1:
 		return refused(sqlerr.At(errRandomRows, at.statement, at.statements)), nil
 	}
 	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows

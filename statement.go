@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -17,7 +18,7 @@ import (
 // exec runs the statements of a script within the transaction and returns the
 // result of the last one. The first that fails ends the script, and those before it
 // stay part of the transaction.
-func (t *tx) exec(ctx context.Context, calls []call) (driver.Result, error) {
+func (t *tx) exec(ctx context.Context, calls []bind.Stmt) (driver.Result, error) {
 	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
 		return nil, errQueuedInTx
 	}
@@ -37,7 +38,7 @@ func (t *tx) exec(ctx context.Context, calls []call) (driver.Result, error) {
 
 // query runs the statements of a script within the transaction; each gives one
 // result set.
-func (t *tx) query(ctx context.Context, calls []call) (driver.Rows, error) {
+func (t *tx) query(ctx context.Context, calls []bind.Stmt) (driver.Rows, error) {
 	list, err := t.operations(ctx, calls, true)
 	if err != nil {
 		return nil, err
@@ -72,9 +73,9 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 	if err != nil {
 		return err
 	}
-	calls := make([]call, len(list))
+	calls := make([]bind.Stmt, len(list))
 	for i, o := range list {
-		calls[i] = o.call
+		calls[i] = o.Stmt
 	}
 	s, err := (&source{answer: answer, calls: calls, at: script{total: len(calls)}, operations: list}).begin()
 	t.record(list...)
@@ -190,7 +191,7 @@ func (t *tx) postpone(list operations) (done int, err error) {
 		switch {
 		case !o.writes || o.query:
 			return i, refused(sqlerr.At(errDeferredRead, i, len(list)))
-		case o.randomPerRow:
+		case o.SharesRandom:
 			return i, refused(sqlerr.At(errRandomHere, i, len(list)))
 		}
 		o.err = errPostponed
@@ -251,11 +252,11 @@ var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint"
 
 // operations prepares calls, or says why one of them cannot run in the
 // transaction. Nothing has been run then.
-func (t *tx) operations(ctx context.Context, calls []call, query bool) (operations, error) {
+func (t *tx) operations(ctx context.Context, calls []bind.Stmt, query bool) (operations, error) {
 	now := time.Now().UTC()
 	list := make(operations, 0, len(calls))
 	for i := range calls {
-		o := &operation{call: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
+		o := &operation{Stmt: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
 		if o.SetsDeferral() {
 			o.defers, o.writes = true, false
 		}
@@ -265,7 +266,7 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
-			statement, err := t.conn.giveDefaults(ctx, &o.call, t.created(calls[:i]), 0)
+			statement, err := t.conn.giveDefaults(ctx, &o.Stmt, t.created(calls[:i]), 0)
 			if err != nil {
 				return nil, err
 			}
@@ -285,10 +286,10 @@ func (t *tx) operations(ctx context.Context, calls []call, query bool) (operatio
 }
 
 // created returns the changes of the schema in the transaction, those among more calls behind them.
-func (t *tx) created(more []call) (calls []call) {
+func (t *tx) created(more []bind.Stmt) (calls []bind.Stmt) {
 	for _, o := range t.ops {
 		if o.Kind == sqltext.Schema && o.failure == "" {
-			calls = append(calls, o.call)
+			calls = append(calls, o.Stmt)
 		}
 	}
 	return append(calls, more...)
@@ -296,20 +297,20 @@ func (t *tx) created(more []call) (calls []call) {
 
 // tellState puts what the connection did before the transaction into an operation that reads.
 func (t *tx) tellState(o *operation) error {
-	calls, err := t.conn.withConnState([]call{o.call})
+	calls, err := t.conn.withConnState([]bind.Stmt{o.Stmt})
 	if err == nil {
-		o.call = calls[0]
+		o.Stmt = calls[0]
 	}
 	return err
 }
 
 // prepareOperation encodes an operation, in the form that it is run and committed in.
 func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
-	o.randomPerRow = o.randomPerRow || o.RandomPerRow()
-	if o.written == "" {
-		o.written = o.Text
+	o.SharesRandom = o.SharesRandom || o.RandomPerRow()
+	if o.Written == "" {
+		o.Written = o.Text
 	}
-	if o.Statement, err = o.frozen(now, randomNumber); err != nil {
+	if o.Statement, err = o.Frozen(now, randomNumber); err != nil {
 		return err
 	}
 	if o.Returning > 0 && !t.conn.connector.client.LeaderSince(ctx, cluster.ReturnsAllRows) {
@@ -318,7 +319,7 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 		}
 	}
 	o.probed = o.Returning > 0 && !o.query
-	o.body, err = wire.AppendStatement(nil, o.text(), o.values)
+	o.body, err = wire.AppendStatement(nil, o.SQL(), o.Values)
 	return err
 }
 

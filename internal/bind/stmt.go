@@ -1,4 +1,4 @@
-package rqlite
+package bind
 
 import (
 	"encoding/hex"
@@ -11,63 +11,63 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// call is a statement with the values of its parameters, in SQLite's numbering.
-type call struct {
+// Stmt is a statement with the values of its parameters, in SQLite's numbering.
+type Stmt struct {
 	*sqltext.Statement
-	values []any
-	// written is the text before literals took the place of what differs between nodes, which the
+	Values []any
+	// Written is the text before literals took the place of what differs between nodes, which the
 	// server parses alike; "" if nothing did.
-	written string
-	added   bool // by the driver: it does not count as one of the program's
+	Written string
+	Added   bool // by the driver: it does not count as one of the program's
 	// randomPerRow says that SQLite takes a random number for each row of the statement, which has
 	// one for all.
-	randomPerRow bool
+	SharesRandom bool
 }
 
-// sizeHint returns about how many bytes the calls take in a body.
-func sizeHint(calls []call) int {
+// Size returns about how many bytes the calls take in a body.
+func Size(calls []Stmt) int {
 	size := 0
 	for i := range calls {
 		size += len(calls[i].Text) + 16
-		for _, value := range calls[i].values {
+		for _, value := range calls[i].Values {
 			size += wire.SizeHint(value)
 		}
 	}
 	return size
 }
 
-// appendCalls appends the calls to a body, separated by commas.
-func appendCalls(body []byte, calls []call) ([]byte, error) {
+// AppendAll appends the calls to a body, separated by commas.
+func AppendAll(body []byte, calls []Stmt) ([]byte, error) {
 	for i := range calls {
 		if i > 0 {
 			body = append(body, ',')
 		}
 		var err error
-		if body, err = wire.AppendStatement(body, calls[i].text(), calls[i].values); err != nil {
-			return nil, sqlerr.At(err, ownCalls(calls[:i]), ownCalls(calls))
+		if body, err = wire.AppendStatement(body, calls[i].SQL(), calls[i].Values); err != nil {
+			return nil, sqlerr.At(err, CountOwn(calls[:i]), CountOwn(calls))
 		}
 	}
 	return body, nil
 }
 
-// ownCalls counts the statements of the program, without those that the driver
+// CountOwn counts the statements of the program, without those that the driver
 // sends along.
-func ownCalls(calls []call) int {
+func CountOwn(calls []Stmt) int {
 	n := 0
 	for i := range calls {
-		if !calls[i].added {
+		if !calls[i].Added {
 			n++
 		}
 	}
 	return n
 }
 
-// text returns the statement as it is to be sent.
-func (c *call) text() string {
+// SQL returns the statement as it is to be sent.
+func (c *Stmt) SQL() string {
 	s := *c.Statement
 	if c.hasBlobLookalike() {
 		s = s.Inline(func(index int) (string, bool) {
-			text, ok := c.values[index-1].(string)
+			text, ok := c.Values[index-1].(string)
 			if !ok || !looksLikeBlob(text) {
 				return "", false
 			}
@@ -83,8 +83,8 @@ func (c *call) text() string {
 // hasBlobLookalike reports whether one of the values is a text that rqlite
 // would take for a BLOB. Such a text is written into the statement as a literal,
 // which it leaves alone, and which SQLite treats as the parameter it stands for.
-func (c *call) hasBlobLookalike() bool {
-	for _, v := range c.values {
+func (c *Stmt) hasBlobLookalike() bool {
+	for _, v := range c.Values {
 		if text, ok := v.(string); ok && looksLikeBlob(text) {
 			return true
 		}
@@ -107,10 +107,10 @@ func looksLikeBlob(s string) bool {
 	return err == nil
 }
 
-// frozen returns the statement with literals in place of time and random numbers, so
+// Frozen returns the statement with literals in place of time and random numbers, so
 // that it does the same whenever, and wherever, it is run. See [sqltext.Statement.Freeze] for a zero
 // now and a nil random.
-func (c *call) frozen(now time.Time, random func() int64) (*sqltext.Statement, error) {
+func (c *Stmt) Frozen(now time.Time, random func() int64) (*sqltext.Statement, error) {
 	if !now.IsZero() {
 		if err := c.checkTimeParams(); err != nil {
 			return nil, err
@@ -121,10 +121,10 @@ func (c *call) frozen(now time.Time, random func() int64) (*sqltext.Statement, e
 }
 
 // checkTimeParams refuses a value by which a date function would read the clock of each node.
-func (c *call) checkTimeParams() error {
+func (c *Stmt) checkTimeParams() error {
 	for _, index := range c.TimeParams() {
-		text, ok := c.values[index-1].(string)
-		if blob, isBlob := c.values[index-1].([]byte); isBlob {
+		text, ok := c.Values[index-1].(string)
+		if blob, isBlob := c.Values[index-1].([]byte); isBlob {
 			text, ok = string(blob), true
 		}
 		if ok && isNow(text) {
@@ -140,10 +140,10 @@ func isNow(text string) bool {
 	return strings.EqualFold(text, "now") || strings.EqualFold(text, "subsec") || strings.EqualFold(text, "subsecond")
 }
 
-// parsedLike returns a text that the server parses as it does that of the call.
-func (c *call) parsedLike() string {
-	if c.written != "" {
-		return c.written
+// ParsedLike returns a text that the server parses as it does that of the call.
+func (c *Stmt) ParsedLike() string {
+	if c.Written != "" {
+		return c.Written
 	}
 	return c.Text
 }

@@ -1,4 +1,4 @@
-package rqlite
+package bind
 
 import (
 	"database/sql/driver"
@@ -8,15 +8,15 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// deal gives every statement of a script the values that are its own.
+// Deal gives every statement of a script the values that are its own.
 //
 // Positional values go to the statements in order, to each as many as it has
 // parameters that are not given by name. Named values, as sql.Named makes them, go
 // to every parameter of that name, whatever its prefix; one that no parameter asks for is
 // ignored, so that one list can serve many statements. A positional value too few or too
 // many is an error, which SQLite itself would bind as NULL or ignore: it is a mistake.
-func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) {
-	calls := make([]call, len(script))
+func Deal(script []sqltext.Statement, args []driver.NamedValue) ([]Stmt, error) {
+	calls := make([]Stmt, len(script))
 	hand := hand{args: args}
 	for i := range script {
 		calls[i].Statement = &script[i]
@@ -27,7 +27,7 @@ func deal(script []sqltext.Statement, args []driver.NamedValue) ([]call, error) 
 		if err != nil {
 			return nil, sqlerr.At(err, i, len(script))
 		}
-		calls[i].values = values
+		calls[i].Values = values
 	}
 	return calls, hand.finish()
 }

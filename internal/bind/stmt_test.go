@@ -1,4 +1,4 @@
-package rqlite
+package bind
 
 import (
 	"database/sql"
@@ -29,7 +29,7 @@ func bodyOf(query string, args ...any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	calls, err := deal(script, values)
+	calls, err := Deal(script, values)
 	if err != nil {
 		return "", err
 	}
@@ -53,9 +53,9 @@ func converted(args []any) (list []driver.NamedValue, err error) {
 }
 
 // encodedCalls returns the body of a request without a frame.
-func encodedCalls(calls []call) ([]byte, error) {
+func encodedCalls(calls []Stmt) ([]byte, error) {
 	var none *cluster.Frame
-	body, err := appendCalls(none.Open(sizeHint(calls)), calls)
+	body, err := AppendAll(none.Open(Size(calls)), calls)
 	return none.Close(body), err
 }
 
@@ -191,7 +191,7 @@ func TestBindLeavesTheScriptAlone(t *testing.T) {
 	bind := func(args ...any) string {
 		values, err := converted(args)
 		require.NoError(t, err)
-		calls, err := deal(script, values)
+		calls, err := Deal(script, values)
 		require.NoError(t, err)
 		body, err := encodedCalls(calls)
 		require.NoError(t, err)
