@@ -110,24 +110,24 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.queueing(ctx).on {
 		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
-	calls, err := b.calls(c)
-	if err != nil || len(calls) == 0 {
+	stmts, err := b.calls(c)
+	if err != nil || len(stmts) == 0 {
 		return nil, err
 	}
 	if c.tx != nil {
-		return c.tx.execBatch(ctx, b, calls)
+		return c.tx.execBatch(ctx, b, stmts)
 	}
-	if setsDeferral(calls) && !b.Atomic {
+	if setsDeferral(stmts) && !b.Atomic {
 		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
 	}
 	c.deferral = nil
-	if calls, err = c.freezeWrites(ctx, calls); err != nil {
+	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
 		return nil, err
 	}
-	if b.Atomic && (anyPerRow(calls) || anyTellsConnState(calls) || !c.undoesReturning(ctx, calls)) {
-		return c.execBatchInTx(ctx, b, calls)
+	if b.Atomic && (anyPerRow(stmts) || anyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
+		return c.execBatchInTx(ctx, b, stmts)
 	}
-	if err := c.oneByOne(calls); err != nil {
+	if err := c.oneByOne(stmts); err != nil {
 		return nil, refused(err)
 	}
 	c.state.lose()
@@ -135,15 +135,15 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
-	answer, err := c.writeForRows(ctx, req, calls, writing{atomic: b.Atomic})
+	answer, err := c.writeForRows(ctx, req, stmts, writing{atomic: b.Atomic})
 	if isEarlier(err) { // what the node says of itself differs from what the others say of it
-		return c.execBatchInTx(ctx, b, calls)
+		return c.execBatchInTx(ctx, b, stmts)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: true}
+	reader := batchReader{answer: answer, stmts: stmts, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: true}
 	results, failure := reader.read()
 	if results == nil {
 		return nil, failure
@@ -152,7 +152,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, publicError(err)
 	}
 	if !b.Atomic {
-		failure = c.tellRowsLost(ctx, calls, results)
+		failure = c.tellRowsLost(ctx, stmts, results)
 	}
 	state := c.connector.lastState()
 	for i := range results {
@@ -163,9 +163,9 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 
 // tellRowsLost says of statements that were applied, without an answer, that they were. It returns
 // the first failure.
-func (c *conn) tellRowsLost(ctx context.Context, calls []bind.Stmt, results []BatchResult) (first error) {
+func (c *conn) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results []BatchResult) (first error) {
 	for i := range results {
-		if lostItsRows(results[i].Err, &calls[i]) {
+		if lostItsRows(results[i].Err, &stmts[i]) {
 			results[i].Err = c.rowsLost(ctx, results[i].Err)
 		}
 		if first == nil {
@@ -177,9 +177,9 @@ func (c *conn) tellRowsLost(ctx context.Context, calls []bind.Stmt, results []Ba
 
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
 // where the request of a batch would not be.
-func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []bind.Stmt) (results []BatchResult, err error) {
+func (c *conn) execBatchInTx(ctx context.Context, b *Batch, stmts []bind.Stmt) (results []BatchResult, err error) {
 	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
-		results, err = t.execBatch(ctx, b, calls)
+		results, err = t.execBatch(ctx, b, stmts)
 		return err
 	})
 	if err != nil {
@@ -190,34 +190,34 @@ func (c *conn) execBatchInTx(ctx context.Context, b *Batch, calls []bind.Stmt) (
 
 // QueryBatch implements Conn.
 func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
-	calls, err := b.calls(c)
+	stmts, err := b.calls(c)
 	if err != nil {
 		return nil, err
 	}
-	params, leader, err := c.readParams(ctx, explain(calls))
-	if err != nil || len(calls) == 0 {
+	params, leader, err := c.readParams(ctx, explain(stmts))
+	if err != nil || len(stmts) == 0 {
 		return nil, err
 	}
-	if err := onlyReads(calls); err != nil {
+	if err := onlyReads(stmts); err != nil {
 		return nil, err
 	}
 	if c.tx != nil {
-		return c.tx.execBatch(ctx, b, calls)
+		return c.tx.execBatch(ctx, b, stmts)
 	}
 	c.deferral = nil
-	if calls, err = c.withConnState(calls); err != nil {
+	if stmts, err = c.withConnState(stmts); err != nil {
 		return nil, refused(err)
 	}
-	req := c.readRequest(params, leader, calls)
+	req := c.readRequest(params, leader, stmts)
 	if b.Atomic {
 		req.Params += "&transaction"
 	}
-	answer, err := c.send(ctx, req, calls)
+	answer, err := c.send(ctx, req, stmts)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, calls: calls, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic}
+	reader := batchReader{answer: answer, stmts: stmts, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic}
 	results, failure := reader.read()
 	if results == nil {
 		return nil, failure
@@ -230,10 +230,10 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 
 // onlyReads refuses what does not read. The server refuses it as well, but for
 // a PRAGMA, which changes one of its read connections for good.
-func onlyReads(calls []bind.Stmt) error {
-	for i := range calls {
-		if calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Unknown {
-			return &Error{Message: "it does not only read: use Exec", Code: ReadOnly, ExtendedCode: ReadOnly, Statement: i, Statements: len(calls)}
+func onlyReads(stmts []bind.Stmt) error {
+	for i := range stmts {
+		if stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Unknown {
+			return &Error{Message: "it does not only read: use Exec", Code: ReadOnly, ExtendedCode: ReadOnly, Statement: i, Statements: len(stmts)}
 		}
 	}
 	return nil
@@ -241,15 +241,15 @@ func onlyReads(calls []bind.Stmt) error {
 
 // calls parses the statements and deals them their values.
 func (b *Batch) calls(c *conn) ([]bind.Stmt, error) {
-	calls := make([]bind.Stmt, 0, len(b.statements))
+	stmts := make([]bind.Stmt, 0, len(b.statements))
 	for i, s := range b.statements {
 		one, err := s.call(c)
 		if err != nil {
 			return nil, refused(sqlerr.At(err, i, len(b.statements)))
 		}
-		calls = append(calls, one)
+		stmts = append(stmts, one)
 	}
-	return calls, nil
+	return stmts, nil
 }
 
 func (s *batchStatement) call(c *conn) (bind.Stmt, error) {
@@ -264,11 +264,11 @@ func (s *batchStatement) call(c *conn) (bind.Stmt, error) {
 	if err != nil {
 		return bind.Stmt{}, err
 	}
-	calls, err := bind.Deal(script, args)
+	stmts, err := bind.Deal(script, args)
 	if err != nil {
 		return bind.Stmt{}, err
 	}
-	return calls[0], nil
+	return stmts[0], nil
 }
 
 // namedValues converts values as database/sql does for the arguments of Exec.
@@ -294,7 +294,7 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 // batchReader reads the answer to a batch.
 type batchReader struct {
 	answer *cluster.Answer
-	calls  []bind.Stmt
+	stmts  []bind.Stmt
 	values valuer
 	atomic bool
 	write  bool
@@ -303,7 +303,7 @@ type batchReader struct {
 // read returns the results, and the failure of the first statement that failed.
 // Without results the failure is that of the whole.
 func (r *batchReader) read() ([]BatchResult, error) {
-	results := make([]BatchResult, len(r.calls))
+	results := make([]BatchResult, len(r.stmts))
 	var first error
 	for i := range results {
 		if err := r.entry(&results[i], i); err != nil {
@@ -337,31 +337,31 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	if err != nil {
 		return publicError(err)
 	}
-	if r.calls[i].Kind == sqltext.Write {
+	if r.stmts[i].Kind == sqltext.Write {
 		result.LastInsertID, result.RowsAffected = entry.LastInsertID, entry.RowsAffected
 	}
 	set, err := readRows(r.answer, entry, &r.values, nil)
 	var unread *unreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return unreadable(sqlerr.At(err, i, len(r.calls)), r.write)
+		return unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
 	case err != nil:
 		return err
 	}
 	result.Columns, result.Types, result.Rows = set.columns, set.types, set.rows
 	switch message := r.answer.Result().Error; {
 	case message != "":
-		result.Err = failed(message, i, len(r.calls), r.write)
-	case r.calls[i].Returning > 0 && len(entry.Columns) == 0:
-		result.Err = errNotReturned(i, len(r.calls))
+		result.Err = failed(message, i, len(r.stmts), r.write)
+	case r.stmts[i].Returning > 0 && len(entry.Columns) == 0:
+		result.Err = errNotReturned(i, len(r.stmts))
 	}
 	return nil
 }
 
 // execBatch runs the statements of a batch within the transaction. They fail
 // each on its own, or all together if the batch is atomic.
-func (t *tx) execBatch(ctx context.Context, b *Batch, calls []bind.Stmt) ([]BatchResult, error) {
-	list, err := t.operations(ctx, calls, false)
+func (t *tx) execBatch(ctx context.Context, b *Batch, stmts []bind.Stmt) ([]BatchResult, error) {
+	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
 		return nil, err
 	}

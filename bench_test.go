@@ -41,7 +41,7 @@ func openCanned(b *testing.B, answer string) *sql.DB {
 
 const benchWritten = `{"results":[{},{"last_insert_id":7,"rows_affected":1},{}]}`
 
-// BenchmarkOverhead measures calls without HTTP.
+// BenchmarkOverhead measures statements without HTTP.
 func BenchmarkOverhead(b *testing.B) {
 	b.Run("QueryRow", func(b *testing.B) {
 		db := openCanned(b, results(table("id integer, name text, score real, n integer", `[7,"user@example.com",1.5,42]`)))

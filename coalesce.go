@@ -24,19 +24,19 @@ func WithoutCoalescing(ctx context.Context) context.Context {
 // larger gains little, and would keep them waiting.
 const largestPart = 64 << 10
 
-// coalesces reports whether calls may go out with those of others. These are single
+// coalesces reports whether statements may go out with those of others. These are single
 // statements that write rows. What returns rows is kept in memory until all of the bulk has
 // arrived, so that only an INSERT of given rows does, which has no more to return.
 //
 // An infinite REAL among the rows of one makes the server fail to answer all of a
 // bulk. Where that was seen, statements that return rows go alone from then on.
-func (c *Connector) coalesces(ctx context.Context, calls []bind.Stmt, how writing) bool {
-	first := &calls[0]
+func (c *Connector) coalesces(ctx context.Context, stmts []bind.Stmt, how writing) bool {
+	first := &stmts[0]
 	return !c.cfg.DisableCoalescing && !how.atomic &&
-		bind.CountOwn(calls) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
+		bind.CountOwn(stmts) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
 		(!how.rows || beginsInsert(first.Statement)) &&
 		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load() && c.client.LeaderSince(ctx, cluster.ReturnsAllRows)) &&
-		bind.Size(calls) <= largestPart && !callOptionsOf(ctx).alone
+		bind.Size(stmts) <= largestPart && !callOptionsOf(ctx).alone
 }
 
 // beginsInsert reports whether a statement is an INSERT without a WITH in front.
@@ -47,21 +47,21 @@ func returnsFew(s *sqltext.Statement) bool {
 	return beginsInsert(s) && !strings.Contains(strings.ToUpper(s.Text), "SELECT")
 }
 
-// join sends calls with those of others. The failure is [cluster.Error.Earlier] where they have
+// join sends statements with those of others. The failure is [cluster.Error.Earlier] where they have
 // to go alone.
-func (c *conn) join(ctx context.Context, calls []bind.Stmt) (*cluster.Answer, error) {
+func (c *conn) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(calls)), calls)
+	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(stmts)), stmts)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	part := cluster.Part{Elements: elements, Entries: len(calls)}
-	if calls[0].Returning > 0 {
+	part := cluster.Part{Elements: elements, Entries: len(stmts)}
+	if stmts[0].Returning > 0 {
 		part.MinRelease = cluster.ReturnsAllRows
 	}
-	if calls[0].SaysReturning {
+	if stmts[0].SaysReturning {
 		part.Apart = !c.connector.client.AllSince(ctx, cluster.UndoesReturning, false)
 	}
 	answer, err := c.connector.coalescer.Join(ctx, part)

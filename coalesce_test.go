@@ -154,7 +154,7 @@ func TestWhatIsCoalesced(t *testing.T) {
 	}
 }
 
-// onConn calls f with a connection of the driver.
+// onConn statements f with a connection of the driver.
 func onConn(ctx context.Context, db *sql.DB, f func(Conn) error) error {
 	c, err := db.Conn(ctx)
 	if err != nil {

@@ -84,7 +84,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (c *conn) Ping(ctx context.Context) error {
 	level := Weak
 	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
-	s, err := c.read(ctx, []bind.Stmt{pingCall}, script{total: 1})
+	s, err := c.read(ctx, []bind.Stmt{pingStmt}, script{total: 1})
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (c *conn) Ping(ctx context.Context) error {
 }
 
 // pingCall is not one of a transaction that may be open.
-var pingCall = bind.Stmt{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}
+var pingStmt = bind.Stmt{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}
 
 // ResetSession implements driver.SessionResetter. A transaction that nobody has
 // ended ends here.
@@ -175,18 +175,18 @@ func captures(s *sqltext.Statement, inTx bool) error {
 	return nil
 }
 
-// send encodes calls and sends them as one request.
-func (c *conn) send(ctx context.Context, req cluster.Request, calls []bind.Stmt) (*cluster.Answer, error) {
+// send encodes statements and sends them as one request.
+func (c *conn) send(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	body, err := bind.AppendAll(req.Frame.Open(bind.Size(calls)), calls)
+	body, err := bind.AppendAll(req.Frame.Open(bind.Size(stmts)), stmts)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	req.Body, req.Statements = req.Frame.Close(body), bind.CountOwn(calls)
+	req.Body, req.Statements = req.Frame.Close(body), bind.CountOwn(stmts)
 	answer, err := c.post(ctx, &req)
-	if mayChangeSchema(calls) {
+	if mayChangeSchema(stmts) {
 		c.connector.schema.changed()
 	}
 	return answer, err

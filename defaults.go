@@ -18,32 +18,32 @@ import (
 // them into the INSERT, and then replaces what differs in them as it does everywhere.
 
 // allowedCalls returns which functions each node is to carry out by itself.
-func (c *Config) allowedCalls() (calls sqltext.Calls) {
+func (c *Config) allowedCalls() (stmts sqltext.Calls) {
 	if c.NoRewriteRandom {
-		calls |= sqltext.CallsRandom
+		stmts |= sqltext.CallsRandom
 	}
 	if c.NoRewriteTime {
-		calls |= sqltext.CallsTime
+		stmts |= sqltext.CallsTime
 	}
-	return calls
+	return stmts
 }
 
-// withDefaults returns the calls in which each INSERT gives the columns that it leaves out their
+// withDefaults returns the statements in which each INSERT gives the columns that it leaves out their
 // defaults, if these differ by more than the functions that are allowed.
-func (c *conn) withDefaults(ctx context.Context, calls []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
+func (c *conn) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
 	if allowed == sqltext.CallsRandom|sqltext.CallsTime {
-		return calls, nil
+		return stmts, nil
 	}
-	given := calls
-	for i := range calls {
-		statement, err := c.giveDefaults(ctx, &calls[i], calls[:i], allowed)
+	given := stmts
+	for i := range stmts {
+		statement, err := c.giveDefaults(ctx, &stmts[i], stmts[:i], allowed)
 		switch {
 		case err != nil:
 			return nil, err
 		case statement == nil:
 			continue
-		case &given[0] == &calls[0]:
-			given = slices.Clone(calls)
+		case &given[0] == &stmts[0]:
+			given = slices.Clone(stmts)
 		}
 		given[i].Statement = statement
 	}
@@ -51,7 +51,7 @@ func (c *conn) withDefaults(ctx context.Context, calls []bind.Stmt, allowed sqlt
 }
 
 // giveDefaults returns an INSERT that gives the columns that it leaves out their defaults, and nil
-// where there is nothing to give. The calls before it may create its table.
+// where there is nothing to give. The statements before it may create its table.
 func (c *conn) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
 	if one.LeavesOut == "" {
 		return nil, nil
@@ -75,9 +75,9 @@ func (c *conn) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.S
 	return &statement, nil
 }
 
-// createdBy returns what the last CREATE TABLE of a table among calls declares.
-func createdBy(calls []bind.Stmt, table string) (created sqltext.CreatedTable, ok bool) {
-	for _, one := range slices.Backward(calls) {
+// createdBy returns what the last CREATE TABLE of a table among statements declares.
+func createdBy(stmts []bind.Stmt, table string) (created sqltext.CreatedTable, ok bool) {
+	for _, one := range slices.Backward(stmts) {
 		if one.Kind != sqltext.Schema {
 			continue
 		}
@@ -90,12 +90,12 @@ func createdBy(calls []bind.Stmt, table string) (created sqltext.CreatedTable, o
 
 // warnOfRandom tells the log of columns with a random default: what the driver does not send, such
 // as an INSERT in a trigger, leaves them different on each node.
-func (c *Config) warnOfRandom(calls []bind.Stmt) {
-	for i := range calls {
-		if calls[i].Kind != sqltext.Schema || calls[i].Calls&sqltext.CallsRandom == 0 {
+func (c *Config) warnOfRandom(stmts []bind.Stmt) {
+	for i := range stmts {
+		if stmts[i].Kind != sqltext.Schema || stmts[i].Calls&sqltext.CallsRandom == 0 {
 			continue
 		}
-		created, _ := calls[i].Creates()
+		created, _ := stmts[i].Creates()
 		for _, d := range created.Defaults {
 			if d.Calls&sqltext.CallsRandom != 0 {
 				c.warn(fmt.Errorf("rqlite: the column %q of a new table has a random DEFAULT: INSERTs by this driver give it one value for all nodes, "+

@@ -13,9 +13,9 @@ import (
 // server writes by has the transactions of all clients, so that the pragma is sent within one
 // of the driver's only.
 
-// setsDeferral reports whether one of the calls sets whether foreign keys are deferred.
-func setsDeferral(calls []bind.Stmt) bool {
-	return slices.ContainsFunc(calls, func(c bind.Stmt) bool { return c.SetsDeferral() })
+// setsDeferral reports whether one of the statements sets whether foreign keys are deferred.
+func setsDeferral(stmts []bind.Stmt) bool {
+	return slices.ContainsFunc(stmts, func(c bind.Stmt) bool { return c.SetsDeferral() })
 }
 
 // note takes note of a call outside of a transaction, and reports whether that is all there is to

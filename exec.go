@@ -39,26 +39,26 @@ func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 // node that forwards may have sent it twice, so that a failure says nothing of the
 // first time: there they go one by one at once.
 func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
-	calls, err := c.deal(ctx, script, args)
+	stmts, err := c.deal(ctx, script, args)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(calls) == 0:
+	case len(stmts) == 0:
 		return result{}, nil
 	case c.tx != nil:
-		return c.tx.exec(ctx, calls)
+		return c.tx.exec(ctx, stmts)
 	case c.queueing(ctx).on:
-		_, err := c.enqueue(ctx, calls)
+		_, err := c.enqueue(ctx, stmts)
 		return queuedResult{}, err
-	case setsDeferral(calls):
-		return c.execEach(ctx, calls)
+	case setsDeferral(stmts):
+		return c.execEach(ctx, stmts)
 	}
 	c.deferral = nil
-	if len(calls) == 1 {
-		return c.execOne(ctx, calls)
+	if len(stmts) == 1 {
+		return c.execOne(ctx, stmts)
 	}
-	if c.canShareTransaction(ctx, calls) && !c.connector.client.Forwarding() {
-		r, err := c.execRequest(ctx, calls, true)
+	if c.canShareTransaction(ctx, stmts) && !c.connector.client.Forwarding() {
+		r, err := c.execRequest(ctx, stmts, true)
 		var failed *Error
 		switch {
 		case !errors.As(err, &failed):
@@ -67,13 +67,13 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 			return nil, &marked{ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message)}
 		}
 	}
-	return c.execEach(ctx, calls)
+	return c.execEach(ctx, stmts)
 }
 
 // deal gives the statements of a script their values. Outside of a transaction, they do the same on
 // all nodes then.
 func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) ([]bind.Stmt, error) {
-	calls, err := bind.Deal(script, args)
+	stmts, err := bind.Deal(script, args)
 	if err == nil {
 		err = c.allow(script)
 	}
@@ -81,38 +81,38 @@ func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driv
 		return nil, refused(err)
 	}
 	if c.tx != nil {
-		return calls, nil
+		return stmts, nil
 	}
-	return c.freezeWrites(ctx, calls)
+	return c.freezeWrites(ctx, stmts)
 }
 
-// canShareTransaction reports whether calls leave the same behind in one
+// canShareTransaction reports whether statements leave the same behind in one
 // transaction as each on its own, provided that none fails, and nothing if one does.
-func (c *conn) canShareTransaction(ctx context.Context, calls []bind.Stmt) bool {
-	for i := range calls {
-		switch calls[i].Kind {
+func (c *conn) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool {
+	for i := range stmts {
+		switch stmts[i].Kind {
 		case sqltext.Write, sqltext.Schema, sqltext.Read:
-			if calls[i].ConflictFail {
+			if stmts[i].ConflictFail {
 				return false
 			}
 		case sqltext.Unknown, sqltext.Pragma, sqltext.Control, sqltext.Maintenance:
 			return false
 		}
 	}
-	return !anyPerRow(calls) && !anyTellsConnState(calls) && c.undoesReturning(ctx, calls)
+	return !anyPerRow(stmts) && !anyTellsConnState(stmts) && c.undoesReturning(ctx, stmts)
 }
 
 // execEach sends every statement in a request of its own.
-func (c *conn) execEach(ctx context.Context, calls []bind.Stmt) (driver.Result, error) {
+func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	var last driver.Result = result{}
-	for i := range calls {
-		if c.note(&calls[i]) {
+	for i := range stmts {
+		if c.note(&stmts[i]) {
 			last = result{}
 			continue
 		}
-		r, err := c.execOne(ctx, calls[i:i+1])
+		r, err := c.execOne(ctx, stmts[i:i+1])
 		if err != nil {
-			return nil, inScript(err, i, len(calls))
+			return nil, inScript(err, i, len(stmts))
 		}
 		last = r
 	}
@@ -169,23 +169,23 @@ func inScript(err error, statement, statements int) error {
 // in /db/execute it repeats the counts of the last write.
 var resultProbe = driversOwn(sqltext.Read, "SELECT 1")
 
-// execRequest sends calls as one request and returns the result of the last.
-func (c *conn) execRequest(ctx context.Context, calls []bind.Stmt, atomic bool) (driver.Result, error) {
-	last := &calls[len(calls)-1]
-	statements := len(calls)
+// execRequest sends statements as one request and returns the result of the last.
+func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
+	last := &stmts[len(stmts)-1]
+	statements := len(stmts)
 	if last.Returning > 0 {
-		calls = append(calls[:statements:statements], resultProbe)
+		stmts = append(stmts[:statements:statements], resultProbe)
 	}
 	params := writeParams
 	if atomic {
 		params += "&transaction"
 	}
-	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, calls, writing{atomic: atomic})
+	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, stmts, writing{atomic: atomic})
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
-	entry, err := readEntries(answer, len(calls), statements, atomic)
+	entry, err := readEntries(answer, len(stmts), statements, atomic)
 	if !atomic && lostItsRows(err, last) {
 		err = c.withoutRows(ctx, entry, err)
 	}
@@ -195,7 +195,7 @@ func (c *conn) execRequest(ctx context.Context, calls []bind.Stmt, atomic bool) 
 	if err := answer.End(); err != nil {
 		return nil, publicError(err)
 	}
-	if writesBefore(calls[:statements]) {
+	if writesBefore(stmts[:statements]) {
 		c.state.lose()
 	}
 	if last.Kind != sqltext.Write {
@@ -215,9 +215,9 @@ func (c *conn) withoutRows(ctx context.Context, probe wire.Result, why error) er
 	return perhapsUndone(why)
 }
 
-// writesBefore reports whether one of the calls before the last writes.
-func writesBefore(calls []bind.Stmt) bool {
-	return slices.ContainsFunc(calls[:len(calls)-1], func(one bind.Stmt) bool { return one.Kind != sqltext.Read })
+// writesBefore reports whether one of the statements before the last writes.
+func writesBefore(stmts []bind.Stmt) bool {
+	return slices.ContainsFunc(stmts[:len(stmts)-1], func(one bind.Stmt) bool { return one.Kind != sqltext.Read })
 }
 
 // readEntries reads the entries of a request and returns the last one. The

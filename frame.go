@@ -153,10 +153,10 @@ func (c *Connector) readMovedTold(answer *cluster.Answer) error {
 	return err
 }
 
-// frameOf returns the frame of calls that write.
-func (c *Connector) frameOf(calls []bind.Stmt, atomic bool) *cluster.Frame {
+// frameOf returns the frame of statements that write.
+func (c *Connector) frameOf(stmts []bind.Stmt, atomic bool) *cluster.Frame {
 	switch {
-	case c.cfg.DisableTxVersion || allRead(calls):
+	case c.cfg.DisableTxVersion || allRead(stmts):
 		return nil
 	case atomic:
 		return c.frames.inTransaction.form(c.polite.isDue())
@@ -182,7 +182,7 @@ func (c *Connector) queueFrame() *cluster.Frame {
 	return &cluster.Frame{Before: elements(nil, createText, firstVersionText(), markText), After: elements(nil, unmarkText)}
 }
 
-// writing says how calls that write are sent.
+// writing says how statements that write are sent.
 type writing struct {
 	atomic bool // as a transaction
 	rows   bool // the rows of RETURNING are wanted
@@ -201,18 +201,18 @@ func (c *conn) waitToWrite(ctx context.Context) error {
 	return nil
 }
 
-// write sends calls that write, when it is their turn. The entry of the first of them comes next in
+// write sends statements that write, when it is their turn. The entry of the first of them comes next in
 // the answer.
-func (c *conn) write(ctx context.Context, req cluster.Request, calls []bind.Stmt, how writing) (*cluster.Answer, error) {
+func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
 	if err := c.waitToWrite(ctx); err != nil {
 		return nil, err
 	}
 	connector := c.connector
 	defer connector.turn.leave()
-	if connector.coalesces(ctx, calls, how) {
+	if connector.coalesces(ctx, stmts, how) {
 		era, ok := connector.coalescer.Begin()
 		if !ok {
-			answer, err := c.join(ctx, calls)
+			answer, err := c.join(ctx, stmts)
 			if !isEarlier(err) {
 				return answer, withPath(publicError(err), executePath)
 			}
@@ -220,21 +220,21 @@ func (c *conn) write(ctx context.Context, req cluster.Request, calls []bind.Stmt
 			defer connector.coalescer.End(era)
 		}
 	}
-	req.Frame = connector.frameOf(calls, how.atomic)
-	return c.sendWrite(ctx, req, calls)
+	req.Frame = connector.frameOf(stmts, how.atomic)
+	return c.sendWrite(ctx, req, stmts)
 }
 
-// sendWrite sends calls that write. It makes the register if they move the version of one.
-func (c *conn) sendWrite(ctx context.Context, req cluster.Request, calls []bind.Stmt) (*cluster.Answer, error) {
+// sendWrite sends statements that write. It makes the register if they move the version of one.
+func (c *conn) sendWrite(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
 	req.Leader, req.Write = true, true
-	answer, err := c.send(ctx, req, calls)
+	answer, err := c.send(ctx, req, stmts)
 	if !errors.Is(err, errNoRegister) { // or else all was rolled back
 		return answer, err
 	}
 	if err := c.makeRegister(ctx); err != nil {
 		return nil, err
 	}
-	answer, err = c.send(ctx, req, calls)
+	answer, err = c.send(ctx, req, stmts)
 	if errors.Is(err, errNoRegister) {
 		return nil, errRegisterGone
 	}

@@ -24,18 +24,18 @@ var (
 		"use what these return")
 )
 
-// freezeWrites returns the calls with literals in place of the present and of random numbers in those
+// freezeWrites returns the statements with literals in place of the present and of random numbers in those
 // that write, and in the defaults that they take, so that all nodes store the same.
-func (c *conn) freezeWrites(ctx context.Context, calls []bind.Stmt) ([]bind.Stmt, error) {
+func (c *conn) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt, error) {
 	cfg := c.connector.cfg
-	cfg.warnOfRandom(calls)
-	calls, err := c.withDefaults(ctx, calls, cfg.allowedCalls())
+	cfg.warnOfRandom(stmts)
+	stmts, err := c.withDefaults(ctx, stmts, cfg.allowedCalls())
 	if err != nil {
 		return nil, err
 	}
 	const differ = sqltext.CallsTime | sqltext.CallsRandom
-	if !slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.Calls&differ != 0 && one.Kind != sqltext.Read }) {
-		return calls, nil
+	if !slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Calls&differ != 0 && one.Kind != sqltext.Read }) {
+		return stmts, nil
 	}
 	now, random := time.Now().UTC(), randomNumber
 	if cfg.NoRewriteTime {
@@ -44,27 +44,27 @@ func (c *conn) freezeWrites(ctx context.Context, calls []bind.Stmt) ([]bind.Stmt
 	if cfg.NoRewriteRandom {
 		random = nil
 	}
-	calls = slices.Clone(calls)
-	for i := range calls {
-		if calls[i].Kind == sqltext.Read {
+	stmts = slices.Clone(stmts)
+	for i := range stmts {
+		if stmts[i].Kind == sqltext.Read {
 			continue
 		}
-		calls[i].SharesRandom = random != nil && calls[i].RandomPerRow()
-		statement, err := calls[i].Frozen(now, random)
+		stmts[i].SharesRandom = random != nil && stmts[i].RandomPerRow()
+		statement, err := stmts[i].Frozen(now, random)
 		if err != nil {
-			return nil, refused(sqlerr.At(err, i, len(calls)))
+			return nil, refused(sqlerr.At(err, i, len(stmts)))
 		}
-		calls[i].Written, calls[i].Statement = calls[i].Text, statement
+		stmts[i].Written, stmts[i].Statement = stmts[i].Text, statement
 	}
-	return calls, nil
+	return stmts, nil
 }
 
 func randomNumber() int64 { return int64(rand.Uint64()) }
 
-// anyPerRow reports whether SQLite takes a random number for each row of one of the calls. Such a
+// anyPerRow reports whether SQLite takes a random number for each row of one of the statements. Such a
 // call is right if it writes a single row, which a transaction finds out before it commits.
-func anyPerRow(calls []bind.Stmt) bool {
-	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.SharesRandom })
+func anyPerRow(stmts []bind.Stmt) bool {
+	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.SharesRandom })
 }
 
 // inTx runs f in a transaction of its own, again after a conflict, until the time-out.
@@ -130,42 +130,42 @@ func tellsConnState(s *sqltext.Statement) bool {
 	return s.Calls&(callsConnState|sqltext.CallsTotalChanges) != 0 && (s.Kind == sqltext.Read || s.Kind == sqltext.Write)
 }
 
-func anyTellsConnState(calls []bind.Stmt) bool {
-	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return tellsConnState(one.Statement) })
+func anyTellsConnState(stmts []bind.Stmt) bool {
+	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return tellsConnState(one.Statement) })
 }
 
-// withConnState returns the calls with literals in place of what the connection did.
-func (c *conn) withConnState(calls []bind.Stmt) ([]bind.Stmt, error) {
-	if !anyTellsConnState(calls) {
-		return calls, nil
+// withConnState returns the statements with literals in place of what the connection did.
+func (c *conn) withConnState(stmts []bind.Stmt) ([]bind.Stmt, error) {
+	if !anyTellsConnState(stmts) {
+		return stmts, nil
 	}
-	calls = slices.Clone(calls)
-	for i := range calls {
-		if !tellsConnState(calls[i].Statement) {
+	stmts = slices.Clone(stmts)
+	for i := range stmts {
+		if !tellsConnState(stmts[i].Statement) {
 			continue
 		}
 		switch {
-		case calls[i].Calls&sqltext.CallsTotalChanges != 0:
-			return nil, sqlerr.At(errTotalChanges, i, len(calls))
-		case !c.state.tells(calls[i].Statement):
-			return nil, sqlerr.At(errConnStateLost, i, len(calls))
+		case stmts[i].Calls&sqltext.CallsTotalChanges != 0:
+			return nil, sqlerr.At(errTotalChanges, i, len(stmts))
+		case !c.state.tells(stmts[i].Statement):
+			return nil, sqlerr.At(errConnStateLost, i, len(stmts))
 		}
-		statement := calls[i].WithConnState(c.state.rowid, c.state.changes)
-		calls[i].Statement = &statement
+		statement := stmts[i].WithConnState(c.state.rowid, c.state.changes)
+		stmts[i].Statement = &statement
 	}
-	return calls, nil
+	return stmts, nil
 }
 
 // oneByOne refuses what needs a request of its own among statements that have none.
-func (c *conn) oneByOne(calls []bind.Stmt) error {
-	for i := range calls {
+func (c *conn) oneByOne(stmts []bind.Stmt) error {
+	for i := range stmts {
 		switch {
-		case setsForeignKeys(calls[i]) && !c.connector.cfg.SendForeignKeys:
-			return sqlerr.At(errForeignKeys, i, len(calls))
-		case calls[i].SharesRandom:
-			return sqlerr.At(errRandomHere, i, len(calls))
-		case tellsConnState(calls[i].Statement):
-			return sqlerr.At(errConnStateHere, i, len(calls))
+		case setsForeignKeys(stmts[i]) && !c.connector.cfg.SendForeignKeys:
+			return sqlerr.At(errForeignKeys, i, len(stmts))
+		case stmts[i].SharesRandom:
+			return sqlerr.At(errRandomHere, i, len(stmts))
+		case tellsConnState(stmts[i].Statement):
+			return sqlerr.At(errConnStateHere, i, len(stmts))
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	assert.NotContains(t, string(out), secret)
 }
 
-// useProxies prints what calls by way of the proxies fail with.
+// useProxies prints what statements by way of the proxies fail with.
 func useProxies(t *testing.T) {
 	t.Helper()
 	for _, scheme := range []string{"http", "https"} {

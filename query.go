@@ -27,20 +27,20 @@ var (
 // Statements that only read go out as one request. Where one of them writes,
 // each goes out on its own, in order, and the first that fails ends the script.
 func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Rows, error) {
-	calls, err := c.deal(ctx, script, args)
+	stmts, err := c.deal(ctx, script, args)
 	switch {
 	case err != nil:
 		return nil, err
-	case c.tx != nil && len(calls) > 0:
-		return c.tx.query(ctx, calls)
+	case c.tx != nil && len(stmts) > 0:
+		return c.tx.query(ctx, stmts)
 	}
-	for i := range calls {
-		if calls[i].Kind == sqltext.Pragma && !calls[i].SetsDeferral() {
-			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(calls)))
+	for i := range stmts {
+		if stmts[i].Kind == sqltext.Pragma && !stmts[i].SetsDeferral() {
+			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(stmts)))
 		}
 	}
 	r := &rows{values: valuer{loc: c.connector.cfg.Location}}
-	if err := c.start(ctx, r, calls); err != nil {
+	if err := c.start(ctx, r, stmts); err != nil {
 		r.closeAll()
 		return nil, err
 	}
@@ -48,18 +48,18 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 	return r, nil
 }
 
-// start sends the requests that calls take and gives their answers to r.
-func (c *conn) start(ctx context.Context, r *rows, calls []bind.Stmt) error {
+// start sends the requests that statements take and gives their answers to r.
+func (c *conn) start(ctx context.Context, r *rows, stmts []bind.Stmt) error {
 	step := 1
-	if allRead(calls) {
-		step = len(calls)
+	if allRead(stmts) {
+		step = len(stmts)
 	}
-	for i := 0; i < len(calls); i += step {
-		if c.note(&calls[i]) {
+	for i := 0; i < len(stmts); i += step {
+		if c.note(&stmts[i]) {
 			r.sources = append(r.sources, &source{set: &resultSet{}})
 			continue
 		}
-		s, err := c.request(ctx, calls[i:i+step], script{first: i, total: len(calls)})
+		s, err := c.request(ctx, stmts[i:i+step], script{first: i, total: len(stmts)})
 		if err != nil {
 			return err
 		}
@@ -68,83 +68,83 @@ func (c *conn) start(ctx context.Context, r *rows, calls []bind.Stmt) error {
 	return nil
 }
 
-func allRead(calls []bind.Stmt) bool {
-	for i := range calls {
-		if calls[i].Kind != sqltext.Read {
+func allRead(stmts []bind.Stmt) bool {
+	for i := range stmts {
+		if stmts[i].Kind != sqltext.Read {
 			return false
 		}
 	}
 	return true
 }
 
-// request sends calls, which are several only if all of them read.
-func (c *conn) request(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
-	calls, err := c.withConnState(calls)
+// request sends statements, which are several only if all of them read.
+func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
+	stmts, err := c.withConnState(stmts)
 	if err != nil {
 		return nil, refused(err)
 	}
-	switch calls[0].Kind {
+	switch stmts[0].Kind {
 	case sqltext.Read:
-		return c.read(ctx, calls, at)
+		return c.read(ctx, stmts, at)
 	case sqltext.Unknown:
 		// /db/query tells whether it writes: it refuses what does, without effect.
-		s, err := c.read(ctx, calls, at)
+		s, err := c.read(ctx, stmts, at)
 		if errors.Is(err, ReadOnly) {
-			return c.writeRows(ctx, calls, at)
+			return c.writeRows(ctx, stmts, at)
 		}
 		return s, err
 	case sqltext.Write, sqltext.Schema, sqltext.Maintenance, sqltext.Pragma, sqltext.Control:
 	}
-	return c.writeRows(ctx, calls, at)
+	return c.writeRows(ctx, stmts, at)
 }
 
-// read sends calls to /db/query, at the consistency level of the context.
-func (c *conn) read(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
-	params, leader, err := c.readParams(ctx, explain(calls))
+// read sends statements to /db/query, at the consistency level of the context.
+func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
+	params, leader, err := c.readParams(ctx, explain(stmts))
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.send(ctx, c.readRequest(params, leader, calls), calls)
+	answer, err := c.send(ctx, c.readRequest(params, leader, stmts), stmts)
 	if err != nil {
 		return nil, err
 	}
-	return (&source{answer: answer, calls: calls, at: at}).begin()
+	return (&source{answer: answer, stmts: stmts, at: at}).begin()
 }
 
-// readRequest returns the request of calls that read.
-func (c *conn) readRequest(params string, leader bool, calls []bind.Stmt) cluster.Request {
+// readRequest returns the request of statements that read.
+func (c *conn) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
 	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
-	if c.connector.schema.isDue(calls) {
+	if c.connector.schema.isDue(stmts) {
 		req.Frame = c.connector.frames.schemaLook
 	}
 	return req
 }
 
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
-func (c *conn) writeRows(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
+func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.first, at.total))
 	}
 	c.state.lose()
-	if calls[0].SharesRandom {
-		return c.rowsInTx(ctx, calls, at)
+	if stmts[0].SharesRandom {
+		return c.rowsInTx(ctx, stmts, at)
 	}
-	answer, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, calls, writing{rows: true})
+	answer, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, stmts, writing{rows: true})
 	if err != nil {
 		return nil, err
 	}
-	s, err := (&source{answer: answer, calls: calls, at: at, wrote: true}).begin()
-	if lostItsRows(err, &calls[0]) {
+	s, err := (&source{answer: answer, stmts: stmts, at: at, wrote: true}).begin()
+	if lostItsRows(err, &stmts[0]) {
 		return nil, c.rowsLost(ctx, err)
 	}
 	return s, err
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
-func (c *conn) rowsInTx(ctx context.Context, calls []bind.Stmt, at script) (*source, error) {
+func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
 	set := &resultSet{}
 	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
-		list, err := t.operations(ctx, calls, true)
+		list, err := t.operations(ctx, stmts, true)
 		if err == nil {
 			_, err = t.run(ctx, list)
 		}
@@ -183,9 +183,9 @@ func (c *conn) readParams(ctx context.Context, explains bool) (params string, le
 // nothing that would need it.
 const readsOnly = blobsAsArrays + "&noparse&level="
 
-// explain reports whether one of the calls is an EXPLAIN.
-func explain(calls []bind.Stmt) bool {
-	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.Keyword == "EXPLAIN" })
+// explain reports whether one of the statements is an EXPLAIN.
+func explain(stmts []bind.Stmt) bool {
+	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Keyword == "EXPLAIN" })
 }
 
 // params returns the options as URL parameters.

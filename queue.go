@@ -37,9 +37,9 @@ func (c *conn) queueing(ctx context.Context) queueing {
 	return queueing{on: c.connector.cfg.Queue, wait: c.connector.cfg.QueueWait}
 }
 
-// enqueue sends calls to the queue of a node and returns their sequence number.
-func (c *conn) enqueue(ctx context.Context, calls []bind.Stmt) (sequence int64, err error) {
-	if err := c.oneByOne(calls); err != nil {
+// enqueue sends statements to the queue of a node and returns their sequence number.
+func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, err error) {
+	if err := c.oneByOne(stmts); err != nil {
 		return 0, refused(err)
 	}
 	c.state.lose()
@@ -53,7 +53,7 @@ func (c *conn) enqueue(ctx context.Context, calls []bind.Stmt) (sequence int64, 
 	defer c.connector.turn.leave()
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
-	answer, err := c.sendWrite(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, calls)
+	answer, err := c.sendWrite(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, stmts)
 	if err != nil {
 		return 0, err
 	}
@@ -96,12 +96,12 @@ func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
 	case c.tx != nil:
 		return 0, errQueuedInTx
 	}
-	calls, err := b.calls(c)
-	if err != nil || len(calls) == 0 {
+	stmts, err := b.calls(c)
+	if err != nil || len(stmts) == 0 {
 		return 0, err
 	}
-	if calls, err = c.freezeWrites(ctx, calls); err != nil {
+	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
 		return 0, err
 	}
-	return c.enqueue(ctx, calls)
+	return c.enqueue(ctx, stmts)
 }

@@ -12,36 +12,36 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// haveReturning reports whether one of the calls has a RETURNING clause.
-func haveReturning(calls []bind.Stmt) bool {
-	return slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.Returning > 0 })
+// haveReturning reports whether one of the statements has a RETURNING clause.
+func haveReturning(stmts []bind.Stmt) bool {
+	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Returning > 0 })
 }
 
-// undoesReturning reports whether a transaction of the calls is rolled back on every node
+// undoesReturning reports whether a transaction of the statements is rolled back on every node
 // when one in which the server sees RETURNING fails.
-func (c *conn) undoesReturning(ctx context.Context, calls []bind.Stmt) bool {
-	says := slices.ContainsFunc(calls, func(one bind.Stmt) bool { return one.SaysReturning })
+func (c *conn) undoesReturning(ctx context.Context, stmts []bind.Stmt) bool {
+	says := slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.SaysReturning })
 	return !says || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
 // writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
 // release, which would lose some, it gets them at /db/request, where it sends BLOBs as arrays, and
 // without backquotes.
-func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []bind.Stmt, how writing) (*cluster.Answer, error) {
-	if !haveReturning(calls) {
-		return c.write(ctx, req, calls, how)
+func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+	if !haveReturning(stmts) {
+		return c.write(ctx, req, stmts, how)
 	}
 	req.MinRelease = cluster.ReturnsAllRows
-	answer, err := c.writeSeen(ctx, req, calls, how)
+	answer, err := c.writeSeen(ctx, req, stmts, how)
 	if how.atomic || !isEarlier(err) {
 		return answer, err
 	}
-	earlier := slices.Clone(calls)
+	earlier := slices.Clone(stmts)
 	for i := range earlier {
 		if earlier[i].Returning > 0 {
 			statement, err := earlier[i].WithoutBackquotes()
 			if err != nil {
-				return nil, refused(sqlerr.At(err, i, len(calls)))
+				return nil, refused(sqlerr.At(err, i, len(stmts)))
 			}
 			earlier[i].Statement = &statement
 		}
@@ -51,24 +51,24 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, calls []bi
 }
 
 // writeSeen sends statements once it is known that the server sees their RETURNING clauses.
-func (c *conn) writeSeen(ctx context.Context, req cluster.Request, calls []bind.Stmt, how writing) (*cluster.Answer, error) {
-	if err := c.demandSeen(ctx, req.MinRelease, calls); err != nil {
+func (c *conn) writeSeen(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+	if err := c.demandSeen(ctx, req.MinRelease, stmts); err != nil {
 		return nil, err
 	}
-	return c.write(ctx, req, calls, how)
+	return c.write(ctx, req, stmts, how)
 }
 
 // demandSeen refuses statements of which the server does not see the RETURNING clause: it would
 // apply them and lose the rows. Each that is not plain is run once for each text in a request that is
 // rolled back by its end, because whether the clause is seen depends on the text alone. What else such
 // a trial finds out is left to the statements themselves.
-func (c *conn) demandSeen(ctx context.Context, release cluster.Release, calls []bind.Stmt) error {
-	for i := range calls {
-		if !c.connector.seenReturning.lacks(calls[i]) {
+func (c *conn) demandSeen(ctx context.Context, release cluster.Release, stmts []bind.Stmt) error {
+	for i := range stmts {
+		if !c.connector.seenReturning.lacks(stmts[i]) {
 			continue
 		}
-		if err := c.trySeen(ctx, release, calls[i]); err != nil {
-			return atCall(err, i, len(calls))
+		if err := c.trySeen(ctx, release, stmts[i]); err != nil {
+			return atCall(err, i, len(stmts))
 		}
 	}
 	return nil

@@ -40,10 +40,10 @@ type script struct {
 	total int // statements in the script
 }
 
-// source is the answer to one request: one entry for each of its calls.
+// source is the answer to one request: one entry for each of its statements.
 type source struct {
 	answer *cluster.Answer
-	calls  []bind.Stmt
+	stmts  []bind.Stmt
 	at     script
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write
@@ -83,7 +83,7 @@ func (s *source) advance() error {
 	if err != nil {
 		return publicError(err)
 	}
-	position, current := s.at.first+s.next, &s.calls[s.next]
+	position, current := s.at.first+s.next, &s.stmts[s.next]
 	s.next++
 	o := s.operation()
 	if entry.Error != "" {
@@ -108,7 +108,7 @@ func errNotReturned(statement, statements int) error {
 }
 
 // more reports whether result sets follow the current one.
-func (s *source) more() bool { return s.set == nil && s.next < len(s.calls) }
+func (s *source) more() bool { return s.set == nil && s.next < len(s.stmts) }
 
 // nextInMemory gives out the next row of a set in memory.
 func (s *source) nextInMemory(dest []driver.Value) error {

@@ -36,30 +36,30 @@ func (w *schemaWatch) changed() {
 }
 
 // isDue reports whether reads need a look at the schema in front of them.
-func (w *schemaWatch) isDue(calls []bind.Stmt) bool {
-	if selectsStar(calls) {
+func (w *schemaWatch) isDue(stmts []bind.Stmt) bool {
+	if selectsStar(stmts) {
 		return true
 	}
 	until := w.until.Load()
 	return until != 0 && time.Now().UnixNano() <= until
 }
 
-func selectsStar(calls []bind.Stmt) bool {
-	for i := range calls {
-		if calls[i].Star {
+func selectsStar(stmts []bind.Stmt) bool {
+	for i := range stmts {
+		if stmts[i].Star {
 			return true
 		}
 	}
 	return false
 }
 
-// mayChangeSchema reports whether one of the calls can be a change of schema.
-func mayChangeSchema(calls []bind.Stmt) bool {
-	for i := range calls {
-		if calls[i].Added {
+// mayChangeSchema reports whether one of the statements can be a change of schema.
+func mayChangeSchema(stmts []bind.Stmt) bool {
+	for i := range stmts {
+		if stmts[i].Added {
 			continue // the driver's own table is nobody else's
 		}
-		switch calls[i].Kind {
+		switch stmts[i].Kind {
 		case sqltext.Schema, sqltext.Maintenance, sqltext.Unknown:
 			return true
 		case sqltext.Read, sqltext.Write, sqltext.Pragma, sqltext.Control:

@@ -18,11 +18,11 @@ import (
 // exec runs the statements of a script within the transaction and returns the
 // result of the last one. The first that fails ends the script, and those before it
 // stay part of the transaction.
-func (t *tx) exec(ctx context.Context, calls []bind.Stmt) (driver.Result, error) {
+func (t *tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
 		return nil, errQueuedInTx
 	}
-	list, err := t.operations(ctx, calls, false)
+	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
 		return nil, err
 	}
@@ -38,8 +38,8 @@ func (t *tx) exec(ctx context.Context, calls []bind.Stmt) (driver.Result, error)
 
 // query runs the statements of a script within the transaction; each gives one
 // result set.
-func (t *tx) query(ctx context.Context, calls []bind.Stmt) (driver.Rows, error) {
-	list, err := t.operations(ctx, calls, true)
+func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (driver.Rows, error) {
+	list, err := t.operations(ctx, stmts, true)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +73,11 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 	if err != nil {
 		return err
 	}
-	calls := make([]bind.Stmt, len(list))
+	stmts := make([]bind.Stmt, len(list))
 	for i, o := range list {
-		calls[i] = o.Stmt
+		stmts[i] = o.Stmt
 	}
-	s, err := (&source{answer: answer, calls: calls, at: script{total: len(calls)}, operations: list}).begin()
+	s, err := (&source{answer: answer, stmts: stmts, at: script{total: len(stmts)}, operations: list}).begin()
 	t.record(list...)
 	if err != nil {
 		return err
@@ -250,13 +250,13 @@ func (t *tx) cut(from int) {
 
 var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint")
 
-// operations prepares calls, or says why one of them cannot run in the
+// operations prepares statements, or says why one of them cannot run in the
 // transaction. Nothing has been run then.
-func (t *tx) operations(ctx context.Context, calls []bind.Stmt, query bool) (operations, error) {
+func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (operations, error) {
 	now := time.Now().UTC()
-	list := make(operations, 0, len(calls))
-	for i := range calls {
-		o := &operation{Stmt: calls[i], query: query, writes: calls[i].Kind != sqltext.Read && calls[i].Kind != sqltext.Control}
+	list := make(operations, 0, len(stmts))
+	for i := range stmts {
+		o := &operation{Stmt: stmts[i], query: query, writes: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
 		if o.SetsDeferral() {
 			o.defers, o.writes = true, false
 		}
@@ -266,7 +266,7 @@ func (t *tx) operations(ctx context.Context, calls []bind.Stmt, query bool) (ope
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
-			statement, err := t.conn.giveDefaults(ctx, &o.Stmt, t.created(calls[:i]), 0)
+			statement, err := t.conn.giveDefaults(ctx, &o.Stmt, t.created(stmts[:i]), 0)
 			if err != nil {
 				return nil, err
 			}
@@ -278,28 +278,28 @@ func (t *tx) operations(ctx context.Context, calls []bind.Stmt, query bool) (ope
 			err = t.prepareOperation(ctx, o, now)
 		}
 		if err != nil {
-			return nil, refused(sqlerr.At(err, i, len(calls)))
+			return nil, refused(sqlerr.At(err, i, len(stmts)))
 		}
 		list = append(list, o)
 	}
 	return list, nil
 }
 
-// created returns the changes of the schema in the transaction, those among more calls behind them.
-func (t *tx) created(more []bind.Stmt) (calls []bind.Stmt) {
+// created returns the changes of the schema in the transaction, those among more statements behind them.
+func (t *tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 	for _, o := range t.ops {
 		if o.Kind == sqltext.Schema && o.failure == "" {
-			calls = append(calls, o.Stmt)
+			stmts = append(stmts, o.Stmt)
 		}
 	}
-	return append(calls, more...)
+	return append(stmts, more...)
 }
 
 // tellState puts what the connection did before the transaction into an operation that reads.
 func (t *tx) tellState(o *operation) error {
-	calls, err := t.conn.withConnState([]bind.Stmt{o.Stmt})
+	stmts, err := t.conn.withConnState([]bind.Stmt{o.Stmt})
 	if err == nil {
-		o.Stmt = calls[0]
+		o.Stmt = stmts[0]
 	}
 	return err
 }

@@ -16,10 +16,10 @@ import (
 // ignored, so that one list can serve many statements. A positional value too few or too
 // many is an error, which SQLite itself would bind as NULL or ignore: it is a mistake.
 func Deal(script []sqltext.Statement, args []driver.NamedValue) ([]Stmt, error) {
-	calls := make([]Stmt, len(script))
+	stmts := make([]Stmt, len(script))
 	hand := hand{args: args}
 	for i := range script {
-		calls[i].Statement = &script[i]
+		stmts[i].Statement = &script[i]
 		if script[i].NumParams == 0 {
 			continue
 		}
@@ -27,9 +27,9 @@ func Deal(script []sqltext.Statement, args []driver.NamedValue) ([]Stmt, error) 
 		if err != nil {
 			return nil, sqlerr.At(err, i, len(script))
 		}
-		calls[i].Values = values
+		stmts[i].Values = values
 	}
-	return calls, hand.finish()
+	return stmts, hand.finish()
 }
 
 // hand is the values of a call that have not been dealt yet.

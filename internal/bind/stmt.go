@@ -24,27 +24,27 @@ type Stmt struct {
 	SharesRandom bool
 }
 
-// Size returns about how many bytes the calls take in a body.
-func Size(calls []Stmt) int {
+// Size returns about how many bytes the statements take in a body.
+func Size(stmts []Stmt) int {
 	size := 0
-	for i := range calls {
-		size += len(calls[i].Text) + 16
-		for _, value := range calls[i].Values {
+	for i := range stmts {
+		size += len(stmts[i].Text) + 16
+		for _, value := range stmts[i].Values {
 			size += wire.SizeHint(value)
 		}
 	}
 	return size
 }
 
-// AppendAll appends the calls to a body, separated by commas.
-func AppendAll(body []byte, calls []Stmt) ([]byte, error) {
-	for i := range calls {
+// AppendAll appends the statements to a body, separated by commas.
+func AppendAll(body []byte, stmts []Stmt) ([]byte, error) {
+	for i := range stmts {
 		if i > 0 {
 			body = append(body, ',')
 		}
 		var err error
-		if body, err = wire.AppendStatement(body, calls[i].SQL(), calls[i].Values); err != nil {
-			return nil, sqlerr.At(err, CountOwn(calls[:i]), CountOwn(calls))
+		if body, err = wire.AppendStatement(body, stmts[i].SQL(), stmts[i].Values); err != nil {
+			return nil, sqlerr.At(err, CountOwn(stmts[:i]), CountOwn(stmts))
 		}
 	}
 	return body, nil
@@ -52,10 +52,10 @@ func AppendAll(body []byte, calls []Stmt) ([]byte, error) {
 
 // CountOwn counts the statements of the program, without those that the driver
 // sends along.
-func CountOwn(calls []Stmt) int {
+func CountOwn(stmts []Stmt) int {
 	n := 0
-	for i := range calls {
-		if !calls[i].Added {
+	for i := range stmts {
+		if !stmts[i].Added {
 			n++
 		}
 	}

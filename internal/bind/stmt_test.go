@@ -29,11 +29,11 @@ func bodyOf(query string, args ...any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	calls, err := Deal(script, values)
+	stmts, err := Deal(script, values)
 	if err != nil {
 		return "", err
 	}
-	body, err := encodedCalls(calls)
+	body, err := encodedCalls(stmts)
 	return string(body), err
 }
 
@@ -53,9 +53,9 @@ func converted(args []any) (list []driver.NamedValue, err error) {
 }
 
 // encodedCalls returns the body of a request without a frame.
-func encodedCalls(calls []Stmt) ([]byte, error) {
+func encodedCalls(stmts []Stmt) ([]byte, error) {
 	var none *cluster.Frame
-	body, err := AppendAll(none.Open(Size(calls)), calls)
+	body, err := AppendAll(none.Open(Size(stmts)), stmts)
 	return none.Close(body), err
 }
 
@@ -191,9 +191,9 @@ func TestBindLeavesTheScriptAlone(t *testing.T) {
 	bind := func(args ...any) string {
 		values, err := converted(args)
 		require.NoError(t, err)
-		calls, err := Deal(script, values)
+		stmts, err := Deal(script, values)
 		require.NoError(t, err)
-		body, err := encodedCalls(calls)
+		body, err := encodedCalls(stmts)
 		require.NoError(t, err)
 		return string(body)
 	}
