@@ -346,7 +346,7 @@ func (r *batchReader) entry(result *BatchResult, i int) error {
 	case errors.As(err, &unread):
 		return unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
 	case err != nil:
-		return err
+		return publicError(err)
 	}
 	result.Columns, result.Types, result.Rows = set.columns, set.types, set.rows
 	switch message := r.answer.Result().Error; {

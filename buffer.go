@@ -3,53 +3,7 @@ package rqlite
 import (
 	"errors"
 	"fmt"
-	"io"
-
-	"github.com/go-rqlite/rqlite/internal/cluster"
-	"github.com/go-rqlite/rqlite/internal/wire"
 )
-
-// readRows reads the rows of the entry that answer has begun, up to their end.
-// What it reads is seen, unless that is nil.
-func readRows(answer *cluster.Answer, entry *wire.Result, values *valuer, seen *observation) (*resultSet, error) {
-	set := &resultSet{columns: entry.Columns, types: entry.Types}
-	in := make([]storage, len(set.types))
-	for column, typ := range set.types {
-		in[column] = storageOf(typ)
-	}
-	for {
-		err := answer.NextRow()
-		if errors.Is(err, io.EOF) {
-			if seen != nil {
-				seen.ended = true
-			}
-			return set, nil
-		}
-		if err != nil {
-			return nil, publicError(err)
-		}
-		if seen != nil {
-			seen.rows++
-		}
-		row := make([]any, len(in))
-		for column := range row {
-			cell, err := answer.Cell()
-			if err != nil {
-				return nil, publicError(err)
-			}
-			if seen != nil {
-				seen.cell(cell)
-			}
-			if row[column], err = values.value(cell, in[column]); err != nil {
-				return nil, &unreadableValue{fmt.Errorf("column %d (%s): %w", column+1, set.columns[column], err)}
-			}
-		}
-		set.rows = append(set.rows, row)
-	}
-}
-
-// unreadableValue is the error of a value that is none of its column's.
-type unreadableValue struct{ error }
 
 // buffer reads what is left of the answers into memory, so that the transaction
 // can go on to other statements: what they see must not mix with rows of earlier
@@ -97,7 +51,7 @@ func (s *source) rest(values *valuer) (*resultSet, error) {
 	case errors.As(err, &unreadable):
 		return nil, fmt.Errorf("rqlite: %w", err)
 	case err != nil:
-		return nil, err
+		return nil, publicError(err)
 	}
 	if err := s.endOfEntry(); err != nil {
 		return nil, err

@@ -176,13 +176,13 @@ func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	defer s.close()
 	set, err := readRows(s.answer, s.answer.Result(), &valuer{}, nil)
 	if err != nil {
-		return nil, err
+		return nil, publicError(err)
 	}
 	for _, row := range set.rows {
 		name, _ := row[0].(string)
 		tables.defaults[sqltext.FoldName(name)] = declaredDefaults(row[1])
 	}
-	return tables, s.answer.End()
+	return tables, publicError(s.answer.End())
 }
 
 // declaredDefaults returns the defaults that differ of a table, as it was created.

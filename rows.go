@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
-	"strconv"
-	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -51,12 +48,6 @@ type source struct {
 	operations operations // of a transaction, one for each call; nil outside of one
 	set        *resultSet // of what was read ahead: then there is no answer
 	failure    error      // what follows the rows of set, or takes their place
-}
-
-// resultSet is a result set in memory.
-type resultSet struct {
-	columns, types []string
-	rows           [][]any
 }
 
 // operation returns the operation of the current entry, or nil.
@@ -175,7 +166,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		return s.lost(err)
 	}
 	if o != nil {
-		o.seen.rows++
+		o.seen.row()
 	}
 	for i := range dest {
 		cell, err := s.answer.Cell()
@@ -203,7 +194,7 @@ func (s *source) endOfEntry() error {
 		return failed(message, s.at.first+s.next-1, s.at.total, s.wrote)
 	}
 	if o != nil {
-		o.seen.ended = true
+		o.seen.end()
 	}
 	if s.more() {
 		return nil
@@ -270,72 +261,4 @@ func (r *rows) closeAll() {
 		s.close()
 	}
 	r.sources = nil
-}
-
-// ColumnTypeDatabaseTypeName returns the declared type in upper case, without
-// length or precision. For an expression it is the type of the first row's value,
-// or "" when that is NULL or there is none.
-func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
-	name, _, _ := strings.Cut(r.types[i], "(")
-	return strings.ToUpper(strings.TrimSpace(name))
-}
-
-// ColumnTypeScanType returns a type that takes every value, NULL too, that a
-// column so declared can be expected to hold. That is any where the type may be no more than that
-// of the first row's value, which rqlite gives an expression: later rows may hold others.
-func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	if r.hasRows && mayBeOfValue(r.types[i]) {
-		return scanTypes.any
-	}
-	return scanType(r.types[i])
-}
-
-// mayBeOfValue reports whether a type is one of those that rqlite gives a column that declares none.
-func mayBeOfValue(typ string) bool {
-	return typ == "integer" || typ == "real" || typ == "text" || typ == "blob"
-}
-
-// ColumnTypeLength returns the length of a declared type such as varchar(20).
-// SQLite does not enforce it.
-func (r *rows) ColumnTypeLength(i int) (int64, bool) {
-	numbers := typeArguments(r.types[i])
-	if len(numbers) != 1 || !containsAny(r.types[i], "char", "text", "clob", "blob", "binary") {
-		return 0, false
-	}
-	return numbers[0], true
-}
-
-// ColumnTypePrecisionScale returns the numbers of a declared type such as
-// decimal(10,2). SQLite does not enforce them.
-func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	numbers := typeArguments(r.types[i])
-	if !containsAny(r.types[i], "decimal", "numeric") {
-		return 0, 0, false
-	}
-	switch len(numbers) {
-	case 1:
-		return numbers[0], 0, true
-	case 2:
-		return numbers[0], numbers[1], true
-	}
-	return 0, 0, false
-}
-
-// typeArguments returns the numbers in parentheses behind a declared type, nil
-// if there is anything else.
-func typeArguments(typ string) []int64 {
-	_, inside, found := strings.Cut(typ, "(")
-	inside, _, closed := strings.Cut(inside, ")")
-	if !found || !closed {
-		return nil
-	}
-	var numbers []int64
-	for part := range strings.SplitSeq(inside, ",") {
-		n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 64)
-		if err != nil {
-			return nil
-		}
-		numbers = append(numbers, n)
-	}
-	return numbers
 }

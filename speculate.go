@@ -494,7 +494,7 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	case errors.As(err, &unread):
 		return refused(sqlerr.At(unread.error, at.statement, at.statements)), nil
 	case err != nil:
-		return nil, err
+		return nil, publicError(err)
 	}
 	if o.failure = answer.Result().Error; o.failure != "" {
 		return newError(o.failure, at.statement, at.statements), nil

@@ -1,0 +1,112 @@
+package rqlite
+
+import (
+	"database/sql"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// scanTypes are those that mattn/go-sqlite3 reports: they take NULL.
+var scanTypes = struct{ integer, real, text, blob, boolean, time, any reflect.Type }{
+	reflect.TypeFor[sql.NullInt64](),
+	reflect.TypeFor[sql.NullFloat64](),
+	reflect.TypeFor[sql.NullString](),
+	reflect.TypeFor[sql.RawBytes](),
+	reflect.TypeFor[sql.NullBool](),
+	reflect.TypeFor[sql.NullTime](),
+	reflect.TypeFor[any](),
+}
+
+// scanType returns a Go type that can take every value that a column of a
+// type, in lower case, can be expected to hold.
+func scanType(typ string) reflect.Type {
+	switch storageOf(typ) {
+	case boolStorage:
+		return scanTypes.boolean
+	case timeStorage:
+		return scanTypes.time
+	case realStorage:
+		return scanTypes.real
+	case anyStorage:
+	}
+	switch {
+	case strings.Contains(typ, "int"):
+		return scanTypes.integer
+	case containsAny(typ, "char", "clob", "text"):
+		return scanTypes.text
+	case strings.HasPrefix(typ, "blob"):
+		return scanTypes.blob
+	case containsAny(typ, "numeric", "decimal"):
+		return scanTypes.real
+	}
+	return scanTypes.any
+}
+
+// ColumnTypeDatabaseTypeName returns the declared type in upper case, without
+// length or precision. For an expression it is the type of the first row's value,
+// or "" when that is NULL or there is none.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	name, _, _ := strings.Cut(r.types[i], "(")
+	return strings.ToUpper(strings.TrimSpace(name))
+}
+
+// ColumnTypeScanType returns a type that takes every value, NULL too, that a
+// column so declared can be expected to hold. That is any where the type may be no more than that
+// of the first row's value, which rqlite gives an expression: later rows may hold others.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if r.hasRows && mayBeOfValue(r.types[i]) {
+		return scanTypes.any
+	}
+	return scanType(r.types[i])
+}
+
+// mayBeOfValue reports whether a type is one of those that rqlite gives a column that declares none.
+func mayBeOfValue(typ string) bool {
+	return typ == "integer" || typ == "real" || typ == "text" || typ == "blob"
+}
+
+// ColumnTypeLength returns the length of a declared type such as varchar(20).
+// SQLite does not enforce it.
+func (r *rows) ColumnTypeLength(i int) (int64, bool) {
+	numbers := typeArguments(r.types[i])
+	if len(numbers) != 1 || !containsAny(r.types[i], "char", "text", "clob", "blob", "binary") {
+		return 0, false
+	}
+	return numbers[0], true
+}
+
+// ColumnTypePrecisionScale returns the numbers of a declared type such as
+// decimal(10,2). SQLite does not enforce them.
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	numbers := typeArguments(r.types[i])
+	if !containsAny(r.types[i], "decimal", "numeric") {
+		return 0, 0, false
+	}
+	switch len(numbers) {
+	case 1:
+		return numbers[0], 0, true
+	case 2:
+		return numbers[0], numbers[1], true
+	}
+	return 0, 0, false
+}
+
+// typeArguments returns the numbers in parentheses behind a declared type, nil
+// if there is anything else.
+func typeArguments(typ string) []int64 {
+	_, inside, found := strings.Cut(typ, "(")
+	inside, _, closed := strings.Cut(inside, ")")
+	if !found || !closed {
+		return nil
+	}
+	var numbers []int64
+	for part := range strings.SplitSeq(inside, ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 64)
+		if err != nil {
+			return nil
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}

@@ -1,0 +1,88 @@
+package rqlite
+
+import (
+	"database/sql/driver"
+	"time"
+	"unsafe"
+)
+
+// slab hands out values in interfaces without an allocation for each: the
+// values of many cells share one. What database/sql is handed must stay as it is
+// for as long as the program keeps it, so a slab is filled once and never used
+// again; a program that keeps one value keeps its slab: 6 KiB at most, and for a
+// text the bytes of the other short ones in it.
+type slab struct {
+	ints   []int64
+	floats []float64
+	texts  []string
+	times  []time.Time
+	bytes  []byte
+	size   int // how many values the slabs made last have room for
+}
+
+const maxSlab = 256 // values; 4 KiB of string headers, 6 KiB of times
+
+// grow returns the size of the next slab: small for a point query, and soon as
+// large as it gets for the many rows of another.
+func (s *slab) grow() int {
+	s.size = min(max(4, 2*s.size), maxSlab)
+	return s.size
+}
+
+func (s *slab) int64(n int64) driver.Value {
+	if n >= 0 && n < 256 {
+		return n // the runtime has these in interfaces already
+	}
+	return boxed(put(s, &s.ints, n))
+}
+
+func (s *slab) float64(f float64) driver.Value { return boxed(put(s, &s.floats, f)) }
+
+func (s *slab) time(t time.Time) driver.Value { return boxedTime(put(s, &s.times, t)) }
+
+// put copies a value to the next place of a slab, and returns the place.
+func put[T any](s *slab, places *[]T, value T) *T {
+	if len(*places) == 0 {
+		*places = make([]T, s.grow())
+	}
+	p := &(*places)[0]
+	*places = (*places)[1:]
+	*p = value
+	return p
+}
+
+// text returns a copy of b in an interface. Short texts share an allocation; a
+// long one has its own, so that it goes when nobody keeps it.
+func (s *slab) text(b []byte) driver.Value {
+	if len(b) > maxSlab {
+		return string(b)
+	}
+	if len(b) > cap(s.bytes)-len(s.bytes) {
+		s.bytes = make([]byte, 0, max(len(b), 16*max(s.size, 4)))
+	}
+	start := len(s.bytes)
+	s.bytes = append(s.bytes, b...)
+	return boxed(put(s, &s.texts, unsafe.String(unsafe.SliceData(s.bytes[start:]), len(b)))) // these bytes are never written again
+}
+
+// boxed returns an interface that holds *p without a copy. *p must not change
+// any more.
+func boxed[T int64 | float64 | string](p *T) driver.Value {
+	var zero T // in an interface it costs nothing
+	return boxedLike(zero, unsafe.Pointer(p))
+}
+
+// boxedTime is boxed for times, whose zero would cost an allocation.
+func boxedTime(p *time.Time) driver.Value { return boxedLike(anyTime, unsafe.Pointer(p)) }
+
+var anyTime driver.Value = time.Time{}
+
+// boxedLike returns an interface of the type that another has.
+//
+// An interface is a pointer to its type and one to its value. Converting the value
+// would allocate a copy for each; here the pointer to the value is replaced by p, and
+// the garbage collector sees it as it sees any other.
+func boxedLike(value driver.Value, p unsafe.Pointer) driver.Value {
+	(*[2]unsafe.Pointer)(unsafe.Pointer(&value))[1] = p
+	return value
+}
