@@ -3,6 +3,7 @@ package rqlite
 import (
 	"database/sql"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,11 +34,11 @@ func scanType(typ string) reflect.Type {
 	switch {
 	case strings.Contains(typ, "int"):
 		return scanTypes.integer
-	case containsAny(typ, "char", "clob", "text"):
+	case mentionsAny(typ, "char", "clob", "text"):
 		return scanTypes.text
 	case strings.HasPrefix(typ, "blob"):
 		return scanTypes.blob
-	case containsAny(typ, "numeric", "decimal"):
+	case mentionsAny(typ, "numeric", "decimal"):
 		return scanTypes.real
 	}
 	return scanTypes.any
@@ -70,7 +71,7 @@ func mayBeOfValue(typ string) bool {
 // SQLite does not enforce it.
 func (r *rows) ColumnTypeLength(i int) (int64, bool) {
 	numbers := typeArguments(r.types[i])
-	if len(numbers) != 1 || !containsAny(r.types[i], "char", "text", "clob", "blob", "binary") {
+	if len(numbers) != 1 || !mentionsAny(r.types[i], "char", "text", "clob", "blob", "binary") {
 		return 0, false
 	}
 	return numbers[0], true
@@ -80,7 +81,7 @@ func (r *rows) ColumnTypeLength(i int) (int64, bool) {
 // decimal(10,2). SQLite does not enforce them.
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
 	numbers := typeArguments(r.types[i])
-	if !containsAny(r.types[i], "decimal", "numeric") {
+	if !mentionsAny(r.types[i], "decimal", "numeric") {
 		return 0, 0, false
 	}
 	switch len(numbers) {
@@ -109,4 +110,9 @@ func typeArguments(typ string) []int64 {
 		numbers = append(numbers, n)
 	}
 	return numbers
+}
+
+// mentionsAny reports whether a type has one of some words in it.
+func mentionsAny(typ string, words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(typ, word) })
 }

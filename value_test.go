@@ -1,12 +1,10 @@
 package rqlite
 
 import (
-	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"math"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -128,41 +126,6 @@ func TestValueErrors(t *testing.T) {
 		got, err := v.value(test.cell, test.in)
 		assert.EqualError(t, err, test.err)
 		assert.Nil(t, got)
-	}
-}
-
-func TestStorageAndScanTypes(t *testing.T) {
-	t.Parallel()
-	for typ, want := range map[string]struct {
-		storage storage
-		scan    reflect.Type
-	}{
-		"integer":          {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"int":              {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"bigint":           {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"unsigned big int": {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"floating point":   {anyStorage, reflect.TypeFor[sql.NullInt64]()}, // sqlite.org/datatype3.html has this very example
-		"text":             {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"varchar(20)":      {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"clob":             {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"character(20)":    {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"blob":             {anyStorage, reflect.TypeFor[sql.RawBytes]()},
-		"real":             {realStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"double":           {realStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"float(8)":         {realStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"numeric":          {anyStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"decimal(10,2)":    {anyStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"boolean":          {boolStorage, reflect.TypeFor[sql.NullBool]()},
-		"bool":             {anyStorage, reflect.TypeFor[any]()}, // rqlite knows the long name only
-		"date":             {timeStorage, reflect.TypeFor[sql.NullTime]()},
-		"datetime":         {timeStorage, reflect.TypeFor[sql.NullTime]()},
-		"timestamp":        {timeStorage, reflect.TypeFor[sql.NullTime]()},
-		"timestamptz":      {anyStorage, reflect.TypeFor[any]()},
-		"any":              {anyStorage, reflect.TypeFor[any]()},
-		"":                 {anyStorage, reflect.TypeFor[any]()},
-	} {
-		assert.Equal(t, want.storage, storageOf(typ), "%q", typ)
-		assert.Equal(t, want.scan, scanType(typ), "%q", typ)
 	}
 }
 
