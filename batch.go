@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -143,7 +144,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic, write: true}
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.connector.cfg.Location}, atomic: b.Atomic, write: true}
 	results, failure := reader.read()
 	if results == nil {
 		return nil, failure
@@ -217,7 +218,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: valuer{loc: c.connector.cfg.Location}, atomic: b.Atomic}
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.connector.cfg.Location}, atomic: b.Atomic}
 	results, failure := reader.read()
 	if results == nil {
 		return nil, failure
@@ -295,7 +296,7 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 type batchReader struct {
 	answer *cluster.Answer
 	stmts  []bind.Stmt
-	values valuer
+	values result.Values
 	atomic bool
 	write  bool
 }
@@ -332,28 +333,28 @@ func (r *batchReader) undone(failure error) error {
 }
 
 // entry reads the entry of the statement at position i.
-func (r *batchReader) entry(result *BatchResult, i int) error {
+func (r *batchReader) entry(into *BatchResult, i int) error {
 	entry, err := r.answer.Next()
 	if err != nil {
 		return publicError(err)
 	}
 	if r.stmts[i].Kind == sqltext.Write {
-		result.LastInsertID, result.RowsAffected = entry.LastInsertID, entry.RowsAffected
+		into.LastInsertID, into.RowsAffected = entry.LastInsertID, entry.RowsAffected
 	}
-	set, err := readRows(r.answer, entry, &r.values, nil)
-	var unread *unreadableValue
+	set, err := result.Read(r.answer, entry, &r.values, nil)
+	var unread *result.UnreadableValue
 	switch {
 	case errors.As(err, &unread):
 		return unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
 	case err != nil:
 		return publicError(err)
 	}
-	result.Columns, result.Types, result.Rows = set.columns, set.types, set.rows
+	into.Columns, into.Types, into.Rows = set.Columns, set.Types, set.Rows
 	switch message := r.answer.Result().Error; {
 	case message != "":
-		result.Err = failed(message, i, len(r.stmts), r.write)
+		into.Err = failed(message, i, len(r.stmts), r.write)
 	case r.stmts[i].Returning > 0 && len(entry.Columns) == 0:
-		result.Err = errNotReturned(i, len(r.stmts))
+		into.Err = errNotReturned(i, len(r.stmts))
 	}
 	return nil
 }
@@ -412,7 +413,7 @@ func (r *BatchResult) of(o *operation) {
 		o.insertIDSeen = true
 	}
 	if o.set != nil {
-		r.Columns, r.Types, r.Rows = o.set.columns, o.set.types, o.set.rows
+		r.Columns, r.Types, r.Rows = o.set.Columns, o.set.Types, o.set.Rows
 		o.set = nil
 	}
 }

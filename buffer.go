@@ -3,6 +3,8 @@ package rqlite
 import (
 	"errors"
 	"fmt"
+
+	"github.com/go-rqlite/rqlite/internal/result"
 )
 
 // buffer reads what is left of the answers into memory, so that the transaction
@@ -19,7 +21,7 @@ func (r *rows) buffer() {
 
 // readAhead returns a source in memory for the current entry and for each of
 // those behind it.
-func (s *source) readAhead(values *valuer) (ahead []*source) {
+func (s *source) readAhead(values *result.Values) (ahead []*source) {
 	if s.set != nil {
 		return []*source{s}
 	}
@@ -27,26 +29,26 @@ func (s *source) readAhead(values *valuer) (ahead []*source) {
 		part := &source{}
 		ahead = append(ahead, part)
 		if part.set, part.failure = s.rest(values); part.failure != nil {
-			part.set = &resultSet{columns: s.answer.Result().Columns, types: s.answer.Result().Types}
+			part.set = &result.Set{Columns: s.answer.Result().Columns, Types: s.answer.Result().Types}
 			return ahead
 		}
 		if !s.more() {
 			return ahead
 		}
 		if err := s.advance(); err != nil {
-			return append(ahead, &source{set: &resultSet{}, failure: err})
+			return append(ahead, &source{set: &result.Set{}, failure: err})
 		}
 	}
 }
 
 // rest reads the rows of the current entry that are left.
-func (s *source) rest(values *valuer) (*resultSet, error) {
-	var seen *observation
+func (s *source) rest(values *result.Values) (*result.Set, error) {
+	var seen *result.Observation
 	if o := s.operation(); o != nil {
 		seen = &o.seen
 	}
-	set, err := readRows(s.answer, s.answer.Result(), values, seen)
-	var unreadable *unreadableValue
+	set, err := result.Read(s.answer, s.answer.Result(), values, seen)
+	var unreadable *result.UnreadableValue
 	switch {
 	case errors.As(err, &unreadable):
 		return nil, fmt.Errorf("rqlite: %w", err)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-rqlite/rqlite/internal/result"
 )
 
 // scanTypes are those that mattn/go-sqlite3 reports: they take NULL.
@@ -22,14 +24,14 @@ var scanTypes = struct{ integer, real, text, blob, boolean, time, any reflect.Ty
 // scanType returns a Go type that can take every value that a column of a
 // type, in lower case, can be expected to hold.
 func scanType(typ string) reflect.Type {
-	switch storageOf(typ) {
-	case boolStorage:
+	switch result.StorageOf(typ) {
+	case result.BoolStorage:
 		return scanTypes.boolean
-	case timeStorage:
+	case result.TimeStorage:
 		return scanTypes.time
-	case realStorage:
+	case result.RealStorage:
 		return scanTypes.real
-	case anyStorage:
+	case result.AnyStorage:
 	}
 	switch {
 	case strings.Contains(typ, "int"):

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -15,34 +16,34 @@ import (
 func TestStorageAndScanTypes(t *testing.T) {
 	t.Parallel()
 	for typ, want := range map[string]struct {
-		storage storage
+		storage result.Storage
 		scan    reflect.Type
 	}{
-		"integer":          {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"int":              {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"bigint":           {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"unsigned big int": {anyStorage, reflect.TypeFor[sql.NullInt64]()},
-		"floating point":   {anyStorage, reflect.TypeFor[sql.NullInt64]()}, // sqlite.org/datatype3.html has this very example
-		"text":             {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"varchar(20)":      {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"clob":             {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"character(20)":    {anyStorage, reflect.TypeFor[sql.NullString]()},
-		"blob":             {anyStorage, reflect.TypeFor[sql.RawBytes]()},
-		"real":             {realStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"double":           {realStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"float(8)":         {realStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"numeric":          {anyStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"decimal(10,2)":    {anyStorage, reflect.TypeFor[sql.NullFloat64]()},
-		"boolean":          {boolStorage, reflect.TypeFor[sql.NullBool]()},
-		"bool":             {anyStorage, reflect.TypeFor[any]()}, // rqlite knows the long name only
-		"date":             {timeStorage, reflect.TypeFor[sql.NullTime]()},
-		"datetime":         {timeStorage, reflect.TypeFor[sql.NullTime]()},
-		"timestamp":        {timeStorage, reflect.TypeFor[sql.NullTime]()},
-		"timestamptz":      {anyStorage, reflect.TypeFor[any]()},
-		"any":              {anyStorage, reflect.TypeFor[any]()},
-		"":                 {anyStorage, reflect.TypeFor[any]()},
+		"integer":          {result.AnyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"int":              {result.AnyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"bigint":           {result.AnyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"unsigned big int": {result.AnyStorage, reflect.TypeFor[sql.NullInt64]()},
+		"floating point":   {result.AnyStorage, reflect.TypeFor[sql.NullInt64]()}, // sqlite.org/datatype3.html has this very example
+		"text":             {result.AnyStorage, reflect.TypeFor[sql.NullString]()},
+		"varchar(20)":      {result.AnyStorage, reflect.TypeFor[sql.NullString]()},
+		"clob":             {result.AnyStorage, reflect.TypeFor[sql.NullString]()},
+		"character(20)":    {result.AnyStorage, reflect.TypeFor[sql.NullString]()},
+		"blob":             {result.AnyStorage, reflect.TypeFor[sql.RawBytes]()},
+		"real":             {result.RealStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"double":           {result.RealStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"float(8)":         {result.RealStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"numeric":          {result.AnyStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"decimal(10,2)":    {result.AnyStorage, reflect.TypeFor[sql.NullFloat64]()},
+		"boolean":          {result.BoolStorage, reflect.TypeFor[sql.NullBool]()},
+		"bool":             {result.AnyStorage, reflect.TypeFor[any]()}, // rqlite knows the long name only
+		"date":             {result.TimeStorage, reflect.TypeFor[sql.NullTime]()},
+		"datetime":         {result.TimeStorage, reflect.TypeFor[sql.NullTime]()},
+		"timestamp":        {result.TimeStorage, reflect.TypeFor[sql.NullTime]()},
+		"timestamptz":      {result.AnyStorage, reflect.TypeFor[any]()},
+		"any":              {result.AnyStorage, reflect.TypeFor[any]()},
+		"":                 {result.AnyStorage, reflect.TypeFor[any]()},
 	} {
-		assert.Equal(t, want.storage, storageOf(typ), "%q", typ)
+		assert.Equal(t, want.storage, result.StorageOf(typ), "%q", typ)
 		assert.Equal(t, want.scan, scanType(typ), "%q", typ)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -174,11 +175,11 @@ func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 		return nil, err
 	}
 	defer s.close()
-	set, err := readRows(s.answer, s.answer.Result(), &valuer{}, nil)
+	set, err := result.Read(s.answer, s.answer.Result(), &result.Values{}, nil)
 	if err != nil {
 		return nil, publicError(err)
 	}
-	for _, row := range set.rows {
+	for _, row := range set.Rows {
 		name, _ := row[0].(string)
 		tables.defaults[sqltext.FoldName(name)] = declaredDefaults(row[1])
 	}

@@ -19,16 +19,16 @@ const (
 	queryPath   = "/db/query"
 )
 
-// result is what the server said of a write.
-type result struct {
+// execResult is what the server said of a write.
+type execResult struct {
 	lastInsertID, rowsAffected int64
 }
 
 // LastInsertId implements driver.Result.
-func (r result) LastInsertId() (int64, error) { return r.lastInsertID, nil }
+func (r execResult) LastInsertId() (int64, error) { return r.lastInsertID, nil }
 
 // RowsAffected implements driver.Result.
-func (r result) RowsAffected() (int64, error) { return r.rowsAffected, nil }
+func (r execResult) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 
 // exec runs a script and returns the result of its last statement. The first
 // statement that fails ends it, and what came before it stays, as in SQLite.
@@ -44,7 +44,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	case err != nil:
 		return nil, err
 	case len(stmts) == 0:
-		return result{}, nil
+		return execResult{}, nil
 	case c.tx != nil:
 		return c.tx.exec(ctx, stmts)
 	case c.queueing(ctx).on:
@@ -104,10 +104,10 @@ func (c *conn) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool 
 
 // execEach sends every statement in a request of its own.
 func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
-	var last driver.Result = result{}
+	var last driver.Result = execResult{}
 	for i := range stmts {
 		if c.note(&stmts[i]) {
-			last = result{}
+			last = execResult{}
 			continue
 		}
 		r, err := c.execOne(ctx, stmts[i:i+1])
@@ -126,9 +126,9 @@ func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, e
 	}
 	switch {
 	case one[0].Kind == sqltext.Pragma && useOfPragma(one[0].Statement).ignored:
-		return result{}, nil
+		return execResult{}, nil
 	case setsForeignKeys(one[0]) && !c.connector.cfg.SendForeignKeys:
-		return result{}, c.agreeOnForeignKeys(ctx, one[0])
+		return execResult{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
 	if !one[0].SharesRandom {
 		return c.execRequest(ctx, one, false)
@@ -199,9 +199,9 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 		c.state.lose()
 	}
 	if last.Kind != sqltext.Write {
-		return result{}, nil // the numbers are those of an earlier write
+		return execResult{}, nil // the numbers are those of an earlier write
 	}
-	r := result{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
+	r := execResult{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
 	c.state.wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
 }

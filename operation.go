@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -26,12 +27,12 @@ type operation struct {
 	clears bool
 	// defers says that it sets whether foreign keys are looked at only by the commit.
 	defers bool
-	set    *resultSet
+	set    *result.Set
 	// savepoint is the name of a mark in the list, which is no statement.
 	savepoint string
 
 	failure string // what the server said when it failed, or ""
-	seen    observation
+	seen    result.Observation
 	lastInsertID,
 	rowsAffected int64
 	insertIDSeen bool // the program asked for lastInsertID
@@ -48,7 +49,7 @@ func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.probed && o.
 // isUnseen reports whether the program closed the rows of a script before it came
 // to those of the operation, so that they are of no account.
 func (o *operation) isUnseen() bool {
-	return o.query && !o.writes && !o.defers && !o.seen.begun && o.failure == ""
+	return o.query && !o.writes && !o.defers && !o.seen.Begun && o.failure == ""
 }
 
 // changes reports whether the operation belongs to what a commit applies.
@@ -68,13 +69,13 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return failsWith(answer, entry, o.failure)
 	case entry.Error != "":
 		return false, nil
-	case !o.writes && !o.seen.begun:
+	case !o.writes && !o.seen.Begun:
 		return true, nil // the program wanted no rows
 	case o.clears:
 		return o.countsAgain(answer, entry)
 	case !o.writes || o.Returning > 0 && !o.probed:
-		same, err := o.seen.sameIn(answer, entry)
-		return same && (answer.Result().Error == "" || !o.seen.ended), publicError(err)
+		same, err := o.seen.SameIn(answer, entry)
+		return same && (answer.Result().Error == "" || !o.seen.Ended), publicError(err)
 	}
 	id, rows, err := o.counts(answer, entry)
 	if err != nil || o.Kind != sqltext.Write {
@@ -148,7 +149,7 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 		if err != nil {
 			return 0, 0, publicError(err)
 		}
-		*count, _ = parseInt(cell.Data)
+		*count, _ = result.ParseInt(cell.Data)
 	}
 	return lastInsertID, rowsAffected, nil
 }

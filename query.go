@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -39,7 +40,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(stmts)))
 		}
 	}
-	r := &rows{values: valuer{loc: c.connector.cfg.Location}}
+	r := &rows{values: result.Values{Loc: c.connector.cfg.Location}}
 	if err := c.start(ctx, r, stmts); err != nil {
 		r.closeAll()
 		return nil, err
@@ -56,7 +57,7 @@ func (c *conn) start(ctx context.Context, r *rows, stmts []bind.Stmt) error {
 	}
 	for i := 0; i < len(stmts); i += step {
 		if c.note(&stmts[i]) {
-			r.sources = append(r.sources, &source{set: &resultSet{}})
+			r.sources = append(r.sources, &source{set: &result.Set{}})
 			continue
 		}
 		s, err := c.request(ctx, stmts[i:i+step], script{first: i, total: len(stmts)})
@@ -142,7 +143,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at script) (*so
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
 func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
-	set := &resultSet{}
+	set := &result.Set{}
 	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
 		list, err := t.operations(ctx, stmts, true)
 		if err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
@@ -27,8 +28,8 @@ type rows struct {
 	columns []string
 	types   []string // as rqlite sends them, in lower case
 	hasRows bool     // the current result set began with one
-	storage []storage
-	values  valuer
+	storage []result.Storage
+	values  result.Values
 }
 
 // script says where the statements of a request stand in a script.
@@ -45,9 +46,9 @@ type source struct {
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write
 
-	operations operations // of a transaction, one for each call; nil outside of one
-	set        *resultSet // of what was read ahead: then there is no answer
-	failure    error      // what follows the rows of set, or takes their place
+	operations operations  // of a transaction, one for each call; nil outside of one
+	set        *result.Set // of what was read ahead: then there is no answer
+	failure    error       // what follows the rows of set, or takes their place
 }
 
 // operation returns the operation of the current entry, or nil.
@@ -84,7 +85,7 @@ func (s *source) advance() error {
 		return failed(entry.Error, position, s.at.total, s.wrote)
 	}
 	if o != nil {
-		o.seen.begin(entry)
+		o.seen.Begin(entry)
 	}
 	if current.Returning > 0 && len(entry.Columns) == 0 {
 		return errNotReturned(position, s.at.total)
@@ -103,17 +104,17 @@ func (s *source) more() bool { return s.set == nil && s.next < len(s.stmts) }
 
 // nextInMemory gives out the next row of a set in memory.
 func (s *source) nextInMemory(dest []driver.Value) error {
-	if len(s.set.rows) == 0 {
+	if len(s.set.Rows) == 0 {
 		if s.failure != nil {
 			return s.failure
 		}
 		return io.EOF
 	}
-	for i, value := range s.set.rows[0] {
+	for i, value := range s.set.Rows[0] {
 		dest[i] = value
 	}
-	s.set.rows[0] = nil // the program may keep it for as long as it likes, and no longer
-	s.set.rows = s.set.rows[1:]
+	s.set.Rows[0] = nil // the program may keep it for as long as it likes, and no longer
+	s.set.Rows = s.set.Rows[1:]
 	return nil
 }
 
@@ -131,14 +132,14 @@ func (r *rows) open() {
 		return // the script has no statement
 	}
 	if set := r.sources[0].set; set != nil {
-		r.columns, r.types, r.hasRows = set.columns, set.types, len(set.rows) > 0
+		r.columns, r.types, r.hasRows = set.Columns, set.Types, len(set.Rows) > 0
 	} else {
 		answer := r.sources[0].answer
 		r.columns, r.types, r.hasRows = answer.Result().Columns, answer.Result().Types, answer.HasRows()
 	}
 	r.storage = r.storage[:0]
 	for _, typ := range r.types {
-		r.storage = append(r.storage, storageOf(typ))
+		r.storage = append(r.storage, result.StorageOf(typ))
 	}
 }
 
@@ -166,7 +167,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		return s.lost(err)
 	}
 	if o != nil {
-		o.seen.row()
+		o.seen.Row()
 	}
 	for i := range dest {
 		cell, err := s.answer.Cell()
@@ -174,9 +175,9 @@ func (r *rows) Next(dest []driver.Value) error {
 			return s.lost(err)
 		}
 		if o != nil {
-			o.seen.cell(cell)
+			o.seen.Cell(cell)
 		}
-		if dest[i], err = r.values.value(cell, r.storage[i]); err != nil {
+		if dest[i], err = r.values.Value(cell, r.storage[i]); err != nil {
 			return unreadable(fmt.Errorf("column %d (%s): %w", i+1, r.columns[i], err), s.wrote)
 		}
 	}
@@ -194,7 +195,7 @@ func (s *source) endOfEntry() error {
 		return failed(message, s.at.first+s.next-1, s.at.total, s.wrote)
 	}
 	if o != nil {
-		o.seen.end()
+		o.seen.End()
 	}
 	if s.more() {
 		return nil
@@ -242,7 +243,7 @@ func (r *rows) NextResultSet() error {
 	} else {
 		s.close()
 		r.sources = r.sources[1:]
-		if next := r.sources[0]; next.set != nil && next.set.columns == nil && next.failure != nil {
+		if next := r.sources[0]; next.set != nil && next.set.Columns == nil && next.failure != nil {
 			return next.failure
 		}
 	}

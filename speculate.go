@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -460,7 +461,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 	}
 	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)
-		if err == nil && failure == nil && o.SharesRandom && len(o.set.rows) > 1 {
+		if err == nil && failure == nil && o.SharesRandom && len(o.set.Rows) > 1 {
 			failure = refused(sqlerr.At(errRandomRows, at.statement, at.statements))
 		}
 		return failure, err
@@ -486,13 +487,13 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	case o.Kind == sqltext.Unknown:
 		o.writes = false
 	}
-	o.seen.begin(entry)
-	values := valuer{loc: t.conn.connector.cfg.Location}
-	o.set, err = readRows(answer, entry, &values, &o.seen)
-	var unread *unreadableValue
+	o.seen.Begin(entry)
+	values := result.Values{Loc: t.conn.connector.cfg.Location}
+	o.set, err = result.Read(answer, entry, &values, &o.seen)
+	var unread *result.UnreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return refused(sqlerr.At(unread.error, at.statement, at.statements)), nil
+		return refused(sqlerr.At(unread, at.statement, at.statements)), nil
 	case err != nil:
 		return nil, publicError(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -31,7 +32,7 @@ func (t *tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 	}
 	last := list[len(list)-1]
 	if last.Kind != sqltext.Write {
-		return result{}, nil
+		return execResult{}, nil
 	}
 	return last, nil
 }
@@ -43,13 +44,13 @@ func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (driver.Rows, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{values: valuer{loc: t.conn.connector.cfg.Location}}
+	r := &rows{values: result.Values{Loc: t.conn.connector.cfg.Location}}
 	if !t.needsTrial(list) && !list.marks() && len(list.deferrals()) == 0 {
 		err = t.stream(ctx, r, list)
 	} else if _, err = t.run(ctx, list); err == nil {
 		for _, o := range list {
 			if o.set == nil {
-				o.set = &resultSet{}
+				o.set = &result.Set{}
 			}
 			r.sources = append(r.sources, &source{set: o.set})
 			o.set = nil

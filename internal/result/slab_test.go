@@ -1,4 +1,4 @@
-package rqlite
+package result
 
 import (
 	"database/sql/driver"
@@ -55,15 +55,15 @@ func cellFor(value driver.Value, buffer []byte) wire.Cell {
 // does not run in parallel.
 func TestSlabKeepsValues(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1))
-	storages := [5]storage{anyStorage, realStorage, anyStorage, timeStorage, anyStorage}
+	storages := [5]Storage{AnyStorage, RealStorage, AnyStorage, TimeStorage, AnyStorage}
 	const sets, rowsPerSet = 4, 640 // 12,800 values
 	kept := make([]driver.Value, 0, sets*rowsPerSet*len(storages))
 	buffer := make([]byte, 0, 512)
 	for set := range sets {
-		var v valuer
+		var v Values
 		for i := range rowsPerSet {
 			for column := range storages {
-				value, err := v.value(cellFor(keep(column, set*rowsPerSet+i), buffer), storages[column])
+				value, err := v.Value(cellFor(keep(column, set*rowsPerSet+i), buffer), storages[column])
 				require.NoError(t, err)
 				kept = append(kept, value)
 			}
@@ -132,16 +132,16 @@ func TestSlabZeroValues(t *testing.T) {
 // beside it.
 func TestSlabFreesLongTexts(t *testing.T) {
 	t.Parallel()
-	var v valuer
+	var v Values
 	long := make([]byte, 1<<20)
-	short, err := v.value(cellOf(wire.Text, "short"), anyStorage)
+	short, err := v.Value(cellOf(wire.Text, "short"), AnyStorage)
 	require.NoError(t, err)
 	freed := func() weak.Pointer[byte] {
-		value, err := v.value(wire.Cell{Kind: wire.Text, Data: long}, anyStorage)
+		value, err := v.Value(wire.Cell{Kind: wire.Text, Data: long}, AnyStorage)
 		require.NoError(t, err)
 		return weak.Make(unsafe.StringData(value.(string)))
 	}()
-	last, err := v.value(cellOf(wire.Text, "last"), anyStorage)
+	last, err := v.Value(cellOf(wire.Text, "last"), AnyStorage)
 	require.NoError(t, err)
 	for range 3 {
 		runtime.GC()
@@ -156,12 +156,12 @@ func TestValuerAllocations(t *testing.T) {
 		cellOf(wire.Number, "1234567"), cellOf(wire.Text, "a text of some length"), cellOf(wire.Number, "2.5"),
 		cellOf(wire.Number, "-1"), cellOf(wire.Text, "2026-11-24T12:34:56.789Z"),
 	}
-	storages := []storage{anyStorage, anyStorage, realStorage, anyStorage, timeStorage}
-	var v valuer
+	storages := []Storage{AnyStorage, AnyStorage, RealStorage, AnyStorage, TimeStorage}
+	var v Values
 	row := make([]driver.Value, len(cells))
 	perRow := testing.AllocsPerRun(5000, func() {
 		for i, cell := range cells {
-			value, err := v.value(cell, storages[i])
+			value, err := v.Value(cell, storages[i])
 			if err != nil {
 				panic(err)
 			}

@@ -1,4 +1,4 @@
-package rqlite
+package result
 
 import (
 	"database/sql/driver"

@@ -1,4 +1,4 @@
-package rqlite
+package result
 
 import (
 	"database/sql/driver"
@@ -78,8 +78,8 @@ func TestValue(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s %s", test.typ, test.cell.Data), func(t *testing.T) {
 			t.Parallel()
-			var v valuer
-			got, err := v.value(test.cell, storageOf(test.typ))
+			var v Values
+			got, err := v.Value(test.cell, StorageOf(test.typ))
 			require.NoError(t, err)
 			if want, ok := test.want.(time.Time); ok {
 				require.IsType(t, want, got)
@@ -103,27 +103,27 @@ func TestValue(t *testing.T) {
 
 func TestValueLocation(t *testing.T) {
 	t.Parallel()
-	v := valuer{loc: time.FixedZone("there", -3600)}
-	got, err := v.value(cellOf(wire.Text, "2024-02-29T01:02:03+02:00"), timeStorage)
+	v := Values{Loc: time.FixedZone("there", -3600)}
+	got, err := v.Value(cellOf(wire.Text, "2024-02-29T01:02:03+02:00"), TimeStorage)
 	require.NoError(t, err)
-	assert.Equal(t, time.Date(2024, 2, 28, 22, 2, 3, 0, v.loc), got)
+	assert.Equal(t, time.Date(2024, 2, 28, 22, 2, 3, 0, v.Loc), got)
 }
 
 func TestValueErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		cell wire.Cell
-		in   storage
+		in   Storage
 		err  string
 	}{
-		{cellOf(wire.Number, "1e999"), anyStorage, `the number "1e999" does not fit a float64`},
-		{cellOf(wire.Number, "-1e999"), realStorage, `the number "-1e999" does not fit a float64`},
-		{cellOf(wire.Text, "yesterday"), timeStorage, `"yesterday" is not a time as rqlite sends it`},
-		{cellOf(wire.Text, ""), timeStorage, `"" is not a time as rqlite sends it`},
-		{cellOf(wire.Kind(99), ""), anyStorage, "a value of an unknown kind (99)"},
+		{cellOf(wire.Number, "1e999"), AnyStorage, `the number "1e999" does not fit a float64`},
+		{cellOf(wire.Number, "-1e999"), RealStorage, `the number "-1e999" does not fit a float64`},
+		{cellOf(wire.Text, "yesterday"), TimeStorage, `"yesterday" is not a time as rqlite sends it`},
+		{cellOf(wire.Text, ""), TimeStorage, `"" is not a time as rqlite sends it`},
+		{cellOf(wire.Kind(99), ""), AnyStorage, "a value of an unknown kind (99)"},
 	} {
-		var v valuer
-		got, err := v.value(test.cell, test.in)
+		var v Values
+		got, err := v.Value(test.cell, test.in)
 		assert.EqualError(t, err, test.err)
 		assert.Nil(t, got)
 	}
@@ -140,7 +140,7 @@ func FuzzParseInt(f *testing.F) {
 		if !isJSONNumber(s) {
 			t.Skip("the decoder gives it numbers only")
 		}
-		got, ok := parseInt([]byte(s))
+		got, ok := ParseInt([]byte(s))
 		want, err := strconv.ParseInt(s, 10, 64)
 		if s == "-0" {
 			require.False(t, ok, "only a REAL is -0")
@@ -175,9 +175,9 @@ func FuzzReal(f *testing.F) {
 	}
 	f.Add(uint64(1<<53 + 1))
 	f.Fuzz(func(t *testing.T, bits uint64) {
-		var v valuer
+		var v Values
 		integer := strconv.FormatInt(int64(bits), 10)
-		got, err := v.value(cellOf(wire.Number, integer), realStorage)
+		got, err := v.Value(cellOf(wire.Number, integer), RealStorage)
 		require.NoError(t, err)
 		if n, ok := got.(int64); ok {
 			require.Equal(t, int64(bits), n)
@@ -192,7 +192,7 @@ func FuzzReal(f *testing.F) {
 		if err != nil {
 			return // NaN and infinities do not come
 		}
-		got, err = v.value(cellOf(wire.Number, string(printed)), realStorage)
+		got, err = v.Value(cellOf(wire.Number, string(printed)), RealStorage)
 		require.NoError(t, err)
 		require.IsType(t, real, got)
 		require.Equal(t, bits, math.Float64bits(got.(float64)), "%s", printed)

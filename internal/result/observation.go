@@ -1,4 +1,4 @@
-package rqlite
+package result
 
 import (
 	"errors"
@@ -9,22 +9,22 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// observation is what a program has seen of a result set: its columns, and its
+// Observation is what a program has seen of a result set: its columns, and its
 // rows as far as they were asked for. Two observations are compared by a hash of
 // 64 bits with a random key, so that they are taken for equal by mistake about once in
 // 10^19 times. The zero value has seen nothing.
-type observation struct {
+type Observation struct {
 	hash  maphash.Hash
-	begun bool // the columns were seen
+	Begun bool // the columns were seen
 	rows  int64
-	ended bool // the end of the rows was seen
+	Ended bool // the end of the rows was seen
 }
 
 var observationSeed = maphash.MakeSeed()
 
-// begin takes in the columns of a result set.
-func (o *observation) begin(entry *wire.Result) {
-	*o = observation{begun: true} // the statement may have run before, to no avail
+// Begin takes in the columns of a result set.
+func (o *Observation) Begin(entry *wire.Result) {
+	*o = Observation{Begun: true} // the statement may have run before, to no avail
 	o.hash.SetSeed(observationSeed)
 	for i, name := range entry.Columns {
 		o.add([]byte(name))
@@ -32,38 +32,38 @@ func (o *observation) begin(entry *wire.Result) {
 	}
 }
 
-// row takes in the beginning of a row.
-func (o *observation) row() { o.rows++ }
+// Row takes in the beginning of a row.
+func (o *Observation) Row() { o.rows++ }
 
-// end takes in the end of the rows.
-func (o *observation) end() { o.ended = true }
+// End takes in the end of the rows.
+func (o *Observation) End() { o.Ended = true }
 
-// cell takes in a value.
-func (o *observation) cell(c wire.Cell) {
+// Cell takes in a value.
+func (o *Observation) Cell(c wire.Cell) {
 	o.hash.WriteByte(byte(c.Kind))
 	o.add(c.Data)
 }
 
 // add takes in bytes, and where they end.
-func (o *observation) add(data []byte) {
+func (o *Observation) add(data []byte) {
 	o.hash.Write(data)
 	n := len(data)
 	o.hash.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
 }
 
-// sameIn reports whether a result set, which answer has begun, shows what was
+// SameIn reports whether a result set, which answer has begun, shows what was
 // seen before.
-func (o *observation) sameIn(answer *cluster.Answer, entry *wire.Result) (bool, error) {
-	if !o.begun {
+func (o *Observation) SameIn(answer *cluster.Answer, entry *wire.Result) (bool, error) {
+	if !o.Begun {
 		return true, nil
 	}
 	columns := len(entry.Columns)
-	var again observation
-	again.begin(entry)
-	for again.rows != o.rows || o.ended { // or else the program saw no more
+	var again Observation
+	again.Begin(entry)
+	for again.rows != o.rows || o.Ended { // or else the program saw no more
 		err := answer.NextRow()
 		if errors.Is(err, io.EOF) {
-			again.ended = true
+			again.Ended = true
 			break
 		}
 		if err != nil {
@@ -77,8 +77,8 @@ func (o *observation) sameIn(answer *cluster.Answer, entry *wire.Result) (bool, 
 			if err != nil {
 				return false, err
 			}
-			again.cell(cell)
+			again.Cell(cell)
 		}
 	}
-	return again.rows == o.rows && again.ended == o.ended && again.hash.Sum64() == o.hash.Sum64(), nil
+	return again.rows == o.rows && again.Ended == o.Ended && again.hash.Sum64() == o.hash.Sum64(), nil
 }

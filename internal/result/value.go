@@ -1,4 +1,4 @@
-package rqlite
+package result
 
 import (
 	"database/sql/driver"
@@ -11,37 +11,37 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// storage says how the values of a column are read: what rqlite sends depends
+// Storage says how the values of a column are read: what rqlite sends depends
 // on the declared type, by the rules of mattn/go-sqlite3 that it is built on.
-type storage uint8
+type Storage uint8
 
 const (
-	anyStorage  storage = iota
-	realStorage         // numbers are REAL: the column's affinity makes them so
-	boolStorage         // integers come as true and false
-	timeStorage         // integers and texts come as RFC 3339
+	AnyStorage  Storage = iota
+	RealStorage         // numbers are REAL: the column's affinity makes them so
+	BoolStorage         // integers come as true and false
+	TimeStorage         // integers and texts come as RFC 3339
 )
 
-// storageOf returns how the values of a column of a type, in lower case, are
+// StorageOf returns how the values of a column of a type, in lower case, are
 // read. The affinities are those of https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
-func storageOf(typ string) storage {
+func StorageOf(typ string) Storage {
 	switch typ {
 	case "boolean":
-		return boolStorage
+		return BoolStorage
 	case "date", "datetime", "timestamp":
-		return timeStorage
+		return TimeStorage
 	case "integer", "text", "blob", "":
-		return anyStorage
+		return AnyStorage
 	case "real":
-		return realStorage
+		return RealStorage
 	}
 	switch {
 	case containsAny(typ, "int", "char", "clob", "text", "blob"):
-		return anyStorage
+		return AnyStorage
 	case containsAny(typ, "real", "floa", "doub"):
-		return realStorage
+		return RealStorage
 	}
-	return anyStorage
+	return AnyStorage
 }
 
 func containsAny(s string, parts ...string) bool {
@@ -53,14 +53,14 @@ func containsAny(s string, parts ...string) bool {
 	return false
 }
 
-// valuer turns cells into driver values.
-type valuer struct {
-	loc  *time.Location // nil leaves times in the zone they are stored with
+// Values turns cells into driver values.
+type Values struct {
+	Loc  *time.Location // nil leaves times in the zone they are stored with
 	pool slab
 }
 
-// value returns the cell of a column as one of the six types of driver.Value.
-func (v *valuer) value(cell wire.Cell, in storage) (driver.Value, error) {
+// Value returns the cell of a column as one of the six types of driver.Value.
+func (v *Values) Value(cell wire.Cell, in Storage) (driver.Value, error) {
 	switch cell.Kind {
 	case wire.Null:
 		return nil, nil
@@ -73,7 +73,7 @@ func (v *valuer) value(cell wire.Cell, in storage) (driver.Value, error) {
 	case wire.Blob:
 		return append(make([]byte, 0, len(cell.Data)), cell.Data...), nil
 	case wire.Text:
-		if in == timeStorage {
+		if in == TimeStorage {
 			return v.time(cell.Data)
 		}
 		return v.pool.text(cell.Data), nil
@@ -85,9 +85,9 @@ func (v *valuer) value(cell wire.Cell, in storage) (driver.Value, error) {
 // column holds none: REAL columns turn integers into reals, and in columns of
 // times and booleans rqlite sends integers in another form. Reals that no
 // integer can hold, and -0, are reals wherever they stand.
-func (v *valuer) number(text []byte, in storage) (driver.Value, error) {
-	if in == anyStorage {
-		if n, ok := parseInt(text); ok {
+func (v *Values) number(text []byte, in Storage) (driver.Value, error) {
+	if in == AnyStorage {
+		if n, ok := ParseInt(text); ok {
 			return v.pool.int64(n), nil
 		}
 	}
@@ -95,8 +95,8 @@ func (v *valuer) number(text []byte, in storage) (driver.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the number %.40q does not fit a float64", text)
 	}
-	if in == realStorage && (f >= maxExact || f <= -maxExact) {
-		if n, ok := parseInt(text); ok && !printedFrom(f, text) {
+	if in == RealStorage && (f >= maxExact || f <= -maxExact) {
+		if n, ok := ParseInt(text); ok && !printedFrom(f, text) {
 			return v.pool.int64(n), nil
 		}
 	}
@@ -115,9 +115,9 @@ func printedFrom(f float64, text []byte) bool {
 	return string(strconv.AppendFloat(shortest[:0], f, 'f', -1, 64)) == string(text)
 }
 
-// parseInt reads an integer of 64 bits. It refuses everything that can only be
+// ParseInt reads an integer of 64 bits. It refuses everything that can only be
 // a real: a fraction, an exponent, -0, and what is out of range.
-func parseInt(text []byte) (int64, bool) {
+func ParseInt(text []byte) (int64, bool) {
 	if len(text) > 18 { // it may not fit
 		n, err := strconv.ParseInt(string(text), 10, 64)
 		return n, err == nil
@@ -139,14 +139,14 @@ func parseInt(text []byte) (int64, bool) {
 	return n, true
 }
 
-func (v *valuer) time(text []byte) (driver.Value, error) {
+func (v *Values) time(text []byte) (driver.Value, error) {
 	view := unsafe.String(unsafe.SliceData(text), len(text)) // ParseInLocation keeps nothing of it
 	t, err := time.ParseInLocation(time.RFC3339Nano, view, time.UTC)
 	if err != nil {
 		return nil, fmt.Errorf("%.40q is not a time as rqlite sends it", text)
 	}
-	if v.loc != nil {
-		t = t.In(v.loc)
+	if v.Loc != nil {
+		t = t.In(v.Loc)
 	}
 	return v.pool.time(t), nil
 }
