@@ -71,6 +71,11 @@ func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, err
 	if err != nil {
 		return nil, refused(err)
 	}
+	if len(script) > 0 { // SQLite prepares the first
+		if word, no := script[0].NoStatement(); no {
+			return nil, newError(`near "`+word+`": syntax error`, 0, len(script))
+		}
+	}
 	return &stmt{conn: c, script: script}, nil
 }
 

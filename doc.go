@@ -106,7 +106,7 @@
 // bind NULL, or ignore it, and it is a mistake in most cases. Named values that no parameter asks for are ignored, so
 // that one list can serve many statements. Prepared
 // statements are parsed here and sent with each call, since rqlite has none; a
-// mistake that only SQLite can see shows at the first call.
+// mistake that only SQLite can see shows at the first call, and a word that begins no statement at once.
 //
 // One string may hold several statements; parameters are dealt out to them in
 // order. Exec returns the result of the last. The first that fails ends the script,
