@@ -74,6 +74,11 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err != nil {
 		return nil, refused(err)
 	}
+	if len(script) > 0 { // SQLite prepares the first
+		if word, no := script[0].NoStatement(); no {
+			return nil, newError(`near "`+word+`": syntax error`, 0, len(script))
+		}
+	}
 	if err := c.check(ctx, script); err != nil {
 		return nil, err
 	}

@@ -173,6 +173,37 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A word that begins no statement is a syntax error when it is prepared, as SQLite has it, and
+// without asking anyone.
+func TestPrepareNoStatement(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := newFake(t).open("")
+	for query, word := range map[string]string{
+		"invalid sql":                "invalid",
+		"/* select */ SELEC 1":       "SELEC",
+		"größe":                      "größe",
+		"where a = 1":                "where",
+		"nothing; SELECT 1":          "nothing",
+		"_x":                         "_x",
+		"current_timestamp":          "current_timestamp",
+		"explained SELECT 1":         "explained",
+		"selectively; DROP TABLE t;": "selectively",
+	} {
+		_, err := db.PrepareContext(ctx, query)
+		var failed *Error
+		require.ErrorAs(t, err, &failed, query)
+		assert.Equal(t, `near "`+word+`": syntax error`, failed.Message)
+		assert.Equal(t, GenericError, failed.ExtendedCode)
+		assert.Zero(t, failed.Statement)
+	}
+	for _, query := range []string{"", ";", "SELECT 1; invalid sql", "WITH a", "EXPLAIN invalid", "1 + 1", "(SELECT 1)", "VACUUM", "ANALYZE", "REINDEX"} {
+		s, err := db.PrepareContext(ctx, query)
+		require.NoError(t, err, query)
+		require.NoError(t, s.Close())
+	}
+}
+
 func TestEmptyStatementsSendNothing(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

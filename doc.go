@@ -111,7 +111,7 @@
 // bind NULL, or ignore it, and it is a mistake in most cases. Named values that no parameter asks for are ignored, so
 // that one list can serve many statements. Prepared
 // statements are parsed here and sent with each call, since rqlite has none; a
-// mistake that only SQLite can see shows at the first call.
+// mistake that only SQLite can see shows at the first call, and a word that begins no statement at once.
 //
 // With prepare=check it shows at Prepare, as with SQLite: the server is sent EXPLAIN of the first
 // statement of the text, with NULL for each parameter. Those behind it are not looked at, for they

@@ -28,7 +28,7 @@ const refusesToRead = `{"error":"attempt to change database via query operation"
 
 func TestPrepareLateAsksNobody(t *testing.T) {
 	t.Parallel()
-	stmt, err := newFake(t).open("prepare=late").Prepare("SELEC 1")
+	stmt, err := newFake(t).open("prepare=late").Prepare("SELECT 1 FROM")
 	require.NoError(t, err)
 	require.NoError(t, stmt.Close())
 }
@@ -77,7 +77,7 @@ func TestPrepareCheckFails(t *testing.T) {
 		query, message string
 		text           string
 	}{
-		{"SELEC 1", `near "SELEC": syntax error`, `rqlite: near "SELEC": syntax error`},
+		{"SELECT 1 FROM", `incomplete input`, `rqlite: incomplete input`},
 		{"DELETE FROM t", "no such table: t", "rqlite: no such table: t"},
 		{"SELECT b FROM t; SELECT 1", "no such column: b", "rqlite: statement 1 of 2: no such column: b"},
 	} {

@@ -14,7 +14,8 @@ var (
 )
 
 // stmt is a statement that the driver has parsed. rqlite knows none: it is sent
-// with every call, and what SQLite thinks of it shows at the first, unless it was checked.
+// with every call, and what SQLite thinks of it shows at the first, unless it was checked; but for a
+// first word that begins no statement.
 type stmt struct {
 	conn   *conn
 	script []sqltext.Statement

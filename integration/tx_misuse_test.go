@@ -92,7 +92,7 @@ func TestTxDone(t *testing.T) {
 // it, which on SQLite waits for the busy timeout, and fails.
 func TestTxWriteBeside(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
-		const patience = 300 * time.Millisecond
+		const patience = time.Second
 		db, table := newNumbers(t, b)
 		hasty := b.open(t, "timeout="+patience.String())
 		for name, c := range map[string]struct {

@@ -106,6 +106,15 @@ type Statement struct {
 	NumParams int
 }
 
+// NoStatement returns the first word as it is written, and true, when it is one that no statement of
+// SQLite begins with, https://www.sqlite.org/lang.html. SQLite says of it that there is a syntax error near.
+func (s Statement) NoStatement() (word string, no bool) {
+	if s.Kind != Unknown || s.Keyword == "" || s.Keyword == "WITH" || isDigit(s.Keyword[0]) {
+		return "", false
+	}
+	return s.Text[:len(s.Keyword)], true
+}
+
 // Calls is a set of functions whose value is not a matter of their arguments and
 // the data alone.
 type Calls uint8
