@@ -88,7 +88,7 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 			return false
 		}
 	}
-	return !anyPerRow(calls) && !anyTellsConnState(calls) && c.undoesReturning(ctx, calls)
+	return !anyNeedsTx(calls) && !anyTellsConnState(calls) && c.undoesReturning(ctx, calls)
 }
 
 // execEach sends every statement in a request of its own.
@@ -116,7 +116,7 @@ func (c *conn) execOne(ctx context.Context, one []call) (r driver.Result, err er
 	if one[0].Kind == sqltext.Pragma && useOfPragma(one[0].Statement).ignored {
 		return result{}, nil
 	}
-	if !one[0].randomPerRow {
+	if !one[0].needsTx() {
 		return c.execRequest(ctx, one, false)
 	}
 	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
