@@ -187,7 +187,8 @@
 //
 // The driver keeps a small table, _rqlite_tx, which the first transaction that writes makes, and every write
 // of the driver changes; txversion=false leaves that out for writes outside of transactions, which transactions do not
-// notice then. Queries by this driver that list the tables in sqlite_schema do not show it, unless they name it. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
+// notice then. Queries by this driver that list the tables in sqlite_schema, or by PRAGMA table_list, do not show it, unless they name it. It can be dropped and
+// emptied; other writes to it are refused. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
 // do not use this driver can break.
 //
 // # Consistency
@@ -346,14 +347,15 @@
 //     cache_size, cache_spill, mmap_size, temp_store, threads, wal_autocheckpoint. Those that would
 //     change what statements mean for all clients are refused with what to do instead, such as
 //     case_sensitive_like, ignore_check_constraints, recursive_triggers and locking_mode. foreign_keys
-//     is sent, and concerns all clients: start rqlited with -fk. VACUUM INTO is refused.
+//     is sent, and concerns all clients: start rqlited with -fk. EXPLAIN of a PRAGMA that sets something, which
+//     would set it, is refused, and so is VACUUM INTO.
 //
 // All nodes have to store the same. So the driver itself replaces the present time (CURRENT_TIMESTAMP,
 // 'now' and the like), random() and randomblob(n) in writes by literals, and keeps the server from
 // doing so, which prints such a statement anew and changes what it means. A statement has one time. A
 // random number is one for each place: among the rows that an INSERT gives, that is one for each row.
 // Elsewhere, as in UPDATE, such a statement is run in a transaction of its own, and refused if it
-// would give several rows the same number; in a condition, an ORDER BY, a queued write and a Batch
+// would give several rows the same number; in a CREATE TABLE … AS that selects from others, a condition, an ORDER BY, a queued write and a Batch
 // that is not atomic it is refused at once. Definitions are stored as they are written: a DEFAULT that
 // calls random() or asks for the time gives each node a value of its own, which rqlite cannot
 // avoid. norwtime and norwrandom leave time and random numbers in writes to each node.
@@ -362,7 +364,8 @@
 // last_insert_rowid() and changes() tell what the connection of database/sql did, as with SQLite: the
 // driver replaces them by literals outside of transactions, where rqlite would tell what any client did
 // last. Behind a write that does not tell its numbers, such as a Query with RETURNING, they are refused,
-// and so is total_changes().
+// as is last_insert_rowid() behind an INSERT … DO UPDATE, and so is total_changes(). An INSERT into a table WITHOUT ROWID
+// makes last_insert_rowid() that of any client, as it does LastInsertId.
 //
 // # Concurrency
 //

@@ -85,7 +85,11 @@ func TestAttackTokensDeleted(t *testing.T) {
 				case isCommit(p) && !lost.Swap(true):
 					return fate{lose: true}
 				case isTrial(p) && strings.Contains(p.body, "SET v=v+1") && !cleared.Swap(true):
-					assert.Equal(t, way.refused, way.clear() != nil, way.name)
+					if err := way.clear(); way.refused {
+						assert.Error(t, err, way.name)
+					} else if err != nil { // before rqlite 9.4.2 rows of RETURNING cannot be had
+						assert.ErrorContains(t, err, "while it was tried out", way.name)
+					}
 				}
 				return fate{}
 			})
