@@ -114,6 +114,16 @@ var tablesFollow = map[string]bool{
 
 // containsFold reports whether lower is in text, in any case of ASCII letters.
 func containsFold(text, lower string) bool {
+	for lower[0] == '_' { // which has one case
+		at := strings.IndexByte(text, '_')
+		if at < 0 || at+len(lower) > len(text) {
+			return false
+		}
+		if equalFold(text[at:at+len(lower)], lower) {
+			return true
+		}
+		text = text[at+1:]
+	}
 	for i := 0; i+len(lower) <= len(text); i++ {
 		if equalFold(text[i:i+len(lower)], lower) {
 			return true
