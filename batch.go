@@ -122,7 +122,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if calls, err = c.freezeWrites(ctx, calls); err != nil {
 		return nil, err
 	}
-	if b.Atomic && (anyPerRow(calls) || anyTellsConnState(calls) || !c.undoesReturning(ctx, calls)) {
+	if b.Atomic && (anyNeedsTx(calls) || anyTellsConnState(calls) || !c.undoesReturning(ctx, calls)) {
 		return c.execBatchInTx(ctx, b, calls)
 	}
 	if err := c.oneByOne(calls); err != nil {

@@ -98,7 +98,7 @@ func (c *conn) canShareTransaction(ctx context.Context, calls []call) bool {
 			return false
 		}
 	}
-	return !anyPerRow(calls) && !anyTellsConnState(calls) && c.undoesReturning(ctx, calls)
+	return !anyNeedsTx(calls) && !anyTellsConnState(calls) && c.undoesReturning(ctx, calls)
 }
 
 // execEach sends every statement in a request of its own.
@@ -129,7 +129,7 @@ func (c *conn) execOne(ctx context.Context, one []call) (r driver.Result, err er
 	case setsForeignKeys(one[0]) && !c.connector.cfg.SendForeignKeys:
 		return result{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
-	if !one[0].randomPerRow {
+	if !one[0].needsTx() {
 		return c.execRequest(ctx, one, false)
 	}
 	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {

@@ -123,7 +123,7 @@ func (c *conn) writeRows(ctx context.Context, calls []call, at script) (*source,
 		return nil, fmt.Errorf("rqlite: %w", atStatement(errQueuedQuery, at.first, at.total))
 	}
 	c.state.lose()
-	if calls[0].randomPerRow {
+	if calls[0].needsTx() {
 		return c.rowsInTx(ctx, calls, at)
 	}
 	answer, m, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, calls, false)

@@ -38,6 +38,9 @@ func (c *conn) queueing(ctx context.Context) queueing {
 
 // enqueue sends calls to the queue of a node and returns their sequence number.
 func (c *conn) enqueue(ctx context.Context, calls []call) (sequence int64, err error) {
+	if setsDeferral(calls) { // it would be there for whoever writes next
+		return 0, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction, which the queue has none of")
+	}
 	if err := c.oneByOne(calls); err != nil {
 		return 0, refused(err)
 	}

@@ -130,6 +130,7 @@ var refusedTests = []struct{ src, want string }{
 	{"UPDATE t SET a = timediff(a, iif(b, 'subsec', c))", "write 'now' as an argument of its own"},
 	{"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 1)", "select the rows first"},
 	{"INSERT INTO t SELECT * FROM u ORDER BY a, abs(random())", "select the rows first"},
+	{"CREATE TABLE t AS SELECT a, random() AS r FROM u", "in all rows"},
 	{"CREATE TABLE t AS SELECT * FROM u ORDER BY random()", "select the rows first"},
 	{"INSERT INTO t VALUES(randomblob(?))", "takes a plain number"},
 	{"INSERT INTO t VALUES(randomblob(2*8))", "takes a plain number"},
