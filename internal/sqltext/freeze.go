@@ -88,6 +88,7 @@ var (
 	errRandomOrder  = errors.New("ORDER BY random() in a write cannot be replicated: select the rows first")
 	errRandomWhere  = errors.New("random() in the condition of a write would be the same for all rows: select the rows first")
 	errRandomCreate = errors.New("random() or randomblob() in CREATE TABLE … AS would be the same in all rows: create the table, and pass the values as parameters of INSERT")
+	errRandomMany   = errors.New("random() in a join, a subquery of rows, or an aggregate of a write would be the same for all of them: select the rows first")
 	errRandomBlob   = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
 )
 
@@ -269,6 +270,9 @@ func (f *freezer) run() error {
 			}
 			if f.writes {
 				err = around.forEachRow()
+				if err == nil && f.isOfMany(i) {
+					err = errRandomMany
+				}
 			}
 			if err == nil && f.selects {
 				err = errRandomCreate
@@ -332,6 +336,54 @@ func (c clauses) forEachRow() error {
 		}
 	}
 	return nil
+}
+
+// isOfMany reports whether SQLite would call the function of token i for each of many rows that do
+// not become rows of the statement: those of a join, a subquery or an aggregate.
+func (f *freezer) isOfMany(i int) bool {
+	s := source{f.src, f.tokens}
+	joins, once := true, false // no word between has ended a join; it stands in a LIMIT
+	for ; i >= 0; i-- {
+		switch {
+		case f.tokens[i].kind == tokRightParen:
+			i = s.opening(i)
+		case f.tokens[i].kind == tokLeftParen:
+			if s.isAnyWord(i-1, aggregates) || !once && s.isWord(i+1, "SELECT") && s.selectsFrom(i+1) {
+				return true
+			}
+			joins, once = true, false
+		case s.isWord(i, "LIMIT"):
+			once = true
+		case s.isAnyWord(i, selected):
+			joins = false
+		case joins && s.isWord(i, "ON") && !s.isWord(i+1, "CONFLICT"):
+			return true
+		}
+	}
+	return false
+}
+
+// selected begin what is not part of a join before it.
+var selected = map[string]bool{"SELECT": true, "VALUES": true, "SET": true}
+
+// selectsFrom reports whether the SELECT at a token has a FROM.
+func (s *source) selectsFrom(i int) bool {
+	for ; i < len(s.tokens) && s.kind(i) != tokRightParen; i++ {
+		switch {
+		case s.kind(i) == tokLeftParen:
+			i = s.closing(i)
+		case s.isWord(i, "FROM") && !s.isWord(i-1, "DISTINCT"):
+			return true
+		}
+	}
+	return false
+}
+
+// aggregates are functions of many rows (https://www.sqlite.org/lang_aggfunc.html).
+var aggregates = map[string]bool{
+	"AVG": true, "COUNT": true, "GROUP_CONCAT": true, "STRING_AGG": true, "SUM": true, "TOTAL": true, "MIN": true, "MAX": true,
+	"JSON_GROUP_ARRAY": true, "JSON_GROUP_OBJECT": true, "JSONB_GROUP_ARRAY": true, "JSONB_GROUP_OBJECT": true,
+	"MEDIAN": true, "PERCENTILE": true, "PERCENTILE_CONT": true, "PERCENTILE_DISC": true,
 }
 
 // checkDeep refuses a 'now' that is part of an expression. One that is a whole

@@ -145,6 +145,29 @@ var refusedTests = []struct{ src, want string }{
 	{"INSERT INTO t SELECT a FROM u ORDER BY (SELECT random() LIMIT 1)", "select the rows first"},
 	{"INSERT INTO t SELECT row_number() OVER (ORDER BY random()) FROM u", "select the rows first"},
 	{"INSERT INTO t SELECT a FROM u ORDER BY randomblob(8)", "select the rows first"},
+	{"INSERT INTO t SELECT count(DISTINCT r) FROM (SELECT random() r FROM u)", "select the rows first"},
+	{"INSERT INTO t VALUES(4, (SELECT count(DISTINCT random()) FROM u))", "select the rows first"},
+	{"INSERT INTO t SELECT max(abs(random())) FROM u", "select the rows first"},
+	{"INSERT INTO t SELECT a FROM u JOIN v ON random() > 0", "select the rows first"},
+	{"UPDATE t SET a = (SELECT random() FROM u LIMIT 1)", "select the rows first"},
+}
+
+// oncePerRow are statements in which a random number is one for each row that is written.
+var oncePerRow = []string{
+	"INSERT INTO t VALUES((SELECT random()), max(1, 2))",
+	"INSERT INTO t SELECT random() FROM u JOIN v ON u.a = v.a",
+	"INSERT INTO t SELECT a FROM u JOIN v ON u.a = v.a UNION ALL SELECT random()",
+	"INSERT INTO t VALUES(1) ON CONFLICT DO UPDATE SET a = random()",
+	"DELETE FROM t WHERE a IN (SELECT a FROM u LIMIT random() % 2)",
+}
+
+func TestFreezesRandomRows(t *testing.T) {
+	t.Parallel()
+	for _, src := range oncePerRow {
+		got, err := parseOne(t, src).Freeze(frozenAt, four)
+		assert.NoError(t, err, src)
+		assert.Zero(t, got.Calls&sqltext.CallsRandom, src)
+	}
 }
 
 func TestFreezeRefuses(t *testing.T) {
