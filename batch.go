@@ -125,7 +125,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
 		return nil, err
 	}
-	if b.Atomic && (anyPerRow(stmts) || anyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
+	if b.Atomic && (anyNeedsTx(stmts) || anyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
 		return c.execBatchInTx(ctx, b, stmts)
 	}
 	if err := c.oneByOne(stmts); err != nil {

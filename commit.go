@@ -37,8 +37,9 @@ const errStale = "datatype mismatch"
 
 // attempt is one request to commit.
 type attempt struct {
-	version int64  // that it demands
-	token   string // that it leaves behind
+	version   int64  // that it demands
+	token     string // that it leaves behind
+	forwarded bool   // perhaps twice, so that one that came too late may have been in time before
 }
 
 // commit applies the writes of the transaction, if all that it has seen still
@@ -63,7 +64,9 @@ func (t *tx) commit(ctx context.Context) error {
 			return err
 		}
 		t.sent = attempt{version: t.state.version, token: rand.Text()}
+		forwarded := t.conn.connector.client.Forwarding()
 		stale, err := t.apply(ctx, t.sent)
+		t.sent.forwarded = forwarded || t.conn.connector.client.Forwarding()
 		if isUnknown(err) {
 			applied, err := t.settle(ctx, t.sent, err)
 			if applied || err != nil {
@@ -74,7 +77,7 @@ func (t *tx) commit(ctx context.Context) error {
 			return err
 		}
 		if err := t.revalidate(ctx); err != nil || t.committed {
-			return err
+			return t.doubtful(err)
 		}
 		t.took = time.Since(begun)
 		if err := t.lose(ctx, patience); err != nil {
@@ -283,11 +286,23 @@ func (t *tx) isCommitted(state registerState) bool {
 // lostTrack is the error of a commit that came too late where that may have been its second run,
 // and the register, which was dropped, emptied or replaced since, does not tell of the first.
 func (t *tx) lostTrack(state registerState) error {
-	if t.sent.token == "" || t.sent.toldBy(state) || !t.conn.connector.client.Forwarding() {
+	if t.sent.toldBy(state) {
+		t.sent = attempt{}
+	}
+	if !t.sent.forwarded {
 		return nil
 	}
 	t.failed = &marked{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", registerTable)}
 	return t.failed
+}
+
+// doubtful returns the error of a transaction that came to no look at the register behind a commit
+// that came too late, where that may have been its second run. A conflict comes behind such a look.
+func (t *tx) doubtful(err error) error {
+	if err == nil || !t.sent.forwarded || errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
+		return err
+	}
+	return &marked{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err)}
 }
 
 // toldBy reports whether a register in a state tells by the token whether a commit was applied.

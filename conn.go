@@ -170,8 +170,12 @@ func captures(s *sqltext.Statement, inTx bool) error {
 		return fmt.Errorf("%s cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set", s.Keyword)
 	case s.Temp:
 		return errors.New("a TEMP object would hide, from all clients, what has its name: use an ordinary one")
+	case s.Kind == sqltext.Pragma && s.Keyword == "EXPLAIN":
+		return errors.New("EXPLAIN of a PRAGMA that sets or does something would do it, for all clients: leave EXPLAIN out")
 	case s.Kind == sqltext.Pragma && !inTx:
 		return refusesPragma(s)
+	case !inTx && s.Kind != sqltext.Read && s.Names(registerTable) && !s.Clears(registerTable):
+		return errRegister
 	case s.Keyword == "VACUUM" && s.Mentions("into"):
 		return errors.New("VACUUM INTO would write a file on every node: use Backup of the Conn that (*sql.Conn).Raw gives")
 	case s.Keyword == "ATTACH" || s.Keyword == "DETACH":

@@ -200,7 +200,8 @@
 //
 // The driver keeps a small table, _rqlite_tx, which the first transaction that writes makes, and every write
 // of the driver changes; txversion=false leaves that out for writes outside of transactions, which transactions do not
-// notice then. Queries by this driver that list the tables in sqlite_schema do not show it, unless they name it. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
+// notice then. Queries by this driver that list the tables in sqlite_schema, or by PRAGMA table_list, do not show it, unless they name it. It can be dropped and
+// emptied; other writes to it are refused. docs/transactions.md in the repository tells how it works, what is refused, and what writers that
 // do not use this driver can break.
 //
 // # Consistency
@@ -368,15 +369,16 @@
 //     change what statements mean for all clients are refused with what to do instead, such as
 //     case_sensitive_like, ignore_check_constraints, recursive_triggers and locking_mode. foreign_keys
 //     has no effect if it asks for what is so already, and is refused otherwise: start rqlited with
-//     -fk, or set send_foreign_keys. VACUUM INTO is refused.
+//     -fk, or set send_foreign_keys. EXPLAIN of a PRAGMA that sets something, which would set it, is
+//     refused, and so is VACUUM INTO.
 //
 // All nodes have to store the same. So the driver itself replaces the present time (CURRENT_TIMESTAMP,
 // 'now' and the like), random() and randomblob(n) in writes by literals, and keeps the server from
 // doing so, which prints such a statement anew and changes what it means. A statement has one time. A
 // random number is one for each place: among the rows that an INSERT gives, that is one for each row.
 // Elsewhere, as in UPDATE, such a statement is run in a transaction of its own, and refused if it
-// would give several rows the same number; in a condition, an ORDER BY, a queued write and a Batch
-// that is not atomic it is refused at once. Definitions are stored as they are written. An INSERT that
+// would give several rows the same number; in a CREATE TABLE … AS that selects from others, a
+// condition, an ORDER BY, a queued write and a Batch that is not atomic it is refused at once. Definitions are stored as they are written. An INSERT that
 // leaves out a column whose DEFAULT takes a random number or reads the clock is sent with a value for
 // it: the driver asks the leader for such defaults once a minute, when it meets a table that it does
 // not know, and after a change of the schema. A user who may not query gets no such help. What the
@@ -388,7 +390,8 @@
 // last_insert_rowid() and changes() tell what the connection of database/sql did, as with SQLite: the
 // driver replaces them by literals outside of transactions, where rqlite would tell what any client did
 // last. Behind a write that does not tell its numbers, such as a Query with RETURNING, they are refused,
-// and so is total_changes().
+// as is last_insert_rowid() behind an INSERT … DO UPDATE, and so is total_changes(). An INSERT into a table WITHOUT ROWID
+// makes last_insert_rowid() that of any client, as it does LastInsertId.
 //
 // # Concurrency
 //

@@ -99,7 +99,7 @@ func (c *conn) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool 
 			return false
 		}
 	}
-	return !anyPerRow(stmts) && !anyTellsConnState(stmts) && c.undoesReturning(ctx, stmts)
+	return !anyNeedsTx(stmts) && !anyTellsConnState(stmts) && c.undoesReturning(ctx, stmts)
 }
 
 // execEach sends every statement in a request of its own.
@@ -130,7 +130,7 @@ func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, e
 	case setsForeignKeys(one[0]) && !c.connector.cfg.SendForeignKeys:
 		return execResult{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
-	if !one[0].SharesRandom {
+	if !needsTx(one[0]) {
 		return c.execRequest(ctx, one, false)
 	}
 	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {

@@ -20,8 +20,8 @@ var (
 	errTotalChanges  = errors.New("total_changes() counts what a node has done for all clients: use RowsAffected of each write")
 	errConnStateHere = errors.New("last_insert_rowid() and changes() have nothing to tell here: use Exec one by one, or an atomic Batch or a transaction, " +
 		"or Result.LastInsertId and RETURNING")
-	errConnStateLost = errors.New("last_insert_rowid() and changes() are not known behind a Query that writes, several statements in one Exec, a Batch or a queued write: " +
-		"use what these return")
+	errConnStateLost = errors.New("last_insert_rowid() and changes() are not known behind a Query that writes, several statements in one Exec, a Batch or a queued write, " +
+		"nor the rowid behind an INSERT that may have updated a row: use what these return")
 )
 
 // freezeWrites returns the statements with literals in place of the present and of random numbers in those
@@ -61,11 +61,12 @@ func (c *conn) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt
 
 func randomNumber() int64 { return int64(rand.Uint64()) }
 
-// anyPerRow reports whether SQLite takes a random number for each row of one of the statements. Such a
-// call is right if it writes a single row, which a transaction finds out before it commits.
-func anyPerRow(stmts []bind.Stmt) bool {
-	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.SharesRandom })
-}
+// needsTx reports whether a statement has to run in a transaction: one for which SQLite takes a random
+// number for each row is right if it writes a single one, which a transaction finds out before it
+// commits. See clearsPart for the other.
+func needsTx(one bind.Stmt) bool { return one.SharesRandom || clearsPart(one.Statement) }
+
+func anyNeedsTx(stmts []bind.Stmt) bool { return slices.ContainsFunc(stmts, needsTx) }
 
 // inTx runs f in a transaction of its own, again after a conflict, until the time-out.
 func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *tx) error) error {
@@ -94,11 +95,19 @@ type connState struct {
 	rowidLost, changesLost bool // a write has not told
 }
 
-// wrote takes note of a write that told what it did.
+// wrote takes note of a write outside of a transaction that told what it did. An INSERT that has
+// updated a row tells the rowid of somebody else's.
 func (s *connState) wrote(statement *sqltext.Statement, rowid, changes int64) {
+	s.inserted(statement, rowid, changes)
+	s.rowidLost = s.rowidLost || changes > 0 && statement.Upserts()
+}
+
+// inserted takes note of a write that told what it did, and of the rowid if it may have inserted a
+// row. Without a rowid it is not known.
+func (s *connState) inserted(statement *sqltext.Statement, rowid, changes int64) {
 	s.changes, s.changesLost = changes, false
 	if statement.Insert && changes > 0 {
-		s.rowid, s.rowidLost = rowid, false
+		s.rowid, s.rowidLost = rowid, rowid == 0
 	}
 }
 
@@ -113,7 +122,7 @@ func (s *connState) committed(list operations) {
 		case o.query && o.Returning > 0:
 			s.lose()
 		default:
-			s.wrote(o.Statement, o.lastInsertID, o.rowsAffected)
+			s.inserted(o.Statement, o.lastInsertID, o.rowsAffected)
 		}
 	}
 }
@@ -164,6 +173,8 @@ func (c *conn) oneByOne(stmts []bind.Stmt) error {
 			return sqlerr.At(errForeignKeys, i, len(stmts))
 		case stmts[i].SharesRandom:
 			return sqlerr.At(errRandomHere, i, len(stmts))
+		case clearsPart(stmts[i].Statement):
+			return sqlerr.At(errPartHere, i, len(stmts))
 		case tellsConnState(stmts[i].Statement):
 			return sqlerr.At(errConnStateHere, i, len(stmts))
 		}

@@ -127,7 +127,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at script) (*so
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.first, at.total))
 	}
 	c.state.lose()
-	if stmts[0].SharesRandom {
+	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
 	answer, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, stmts, writing{rows: true})

@@ -39,6 +39,9 @@ func (c *conn) queueing(ctx context.Context) queueing {
 
 // enqueue sends statements to the queue of a node and returns their sequence number.
 func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, err error) {
+	if setsDeferral(stmts) { // it would be there for whoever writes next
+		return 0, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction, which the queue has none of")
+	}
 	if err := c.oneByOne(stmts); err != nil {
 		return 0, refused(err)
 	}

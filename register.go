@@ -77,6 +77,17 @@ type registerState struct {
 	token   string // of the version that was asked about, "" if it has none
 }
 
+var (
+	errRegister = fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", registerTable)
+	// errPartHere is why rows of the register cannot be deleted where nothing tells transactions.
+	errPartHere = fmt.Errorf("a part of the rows of %s, by which transactions find out what became of them, cannot be deleted here: delete all, or use Exec", registerTable)
+)
+
+// clearsPart reports whether a statement deletes some rows of the register and may leave the
+// version, which would then say that commits whose tokens are gone were not applied. In a
+// transaction the version moves on far enough.
+func clearsPart(s *sqltext.Statement) bool { return s.ClearsPart(registerTable) }
+
 // isMissingRegister reports whether a statement on the register failed because
 // there is none.
 func isMissingRegister(message string) bool {

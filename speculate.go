@@ -36,6 +36,9 @@ const (
 		"THEN abs(-9223372036854775808) END"
 )
 
+// mostMade is how often a trial makes the register, which others may be dropping at the time.
+const mostMade = 10
+
 // stateText asks for the state of the register, and the token of a version.
 func stateText(version int64) string {
 	return "SELECT v" + announced + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
@@ -286,7 +289,7 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 
 // tryOut sends a request that is rolled back, and reads the state from its answer.
 func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, registerState, error) {
-	for made := false; ; made = true {
+	for made := 0; ; made++ {
 		answer, err := t.sendTrial(ctx, try)
 		if err != nil {
 			return nil, registerState{}, err
@@ -294,7 +297,7 @@ func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, registerS
 		state, err := t.readState(answer)
 		switch {
 		case err != nil:
-		case !state.exists && made:
+		case !state.exists && made == mostMade:
 			err = errRegisterGone
 		case !state.exists:
 			answer.Close()

@@ -337,7 +337,7 @@ func (t *tx) refuses(o *operation, before operations) error {
 	case o.ConflictFail:
 		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")
 	case o.writes && !o.clears && o.Mentions(registerTable):
-		return fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", registerTable)
+		return errRegister
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:

@@ -44,6 +44,20 @@ func (s Statement) WithConnState(lastInsertRowid, changes int64) Statement {
 	return s.edited(edits)
 }
 
+// Upserts reports whether the statement is an INSERT that may update a row instead.
+func (s Statement) Upserts() bool {
+	if !s.Insert || !containsFold(s.Text, "update") {
+		return false
+	}
+	tokens := tokensOf(s.Text)
+	for i, tok := range tokens[1:] {
+		if before := tokens[i]; tok.keyword == kwUpdate && before.kind == tokWord && upperASCII(s.Text[before.pos:before.end]) == "DO" {
+			return true
+		}
+	}
+	return false
+}
+
 // isResultColumn reports whether tokens first to last are all of a result column without an alias.
 func (f *freezer) isResultColumn(first, last int) bool {
 	if first == 0 || f.tokens[first-1].keyword != kwSelect && f.tokens[first-1].kind != tokComma {

@@ -84,10 +84,12 @@ const maxRandomBlob = 1_000_000
 
 // Reasons why a statement cannot be frozen.
 var (
-	errDeepNow     = errors.New("'now' is part of an expression within a date function, where each node would read it as a time of its own: write 'now' as an argument of its own")
-	errRandomOrder = errors.New("ORDER BY random() in a write cannot be replicated: select the rows first")
-	errRandomWhere = errors.New("random() in the condition of a write would be the same for all rows: select the rows first")
-	errRandomBlob  = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
+	errDeepNow      = errors.New("'now' is part of an expression within a date function, where each node would read it as a time of its own: write 'now' as an argument of its own")
+	errRandomOrder  = errors.New("ORDER BY random() in a write cannot be replicated: select the rows first")
+	errRandomWhere  = errors.New("random() in the condition of a write would be the same for all rows: select the rows first")
+	errRandomCreate = errors.New("random() or randomblob() in CREATE TABLE … AS would be the same in all rows: create the table, and pass the values as parameters of INSERT")
+	errRandomMany   = errors.New("random() in a join, a subquery of rows, or an aggregate of a write would be the same for all of them: select the rows first")
+	errRandomBlob   = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
 )
 
 // Freeze returns the statement with literals in place of what differs from one
@@ -98,7 +100,7 @@ var (
 // The present is replaced in a Read, a Write and CREATE TABLE … AS: CURRENT_TIME,
 // CURRENT_DATE, CURRENT_TIMESTAMP, and in date functions 'now', 'subsec', and the
 // argument that is left out. random() and randomblob(n) are replaced in a Write and
-// CREATE TABLE … AS, by one value for each place; in a Read they stay, and give each
+// CREATE TABLE … AS without a FROM, by one value for each place; in a Read they stay, and give each
 // row a value of its own. In other statements such a call is part of a definition, or
 // of what EXPLAIN tells, and stays.
 //
@@ -109,8 +111,11 @@ func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error)
 		return s, nil
 	}
 	f := freezer{src: s.Text, tokens: tokensOf(s.Text), now: now, random: random, writes: s.Kind != Read}
-	if s.Kind == Schema && !f.isCreateAs() {
-		return s, nil
+	if s.Kind == Schema {
+		if !f.isCreateAs() {
+			return s, nil
+		}
+		f.selects = f.has("FROM")
 	}
 	if err := f.run(); err != nil {
 		return s, err
@@ -192,9 +197,11 @@ type freezer struct {
 	now    time.Time
 	random func() int64
 	writes bool
-	edits  []edit       // of places that do not overlap
-	deep   []int        // tokens 'now' and the like within an argument that should be a time
-	whole  map[int]bool // such tokens that are an argument of their own
+	// selects says that it is a CREATE TABLE … AS that may make several rows for one place.
+	selects bool
+	edits   []edit       // of places that do not overlap
+	deep    []int        // tokens 'now' and the like within an argument that should be a time
+	whole   map[int]bool // such tokens that are an argument of their own
 }
 
 // isCreateAs reports whether the statement is a CREATE TABLE … AS SELECT.
@@ -213,6 +220,11 @@ func (f *freezer) isCreateAs() bool {
 		}
 	}
 	return false
+}
+
+// has reports whether a word is in the statement.
+func (f *freezer) has(upper string) bool {
+	return slices.ContainsFunc(f.tokens, func(tok token) bool { return tok.kind == tokWord && upperASCII(f.src[tok.pos:tok.end]) == upper })
 }
 
 // isCall reports whether token i is the name of a function that is called, or a word
@@ -258,6 +270,12 @@ func (f *freezer) run() error {
 			}
 			if f.writes {
 				err = around.forEachRow()
+				if err == nil && f.isOfMany(i) {
+					err = errRandomMany
+				}
+			}
+			if err == nil && f.selects {
+				err = errRandomCreate
 			}
 			if err == nil {
 				err = f.freezeRandom(i)
@@ -318,6 +336,54 @@ func (c clauses) forEachRow() error {
 		}
 	}
 	return nil
+}
+
+// isOfMany reports whether SQLite would call the function of token i for each of many rows that do
+// not become rows of the statement: those of a join, a subquery or an aggregate.
+func (f *freezer) isOfMany(i int) bool {
+	s := source{f.src, f.tokens}
+	joins, once := true, false // no word between has ended a join; it stands in a LIMIT
+	for ; i >= 0; i-- {
+		switch {
+		case f.tokens[i].kind == tokRightParen:
+			i = s.opening(i)
+		case f.tokens[i].kind == tokLeftParen:
+			if s.isAnyWord(i-1, aggregates) || !once && s.isWord(i+1, "SELECT") && s.selectsFrom(i+1) {
+				return true
+			}
+			joins, once = true, false
+		case s.isWord(i, "LIMIT"):
+			once = true
+		case s.isAnyWord(i, selected):
+			joins = false
+		case joins && s.isWord(i, "ON") && !s.isWord(i+1, "CONFLICT"):
+			return true
+		}
+	}
+	return false
+}
+
+// selected begin what is not part of a join before it.
+var selected = map[string]bool{"SELECT": true, "VALUES": true, "SET": true}
+
+// selectsFrom reports whether the SELECT at a token has a FROM.
+func (s *source) selectsFrom(i int) bool {
+	for ; i < len(s.tokens) && s.kind(i) != tokRightParen; i++ {
+		switch {
+		case s.kind(i) == tokLeftParen:
+			i = s.closing(i)
+		case s.isWord(i, "FROM") && !s.isWord(i-1, "DISTINCT"):
+			return true
+		}
+	}
+	return false
+}
+
+// aggregates are functions of many rows (https://www.sqlite.org/lang_aggfunc.html).
+var aggregates = map[string]bool{
+	"AVG": true, "COUNT": true, "GROUP_CONCAT": true, "STRING_AGG": true, "SUM": true, "TOTAL": true, "MIN": true, "MAX": true,
+	"JSON_GROUP_ARRAY": true, "JSON_GROUP_OBJECT": true, "JSONB_GROUP_ARRAY": true, "JSONB_GROUP_OBJECT": true,
+	"MEDIAN": true, "PERCENTILE": true, "PERCENTILE_CONT": true, "PERCENTILE_DISC": true,
 }
 
 // checkDeep refuses a 'now' that is part of an expression. One that is a whole

@@ -130,6 +130,7 @@ var refusedTests = []struct{ src, want string }{
 	{"UPDATE t SET a = timediff(a, iif(b, 'subsec', c))", "write 'now' as an argument of its own"},
 	{"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 1)", "select the rows first"},
 	{"INSERT INTO t SELECT * FROM u ORDER BY a, abs(random())", "select the rows first"},
+	{"CREATE TABLE t AS SELECT a, random() AS r FROM u", "in all rows"},
 	{"CREATE TABLE t AS SELECT * FROM u ORDER BY random()", "select the rows first"},
 	{"INSERT INTO t VALUES(randomblob(?))", "takes a plain number"},
 	{"INSERT INTO t VALUES(randomblob(2*8))", "takes a plain number"},
@@ -144,6 +145,29 @@ var refusedTests = []struct{ src, want string }{
 	{"INSERT INTO t SELECT a FROM u ORDER BY (SELECT random() LIMIT 1)", "select the rows first"},
 	{"INSERT INTO t SELECT row_number() OVER (ORDER BY random()) FROM u", "select the rows first"},
 	{"INSERT INTO t SELECT a FROM u ORDER BY randomblob(8)", "select the rows first"},
+	{"INSERT INTO t SELECT count(DISTINCT r) FROM (SELECT random() r FROM u)", "select the rows first"},
+	{"INSERT INTO t VALUES(4, (SELECT count(DISTINCT random()) FROM u))", "select the rows first"},
+	{"INSERT INTO t SELECT max(abs(random())) FROM u", "select the rows first"},
+	{"INSERT INTO t SELECT a FROM u JOIN v ON random() > 0", "select the rows first"},
+	{"UPDATE t SET a = (SELECT random() FROM u LIMIT 1)", "select the rows first"},
+}
+
+// oncePerRow are statements in which a random number is one for each row that is written.
+var oncePerRow = []string{
+	"INSERT INTO t VALUES((SELECT random()), max(1, 2))",
+	"INSERT INTO t SELECT random() FROM u JOIN v ON u.a = v.a",
+	"INSERT INTO t SELECT a FROM u JOIN v ON u.a = v.a UNION ALL SELECT random()",
+	"INSERT INTO t VALUES(1) ON CONFLICT DO UPDATE SET a = random()",
+	"DELETE FROM t WHERE a IN (SELECT a FROM u LIMIT random() % 2)",
+}
+
+func TestFreezesRandomRows(t *testing.T) {
+	t.Parallel()
+	for _, src := range oncePerRow {
+		got, err := parseOne(t, src).Freeze(frozenAt, four)
+		assert.NoError(t, err, src)
+		assert.Zero(t, got.Calls&sqltext.CallsRandom, src)
+	}
 }
 
 func TestFreezeRefuses(t *testing.T) {

@@ -29,7 +29,29 @@ func TestHideTable(t *testing.T) {
 		want = strings.ReplaceAll(want, "#", selection)
 		assert.Equal(t, parseOne(t, want), got, src)
 	}
+	const listed = "(SELECT schema,name,type,ncol,wr,strict FROM pragma_table_list WHERE name<>'_mine')"
+	for src, want := range map[string]string{
+		"SELECT name FROM pragma_table_list WHERE schema = ?":                              "SELECT name FROM @ AS pragma_table_list WHERE schema = ?",
+		"SELECT m.name FROM sqlite_master AS m, pragma_table_list l WHERE m.name = l.name": "SELECT m.name FROM # AS m, @ l WHERE m.name = l.name",
+		"SELECT 1 FROM sqlite_master JOIN pragma_table_list(sqlite_master.name)":           "SELECT 1 FROM # AS sqlite_master JOIN pragma_table_list(sqlite_master.name)",
+		"PRAGMA table_list":        "SELECT schema,name,type,ncol,wr,strict FROM pragma_table_list WHERE name<>'_mine'",
+		"pragma main . Table_List": "SELECT schema,name,type,ncol,wr,strict FROM pragma_table_list WHERE name<>'_mine' AND schema='main'",
+		"SELECT a, (SELECT count(*) FROM t, sqlite_master) FROM u ORDER BY a, b": "SELECT a, (SELECT count(*) FROM t, # AS sqlite_master) FROM u ORDER BY a, b",
+	} {
+		want = strings.NewReplacer("#", selection, "@", listed).Replace(want)
+		assert.Equal(t, parseOne(t, want), parseOne(t, src).HideTable("_mine"), src)
+	}
 	for _, src := range []string{
+		"SELECT name FROM pragma_table_list('t')",
+		"SELECT name FROM pragma_table_list WHERE arg = 't'",
+		"PRAGMA table_list(t)",
+		"PRAGMA temp.table_list",
+		"PRAGMA table_info(table_list)",
+		"SELECT a, sqlite_master FROM t",
+		"SELECT max(a, sqlite_master) FROM t",
+		"SELECT a FROM t ORDER BY a, sqlite_master",
+		"SELECT a IS DISTINCT FROM sqlite_master FROM t",
+		"SELECT a IS NOT DISTINCT FROM b, sqlite_master FROM t",
 		"SELECT name FROM t",
 		"SELECT 'sqlite_master' FROM t",
 		"SELECT x IN ('a', 'sqlite_master') FROM t",

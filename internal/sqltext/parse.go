@@ -294,7 +294,9 @@ func (p *parser) finish() {
 		p.stmt.Kind = Read
 	}
 	if p.explain {
-		p.stmt.Kind = Read
+		if p.stmt.Kind != Pragma { // which acts when it is prepared
+			p.stmt.Kind = Read
+		}
 		p.stmt.Insert = false
 		p.stmt.Returning = 0
 		p.stmt.ConflictFail = false

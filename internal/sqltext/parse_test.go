@@ -172,7 +172,7 @@ var kindTests = []struct {
 	{"EXPLAIN QUERY PLAN DELETE FROM t", sqltext.Read, "EXPLAIN"},
 	{"explain begin", sqltext.Read, "EXPLAIN"},
 	{"EXPLAIN INSERT OR FAIL INTO t VALUES (1) RETURNING a, *", sqltext.Read, "EXPLAIN"},
-	{"EXPLAIN PRAGMA user_version = 1", sqltext.Read, "EXPLAIN"},
+	{"EXPLAIN PRAGMA user_version = 1", sqltext.Pragma, "EXPLAIN"},
 	{"EXPLAIN", sqltext.Read, "EXPLAIN"},
 
 	{"WITH a AS (SELECT 1) SELECT * FROM a", sqltext.Read, "WITH"},

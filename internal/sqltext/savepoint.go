@@ -92,14 +92,59 @@ func (s Statement) Mentions(name string) bool {
 	return false
 }
 
+// Names reports whether name, which is in lower case, may be that of a table in the statement: it
+// stands there as a word or in quotes, those of a text only where a table belongs.
+func (s Statement) Names(name string) bool {
+	if !containsFold(s.Text, name) {
+		return false
+	}
+	var before token
+	for _, tok := range tokensOf(s.Text) {
+		isName := tok.kind == tokWord || tok.kind == tokQuoted && (s.Text[tok.pos] != '\'' || before.kind == tokDot || tablesFollow[upperASCII(s.Text[before.pos:before.end])])
+		if isName && equalFold(unquote(s.Text[tok.pos:tok.end]), name) {
+			return true
+		}
+		before = tok
+	}
+	return false
+}
+
+// tablesFollow are the words that the name of a table may follow, where it may be written as a text.
+var tablesFollow = map[string]bool{
+	"INTO": true, "FROM": true, "JOIN": true, "UPDATE": true, "ABORT": true, "FAIL": true, "IGNORE": true, "REPLACE": true,
+	"ROLLBACK": true, "TABLE": true, "EXISTS": true, "TO": true, "ON": true, "REFERENCES": true,
+}
+
 // containsFold reports whether lower is in text, in any case of ASCII letters.
 func containsFold(text, lower string) bool {
+	for lower[0] == '_' { // which has one case
+		at := strings.IndexByte(text, '_')
+		if at < 0 || at+len(lower) > len(text) {
+			return false
+		}
+		if equalFold(text[at:at+len(lower)], lower) {
+			return true
+		}
+		text = text[at+1:]
+	}
 	for i := 0; i+len(lower) <= len(text); i++ {
 		if equalFold(text[i:i+len(lower)], lower) {
 			return true
 		}
 	}
 	return false
+}
+
+// ClearsPart reports whether the statement Clears the table of a name of some of its rows only, or
+// returns rows.
+func (s Statement) ClearsPart(name string) bool {
+	if s.Keyword != "DELETE" || !s.Clears(name) {
+		return false
+	}
+	tokens := tokensOf(s.Text)
+	last := tokens[len(tokens)-1]
+	const whole = 5 // DELETE FROM schema . name
+	return len(tokens) > whole || !equalFold(unquote(s.Text[last.pos:last.end]), name)
 }
 
 // Clears reports whether the statement is a DROP TABLE, or begins with a DELETE FROM, of the table

@@ -99,3 +99,39 @@ func TestClears(t *testing.T) {
 		assert.Equal(t, want, parseOne(t, src).Clears("_rqlite_tx"), src)
 	}
 }
+
+func TestClearsPart(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]bool{
+		"DELETE FROM _rqlite_tx WHERE k > 0":            true,
+		"delete from main._RQLITE_TX WHERE v IS NULL":   true,
+		"DELETE FROM _rqlite_tx RETURNING k":            true,
+		"DELETE FROM _rqlite_tx WHERE k > _rqlite_tx.v": true,
+		"DELETE FROM _rqlite_tx WHERE k":                true,
+		"DELETE FROM _rqlite_tx -- all":                 false,
+		"DELETE FROM 'main'.'_rqlite_tx'":               false,
+		"DROP TABLE IF EXISTS main._rqlite_tx":          false,
+		"DELETE FROM t WHERE k > 0":                     false,
+	} {
+		assert.Equal(t, want, parseOne(t, src).ClearsPart("_rqlite_tx"), src)
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]bool{
+		"INSERT INTO _rqlite_tx SELECT 1":                         true,
+		"INSERT INTO '_RQLITE_TX' SELECT 1":                       true,
+		"UPDATE OR IGNORE '_rqlite_tx' SET v = 1":                 true,
+		"REPLACE INTO main.'_rqlite_tx' VALUES (1)":               true,
+		"ALTER TABLE x RENAME TO '_rqlite_tx'":                    true,
+		`CREATE TABLE IF NOT EXISTS "_rqlite_tx" (x)`:             true,
+		"WITH x AS (SELECT 1) DELETE FROM [_rqlite_tx]":           true,
+		"INSERT INTO t VALUES ('_rqlite_tx')":                     false,
+		"DELETE FROM t WHERE name <> '_rqlite_tx'":                false,
+		"INSERT INTO t SELECT name FROM u WHERE n = '_rqlite_tx'": false,
+		"INSERT INTO _rqlite_txt VALUES (1)":                      false,
+	} {
+		assert.Equal(t, want, parseOne(t, src).Names("_rqlite_tx"), src)
+	}
+}

@@ -59,6 +59,22 @@ func (s *source) closing(open int) int {
 	return len(s.tokens)
 }
 
+// opening returns the index of the parenthesis that opens the one at a token, and -1 if there is none.
+func (s *source) opening(closing int) int {
+	depth := 0
+	for i := closing; i >= 0; i-- {
+		switch s.tokens[i].kind {
+		case tokRightParen:
+			depth++
+		case tokLeftParen:
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
 // table returns the name of the table at a token, without its schema and as FoldName returns it,
 // and the index of the token behind it. The name is "" if there is none.
 func (s *source) table(i int) (name string, next int) {

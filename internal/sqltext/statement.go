@@ -13,10 +13,10 @@ type Kind uint8
 // The kinds of statement.
 const (
 	Unknown     Kind = iota // the tokens do not tell
-	Read                    // SELECT, VALUES, WITH … SELECT, EXPLAIN of anything, a PRAGMA that only asks
+	Read                    // SELECT, VALUES, WITH … SELECT, EXPLAIN of anything but a Pragma, a PRAGMA that only asks
 	Write                   // INSERT, REPLACE, UPDATE, DELETE, also after WITH
 	Schema                  // CREATE, DROP, ALTER, REINDEX, ANALYZE
-	Pragma                  // a PRAGMA that assigns or acts
+	Pragma                  // a PRAGMA that assigns or acts, also behind EXPLAIN
 	Control                 // BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE
 	Maintenance             // VACUUM, ATTACH, DETACH
 )
