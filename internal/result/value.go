@@ -15,6 +15,7 @@ import (
 // on the declared type, by the rules of mattn/go-sqlite3 that it is built on.
 type Storage uint8
 
+// The storages. The zero value is AnyStorage.
 const (
 	AnyStorage  Storage = iota
 	RealStorage         // numbers are REAL: the column's affinity makes them so
