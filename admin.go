@@ -190,7 +190,7 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 	if err := loadFailure(body); err != nil {
 		return err
 	}
-	c.renewRegister(ctx)
+	c.renewVersion(ctx)
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (c *conn) Boot(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return file.failure(err)
 	}
-	c.renewRegister(ctx)
+	c.renewVersion(ctx)
 	return nil
 }
 

@@ -366,18 +366,18 @@ func (t *tx) execBatch(ctx context.Context, b *Batch, stmts []bind.Stmt) ([]Batc
 	if err != nil {
 		return nil, err
 	}
-	if list.marks() {
+	if list.haveSavepoints() {
 		return nil, errors.New("rqlite: a batch cannot hold SAVEPOINT, RELEASE or ROLLBACK TO: use Exec")
 	}
 	for _, o := range list {
-		o.query = o.Kind == sqltext.Read || o.Returning > 0
-		o.probed = false
+		o.wantsRows = o.Kind == sqltext.Read || o.Returning > 0
+		o.needsCounts = false
 	}
 	before := len(t.ops)
 	results := make([]BatchResult, len(list))
 	var first error
 	for next := 0; next < len(list); {
-		done, err := t.run(ctx, list[next:])
+		done, err := t.runAll(ctx, list[next:])
 		next += done
 		var failure *Error
 		switch {
@@ -385,13 +385,13 @@ func (t *tx) execBatch(ctx context.Context, b *Batch, stmts []bind.Stmt) ([]Batc
 			continue
 		case !errors.As(err, &failure) || next == len(list) || list[next].failure == "":
 			if b.Atomic {
-				t.cut(before)
+				t.rollbackTo(before)
 			}
 			return nil, err // not of a statement
 		}
 		failure = newError(failure.Message, next, len(list))
 		if b.Atomic {
-			t.cut(before)
+			t.rollbackTo(before)
 			return nil, failure
 		}
 		results[next].Err = failure

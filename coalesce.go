@@ -78,17 +78,17 @@ func (c *conn) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer, er
 // a deferred foreign key that another statement mends. So where the schema has deferred
 // keys this makes the transaction fail
 // (https://www.sqlite.org/foreignkeys.html#fk_deferred). It fails too when there is a
-// register that this connector knows nothing of, so that its version would not move.
+// version table that this connector knows nothing of, so that its version would not move.
 //
 // Each node decides for itself when it applies the request, and all have to come to the
 // same end. So this looks at nothing but the schema, which is replicated: whether keys are
 // enforced, and what LIKE means, are settings of each node's own connection.
 const (
-	defersKeys  = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
-	hasRegister = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
+	defersKeys      = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
+	hasVersionTable = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
 
-	guardText         = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
-	guardRegisterText = "SELECT CASE WHEN " + hasRegister + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
+	guardText             = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
+	guardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
 )
 
 // bulkRequest returns how the writes of several callers are sent. If they are independent of each
@@ -104,10 +104,10 @@ func (c *Connector) bulkRequest(atomic bool) cluster.Request {
 		req.Frame = c.oneByOneFrame()
 	case c.cfg.DisableTxVersion:
 		req.Frame = c.frames.bulkAlone
-	case c.registerMissing.Load():
+	case c.versionTableMissing.Load():
 		req.Frame = c.frames.bulkWithout
 	default:
-		req.Frame = c.frames.bulk.form(c.polite.isDue())
+		req.Frame = c.frames.bulk.form(c.backoff.isDue())
 	}
 	return req
 }

@@ -240,9 +240,9 @@ func TestCoalescedMarks(t *testing.T) {
 	}
 	tests := map[string]struct {
 		script  []step
-		missing bool // there was no register the last time
+		missing bool // there was no version table the last time
 		version int64
-		after   bool // registerMissing at the end
+		after   bool // versionTableMissing at the end
 	}{
 		"a transaction": {script: []step{
 			writesAtomic("["+encodedText(guardText)+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
@@ -256,7 +256,7 @@ func TestCoalescedMarks(t *testing.T) {
 			writes("["+markSent+","+a+","+b+","+unmarkSent+"]", results(missing, `{}`, `{}`, missing)),
 		}, after: true},
 		"no register, as before": {missing: true, script: []step{
-			writesAtomic("["+encodedText(guardRegisterText)+","+a+","+b+"]", results(table("1"), `{}`, `{}`)),
+			writesAtomic("["+encodedText(guardVersionTableText)+","+a+","+b+"]", results(table("1"), `{}`, `{}`)),
 		}, after: true},
 		"a register that was made meanwhile": {missing: true, script: []step{
 			writesAtomic("", results(`{"error":"integer overflow"}`)),
@@ -272,14 +272,14 @@ func TestCoalescedMarks(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, tt.script...)
 			c := f.crowd(func(cfg *Config) { cfg.DisableTxVersion = false })
-			c.connector.registerMissing.Store(tt.missing)
+			c.connector.versionTableMissing.Store(tt.missing)
 			_, first := c.do(func() error { _, err := c.db.Exec("DELETE FROM a"); return err })
 			_, second := c.do(func() error { _, err := c.db.Exec("DELETE FROM b"); return err })
 			c.release()
 			require.NoError(t, <-first)
 			require.NoError(t, <-second)
 			assert.Equal(t, tt.version, c.connector.lastState().version)
-			assert.Equal(t, tt.after, c.connector.registerMissing.Load())
+			assert.Equal(t, tt.after, c.connector.versionTableMissing.Load())
 		})
 	}
 }

@@ -20,7 +20,7 @@ const (
 	// toldTokens is for how many versions a token that is not there tells that a commit was not
 	// applied.
 	toldTokens = keptTokens / 2
-	// clearedVersions is by how many versions a commit moves on that clears the register.
+	// clearedVersions is by how many versions a commit moves on that clears the version table.
 	clearedVersions = toldTokens + 1
 	// pruneEvery is how many commits go by, on average, until one of them removes
 	// the tokens that are older.
@@ -35,8 +35,8 @@ const (
 // errStale is what the server says of a commit for another version.
 const errStale = "datatype mismatch"
 
-// attempt is one request to commit.
-type attempt struct {
+// commitRequest is one request to commit.
+type commitRequest struct {
 	version   int64  // that it demands
 	token     string // that it leaves behind
 	forwarded bool   // perhaps twice, so that one that came too late may have been in time before
@@ -45,12 +45,12 @@ type attempt struct {
 // commit applies the writes of the transaction, if all that it has seen still
 // holds.
 func (t *tx) commit(ctx context.Context) error {
-	if err := t.takeTurn(ctx); err != nil {
+	if err := t.lock(ctx); err != nil {
 		return err
 	}
 	patience := t.patience()
-	if t.deferred {
-		if err := t.giveWay(ctx); err != nil {
+	if t.isDeferred {
+		if err := t.yield(ctx); err != nil {
 			return err
 		}
 		t.atLeader = true
@@ -63,7 +63,7 @@ func (t *tx) commit(ctx context.Context) error {
 		if err := t.checkHiddenRows(ctx); err != nil {
 			return err
 		}
-		t.sent = attempt{version: t.state.version, token: rand.Text()}
+		t.sent = commitRequest{version: t.state.version, token: rand.Text()}
 		forwarded := t.conn.connector.client.Forwarding()
 		stale, err := t.apply(ctx, t.sent)
 		t.sent.forwarded = forwarded || t.conn.connector.client.Forwarding()
@@ -72,14 +72,14 @@ func (t *tx) commit(ctx context.Context) error {
 			if applied || err != nil {
 				return err
 			}
-			t.sent = attempt{} // it was not applied, nor will it be
+			t.sent = commitRequest{} // it was not applied, nor will it be
 		} else if err != nil || !stale {
 			return err
 		}
 		if err := t.revalidate(ctx); err != nil || t.committed {
 			return t.doubtful(err)
 		}
-		t.took = time.Since(begun)
+		t.lastCommitTime = time.Since(begun)
 		if err := t.lose(ctx, patience); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (t *tx) hidesRows(ctx context.Context, list operations) bool {
 // compares these: it has a conflict where they are made up anew, as by a DEFAULT that is random.
 func (t *tx) checkHiddenRows(ctx context.Context) error {
 	list := t.ops.changes()
-	if t.deferred || !list.wantRows() || !t.hidesRows(ctx, list) {
+	if t.isDeferred || !list.wantRows() || !t.hidesRows(ctx, list) {
 		return nil
 	}
 	_, err := t.runsAgain(ctx, list, nil, t.state)
@@ -111,7 +111,7 @@ func (t *tx) checkHiddenRows(ctx context.Context) error {
 
 // apply sends the commit. It reports whether nothing was applied because the
 // version has moved.
-func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
+func (t *tx) apply(ctx context.Context, try commitRequest) (stale bool, err error) {
 	next := strconv.FormatInt(try.version+1, 10)
 	list := t.ops.changes()
 	connector := t.conn.connector
@@ -159,10 +159,10 @@ func (t *tx) apply(ctx context.Context, try attempt) (stale bool, err error) {
 	return t.applied(answer, committing{list, tail, try, hidden})
 }
 
-// movesTo returns the statements by which a commit moves the version on. If it clears the register,
+// movesTo returns the statements by which a commit moves the version on. If it clears the version table,
 // that is made anew, with the token that tells of the commit. Those of others are gone, so that
 // the version goes on beyond where it would say that a commit without a token was not applied.
-func movesTo(try attempt, clears bool) []string {
+func movesTo(try commitRequest, clears bool) []string {
 	next := strconv.FormatInt(try.version+1, 10)
 	if !clears {
 		return []string{"UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0"}
@@ -175,7 +175,7 @@ func movesTo(try attempt, clears bool) []string {
 type committing struct {
 	list   operations
 	tail   int // so many statements follow them
-	try    attempt
+	try    commitRequest
 	hidden bool // its RETURNING clauses give no rows
 }
 
@@ -186,12 +186,12 @@ func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	switch {
 	case err != nil:
 		return false, publicError(err)
-	case entry.Error == errStale, isMissingRegister(entry.Error):
+	case entry.Error == errStale, isMissingVersionTable(entry.Error):
 		return true, nil
 	case entry.Error != "":
-		return false, registerFailure(entry)
+		return false, versionTableFailure(entry)
 	}
-	state := registerState{exists: true, version: sent.try.version + 1}
+	state := versionState{exists: true, version: sent.try.version + 1}
 	changed := false
 	for i, o := range list {
 		same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)
@@ -226,7 +226,7 @@ var errResultsChanged = &kind{errors.New("the transaction was committed, but at 
 // rejected is the error of a commit that failed in a statement. All of it was
 // rolled back.
 func (t *tx) rejected(message string, statement, statements int) error {
-	if t.deferred {
+	if t.isDeferred {
 		return newError(message, statement, statements)
 	}
 	return errConflict("a statement of the transaction that succeeded before has failed: " + message)
@@ -234,8 +234,8 @@ func (t *tx) rejected(message string, statement, statements int) error {
 
 // sameInCommit reads the entries of an operation that is being committed, and
 // reports whether the program has been told the same, as far as rows are not hidden.
-func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerState, hidden bool) (bool, error) {
-	if !t.deferred && !o.probed && !hidden {
+func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state versionState, hidden bool) (bool, error) {
+	if !t.isDeferred && !o.needsCounts && !hidden {
 		return o.sameAgain(answer, state)
 	}
 	entry, err := answer.Next()
@@ -247,17 +247,17 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state registerSt
 			return false, publicError(err)
 		}
 	}
-	if t.deferred && o.Kind == sqltext.Write {
+	if t.isDeferred && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.realRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
 	}
-	return !hidden || !o.probed || o.clears || entry.RowsAffected == o.rowsAffected, nil
+	return !hidden || !o.needsCounts || o.clears || entry.RowsAffected == o.rowsAffected, nil
 }
 
 // revalidate looks whether all that the transaction has seen still holds, and
 // moves it to the present version; or it finds that the commit was applied.
 func (t *tx) revalidate(ctx context.Context) error {
-	if !t.deferred {
+	if !t.isDeferred {
 		_, _, err := t.speculate(ctx, nil)
 		return err
 	}
@@ -270,7 +270,7 @@ func (t *tx) revalidate(ctx context.Context) error {
 		if t.state.exists || made {
 			return nil
 		}
-		if err := t.conn.makeRegister(ctx); err != nil {
+		if err := t.conn.makeVersionTable(ctx); err != nil {
 			return err
 		}
 	}
@@ -278,36 +278,36 @@ func (t *tx) revalidate(ctx context.Context) error {
 
 // isCommitted reports whether the last try to commit was applied all the same:
 // the server may have run a request twice, so that its second run came too late.
-func (t *tx) isCommitted(state registerState) bool {
+func (t *tx) isCommitted(state versionState) bool {
 	t.committed = t.sent.token != "" && state.token == t.sent.token
 	return t.committed
 }
 
 // lostTrack is the error of a commit that came too late where that may have been its second run,
-// and the register, which was dropped, emptied or replaced since, does not tell of the first.
-func (t *tx) lostTrack(state registerState) error {
+// and the version table, which was dropped, emptied or replaced since, does not tell of the first.
+func (t *tx) lostTrack(state versionState) error {
 	if t.sent.toldBy(state) {
-		t.sent = attempt{}
+		t.sent = commitRequest{}
 	}
 	if !t.sent.forwarded {
 		return nil
 	}
-	t.failed = &marked{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", registerTable)}
+	t.failed = &wrapped{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", versionTable)}
 	return t.failed
 }
 
-// doubtful returns the error of a transaction that came to no look at the register behind a commit
+// doubtful returns the error of a transaction that came to no look at the version table behind a commit
 // that came too late, where that may have been its second run. A conflict comes behind such a look.
 func (t *tx) doubtful(err error) error {
 	if err == nil || !t.sent.forwarded || errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
 		return err
 	}
-	return &marked{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err)}
+	return &wrapped{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err)}
 }
 
-// toldBy reports whether a register in a state tells by the token whether a commit was applied.
+// toldBy reports whether a version table in a state tells by the token whether a commit was applied.
 // The token of another commit that demanded the same version says that it was not.
-func (a attempt) toldBy(state registerState) bool {
+func (a commitRequest) toldBy(state versionState) bool {
 	return state.exists && (state.token != "" || state.version >= a.version && state.version <= a.version+toldTokens)
 }
 
@@ -315,7 +315,7 @@ func (a attempt) toldBy(state registerState) bool {
 // the version first, so that a request which is still under way can no longer be
 // applied, and then looks for the token that it would have left. The error is lost
 // if that cannot be found out.
-func (t *tx) settle(ctx context.Context, try attempt, lost error) (applied bool, err error) {
+func (t *tx) settle(ctx context.Context, try commitRequest, lost error) (applied bool, err error) {
 	ctx, cancel := t.settling(ctx)
 	defer cancel()
 	var b body
@@ -337,9 +337,9 @@ func (t *tx) settle(ctx context.Context, try attempt, lost error) (applied bool,
 	case state.token == try.token:
 		return true, nil
 	case !try.toldBy(state):
-		return false, lost // the register is another or was cleared, or the token may have been removed
+		return false, lost // the version table is another or was cleared, or the token may have been removed
 	case t.ctx.Err() != nil:
-		return false, &marked{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
+		return false, &wrapped{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
 	}
 	return false, nil
 }
@@ -371,10 +371,10 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 	if !patience.IsZero() && time.Now().After(patience) {
 		return t.conflict("other writers were faster each time, until the time-out")
 	}
-	if t.losses++; t.losses < maxLosses {
+	if t.lostRaces++; t.lostRaces < maxLosses {
 		return nil
 	}
-	t.losses = 0
+	t.lostRaces = 0
 	if err := t.announce(ctx); err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -382,12 +382,12 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 }
 
 // announce asks the writers of other processes to hold back for a while. They look for
-// it in the register, which it makes if there is none: a transaction that loses before it
+// it in the version table, which it makes if there is none: a transaction that loses before it
 // comes to a commit would not make it otherwise.
 func (t *tx) announce(ctx context.Context) error {
 	name := rand.Text()
-	hold := min(max(2*t.took, shortestHold), longestHold)
-	t.conn.connector.polite.own(name)
+	hold := min(max(2*t.lastCommitTime, shortestHold), longestHold)
+	t.conn.connector.backoff.announced(name)
 	var b body
 	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
 	body := b.end()
@@ -399,10 +399,10 @@ func (t *tx) announce(ctx context.Context) error {
 		case failed == "":
 			t.announced = name
 			return nil
-		case made || !isMissingRegister(failed):
+		case made || !isMissingVersionTable(failed):
 			return nil // nothing relies on it
 		}
-		if err := t.conn.makeRegister(ctx); err != nil {
+		if err := t.conn.makeVersionTable(ctx); err != nil {
 			return err
 		}
 	}

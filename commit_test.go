@@ -29,7 +29,7 @@ const (
 	versionAfterIt = "2305843009213694006"
 )
 
-// stateEntry is the entry of a look at the register.
+// stateEntry is the entry of a look at the version table.
 func stateEntry(version, mark, token string) string {
 	return table("v integer, a integer, b text, token text, t text", "["+version+",null,null,"+mark+","+token+"]")
 }
@@ -298,9 +298,9 @@ func TestTransactionThatNobodyEnds(t *testing.T) {
 			c := newFake(t).connect(func(cfg *Config) { cfg.TxLock = TxLockImmediate })
 			_, err := c.BeginTx(t.Context(), driver.TxOptions{})
 			require.NoError(t, err)
-			require.ErrorIs(t, c.connector.turn.join(t.Context(), time.Millisecond), Busy)
+			require.ErrorIs(t, c.connector.writeLock.join(t.Context(), time.Millisecond), Busy)
 			require.NoError(t, end(c))
-			require.NoError(t, c.connector.turn.join(t.Context(), time.Millisecond))
+			require.NoError(t, c.connector.writeLock.join(t.Context(), time.Millisecond))
 		})
 	}
 }

@@ -89,7 +89,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (c *conn) Ping(ctx context.Context) error {
 	level := Weak
 	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
-	s, err := c.read(ctx, []bind.Stmt{pingStmt}, script{total: 1})
+	s, err := c.read(ctx, []bind.Stmt{pingStmt}, span{total: 1})
 	if err != nil {
 		return err
 	}
@@ -134,13 +134,13 @@ func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return hideRegister(script), c.allow(script)
+	return hideVersionTable(script), c.refuseHarm(script)
 }
 
-// hideRegister returns a script in which the lists of tables leave out the register.
-func hideRegister(script []sqltext.Statement) []sqltext.Statement {
+// hideVersionTable returns a script in which the lists of tables leave out the version table.
+func hideVersionTable(script []sqltext.Statement) []sqltext.Statement {
 	for i := range script {
-		if s := script[i].HideTable(registerTable); s.Text != script[i].Text {
+		if s := script[i].HideTable(versionTable); s.Text != script[i].Text {
 			script = slices.Clone(script) // the cache has the one that was given
 			script[i] = s
 		}
@@ -148,8 +148,8 @@ func hideRegister(script []sqltext.Statement) []sqltext.Statement {
 	return script
 }
 
-// allow returns why one of the statements must not be sent.
-func (c *conn) allow(script []sqltext.Statement) error {
+// refuseHarm returns why one of the statements must not be sent.
+func (c *conn) refuseHarm(script []sqltext.Statement) error {
 	for i := range script {
 		if why := captures(&script[i], c.tx != nil); why != nil {
 			return sqlerr.At(why, i, len(script))
@@ -174,8 +174,8 @@ func captures(s *sqltext.Statement, inTx bool) error {
 		return errors.New("EXPLAIN of a PRAGMA that sets or does something would do it, for all clients: leave EXPLAIN out")
 	case s.Kind == sqltext.Pragma && !inTx:
 		return refusesPragma(s)
-	case !inTx && s.Kind != sqltext.Read && s.Names(registerTable) && !s.Clears(registerTable):
-		return errRegister
+	case !inTx && s.Kind != sqltext.Read && s.Names(versionTable) && !s.Clears(versionTable):
+		return errVersionTable
 	case s.Keyword == "VACUUM" && s.Mentions("into"):
 		return errors.New("VACUUM INTO would write a file on every node: use Backup of the Conn that (*sql.Conn).Raw gives")
 	case s.Keyword == "ATTACH" || s.Keyword == "DETACH":

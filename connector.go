@@ -24,12 +24,12 @@ var (
 // [database/sql.OpenDB]. It owns the HTTP connections to the cluster, which all
 // of them share, and what is known of its nodes. It is safe for concurrent use.
 type Connector struct {
-	cfg    *Config
-	client *cluster.Client
-	closed atomic.Bool
-	schema schemaWatch
-	turn   turn
-	polite politeness
+	cfg       *Config
+	client    *cluster.Client
+	closed    atomic.Bool
+	schema    schemaWatch
+	writeLock writeLock
+	backoff   backoff
 
 	scripts sqltext.Cache
 
@@ -39,8 +39,8 @@ type Connector struct {
 	seenReturning  seenReturning
 	compiled       compiledTexts // see conn.check
 
-	registerVersion atomic.Int64 // seen last; 0 before that
-	registerMissing atomic.Bool  // there was none at the last write
+	lastVersion         atomic.Int64 // seen last; 0 before that
+	versionTableMissing atomic.Bool  // there was none at the last write
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on

@@ -166,7 +166,7 @@ func mentions(words ...string) string {
 func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	level := Weak
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, script{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, span{total: 1})
 	if errors.Is(err, ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil

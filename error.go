@@ -172,17 +172,17 @@ func saysNoLeader(message string) bool {
 	return strings.Contains(message, "leader not found") || strings.Contains(message, "not leader")
 }
 
-// marked is a failure that is also one of the sentinels, which its own type
+// wrapped is a failure that is also one of the sentinels, which its own type
 // does not tell.
-type marked struct{ sentinel, cause error }
+type wrapped struct{ sentinel, cause error }
 
 // Error says what the sentinel says, and why.
-func (m *marked) Error() string {
+func (m *wrapped) Error() string {
 	return "rqlite: " + m.sentinel.Error() + ": " + strings.TrimPrefix(m.cause.Error(), "rqlite: ")
 }
 
 // Unwrap returns both.
-func (m *marked) Unwrap() []error { return []error{m.sentinel, m.cause} }
+func (m *wrapped) Unwrap() []error { return []error{m.sentinel, m.cause} }
 
 // kind is an error that says all there is to say, and is of a kind besides.
 type kind struct{ told, of error }
@@ -221,11 +221,11 @@ func publicError(err error) error {
 	public := describe(failure)
 	switch {
 	case failure.Write && failure.Outcome == cluster.Unknown:
-		return &marked{ErrIndeterminate, runningOn(failure, public)}
+		return &wrapped{ErrIndeterminate, runningOn(failure, public)}
 	case failure.Write && failure.Outcome == cluster.Applied:
-		return &marked{ErrRowsLost, public}
+		return &wrapped{ErrRowsLost, public}
 	case failure.Status == 0 && saysNoLeader(failure.Message): // when time ran out
-		return &marked{ErrNoLeader, public}
+		return &wrapped{ErrNoLeader, public}
 	}
 	return public
 }

@@ -64,7 +64,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 		case !errors.As(err, &failed):
 			return r, err
 		case c.connector.client.Forwarding(): // perhaps already when it was sent
-			return nil, &marked{ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message)}
+			return nil, &wrapped{ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message)}
 		}
 	}
 	return c.execEach(ctx, stmts)
@@ -75,7 +75,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) ([]bind.Stmt, error) {
 	stmts, err := bind.Deal(script, args)
 	if err == nil {
-		err = c.allow(script)
+		err = c.refuseHarm(script)
 	}
 	if err != nil {
 		return nil, refused(err)

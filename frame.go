@@ -16,7 +16,7 @@ type frames struct {
 	// seqlock is a sequence lock around statements that are applied one by one: a read between them,
 	// on a node, sees that a write is under way.
 	seqlock withQuestion
-	// seqlockOpen is the first half of it, for when there was no register the last time. If there is
+	// seqlockOpen is the first half of it, for when there was no version table the last time. If there is
 	// one by now, the mark stays until the next write takes it off, and readers go through the log
 	// meanwhile.
 	seqlockOpen *cluster.Frame
@@ -39,14 +39,14 @@ func (w withQuestion) form(asks bool) *cluster.Frame {
 	return w[0]
 }
 
-// newFrames returns the frames of a connector. A register that does not exist makes the driver's
+// newFrames returns the frames of a connector. A version table that does not exist makes the driver's
 // statements fail, and nobody needs to be told then; only in a transaction it has to be made first.
 func newFrames(c *Connector) *frames {
 	f := &frames{
 		schemaLook:  &cluster.Frame{Before: elements(readSchemaLook, schemaLookText)},
 		seqlockOpen: &cluster.Frame{Before: elements(c.readMark, markText)},
 		bulkAlone:   &cluster.Frame{Before: elements(readGuard, guardText)},
-		bulkWithout: &cluster.Frame{Before: elements(readGuard, guardRegisterText)},
+		bulkWithout: &cluster.Frame{Before: elements(readGuard, guardVersionTableText)},
 	}
 	mark, moved := elements(c.readMark, markText), elements(c.readMoved, moveText)
 	movedTold := elements(c.readMovedTold, moveText, tellText)
@@ -89,17 +89,17 @@ func readGuard(answer *cluster.Answer) error {
 	return err
 }
 
-// errNoRegister is why a transaction that moves the version was rolled back.
-var errNoRegister = errors.New("there is no table " + registerTable)
+// errNoVersionTable is why a transaction that moves the version was rolled back.
+var errNoVersionTable = errors.New("there is no table " + versionTable)
 
-// readFirst reads the entry of the first statement on the register.
+// readFirst reads the entry of the first statement on the version table.
 func (c *Connector) readFirst(answer *cluster.Answer) (entry *wire.Result, missing bool, err error) {
 	if entry, err = answer.Next(); err != nil {
 		return nil, false, err
 	}
-	missing = isMissingRegister(entry.Error)
-	if c.registerMissing.Load() != missing {
-		c.registerMissing.Store(missing)
+	missing = isMissingVersionTable(entry.Error)
+	if c.versionTableMissing.Load() != missing {
+		c.versionTableMissing.Store(missing)
 	}
 	return entry, missing, nil
 }
@@ -136,9 +136,9 @@ func (c *Connector) readMoved(answer *cluster.Answer) error {
 	case err != nil:
 		return err
 	case missing:
-		return errNoRegister
+		return errNoVersionTable
 	}
-	return registerFailure(entry)
+	return versionTableFailure(entry)
 }
 
 // readMovedTold reads the entries of what moves the version in a transaction, and tells it.
@@ -159,20 +159,20 @@ func (c *Connector) frameOf(stmts []bind.Stmt, atomic bool) *cluster.Frame {
 	case c.cfg.DisableTxVersion || allRead(stmts):
 		return nil
 	case atomic:
-		return c.frames.inTransaction.form(c.polite.isDue())
+		return c.frames.inTransaction.form(c.backoff.isDue())
 	}
 	return c.oneByOneFrame()
 }
 
 // oneByOneFrame returns the frame of statements that are applied one by one.
 func (c *Connector) oneByOneFrame() *cluster.Frame {
-	if c.registerMissing.Load() {
+	if c.versionTableMissing.Load() {
 		return c.frames.seqlockOpen
 	}
-	return c.frames.seqlock.form(c.polite.isDue())
+	return c.frames.seqlock.form(c.backoff.isDue())
 }
 
-// queueFrame returns the frame of writes that go into the server's queue. The register comes first:
+// queueFrame returns the frame of writes that go into the server's queue. The version table comes first:
 // where the queue is one transaction, marks that fail would take the writes of other clients with
 // them. The answer has no entries.
 func (c *Connector) queueFrame() *cluster.Frame {
@@ -191,11 +191,11 @@ type writing struct {
 // waitToWrite waits until a write outside of transactions may leave. It has to leave the turn then.
 func (c *conn) waitToWrite(ctx context.Context) error {
 	connector := c.connector
-	if err := connector.turn.join(ctx, connector.cfg.requestTimeout()); err != nil {
+	if err := connector.writeLock.join(ctx, connector.cfg.requestTimeout()); err != nil {
 		return err
 	}
-	if err := connector.polite.wait(ctx); err != nil {
-		connector.turn.leave()
+	if err := connector.backoff.wait(ctx); err != nil {
+		connector.writeLock.leave()
 		return err
 	}
 	return nil
@@ -208,7 +208,7 @@ func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt
 		return nil, err
 	}
 	connector := c.connector
-	defer connector.turn.leave()
+	defer connector.writeLock.leave()
 	if connector.coalesces(ctx, stmts, how) {
 		era, ok := connector.coalescer.Begin()
 		if !ok {
@@ -224,19 +224,19 @@ func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt
 	return c.sendWrite(ctx, req, stmts)
 }
 
-// sendWrite sends statements that write. It makes the register if they move the version of one.
+// sendWrite sends statements that write. It makes the version table if they move the version of one.
 func (c *conn) sendWrite(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
 	req.Leader, req.Write = true, true
 	answer, err := c.send(ctx, req, stmts)
-	if !errors.Is(err, errNoRegister) { // or else all was rolled back
+	if !errors.Is(err, errNoVersionTable) { // or else all was rolled back
 		return answer, err
 	}
-	if err := c.makeRegister(ctx); err != nil {
+	if err := c.makeVersionTable(ctx); err != nil {
 		return nil, err
 	}
 	answer, err = c.send(ctx, req, stmts)
-	if errors.Is(err, errNoRegister) {
-		return nil, errRegisterGone
+	if errors.Is(err, errNoVersionTable) {
+		return nil, errVersionTableGone
 	}
 	return answer, err
 }

@@ -119,7 +119,7 @@ func (s *connState) committed(list operations) {
 	for _, o := range list.changes() {
 		switch {
 		case o.Kind != sqltext.Write:
-		case o.query && o.Returning > 0:
+		case o.wantsRows && o.Returning > 0:
 			s.lose()
 		default:
 			s.inserted(o.Statement, o.lastInsertID, o.rowsAffected)

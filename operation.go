@@ -17,13 +17,13 @@ import (
 // It can be run again, to see whether the program would see the same.
 type operation struct {
 	bind.Stmt
-	body   []byte // as it is sent
-	writes bool
+	body    []byte // as it is sent
+	isWrite bool
 	// probed says that the counts of a write with RETURNING are wanted in place
 	// of its rows, which takes a question of its own.
-	probed bool
-	query  bool // the program wants rows
-	// clears says that it drops the register, or deletes rows of it.
+	needsCounts bool
+	wantsRows   bool // the program wants rows
+	// clears says that it drops the version table, or deletes rows of it.
 	clears bool
 	// defers says that it sets whether foreign keys are looked at only by the commit.
 	defers bool
@@ -39,28 +39,28 @@ type operation struct {
 	err          error
 }
 
-// isMark reports whether the operation is a savepoint.
-func (o *operation) isMark() bool { return o.Kind == sqltext.Control }
+// isSavepoint reports whether the operation is a savepoint.
+func (o *operation) isSavepoint() bool { return o.Kind == sqltext.Control }
 
 // isGuarded reports whether a guard follows the rows of the operation in a guarded trial. Where
 // counts are asked for, the question is the guard.
-func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.probed && o.failure == "" }
+func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.needsCounts && o.failure == "" }
 
 // isUnseen reports whether the program closed the rows of a script before it came
 // to those of the operation, so that they are of no account.
 func (o *operation) isUnseen() bool {
-	return o.query && !o.writes && !o.defers && !o.seen.Begun && o.failure == ""
+	return o.wantsRows && !o.isWrite && !o.defers && !o.seen.Begun && o.failure == ""
 }
 
 // changes reports whether the operation belongs to what a commit applies.
-func (o *operation) changes() bool { return o.writes && o.failure == "" }
+func (o *operation) changes() bool { return o.isWrite && o.failure == "" }
 
 // isSent reports whether the operation is part of each trial and of the commit.
 func (o *operation) isSent() bool { return o.changes() || o.defers }
 
 // sameAgain reports whether the operation, which was run again, shows the program
 // the same as before. It reads the entries of the operation.
-func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool, error) {
+func (o *operation) sameAgain(answer *cluster.Answer, state versionState) (bool, error) {
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
@@ -69,11 +69,11 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 		return failsWith(answer, entry, o.failure)
 	case entry.Error != "":
 		return false, nil
-	case !o.writes && !o.seen.Begun:
+	case !o.isWrite && !o.seen.Begun:
 		return true, nil // the program wanted no rows
 	case o.clears:
 		return o.countsAgain(answer, entry)
-	case !o.writes || o.Returning > 0 && !o.probed:
+	case !o.isWrite || o.Returning > 0 && !o.needsCounts:
 		same, err := o.seen.SameIn(answer, entry)
 		return same && (answer.Result().Error == "" || !o.seen.Ended), publicError(err)
 	}
@@ -84,7 +84,7 @@ func (o *operation) sameAgain(answer *cluster.Answer, state registerState) (bool
 	return rows == o.rowsAffected && o.sameInsertID(state.realRowid(id)), nil
 }
 
-// countsAgain reads what is left of the entries of an operation on the register, which is the
+// countsAgain reads what is left of the entries of an operation on the version table, which is the
 // same again whatever they say: others announce themselves there, and leave tokens.
 func (o *operation) countsAgain(answer *cluster.Answer, entry *wire.Result) (bool, error) {
 	_, _, err := o.counts(answer, entry)
@@ -127,7 +127,7 @@ func (o *operation) sameInsertID(id int64) bool {
 // write was probed.
 func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInsertID, rowsAffected int64, err error) {
 	lastInsertID, rowsAffected = entry.LastInsertID, entry.RowsAffected
-	if !o.probed {
+	if !o.needsCounts {
 		return lastInsertID, rowsAffected, nil
 	}
 	// Where the server does not see the clause, the entry has the counts of the statement before.
@@ -170,7 +170,7 @@ type operations []*operation
 // read reports whether the program has seen more than the writes show: rows that
 // were read, or failures.
 func (l operations) read() bool {
-	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isMark() && !o.isSent() })
+	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isSavepoint() && !o.isSent() })
 }
 
 // explain reports whether an EXPLAIN is among them.
@@ -180,33 +180,33 @@ func (l operations) explain() bool {
 
 // wantRows reports whether the rows of a RETURNING clause are wanted.
 func (l operations) wantRows() bool {
-	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.probed })
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.needsCounts })
 }
 
 // tried reports whether a write was among them, even one that failed.
 func (l operations) tried() bool {
-	return slices.ContainsFunc(l, func(o *operation) bool { return o.writes })
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.isWrite })
 }
 
 // written reports whether there is something to commit.
 func (l operations) written() bool { return slices.ContainsFunc(l, (*operation).changes) }
 
-// marks reports whether savepoints are among them.
-func (l operations) marks() bool { return slices.ContainsFunc(l, (*operation).isMark) }
+// haveSavepoints reports whether savepoints are among them.
+func (l operations) haveSavepoints() bool { return slices.ContainsFunc(l, (*operation).isSavepoint) }
 
 // reads returns those that write nothing.
 func (l operations) reads() operations {
-	return l.filter(func(o *operation) bool { return !o.writes && !o.defers && !o.isMark() && !o.isUnseen() })
+	return l.filter(func(o *operation) bool { return !o.isWrite && !o.defers && !o.isSavepoint() && !o.isUnseen() })
 }
 
 // notWriting returns reads, and what ROLLBACK TO leaves set.
 func (l operations) notWriting() operations {
-	return l.filter(func(o *operation) bool { return !o.writes && !o.isMark() && !o.isUnseen() })
+	return l.filter(func(o *operation) bool { return !o.isWrite && !o.isSavepoint() && !o.isUnseen() })
 }
 
 // succeeded returns those that one request can run, which a failure would end.
 func (l operations) succeeded() operations {
-	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isMark() && !o.isUnseen() })
+	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isSavepoint() && !o.isUnseen() })
 }
 
 // changes returns those that a commit sends.
@@ -238,7 +238,7 @@ func (l operations) inserted() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.lastInsertID != 0 })
 }
 
-// clear reports whether one of them takes rows of the register away.
+// clear reports whether one of them takes rows of the version table away.
 func (l operations) clear() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.clears })
 }
@@ -251,7 +251,7 @@ func (l operations) changesSchema() bool {
 // savepoint returns the position of the last mark of a name, or -1.
 func (l operations) savepoint(name string) int {
 	for i := len(l) - 1; i >= 0; i-- {
-		if l[i].isMark() && sqltext.EqualNames(l[i].savepoint, name) {
+		if l[i].isSavepoint() && sqltext.EqualNames(l[i].savepoint, name) {
 			return i
 		}
 	}

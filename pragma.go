@@ -84,7 +84,7 @@ var foreignKeysCall = driversOwn(sqltext.Read, "PRAGMA foreign_keys")
 // for SQLite send one when they start.
 func (c *conn) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
 	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{foreignKeysCall}, script{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{foreignKeysCall}, span{total: 1})
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, script{total: len(stmts)})
+	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, span{total: len(stmts)})
 	switch {
 	case errors.Is(err, ReadOnly):
 	case err != nil:

@@ -60,7 +60,7 @@ func (c *conn) start(ctx context.Context, r *rows, stmts []bind.Stmt) error {
 			r.sources = append(r.sources, &source{set: &result.Set{}})
 			continue
 		}
-		s, err := c.request(ctx, stmts[i:i+step], script{first: i, total: len(stmts)})
+		s, err := c.request(ctx, stmts[i:i+step], span{first: i, total: len(stmts)})
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func allRead(stmts []bind.Stmt) bool {
 }
 
 // request sends statements, which are several only if all of them read.
-func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
+func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
 	stmts, err := c.withConnState(stmts)
 	if err != nil {
 		return nil, refused(err)
@@ -100,7 +100,7 @@ func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at script) (*sour
 }
 
 // read sends statements to /db/query, at the consistency level of the context.
-func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
+func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
 	params, leader, err := c.readParams(ctx, explain(stmts))
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (c *conn) readRequest(params string, leader bool, stmts []bind.Stmt) cluste
 }
 
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
-func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
+func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.first, at.total))
 	}
@@ -142,12 +142,12 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at script) (*so
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
-func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at script) (*source, error) {
+func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
 	set := &result.Set{}
 	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
 		list, err := t.operations(ctx, stmts, true)
 		if err == nil {
-			_, err = t.run(ctx, list)
+			_, err = t.runAll(ctx, list)
 		}
 		if err == nil && list[0].set != nil {
 			set = list[0].set

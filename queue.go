@@ -53,7 +53,7 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 	if err := c.waitToWrite(ctx); err != nil {
 		return 0, err
 	}
-	defer c.connector.turn.leave()
+	defer c.connector.writeLock.leave()
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
 	answer, err := c.sendWrite(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, stmts)

@@ -32,8 +32,8 @@ type rows struct {
 	values  result.Values
 }
 
-// script says where the statements of a request stand in a script.
-type script struct {
+// span says where the statements of a request stand in a script.
+type span struct {
 	first int // position of the first of them
 	total int // statements in the script
 }
@@ -42,7 +42,7 @@ type script struct {
 type source struct {
 	answer *cluster.Answer
 	stmts  []bind.Stmt
-	at     script
+	at     span
 	next   int  // the call whose entry is read next
 	wrote  bool // the request was a write
 
@@ -211,7 +211,7 @@ func (s *source) endOfEntry() error {
 func (s *source) lost(err error) error {
 	var failure *cluster.Error
 	if s.wrote && errors.As(err, &failure) {
-		return &marked{ErrRowsLost, failure}
+		return &wrapped{ErrRowsLost, failure}
 	}
 	return publicError(err)
 }
@@ -220,7 +220,7 @@ func (s *source) lost(err error) error {
 // been applied all the same.
 func unreadable(err error, wrote bool) error {
 	if wrote {
-		return &marked{ErrRowsLost, err}
+		return &wrapped{ErrRowsLost, err}
 	}
 	return fmt.Errorf("rqlite: %w", err)
 }

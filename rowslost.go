@@ -41,14 +41,14 @@ func lostItsRows(err error, one *bind.Stmt) bool {
 // keys nobody knows.
 func (c *conn) rowsLost(ctx context.Context, why error) error {
 	if c.defersNothing(ctx) {
-		return &marked{ErrRowsLost, why}
+		return &wrapped{ErrRowsLost, why}
 	}
 	return perhapsUndone(why)
 }
 
 // perhapsUndone is the error of such a statement where there may be deferred foreign keys.
 func perhapsUndone(why error) error {
-	return &marked{ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: "))}
+	return &wrapped{ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: "))}
 }
 
 var defersKeysCall = driversOwn(sqltext.Read, "SELECT 1 WHERE "+defersKeys)
@@ -56,7 +56,7 @@ var defersKeysCall = driversOwn(sqltext.Read, "SELECT 1 WHERE "+defersKeys)
 // defersNothing reports whether it is known that the schema has no deferred foreign keys.
 func (c *conn) defersNothing(ctx context.Context) bool {
 	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{defersKeysCall}, script{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{defersKeysCall}, span{total: 1})
 	if err != nil {
 		return false
 	}

@@ -13,21 +13,21 @@ const (
 	longestBackoff = 250 * time.Millisecond
 )
 
-// try is one run of a transaction by RunTx.
-type try struct {
+// txRun is one run of a transaction by RunTx.
+type txRun struct {
 	again  bool          // after a conflict
 	took   time.Duration // how long the run before it worked
 	waited time.Duration // how long this one waits for others
 }
 
-type tryKey struct{}
+type txRunKey struct{}
 
-// tryOf returns the run of RunTx that ctx belongs to, or one of its own.
-func tryOf(ctx context.Context) *try {
-	if t, ok := ctx.Value(tryKey{}).(*try); ok {
+// txRunOf returns the run of RunTx that ctx belongs to, or one of its own.
+func txRunOf(ctx context.Context) *txRun {
+	if t, ok := ctx.Value(txRunKey{}).(*txRun); ok {
 		return t
 	}
-	return new(try)
+	return new(txRun)
 }
 
 // RunTx runs fn in a transaction of db and commits it. When the transaction, or
@@ -49,14 +49,14 @@ func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx
 // untilNoConflict calls run, which carries out a transaction, until it ends without
 // ErrTxConflict.
 func untilNoConflict(ctx context.Context, run func(context.Context) error) error {
-	this := new(try)
+	this := new(txRun)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		begun := time.Now()
-		err := run(context.WithValue(ctx, tryKey{}, this))
+		err := run(context.WithValue(ctx, txRunKey{}, this))
 		if err == nil || !errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
 			return err
 		}
-		this = &try{again: true, took: time.Since(begun) - this.waited}
+		this = &txRun{again: true, took: time.Since(begun) - this.waited}
 		if pause(ctx, backoff) != nil {
 			return fmt.Errorf("%w (given up: %w)", err, ctx.Err())
 		}

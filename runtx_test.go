@@ -34,7 +34,7 @@ func (e *ender) Commit() error {
 
 var (
 	errTestConflict = errConflict("a test")
-	errTestUnknown  = &marked{ErrIndeterminate, errors.New("a test")}
+	errTestUnknown  = &wrapped{ErrIndeterminate, errors.New("a test")}
 )
 
 func TestRunTx(t *testing.T) {

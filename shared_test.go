@@ -52,7 +52,7 @@ func TestErrorOfAScriptThatBrokeOff(t *testing.T) {
 	require.NotErrorIs(t, err, ErrUnauthorized)
 
 	for _, kept := range []error{ErrIndeterminate, context.Canceled, context.DeadlineExceeded} {
-		err := inScript(&marked{kept, errors.New("why")}, 1, 2)
+		err := inScript(&wrapped{kept, errors.New("why")}, 1, 2)
 		require.ErrorIs(t, err, kept)
 		require.ErrorContains(t, err, "statement 2 of 2")
 	}

@@ -36,10 +36,10 @@ const (
 		"THEN abs(-9223372036854775808) END"
 )
 
-// mostMade is how often a trial makes the register, which others may be dropping at the time.
+// mostMade is how often a trial makes the version table, which others may be dropping at the time.
 const mostMade = 10
 
-// stateText asks for the state of the register, and the token of a version.
+// stateText asks for the state of the version table, and the token of a version.
 func stateText(version int64) string {
 	return "SELECT v" + announced + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
 		strconv.FormatInt(version, 10) + ") FROM _rqlite_tx WHERE k=0"
@@ -73,7 +73,7 @@ const (
 // read sends operations that read, at the same state as all before them, and
 // returns the answer, in which their entries come next.
 func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error) {
-	again := t.based && !t.state.exists && len(t.ops) > 0
+	again := t.hasSnapshot && !t.state.exists && len(t.ops) > 0
 	for attempt := 0; ; attempt++ {
 		answer, state, err := t.ask(ctx, attempt, again, fresh)
 		if err != nil {
@@ -113,8 +113,8 @@ func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 }
 
 // ask sends a request of the reading phase and reads the state from its answer.
-func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, registerState, error) {
-	var state registerState
+func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, versionState, error) {
+	var state versionState
 	switch options, err := readOptionsFor(ctx, t.conn.connector.cfg); {
 	case err != nil:
 		return nil, state, err
@@ -168,17 +168,17 @@ func (b *body) tries(list operations, form trialForm) error {
 		switch {
 		case form.guarded && o.Returning > 0:
 			b.statement(guardedProbeText)
-		case o.probed:
+		case o.needsCounts:
 			b.statement(probeText)
 		}
 	}
 	return nil
 }
 
-func (t *tx) readState(answer *cluster.Answer) (registerState, error) {
+func (t *tx) readState(answer *cluster.Answer) (versionState, error) {
 	entry, err := answer.Next()
 	if err != nil {
-		return registerState{}, publicError(err)
+		return versionState{}, publicError(err)
 	}
 	state, err := t.conn.connector.readState(answer, entry)
 	return state, publicError(err)
@@ -186,7 +186,7 @@ func (t *tx) readState(answer *cluster.Answer) (registerState, error) {
 
 // compare reads the entries of operations that were run again. They have to show
 // what they showed before.
-func (t *tx) compare(answer *cluster.Answer, list operations, state registerState, guarded bool) error {
+func (t *tx) compare(answer *cluster.Answer, list operations, state versionState, guarded bool) error {
 	for _, o := range list {
 		same, err := o.sameAgain(answer, state)
 		if err == nil && same && guarded && o.isGuarded() {
@@ -237,11 +237,11 @@ type trialForm struct {
 // succeeded, and the failure of the one behind them. Whatever else the transaction
 // has seen is run again when the version has moved.
 func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure, err error) {
-	if err := t.takeTurn(ctx); err != nil {
+	if err := t.lock(ctx); err != nil {
 		return 0, nil, err
 	}
 	if t.announced == "" && !t.wrote() {
-		if err := t.giveWay(ctx); err != nil {
+		if err := t.yield(ctx); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -271,7 +271,7 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 			return 0, nil, err
 		}
 		if moved {
-			same, err := t.holds(ctx, state)
+			same, err := t.revalidateFailures(ctx, state)
 			if err != nil {
 				return 0, nil, err
 			}
@@ -288,20 +288,20 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 }
 
 // tryOut sends a request that is rolled back, and reads the state from its answer.
-func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, registerState, error) {
+func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, versionState, error) {
 	for made := 0; ; made++ {
 		answer, err := t.sendTrial(ctx, try)
 		if err != nil {
-			return nil, registerState{}, err
+			return nil, versionState{}, err
 		}
 		state, err := t.readState(answer)
 		switch {
 		case err != nil:
 		case !state.exists && made == mostMade:
-			err = errRegisterGone
+			err = errVersionTableGone
 		case !state.exists:
 			answer.Close()
-			if err := t.conn.makeRegister(ctx); err != nil {
+			if err := t.conn.makeVersionTable(ctx); err != nil {
 				return nil, state, err
 			}
 			continue
@@ -342,13 +342,13 @@ func (t *tx) request(ctx context.Context, params string, body []byte) (*cluster.
 	return t.conn.post(ctx, &cluster.Request{Path: requestPath, Params: params, Leader: true, Body: body})
 }
 
-// demandEntry reads the entry of the driver's own insert into the register.
+// demandEntry reads the entry of the driver's own insert into the version table.
 func demandEntry(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err != nil {
 		return publicError(err)
 	}
-	return registerFailure(entry)
+	return versionTableFailure(entry)
 }
 
 // The URL parameters of requests that a transaction writes by. Time and random numbers are
@@ -377,11 +377,11 @@ func (t *tx) trialForm(ctx context.Context, try *trial) trialForm {
 
 // outcome reads the rest of the answer to a trial. When the version has moved
 // the operations that ran before are compared, else it vouches for them.
-func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, moved bool) (done int, failure, err error) {
+func (t *tx) outcome(answer *cluster.Answer, try trial, state versionState, moved bool) (done int, failure, err error) {
 	if moved {
 		err = t.compare(answer, try.list, state, try.form.guarded)
 	} else {
-		err = t.pass(answer, try)
+		err = t.skip(answer, try)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -409,11 +409,11 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state registerState, mov
 	return len(try.fresh), nil, publicError(answer.End())
 }
 
-// pass passes over the entries of operations that the version vouches for.
-func (t *tx) pass(answer *cluster.Answer, try trial) error {
+// skip passes over the entries of operations that the version vouches for.
+func (t *tx) skip(answer *cluster.Answer, try trial) error {
 	for _, o := range try.list {
 		entries := 1
-		if o.probed || try.form.guarded && o.isGuarded() {
+		if o.needsCounts || try.form.guarded && o.isGuarded() {
 			entries = 2
 		}
 		for range entries {
@@ -450,7 +450,7 @@ type at struct{ statement, statements int }
 // result reads the entries of an operation that has run for the first time. The
 // failure is what the program is told of it, the operation's own or, if that has
 // none, of the driver, which refuses it; an error is about the request.
-func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, at at) (failure, err error) {
+func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at at) (failure, err error) {
 	entry, err := answer.Next()
 	if err != nil {
 		return nil, publicError(err)
@@ -462,7 +462,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state registerState, a
 		}
 		return failed, nil
 	}
-	if o.query && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
+	if o.wantsRows && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)
 		if err == nil && failure == nil && o.SharesRandom && len(o.set.Rows) > 1 {
 			failure = refused(sqlerr.At(errRandomRows, at.statement, at.statements))
@@ -488,7 +488,7 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	case o.Keyword == "EXPLAIN" && len(entry.Columns) == 0:
 		return refused(sqlerr.At(errUnexplained, at.statement, at.statements)), nil
 	case o.Kind == sqltext.Unknown:
-		o.writes = false
+		o.isWrite = false
 	}
 	o.seen.Begin(entry)
 	values := result.Values{Loc: t.conn.connector.cfg.Location}
@@ -511,17 +511,17 @@ var errUnseenReturning = errors.New("rqlite does not understand a part of the st
 
 var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write after the first write of a transaction: explain it before, or outside of it")
 
-// holds reports whether what no trial of the operations as a whole can show
+// revalidateFailures reports whether what no trial of the operations as a whole can show
 // holds at a new state: what failed fails in the same way, and what was taken back
 // gives the same. It reports false when the version has moved again.
-func (t *tx) holds(ctx context.Context, state registerState) (bool, error) {
-	for _, list := range t.undone {
+func (t *tx) revalidateFailures(ctx context.Context, state versionState) (bool, error) {
+	for _, list := range t.rolledBack {
 		same, err := t.runsAgain(ctx, list.succeeded(), nil, state)
 		if err != nil || !same {
 			return false, err
 		}
 	}
-	for _, list := range append(t.undone[:len(t.undone):len(t.undone)], t.ops) {
+	for _, list := range append(t.rolledBack[:len(t.rolledBack):len(t.rolledBack)], t.ops) {
 		for i, o := range list {
 			if o.failure == "" {
 				continue
@@ -538,7 +538,7 @@ func (t *tx) holds(ctx context.Context, state registerState) (bool, error) {
 // runsAgain runs a list of operations, and behind it one that failed or nil, and
 // compares all with what they showed before. It reports false when the version is
 // not that of want.
-func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation, want registerState) (bool, error) {
+func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation, want versionState) (bool, error) {
 	try := trial{list: list}
 	if failing != nil {
 		try.fresh = operations{failing}

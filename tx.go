@@ -15,32 +15,32 @@ var _ driver.Tx = (*tx)(nil)
 // it has done is a list of operations, which one request applies in the end.
 // docs/transactions.md tells how a statement gets its result before that.
 type tx struct {
-	conn     *conn
-	ctx      context.Context // of BeginTx: database/sql gives Commit none of its own
-	readOnly bool
-	loose    bool // read committed: what was read need not hold
-	deferred bool
+	conn          *conn
+	ctx           context.Context // of BeginTx: database/sql gives Commit none of its own
+	readOnly      bool
+	readCommitted bool // read committed: what was read need not hold
+	isDeferred    bool
 
 	ops operations
 	// undone are operations that ROLLBACK TO took back, each time with those before
 	// them: they will not be committed, but the program has seen what they gave.
-	undone []operations
-	based  bool          // the operations have been seen at a version
-	state  registerState // of that version; without a register nothing seen is known to hold
-	live   *rows         // those that are read from an answer; nil when there are none
-	alone  bool          // it has the write turn
+	rolledBack  []operations
+	hasSnapshot bool         // the operations have been seen at a version
+	state       versionState // of that version; without a version table nothing seen is known to hold
+	live        *rows        // those that are read from an answer; nil when there are none
+	exclusive   bool         // it has the write turn
 
-	keepsTurn bool // from the beginning to the end
+	keepsLock bool // from the beginning to the end
 
-	sent      attempt       // to commit, the last one; the zero value before the first
-	committed bool          // it turned out that it was applied
-	answered  bool          // the answer to the commit was read whole
-	atLeader  bool          // a node that is behind was met: reads ask the leader from now on
-	try       *try          // of RunTx
-	announced string        // the announcement that stands, or ""
-	losses    int           // races lost since it was made
-	took      time.Duration // how long the last try to commit took
-	failed    error         // why it cannot be committed
+	sent           commitRequest // to commit, the last one; the zero value before the first
+	committed      bool          // it turned out that it was applied
+	answered       bool          // the answer to the commit was read whole
+	atLeader       bool          // a node that is behind was met: reads ask the leader from now on
+	run            *txRun        // of RunTx
+	announced      string        // the announcement that stands, or ""
+	lostRaces      int           // races lost since it was made
+	lastCommitTime time.Duration // how long the last try to commit took
+	failed         error         // why it cannot be committed
 }
 
 // Begin implements driver.Conn.
@@ -59,7 +59,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	case c.queueing(ctx).on:
 		return nil, errQueuedInTx
 	}
-	loose, err := isLoose(sql.IsolationLevel(opts.Isolation))
+	loose, err := isReadCommitted(sql.IsolationLevel(opts.Isolation))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if int(mode) >= len(txModeNames) {
 		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
 	}
-	t := &tx{conn: c, ctx: ctx, readOnly: opts.ReadOnly, loose: loose, deferred: mode == TxDeferred, try: tryOf(ctx)}
+	t := &tx{conn: c, ctx: ctx, readOnly: opts.ReadOnly, readCommitted: loose, isDeferred: mode == TxDeferred, run: txRunOf(ctx)}
 	if err := errors.Join(t.deferFirst(), t.prepare(ctx, c.connector.cfg.TxLock)); err != nil {
 		t.end()
 		return nil, err
@@ -82,21 +82,21 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 // prepare makes room for a transaction that writes. One that is run again after a
 // conflict keeps others away from its beginning on, so that it has no other.
 func (t *tx) prepare(ctx context.Context, lock TxLock) error {
-	if t.readOnly || lock != TxLockImmediate && !t.try.again {
+	if t.readOnly || lock != TxLockImmediate && !t.run.again {
 		return nil
 	}
-	t.keepsTurn = true
-	if err := t.takeTurn(ctx); err != nil || !t.try.again {
+	t.keepsLock = true
+	if err := t.lock(ctx); err != nil || !t.run.again {
 		return err
 	}
-	t.took = t.try.took
+	t.lastCommitTime = t.run.took
 	return t.announce(ctx)
 }
 
 var errQueuedInTx = errors.New("rqlite: a queued write cannot belong to a transaction: leave out queue or WithQueue")
 
-// isLoose reports whether an isolation level lets go of what was read.
-func isLoose(level sql.IsolationLevel) (bool, error) {
+// isReadCommitted reports whether an isolation level lets go of what was read.
+func isReadCommitted(level sql.IsolationLevel) (bool, error) {
 	switch level {
 	case sql.LevelDefault, sql.LevelSerializable, sql.LevelSnapshot, sql.LevelRepeatableRead:
 		return false, nil
@@ -136,7 +136,7 @@ func (t *tx) Commit() error {
 		return nil
 	}
 	err := t.commit(t.ctx)
-	if t.deferred {
+	if t.isDeferred {
 		t.tell(err)
 	}
 	if err == nil {
@@ -159,51 +159,51 @@ var errResultsLost = &kind{errors.New("the transaction was committed, but the an
 
 // end lets go of what the transaction holds.
 func (t *tx) end() {
-	t.freeTurn()
+	t.unlock()
 	t.live = nil
 	if t.conn.tx == t {
 		t.conn.tx = nil
 	}
 }
 
-func (t *tx) freeTurn() {
-	if t.alone {
-		t.conn.connector.turn.free()
-		t.alone = false
+func (t *tx) unlock() {
+	if t.exclusive {
+		t.conn.connector.writeLock.free()
+		t.exclusive = false
 	}
 }
 
-// yieldTurn lets other writers go on when the transaction has nothing that they could disturb: its
+// unlockIdle lets other writers go on when the transaction has nothing that they could disturb: its
 // writes have all failed. A later one takes the turn again.
-func (t *tx) yieldTurn() {
-	if !t.keepsTurn && !t.ops.written() && len(t.undone) == 0 {
-		t.freeTurn()
+func (t *tx) unlockIdle() {
+	if !t.keepsLock && !t.ops.written() && len(t.rolledBack) == 0 {
+		t.unlock()
 	}
 }
 
-// takeTurn waits until no other transaction or write of the process is under
+// lock waits until no other transaction or write of the process is under
 // way. It has no effect when the transaction has the turn.
-func (t *tx) takeTurn(ctx context.Context) error {
-	if t.alone {
+func (t *tx) lock(ctx context.Context) error {
+	if t.exclusive {
 		return nil
 	}
 	connector := t.conn.connector
 	defer t.waits(time.Now())
-	if err := connector.turn.take(ctx, connector.cfg.requestTimeout()); err != nil {
+	if err := connector.writeLock.take(ctx, connector.cfg.requestTimeout()); err != nil {
 		return err
 	}
-	t.alone = true
+	t.exclusive = true
 	return nil
 }
 
-// giveWay holds the transaction back while another process has announced one.
-func (t *tx) giveWay(ctx context.Context) error {
+// yield holds the transaction back while another process has announced one.
+func (t *tx) yield(ctx context.Context) error {
 	defer t.waits(time.Now())
-	return t.conn.connector.polite.wait(ctx)
+	return t.conn.connector.backoff.wait(ctx)
 }
 
 // waits notes that the transaction has waited for others since begun.
-func (t *tx) waits(begun time.Time) { t.try.waited += time.Since(begun) }
+func (t *tx) waits(begun time.Time) { t.run.waited += time.Since(begun) }
 
 // keepRows reads what the program has not read yet of an earlier query into
 // memory.
@@ -222,7 +222,7 @@ func (t *tx) conflict(what string) error {
 
 // errConflict is SQLite's SQLITE_BUSY_SNAPSHOT, and ErrTxConflict.
 func errConflict(what string) error {
-	return &marked{ErrTxConflict, &Error{
+	return &wrapped{ErrTxConflict, &Error{
 		Message:      what + ", and nothing was applied; run the transaction again, as RunTx does",
 		Code:         Busy,
 		ExtendedCode: BusySnapshot,
@@ -232,14 +232,14 @@ func errConflict(what string) error {
 
 // wrote reports whether the program has tried to write: from then on its reads
 // have to see what it wrote.
-func (t *tx) wrote() bool { return t.ops.tried() || len(t.undone) > 0 }
+func (t *tx) wrote() bool { return t.ops.tried() || len(t.rolledBack) > 0 }
 
 // adopt makes state the one that all operations have been seen at.
-func (t *tx) adopt(state registerState) {
-	t.state, t.based = state, true
+func (t *tx) adopt(state versionState) {
+	t.state, t.hasSnapshot = state, true
 }
 
 // moved reports whether what was seen before may not hold at a state.
-func (t *tx) moved(state registerState) bool {
-	return t.based && len(t.ops)+len(t.undone) > 0 && (!t.state.exists || !state.exists || state.version != t.state.version)
+func (t *tx) moved(state versionState) bool {
+	return t.hasSnapshot && len(t.ops)+len(t.rolledBack) > 0 && (!t.state.exists || !state.exists || state.version != t.state.version)
 }

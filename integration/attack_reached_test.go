@@ -177,7 +177,7 @@ func TestAttackCommitTwiceThenSilence(t *testing.T) {
 	})
 }
 
-// clearing takes rows of the register, or all of it, away until ctx ends, in transactions and
+// clearing takes rows of the version table, or all of it, away until ctx ends, in transactions and
 // outside.
 func clearing(ctx context.Context, db *sql.DB, ways []string, cleared *atomic.Int64) {
 	for n := rand.N(len(ways)); ctx.Err() == nil; n++ {
@@ -195,7 +195,7 @@ func clearing(ctx context.Context, db *sql.DB, ways []string, cleared *atomic.In
 	}
 }
 
-// Answers to commits are lost while several programs clear the register, beside joined writes.
+// Answers to commits are lost while several programs clear the version table, beside joined writes.
 func TestAttackClearedOutside(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		for name, ways := range map[string][]string{

@@ -302,10 +302,10 @@ func TestJoinedDeferredKeys(t *testing.T) {
 	})
 }
 
-// makes stands for the making of the register, which a transaction does.
+// makes stands for the making of the version table, which a transaction does.
 const makes = "transaction"
 
-// deferredKeys writes families at the same time. In each round the register is
+// deferredKeys writes families at the same time. In each round the version table is
 // changed from outside, after the connector has written.
 func deferredKeys(t *testing.T, outside *sql.DB, j *joined, register string) {
 	t.Helper()

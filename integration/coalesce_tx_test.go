@@ -20,7 +20,7 @@ import (
 type twins struct {
 	added   atomic.Int64 // by writes that were acknowledged
 	outcome outcomes
-	dropped bool         // the register is, now and then
+	dropped bool         // the version table is, now and then
 	torn    atomic.Int64 // looks at unequal rows meanwhile, which is rare, and is never committed
 	violations
 }
@@ -65,7 +65,7 @@ func (w *twins) raise(ctx context.Context, tx *sql.Tx) error {
 
 // TestJoinedBesideTx has transactions of other connectors, and of the same one, read
 // and write what 32 joined writers change at the same time. Nobody's update is lost:
-// with the register, without it at first, and when somebody drops it now and then.
+// with the version table, without it at first, and when somebody drops it now and then.
 func TestJoinedBesideTx(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
 		for _, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxDeferred} {
@@ -151,7 +151,7 @@ func besideTx(t *testing.T, dsn string, mode rqlite.TxMode, dropped bool) {
 }
 
 // droppedAtOnce reports whether a transaction failed because somebody dropped the
-// register between its making and its use.
+// version table between its making and its use.
 func droppedAtOnce(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "was made, and is not there")
 }

@@ -103,7 +103,7 @@ type stage struct {
 	oracle, subject *sql.DB
 }
 
-// onStages runs scripts in each state of the register, and with a node that does not
+// onStages runs scripts in each state of the version table, and with a node that does not
 // tell its release, each with new tables and a connector that knows nothing. The function
 // says whether a statement failed.
 func onStages(t *testing.T, b *backend, test func(*testing.T, *stage, script, bool) bool) {

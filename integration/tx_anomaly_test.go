@@ -108,7 +108,7 @@ func TestWriteSkewInTurn(t *testing.T) {
 		f := startFleet(t, fleetOptions{})
 		db := openDSN(t, f.dsn())
 		newWard(t, db)
-		mustCommitOnce(t, db) // there is a register
+		mustCommitOnce(t, db) // there is a version table
 		for _, c := range []struct {
 			name    string
 			setting string // of the plain writer

@@ -175,7 +175,7 @@ func TestTxCancelled(t *testing.T) {
 	})
 }
 
-// mustCommit commits a transaction, so that there is a register.
+// mustCommit commits a transaction, so that there is a version table.
 func mustCommit(t *testing.T, db *sql.DB, table string) {
 	t.Helper()
 	tx := begin(t, db, nil)

@@ -104,7 +104,7 @@ func TestTxOneState(t *testing.T) {
 }
 
 // mustCommitNothing commits a transaction that has tried to write, so that there
-// is a register.
+// is a version table.
 func mustCommitNothing(t *testing.T, db *sql.DB) {
 	t.Helper()
 	table := newTable()

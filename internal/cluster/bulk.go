@@ -183,7 +183,7 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
-		p.answer = excerptOf(guard, entries[:p.Entries])
+		p.answer = subAnswerOf(guard, entries[:p.Entries])
 		entries = entries[p.Entries:]
 		close(p.done)
 	}
@@ -191,7 +191,7 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 
 // readFrame reads the entries of the frame on one side of the parts.
 func (b *bulk) readFrame(guard *guard, elements *Elements, entries [][]byte) {
-	a := excerptOf(guard, entries)
+	a := subAnswerOf(guard, entries)
 	defer a.Close()
 	if err := elements.read(a); err != nil {
 		b.q.client.cfg.Logger.Warn("rqlite: what the driver sends around writes failed", "error", err)

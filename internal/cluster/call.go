@@ -76,7 +76,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 }
 
 func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Request, until time.Time) (io.ReadCloser, *Error) {
-	way := new(trail)
+	way := new(sendTrace)
 	ctx, guard := c.guard(ctx, node, req, until)
 	if call.Write {
 		if err := c.admit(ctx, guard, node, req); err != nil {

@@ -52,10 +52,10 @@ const (
 
 // Client sends requests to one cluster. It is safe for concurrent use.
 type Client struct {
-	cfg    Config
-	routes routes
-	lowest lowest
-	turn   chan struct{} // full while a request seeks the leader for all
+	cfg      Config
+	routes   routes
+	lowest   lowest
+	seekSlot chan struct{} // full while a request seeks the leader for all
 
 	reads, writes chan struct{} // one for each request that waits for its answer
 
@@ -69,10 +69,10 @@ func New(cfg Config) *Client {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{
-		cfg:    cfg,
-		turn:   make(chan struct{}, 1),
-		reads:  make(chan struct{}, MostAtOnce),
-		writes: make(chan struct{}, MostAtOnce),
+		cfg:      cfg,
+		seekSlot: make(chan struct{}, 1),
+		reads:    make(chan struct{}, MostAtOnce),
+		writes:   make(chan struct{}, MostAtOnce),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)

@@ -12,15 +12,15 @@ const (
 	// mostUnderWay is how many requests are under way at most before writes wait for each
 	// other.
 	mostUnderWay = 2
-	// crowd is how many writes have to wait for a second bulk to leave while one is under
+	// secondBulkThreshold is how many writes have to wait for a second bulk to leave while one is under
 	// way. Fewer are better off with the next: the server takes its time for each request.
-	crowd = 256
+	secondBulkThreshold = 256
 	// mostParts and mostBytes bound a bulk request. The server takes some 40 µs for a
 	// statement, which all of the bulk wait for.
 	mostParts = 512
 	mostBytes = 1 << 20
-	// mostStuck is how many requests may be stuck before writes wait for them all the same.
-	mostStuck = 8
+	// mostStalled is how many requests may be stuck before writes wait for them all the same.
+	mostStalled = 8
 )
 
 // Coalescer joins writes of several callers that are under way at the same time:
@@ -35,15 +35,15 @@ type Coalescer struct {
 	client *Client
 	bulk   func(atomic bool) Request
 
-	mu       sync.Mutex
-	era      int     // of the requests under way that others wait for
-	underWay int     // these requests
-	bulks    int     // those of them that are of several parts
-	stuck    int     // requests of eras before
-	waiting  []*part // in order of arrival; some may have been left
-	gone     int     // so many have
-	singly   int     // so many bulks go without a transaction, because one before them failed
-	penalty  int     // singly after the next failure
+	mu            sync.Mutex
+	generation    int     // of the requests under way that others wait for
+	underWay      int     // these requests
+	bulks         int     // those of them that are of several parts
+	stalled       int     // requests of eras before
+	waiting       []*part // in order of arrival; some may have been left
+	gone          int     // so many have
+	nonAtomicLeft int     // so many bulks go without a transaction, because one before them failed
+	penalty       int     // singly after the next failure
 
 	watch    *time.Timer // runs while writes wait; nil before any did
 	watching bool
@@ -84,10 +84,10 @@ type part struct {
 	err    *Error
 }
 
-// departure is a request that leaves, or has left.
-type departure struct {
-	parts []*part // none if its caller sends it by itself
-	era   int
+// batch is a request that leaves, or has left.
+type batch struct {
+	parts      []*part // none if its caller sends it by itself
+	generation int
 }
 
 // Begin reports whether a caller may send its write by itself, at once. It has to
@@ -99,12 +99,12 @@ func (q *Coalescer) Begin() (era int, ok bool) {
 		return 0, false
 	}
 	q.depart(1)
-	return q.era, true
+	return q.generation, true
 }
 
 // End lets those go that have come meanwhile.
 func (q *Coalescer) End(era int) {
-	if next, ok := q.next(departure{era: era}); ok {
+	if next, ok := q.next(batch{generation: era}); ok {
 		go q.work(next)
 	}
 }
@@ -112,7 +112,7 @@ func (q *Coalescer) End(era int) {
 // room reports whether a request may leave. Single writes go side by side, so that
 // two writers far away from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
-	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || q.wait() >= crowd)
+	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || q.wait() >= secondBulkThreshold)
 }
 
 // wait returns how many writes wait. The caller holds q.mu.
@@ -213,7 +213,7 @@ func withWrite(e *Error) *Error {
 
 // take takes the parts of the next request out of those that wait, of which there are
 // some. The caller holds q.mu.
-func (q *Coalescer) take() departure {
+func (q *Coalescer) take() batch {
 	parts := make([]*part, 0, min(q.wait(), mostParts))
 	size, n := 0, 0
 	for ; n < len(q.waiting) && len(parts) < mostParts; n++ {
@@ -230,18 +230,18 @@ func (q *Coalescer) take() departure {
 	}
 	q.waiting = slices.Delete(q.waiting, 0, n)
 	q.depart(len(parts))
-	return departure{parts, q.era}
+	return batch{parts, q.generation}
 }
 
 // next returns the request that takes the place of one that has ended, if any
 // leaves now.
-func (q *Coalescer) next(last departure) (next departure, ok bool) {
+func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.moves++
 	switch {
-	case last.era != q.era:
-		q.stuck--
+	case last.generation != q.generation:
+		q.stalled--
 	case len(last.parts) > 1:
 		q.bulks--
 		fallthrough
@@ -249,7 +249,7 @@ func (q *Coalescer) next(last departure) (next departure, ok bool) {
 		q.underWay--
 	}
 	if q.wait() == 0 || !q.room() {
-		return departure{}, false
+		return batch{}, false
 	}
 	return q.take(), true
 }
@@ -278,9 +278,9 @@ func (q *Coalescer) look() {
 		q.watching = false
 		return
 	}
-	if q.moves == q.seen && q.stuck+q.underWay <= mostStuck {
-		q.era++
-		q.stuck += q.underWay
+	if q.moves == q.seen && q.stalled+q.underWay <= mostStalled {
+		q.generation++
+		q.stalled += q.underWay
 		q.underWay, q.bulks = 0, 0
 		go q.work(q.take())
 	}
@@ -289,7 +289,7 @@ func (q *Coalescer) look() {
 }
 
 // work sends bulks for as long as parts wait.
-func (q *Coalescer) work(d departure) {
+func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
 		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && canBeUndone(d.parts) && q.triesAtomic())
@@ -342,15 +342,15 @@ func (q *Coalescer) countWaiting() int {
 func (q *Coalescer) triesAtomic() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.singly > 0 {
-		q.singly--
+	if q.nonAtomicLeft > 0 {
+		q.nonAtomicLeft--
 		return false
 	}
 	return true
 }
 
-// mostSingly bounds how many bulks go without a transaction after one has failed.
-const mostSingly = 64
+// mostNonAtomic bounds how many bulks go without a transaction after one has failed.
+const mostNonAtomic = 64
 
 // tried takes note of what became of a bulk as a transaction. Where statements fail
 // often, the attempts would be in vain.
@@ -361,6 +361,6 @@ func (q *Coalescer) tried(worked bool) {
 		q.penalty = 0
 		return
 	}
-	q.penalty = min(max(2*q.penalty, 1), mostSingly)
-	q.singly = q.penalty
+	q.penalty = min(max(2*q.penalty, 1), mostNonAtomic)
+	q.nonAtomicLeft = q.penalty
 }

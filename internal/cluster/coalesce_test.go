@@ -277,12 +277,12 @@ func TestCoalesceBesideABulk(t *testing.T) {
 		release() // there is a place
 		require.Equal(t, []string{"tx:ok 0,ok 1"}, s.got())
 		assert.False(t, begins(q), "but not for one")
-		for i := range crowd {
+		for i := range secondBulkThreshold {
 			require.Len(t, s.got(), 1, "%d are no crowd", i)
 			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
 		}
 		require.Len(t, s.got(), 2)
-		for range crowd {
+		for range secondBulkThreshold {
 			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
 		}
 		require.Len(t, s.got(), 2, "two are enough")
@@ -497,7 +497,7 @@ func TestCoalesceLeaveNothing(t *testing.T) {
 		q, s, _, release := busy(t)
 		q.Patience = time.Hour
 		stays := joins(t, q, "ok 1")
-		for range 2 * crowd {
+		for range 2 * secondBulkThreshold {
 			w := joins(t, q, "ok 2")
 			w.cancel(nil)
 			w.refused(t, context.Canceled)
@@ -542,26 +542,26 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		w1.unknown(t)
 		w2.unknown(t)
 		synctest.Wait()
-		assert.Zero(t, q.stuck)
+		assert.Zero(t, q.stalled)
 	})
 	inBubble(t, "there are few of them", func(t *testing.T) {
 		q, _, node, release := busy(t)
 		node.then(hang(""))
 		release()
 		release()
-		writers := make([]*writer, mostStuck+mostUnderWay+5)
+		writers := make([]*writer, mostStalled+mostUnderWay+5)
 		for i := range writers {
 			writers[i] = joins(t, q, "ok 1")
 			time.Sleep(patience)
 		}
-		assert.Greater(t, len(node.got()), mostStuck)
-		assert.LessOrEqual(t, len(node.got()), mostStuck+mostUnderWay)
+		assert.Greater(t, len(node.got()), mostStalled)
+		assert.LessOrEqual(t, len(node.got()), mostStalled+mostUnderWay)
 		for _, w := range writers {
 			w.cancel(nil)
 			<-w.done
 		}
 		synctest.Wait()
-		assert.Zero(t, q.stuck)
+		assert.Zero(t, q.stalled)
 		assert.True(t, begins(q))
 	})
 	inBubble(t, "slow is not stuck", func(t *testing.T) {
@@ -606,7 +606,7 @@ func eraOf(q *Coalescer) int {
 	synctest.Wait()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.era
+	return q.generation
 }
 
 // Those who got their answers from a bulk are waited for. How they are scheduled is not

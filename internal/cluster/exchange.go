@@ -22,10 +22,10 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 	if err := c.admit(ctx, guard, node, req); err != nil {
 		return nil, err
 	}
-	var way *trail
+	var way *sendTrace
 	traced := ctx
 	if req.Write { // only then does it matter how far the request got
-		way = new(trail)
+		way = new(sendTrace)
 		traced = way.follow(ctx)
 	}
 	guard.forwarded = req.Leader && !c.redirects(req)
@@ -89,7 +89,7 @@ func (req *Request) query(forwarded bool) string {
 }
 
 // transportError sorts a failure to get any answer.
-func transportError(guard *guard, req *Request, way *trail, err error) *Error {
+func transportError(guard *guard, req *Request, way *sendTrace, err error) *Error {
 	if why := guard.ended(); why != nil {
 		e := stopped(why, guard.node.host, req, way.arrived())
 		if !e.sent {
@@ -168,14 +168,14 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	return nil, broken
 }
 
-// trail follows a request on its way, to learn whether the node can have got it.
-type trail struct {
+// sendTrace follows a request on its way, to learn whether the node can have got it.
+type sendTrace struct {
 	begun  atomic.Bool // the transport tells of its steps
 	headed atomic.Bool // it has written the headers, which go before the body
 }
 
 // follow returns a context that makes the transport leave a trail.
-func (t *trail) follow(ctx context.Context) context.Context {
+func (t *sendTrace) follow(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:      func(string) { t.begun.Store(true) },
 		WroteHeaders: func() { t.headed.Store(true) },
@@ -184,8 +184,8 @@ func (t *trail) follow(ctx context.Context) context.Context {
 
 // arrived reports whether the node can have got the statements. A transport
 // that leaves no trail may have done anything, and nil, no trail, says nothing.
-func (t *trail) arrived() bool { return t == nil || t.headed.Load() || !t.begun.Load() }
+func (t *sendTrace) arrived() bool { return t == nil || t.headed.Load() || !t.begun.Load() }
 
 // wrote reports whether the transport has told of writing to a node. One that
 // tries again by itself can have failed to connect the second time.
-func (t *trail) wrote() bool { return t != nil && t.headed.Load() }
+func (t *sendTrace) wrote() bool { return t != nil && t.headed.Load() }

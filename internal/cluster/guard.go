@@ -152,8 +152,8 @@ func (g *guard) close() {
 	g.cancel(nil)
 }
 
-// pulse is when a node was last asked whether it is alive, and what came of it.
-type pulse struct {
+// health is when a node was last asked whether it is alive, and what came of it.
+type health struct {
 	asking chan struct{} // full while it is asked, so that one asks for all
 	taken  time.Time
 	alive  bool
@@ -162,17 +162,17 @@ type pulse struct {
 // alive asks a node whether it is: any answer by HTTP is one, also that the
 // question is not allowed.
 func (c *Client) alive(n *node) bool {
-	n.pulse.asking <- struct{}{}
-	defer func() { <-n.pulse.asking }()
-	if time.Since(n.pulse.taken) < patience/2 {
-		return n.pulse.alive
+	n.health.asking <- struct{}{}
+	defer func() { <-n.health.asking }()
+	if time.Since(n.health.taken) < patience/2 {
+		return n.health.alive
 	}
 	ctx, cancel := context.WithTimeout(c.closing, patience)
 	defer cancel()
 	err := c.ask(ctx, n)
-	n.pulse.alive = err == nil || errors.Is(err, errForeign) || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
-	n.pulse.taken = time.Now()
-	return n.pulse.alive
+	n.health.alive = err == nil || errors.Is(err, errForeign) || c.closing.Err() != nil // after Close nobody asks: it says nothing of the node
+	n.health.taken = time.Now()
+	return n.health.alive
 }
 
 // suspect finds out, behind the requests, whether a node hangs. Requests with

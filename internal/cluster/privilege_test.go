@@ -70,7 +70,7 @@ func TestWhatAWriteWaitedFor(t *testing.T) {
 				c.writes <- struct{}{}
 			}
 		}, "the writes under way; nothing was sent"},
-		"the turn":        {func(_ *testing.T, c *Client, _ *fake) { c.routes.lost.Store(true); c.turn <- struct{}{} }, "the leader to be found; nothing was sent"},
+		"the turn":        {func(_ *testing.T, c *Client, _ *fake) { c.routes.lost.Store(true); c.seekSlot <- struct{}{} }, "the leader to be found; nothing was sent"},
 		"the leader":      {func(_ *testing.T, c *Client, node *fake) { c.routes.lost.Store(true); node.then(hang("")) }, "the leader to be found; nothing was sent"},
 		"another attempt": {func(_ *testing.T, _ *Client, node *fake) { node.then(text(503, "leader not found")) }, "another attempt; nothing was applied"},
 		"a connection":    {func(_ *testing.T, _ *Client, node *fake) { node.deaf.Store(true) }, "a connection; nothing was sent"},

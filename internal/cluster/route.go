@@ -25,7 +25,7 @@ type node struct {
 	hangs   atomic.Bool           // it was given up for not answering at all
 	build   atomic.Pointer[build] // nil before it has answered, and after it failed to
 	plain   atomic.Bool           // its answers are rqlite's without naming the release
-	pulse   pulse
+	health  health
 
 	suspected atomic.Bool // it is being asked whether it hangs
 }
@@ -75,7 +75,7 @@ func (r *routes) newNode(scheme, host string, trusted bool) *node {
 		credentials := base64.StdEncoding.EncodeToString([]byte(r.cfg.User + ":" + r.cfg.Password))
 		header["Authorization"] = []string{"Basic " + credentials}
 	}
-	return &node{scheme: scheme, host: host, header: header, pulse: pulse{asking: make(chan struct{}, 1)}}
+	return &node{scheme: scheme, host: host, header: header, health: health{asking: make(chan struct{}, 1)}}
 }
 
 // forwarding reports whether requests for the leader are to be forwarded by

@@ -35,10 +35,10 @@ var handedOn = Request{Path: whoLeads.Path, Params: whoLeads.Params, Body: whoLe
 // wait for it. It ends when a node has answered as the leader, or with the reason why
 // the request cannot wait any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
-	if over := c.take(ctx, c.turn, until); over != nil { // most find it over by then
+	if over := c.take(ctx, c.seekSlot, until); over != nil { // most find it over by then
 		return stopped(over, "", req, false).waited(req, "the leader to be found; nothing was sent")
 	}
-	defer func() { <-c.turn }()
+	defer func() { <-c.seekSlot }()
 	var (
 		last *Error
 		up   surrender

@@ -21,10 +21,10 @@ const (
 	moveSent   = `"UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0"`
 )
 
-// The version of the register in these tests.
+// The version of the version table in these tests.
 const testVersion = "2305843009213693999"
 
-// missing is the entry of a statement on a register that is not there.
+// missing is the entry of a statement on a version table that is not there.
 const missing = `{"error":"no such table: _rqlite_tx"}`
 
 // versionEntry is the entry of a statement that returns the version.
@@ -42,7 +42,7 @@ func (f *fake) openMarked() *sql.DB {
 // openIncurious is openMarked, and no write asks.
 func (f *fake) openIncurious() *sql.DB {
 	f.t.Helper()
-	return f.openWith(func(c *Connector) { c.polite.due.Store(math.MaxInt64) })
+	return f.openWith(func(c *Connector) { c.backoff.due.Store(math.MaxInt64) })
 }
 
 func (f *fake) openWith(change func(*Connector)) *sql.DB {
@@ -52,7 +52,7 @@ func (f *fake) openWith(change func(*Connector)) *sql.DB {
 	return db
 }
 
-// The marks around writes do not show, whether there is a register or not.
+// The marks around writes do not show, whether there is a version table or not.
 func TestMarksDoNotShow(t *testing.T) {
 	t.Parallel()
 	const inserted = `{"last_insert_id":5,"rows_affected":1}`
@@ -114,7 +114,7 @@ func writeInManyWays(t *testing.T, db *sql.DB) {
 	require.NoError(t, err, "it writes nothing, and goes without marks")
 }
 
-// A register that has been made since is marked again.
+// A version table that has been made since is marked again.
 func TestMarksAfterTheRegisterIsMade(t *testing.T) {
 	t.Parallel()
 	f := newFake(t,
@@ -143,22 +143,22 @@ func TestWritesAskForAnnouncements(t *testing.T) {
 	var connector *Connector
 	db := f.openWith(func(c *Connector) { connector = c })
 	exec := func(due int64) {
-		connector.polite.due.Store(due)
+		connector.backoff.due.Store(due)
 		_, err := db.Exec("DELETE FROM t")
 		require.NoError(t, err)
 	}
 	begun := time.Now()
 	exec(0)
-	until := connector.polite.until
+	until := connector.backoff.until
 	require.True(t, until.After(begun.Add(50*time.Millisecond)), "it has heard the announcement")
 	exec(0)
 	assert.True(t, time.Now().After(until), "it waits")
 	exec(math.MaxInt64)
-	assert.Equal(t, until, connector.polite.until, "once")
+	assert.Equal(t, until, connector.backoff.until, "once")
 }
 
 // A statement that inserts nothing repeats the last rowid of the server's
-// connection. If that is of the register, the program sees none.
+// connection. If that is of the version table, the program sees none.
 func TestRowidsOfTheRegisterDoNotShow(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]int64{testVersion: 0, "2305843009213693000": 0, "2305843009213694000": 0, "2305847304180989295": 2305847304180989295, "7": 7} {
@@ -169,7 +169,7 @@ func TestRowidsOfTheRegisterDoNotShow(t *testing.T) {
 	}
 }
 
-// In a transaction the version is moved once. Without a register everything is
+// In a transaction the version is moved once. Without a version table everything is
 // rolled back, so that it has to be made.
 func TestAtomicWritesMakeTheRegister(t *testing.T) {
 	t.Parallel()
@@ -188,7 +188,7 @@ func TestAtomicWritesMakeTheRegister(t *testing.T) {
 	var connector *Connector
 	db := f.openWith(func(c *Connector) { connector = c })
 	r, err := db.Exec("DELETE FROM t; DELETE FROM u")
-	connector.polite.due.Store(math.MaxInt64)
+	connector.backoff.due.Store(math.MaxInt64)
 	require.NoError(t, err)
 	assert.Equal(t, [2]int64{0, 3}, resultOf(t, r))
 	made := f.got()[1].body
@@ -223,7 +223,7 @@ func TestLoadRenewsTheVersion(t *testing.T) {
 	assert.Regexp(t, `^\["UPDATE _rqlite_tx SET v=\d{19},token=NULL WHERE k=0","DELETE FROM _rqlite_tx WHERE k<>0"\]$`, requests[0].body)
 }
 
-// Queued writes bring the register along, since a mark that fails would undo
+// Queued writes bring the version table along, since a mark that fails would undo
 // what others have queued where the server's queue is a transaction.
 func TestQueuedWritesBringTheRegister(t *testing.T) {
 	t.Parallel()

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// turn lets the writers of one process wait for each other, as those of a SQLite
+// writeLock lets the writers of one process wait for each other, as those of a SQLite
 // file do: a transaction that has written holds the turn alone until it ends, and
 // writes outside of transactions share it. Who waits is let in by order of arrival.
 // The zero value is free.
-type turn struct {
+type writeLock struct {
 	mu     sync.Mutex
 	shared int       // writes outside of transactions that are under way
 	taken  bool      // by a transaction
@@ -26,17 +26,17 @@ type waiter struct {
 }
 
 // join waits for the turn of a write outside of transactions. It has to leave.
-func (t *turn) join(ctx context.Context, timeout time.Duration) error {
+func (t *writeLock) join(ctx context.Context, timeout time.Duration) error {
 	return t.wait(ctx, timeout, false)
 }
 
 // take waits for the turn of a transaction, which has it alone until free.
-func (t *turn) take(ctx context.Context, timeout time.Duration) error {
+func (t *writeLock) take(ctx context.Context, timeout time.Duration) error {
 	return t.wait(ctx, timeout, true)
 }
 
 // leave ends the turn of a write outside of transactions.
-func (t *turn) leave() {
+func (t *writeLock) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shared--
@@ -44,7 +44,7 @@ func (t *turn) leave() {
 }
 
 // free ends the turn of a transaction.
-func (t *turn) free() {
+func (t *writeLock) free() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.taken = false
@@ -52,9 +52,9 @@ func (t *turn) free() {
 }
 
 // fits reports whether one more can be let in.
-func (t *turn) fits(alone bool) bool { return !t.taken && (!alone || t.shared == 0) }
+func (t *writeLock) fits(alone bool) bool { return !t.taken && (!alone || t.shared == 0) }
 
-func (t *turn) enter(alone bool) {
+func (t *writeLock) enter(alone bool) {
 	if !alone {
 		t.shared++
 		return
@@ -63,7 +63,7 @@ func (t *turn) enter(alone bool) {
 }
 
 // admit lets in those at the head of the queue that fit.
-func (t *turn) admit() {
+func (t *writeLock) admit() {
 	for len(t.queue) > 0 && t.fits(t.queue[0].alone) {
 		first := t.queue[0]
 		t.queue = t.queue[1:]
@@ -74,7 +74,7 @@ func (t *turn) admit() {
 
 // wait waits for the turn until the context ends or, if it is not zero, the
 // time-out.
-func (t *turn) wait(ctx context.Context, timeout time.Duration, alone bool) error {
+func (t *writeLock) wait(ctx context.Context, timeout time.Duration, alone bool) error {
 	t.mu.Lock()
 	if len(t.queue) == 0 && t.fits(alone) {
 		t.enter(alone)
@@ -103,7 +103,7 @@ func (t *turn) wait(ctx context.Context, timeout time.Duration, alone bool) erro
 
 // giveUp takes w out of the queue. If it has been let in meanwhile it stays in
 // when the time-out alone has ended, and leaves when the context has.
-func (t *turn) giveUp(w *waiter, waited time.Duration, why error) error {
+func (t *writeLock) giveUp(w *waiter, waited time.Duration, why error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	behind := "those of other goroutines"
@@ -143,5 +143,5 @@ func errLocked(waited time.Duration, behind string, why error) error {
 	if why == nil {
 		return locked
 	}
-	return &marked{why, locked}
+	return &wrapped{why, locked}
 }

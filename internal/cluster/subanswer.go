@@ -6,14 +6,14 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// excerptOf returns an answer of some entries of another one.
-func excerptOf(guard *guard, entries [][]byte) *Answer {
-	e := &excerpt{rest: entries}
+// subAnswerOf returns an answer of some entries of another one.
+func subAnswerOf(guard *guard, entries [][]byte) *Answer {
+	e := &subAnswer{rest: entries}
 	return &Answer{Node: guard.node.host, req: guard.req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
 }
 
-// excerpt reads as the document of some entries.
-type excerpt struct {
+// subAnswer reads as the document of some entries.
+type subAnswer struct {
 	pieces int    // so many have been begun
 	piece  []byte // what is left of the current one
 	rest   [][]byte
@@ -27,7 +27,7 @@ var (
 )
 
 // Read implements io.Reader.
-func (e *excerpt) Read(p []byte) (n int, err error) {
+func (e *subAnswer) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		if len(e.piece) == 0 && !e.more() {
 			return n, io.EOF
@@ -39,7 +39,7 @@ func (e *excerpt) Read(p []byte) (n int, err error) {
 }
 
 // more goes to the next piece.
-func (e *excerpt) more() bool {
+func (e *subAnswer) more() bool {
 	e.pieces++
 	switch {
 	case e.pieces == 1:
@@ -57,4 +57,4 @@ func (e *excerpt) more() bool {
 }
 
 // Close implements io.Closer.
-func (e *excerpt) Close() error { return nil }
+func (e *subAnswer) Close() error { return nil }

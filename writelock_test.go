@@ -18,7 +18,7 @@ func TestTurnOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var (
-			turn  turn
+			turn  writeLock
 			mu    sync.Mutex
 			order []string
 			ctx   = context.Background()
@@ -62,7 +62,7 @@ func TestTurnOrder(t *testing.T) {
 func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var turn turn
+		var turn writeLock
 		require.NoError(t, turn.take(context.Background(), 0))
 		time.Sleep(3 * time.Second)
 
@@ -91,7 +91,7 @@ func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 func TestTurnOfOneThatGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var turn turn
+		var turn writeLock
 		require.NoError(t, turn.join(context.Background(), 0))
 		ctx, cancel := context.WithCancel(context.Background())
 		gaveUp := make(chan error)
@@ -113,7 +113,7 @@ func TestTurnOfOneThatGivesUp(t *testing.T) {
 func TestTurnUnderLoad(t *testing.T) {
 	t.Parallel()
 	var (
-		turn           turn
+		turn           writeLock
 		mu             sync.Mutex
 		writes, alones int
 		all            sync.WaitGroup
@@ -154,28 +154,28 @@ func TestTurnUnderLoad(t *testing.T) {
 func TestPoliteness(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var p politeness
+		var p backoff
 		waits := func() time.Duration {
 			begun := time.Now()
 			require.NoError(t, p.wait(context.Background()))
 			return time.Since(begun)
 		}
 		assert.Zero(t, waits())
-		p.hear("one", "60")
+		p.observe("one", "60")
 		assert.Equal(t, 60*time.Millisecond, waits())
 		assert.Zero(t, waits())
-		p.hear("one", "60")
+		p.observe("one", "60")
 		assert.Zero(t, waits(), "each is heeded once")
-		p.hear("two", "9999999999999")
+		p.observe("two", "9999999999999")
 		assert.Equal(t, longestHold, waits(), "nobody may hold up others for long")
 		for _, odd := range []string{"", "-5", "soon"} {
-			p.hear("odd"+odd, odd)
+			p.observe("odd"+odd, odd)
 			assert.Zero(t, waits(), odd)
 		}
-		p.hear("three", "500")
-		p.own("mine")
+		p.observe("three", "500")
+		p.announced("mine")
 		assert.Zero(t, waits(), "one's own")
-		p.hear("four", "500")
+		p.observe("four", "500")
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		require.ErrorIs(t, p.wait(ctx), context.DeadlineExceeded)

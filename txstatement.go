@@ -27,7 +27,7 @@ func (t *tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.run(ctx, list); err != nil {
+	if _, err := t.runAll(ctx, list); err != nil {
 		return nil, err
 	}
 	last := list[len(list)-1]
@@ -45,9 +45,9 @@ func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (driver.Rows, error) 
 		return nil, err
 	}
 	r := &rows{values: result.Values{Loc: t.conn.connector.cfg.Location}}
-	if !t.needsTrial(list) && !list.marks() && len(list.deferrals()) == 0 {
+	if !t.needsTrial(list) && !list.haveSavepoints() && len(list.deferrals()) == 0 {
 		err = t.stream(ctx, r, list)
-	} else if _, err = t.run(ctx, list); err == nil {
+	} else if _, err = t.runAll(ctx, list); err == nil {
 		for _, o := range list {
 			if o.set == nil {
 				o.set = &result.Set{}
@@ -78,7 +78,7 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 	for i, o := range list {
 		stmts[i] = o.Stmt
 	}
-	s, err := (&source{answer: answer, stmts: stmts, at: script{total: len(stmts)}, operations: list}).begin()
+	s, err := (&source{answer: answer, stmts: stmts, at: span{total: len(stmts)}, operations: list}).begin()
 	t.record(list...)
 	if err != nil {
 		return err
@@ -91,14 +91,14 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 // record adds operations to what the transaction has seen.
 func (t *tx) record(list ...*operation) {
 	for _, o := range list {
-		if !t.loose || o.isSent() || o.isMark() {
+		if !t.readCommitted || o.isSent() || o.isSavepoint() {
 			t.ops = append(t.ops, o)
 		}
 	}
 }
 
-// run runs operations in order, and returns how many succeeded before one failed.
-func (t *tx) run(ctx context.Context, list operations) (done int, err error) {
+// runAll runs operations in order, and returns how many succeeded before one failed.
+func (t *tx) runAll(ctx context.Context, list operations) (done int, err error) {
 	if t.failed != nil {
 		return 0, t.failed
 	}
@@ -140,12 +140,12 @@ func renumbered(err error, statement, statements int) error {
 // runPart runs operations that are statements of SQLite.
 func (t *tx) runPart(ctx context.Context, list operations) (done int, err error) {
 	switch {
-	case t.deferred && (t.wrote() || list.tried()):
+	case t.isDeferred && (t.wrote() || list.tried()):
 		return t.postpone(list)
 	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
 	}
-	defer t.yieldTurn()
+	defer t.unlockIdle()
 	done, failure, err := t.speculate(ctx, list)
 	if err != nil {
 		return 0, err
@@ -190,7 +190,7 @@ func (t *tx) readAll(ctx context.Context, list operations) (done int, err error)
 func (t *tx) postpone(list operations) (done int, err error) {
 	for i, o := range list {
 		switch {
-		case !o.writes || o.query:
+		case !o.isWrite || o.wantsRows:
 			return i, refused(sqlerr.At(errDeferredRead, i, len(list)))
 		case o.SharesRandom:
 			return i, refused(sqlerr.At(errRandomHere, i, len(list)))
@@ -220,30 +220,30 @@ func (t *tx) control(o *operation) error {
 		return newError("no such savepoint: "+name, 0, 1)
 	}
 	if action == sqltext.SavepointRelease {
-		t.ops = append(t.ops[:at:at], t.ops[at:].filter(func(o *operation) bool { return !o.isMark() })...)
+		t.ops = append(t.ops[:at:at], t.ops[at:].filter(func(o *operation) bool { return !o.isSavepoint() })...)
 		return nil
 	}
-	t.cut(at + 1)
+	t.rollbackTo(at + 1)
 	return nil
 }
 
-// cut takes back the operations from a position on. What the program has seen of
+// rollbackTo takes back the operations from a position on. What the program has seen of
 // them stays seen.
-func (t *tx) cut(from int) {
+func (t *tx) rollbackTo(from int) {
 	kept, taken := t.ops[:from:from], t.ops[from:]
 	switch {
 	case !taken.tried():
 		kept = append(kept, taken.notWriting()...)
-	case t.deferred:
+	case t.isDeferred:
 		kept = append(kept, taken.notWriting()...)
 		for _, o := range taken {
-			if o.writes {
+			if o.isWrite {
 				o.err = errTakenBack
 			}
 		}
 	default:
-		seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isMark() })...)
-		t.undone = append(t.undone, seen)
+		seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isSavepoint() })...)
+		t.rolledBack = append(t.rolledBack, seen)
 		kept = append(kept, taken.deferrals()...)
 	}
 	t.ops = kept
@@ -257,13 +257,13 @@ func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 	now := time.Now().UTC()
 	list := make(operations, 0, len(stmts))
 	for i := range stmts {
-		o := &operation{Stmt: stmts[i], query: query, writes: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
+		o := &operation{Stmt: stmts[i], wantsRows: query, isWrite: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
 		if o.SetsDeferral() {
-			o.defers, o.writes = true, false
+			o.defers, o.isWrite = true, false
 		}
-		o.clears = o.writes && o.Clears(registerTable)
+		o.clears = o.isWrite && o.Clears(versionTable)
 		err := t.refuses(o, list)
-		if err == nil && !o.writes && !t.wrote() && !list.tried() {
+		if err == nil && !o.isWrite && !t.wrote() && !list.tried() {
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
@@ -319,7 +319,7 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 			return err
 		}
 	}
-	o.probed = o.Returning > 0 && !o.query
+	o.needsCounts = o.Returning > 0 && !o.wantsRows
 	o.body, err = wire.AppendStatement(nil, o.SQL(), o.Values)
 	return err
 }
@@ -328,7 +328,7 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 // transaction.
 func (t *tx) refuses(o *operation, before operations) error {
 	switch {
-	case t.readOnly && o.writes:
+	case t.readOnly && o.isWrite:
 		return readOnlyTx(o)
 	case o.Kind == sqltext.Maintenance:
 		return fmt.Errorf("%s cannot run in a transaction: run it outside of one", o.Keyword)
@@ -336,13 +336,13 @@ func (t *tx) refuses(o *operation, before operations) error {
 		return errors.New("a PRAGMA that sets or does something would reach beyond the transaction: run it outside of one")
 	case o.ConflictFail:
 		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")
-	case o.writes && !o.clears && o.Mentions(registerTable):
-		return errRegister
+	case o.isWrite && !o.clears && o.Mentions(versionTable):
+		return errVersionTable
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:
 		return errTotalChanges
-	case !o.writes && !t.wrote() && !before.tried():
+	case !o.isWrite && !t.wrote() && !before.tried():
 		return nil // it gets what the connection did before
 	case o.Calls&sqltext.CallsChanges != 0 && !t.ops.written() && !before.written():
 		return errors.New("changes() has nothing to tell before the first write of the transaction")

@@ -22,12 +22,12 @@ func TestExcerpt(t *testing.T) {
 	}
 	for n := range len(entries) + 1 {
 		want := `{"results":[` + string(bytes.Join(entries[:n], []byte(","))) + `]}`
-		all, err := io.ReadAll(iotest.OneByteReader(&excerpt{rest: entries[:n]}))
+		all, err := io.ReadAll(iotest.OneByteReader(&subAnswer{rest: entries[:n]}))
 		require.NoError(t, err)
 		assert.Equal(t, want, string(all))
-		require.NoError(t, iotest.TestReader(&excerpt{rest: entries[:n]}, []byte(want)))
+		require.NoError(t, iotest.TestReader(&subAnswer{rest: entries[:n]}, []byte(want)))
 	}
-	dec := wire.NewDecoder(&excerpt{rest: entries})
+	dec := wire.NewDecoder(&subAnswer{rest: entries})
 	defer dec.Release()
 	for range entries {
 		_, err := dec.NextResult()

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// politeness lets a transaction of another process, which has lost its race
+// backoff lets a transaction of another process, which has lost its race
 // against steady writers, announce that it wants to commit: those who read the
 // announcement hold their next write back for as long as it says. Nothing relies on
 // it but progress. The zero value is ready for use.
-type politeness struct {
+type backoff struct {
 	mu    sync.Mutex
 	last  string // the announcement heard last; each is heeded once, for its author may be gone
 	until time.Time
@@ -31,13 +31,13 @@ const (
 const askEvery = 25 * time.Millisecond
 
 // isDue reports whether it is time to ask for announcements.
-func (p *politeness) isDue() bool {
+func (p *backoff) isDue() bool {
 	now, due := time.Now().UnixNano(), p.due.Load()
 	return now >= due && p.due.CompareAndSwap(due, now+askEvery.Nanoseconds())
 }
 
-// hear takes note of an announcement: a name and a number of milliseconds.
-func (p *politeness) hear(name, milliseconds string) {
+// observe takes note of an announcement: a name and a number of milliseconds.
+func (p *backoff) observe(name, milliseconds string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if name == p.last {
@@ -55,15 +55,15 @@ func (p *politeness) hear(name, milliseconds string) {
 	p.until = time.Now().Add(hold)
 }
 
-// own takes note of an announcement that this process made.
-func (p *politeness) own(name string) {
+// announced takes note of an announcement that this process made.
+func (p *backoff) announced(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last, p.until = name, time.Time{}
 }
 
 // wait holds a write back while somebody has announced a commit.
-func (p *politeness) wait(ctx context.Context) error {
+func (p *backoff) wait(ctx context.Context) error {
 	p.mu.Lock()
 	until := p.until
 	p.mu.Unlock()

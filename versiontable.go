@@ -15,7 +15,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// The version register is how transactions learn what others write. It is a
+// The version table is how transactions learn what others write. It is a
 // small table, made by the first transaction that writes:
 //
 //	k = 0    v is the version, which every write of this driver moves. The token
@@ -24,9 +24,9 @@ import (
 //	k > 0    the token of the commit that made version k.
 //
 // docs/transactions.md tells how it is used, and why that is sound.
-const registerTable = "_rqlite_tx"
+const versionTable = "_rqlite_tx"
 
-// The first version is a random one, which no earlier register can have had: a
+// The first version is a random one, which no earlier version table can have had: a
 // table that was dropped or emptied must not make an old commit, which may still be
 // under way, good again. The lowest is so large that hardly a table has such rowids,
 // see realRowid.
@@ -44,7 +44,7 @@ const (
 	announced = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
 	// tellText tells the version and the announcement. The server parses such a statement by
 	// itself, which costs more than to run it. Before rqlite 9.4.2 one that fails does not roll a
-	// transaction back, so that in one it comes only behind a statement on the register
+	// transaction back, so that in one it comes only behind a statement on the version table
 	// that has succeeded.
 	tellText = unmarkText + " RETURNING v" + announced
 )
@@ -61,16 +61,16 @@ func newVersion() string {
 	return strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
 }
 
-// firstVersionText puts the version into a register that has none.
+// firstVersionText puts the version into a version table that has none.
 func firstVersionText() string {
 	return "INSERT INTO _rqlite_tx(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)"
 }
 
-// errRegisterGone is the error where somebody drops the register as soon as it is made.
-var errRegisterGone = fmt.Errorf("rqlite: the table %s was made, and is not there", registerTable)
+// errVersionTableGone is the error where somebody drops the version table as soon as it is made.
+var errVersionTableGone = fmt.Errorf("rqlite: the table %s was made, and is not there", versionTable)
 
-// registerState is what a request found in the register.
-type registerState struct {
+// versionState is what a request found in the version table.
+type versionState struct {
 	exists  bool
 	version int64
 	marked  bool   // a write is under way on the node
@@ -78,38 +78,38 @@ type registerState struct {
 }
 
 var (
-	errRegister = fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", registerTable)
-	// errPartHere is why rows of the register cannot be deleted where nothing tells transactions.
-	errPartHere = fmt.Errorf("a part of the rows of %s, by which transactions find out what became of them, cannot be deleted here: delete all, or use Exec", registerTable)
+	errVersionTable = fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", versionTable)
+	// errPartHere is why rows of the version table cannot be deleted where nothing tells transactions.
+	errPartHere = fmt.Errorf("a part of the rows of %s, by which transactions find out what became of them, cannot be deleted here: delete all, or use Exec", versionTable)
 )
 
-// clearsPart reports whether a statement deletes some rows of the register and may leave the
+// clearsPart reports whether a statement deletes some rows of the version table and may leave the
 // version, which would then say that commits whose tokens are gone were not applied. In a
 // transaction the version moves on far enough.
-func clearsPart(s *sqltext.Statement) bool { return s.ClearsPart(registerTable) }
+func clearsPart(s *sqltext.Statement) bool { return s.ClearsPart(versionTable) }
 
-// isMissingRegister reports whether a statement on the register failed because
+// isMissingVersionTable reports whether a statement on the version table failed because
 // there is none.
-func isMissingRegister(message string) bool {
-	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, registerTable)
+func isMissingVersionTable(message string) bool {
+	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, versionTable)
 }
 
-// registerFailure returns the error of a statement on the register, nil if it has none.
-func registerFailure(entry *wire.Result) error {
+// versionTableFailure returns the error of a statement on the version table, nil if it has none.
+func versionTableFailure(entry *wire.Result) error {
 	if entry.Error == "" {
 		return nil
 	}
-	return fmt.Errorf("rqlite: the table %s cannot be used: %s", registerTable, entry.Error)
+	return fmt.Errorf("rqlite: the table %s cannot be used: %s", versionTable, entry.Error)
 }
 
 // readState reads the entry of a statement that returns v, the announcement and
 // then, if asked for, the mark and a token. An announcement is heard.
-func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state registerState, err error) {
+func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state versionState, err error) {
 	if entry.Error != "" {
-		if isMissingRegister(entry.Error) {
+		if isMissingVersionTable(entry.Error) {
 			return state, nil
 		}
-		return state, registerFailure(entry)
+		return state, versionTableFailure(entry)
 	}
 	if err := answer.NextRow(); errors.Is(err, io.EOF) {
 		return state, nil // somebody has emptied the table
@@ -126,17 +126,17 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 	}
 	version, err := strconv.ParseInt(texts[0], 10, 64)
 	if err != nil {
-		return state, fmt.Errorf("rqlite: the table %s has no version but %.20q", registerTable, texts[0])
+		return state, fmt.Errorf("rqlite: the table %s has no version but %.20q", versionTable, texts[0])
 	}
 	if texts[2] != "" {
-		c.polite.hear(texts[2], texts[1])
+		c.backoff.observe(texts[2], texts[1])
 	}
-	c.registerVersion.Store(version)
-	return registerState{exists: true, version: version, marked: texts[3] == "~", token: texts[4]}, nil
+	c.lastVersion.Store(version)
+	return versionState{exists: true, version: version, marked: texts[3] == "~", token: texts[4]}, nil
 }
 
-// makeRegister makes the register, unless it is there.
-func (c *conn) makeRegister(ctx context.Context) error {
+// makeVersionTable makes the version table, unless it is there.
+func (c *conn) makeVersionTable(ctx context.Context) error {
 	answer, err := c.send(ctx, cluster.Request{
 		Path:   executePath,
 		Params: writeParams + "&transaction",
@@ -152,18 +152,18 @@ func (c *conn) makeRegister(ctx context.Context) error {
 			return publicError(err)
 		}
 		if entry.Error != "" {
-			return &kind{fmt.Errorf("the table %s, which transactions need, cannot be made: %s", registerTable, entry.Error), newError(entry.Error, -1, 0)}
+			return &kind{fmt.Errorf("the table %s, which transactions need, cannot be made: %s", versionTable, entry.Error), newError(entry.Error, -1, 0)}
 		}
 	}
-	c.connector.registerMissing.Store(false)
+	c.connector.versionTableMissing.Store(false)
 	return publicError(answer.End())
 }
 
-// renewRegister gives the register a version that it has never had, after the
+// renewVersion gives the version table a version that it has never had, after the
 // database was put in the place of another: versions must not come back, or an old
-// commit could be applied. What was loaded may have no register, and the user no
+// commit could be applied. What was loaded may have no version table, and the user no
 // permission to write; the load is done all the same.
-func (c *conn) renewRegister(ctx context.Context) {
+func (c *conn) renewVersion(ctx context.Context) {
 	if c.connector.cfg.DisableTxVersion {
 		return
 	}
@@ -183,10 +183,10 @@ func (c *conn) renewRegister(ctx context.Context) {
 }
 
 // realRowid returns the id that the server reported for an insert, or 0 if it
-// is that of a row of the register: a statement that inserts nothing repeats the
-// last rowid of the server's connection, whosever it was. The ids of the register
+// is that of a row of the version table: a statement that inserts nothing repeats the
+// last rowid of the server's connection, whosever it was. The ids of the version table
 // lie near the version, where no other is to be expected.
-func (s registerState) realRowid(id int64) int64 {
+func (s versionState) realRowid(id int64) int64 {
 	const margin = 1 << 32
 	if s.exists && id > s.version-margin && id < s.version+margin {
 		return 0
@@ -194,8 +194,8 @@ func (s registerState) realRowid(id int64) int64 {
 	return id
 }
 
-// lastState returns the state that the register was seen in last.
-func (c *Connector) lastState() registerState {
-	version := c.registerVersion.Load()
-	return registerState{exists: version != 0, version: version}
+// lastState returns the state that the version table was seen in last.
+func (c *Connector) lastState() versionState {
+	version := c.lastVersion.Load()
+	return versionState{exists: version != 0, version: version}
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// anewSent follows the statements of a commit that clears the register, but for the token.
+// anewSent follows the statements of a commit that clears the version table, but for the token.
 const anewSent = `"CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)",` +
 	`"INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0,2305843009213744000,NULL),(2305843009213694000,NULL,'`
 
-// afterClearing is the version that a commit at testVersion leaves that clears the register.
+// afterClearing is the version that a commit at testVersion leaves that clears the version table.
 const afterClearing = "2305843009213744000"
 
-// clear begins a transaction that runs a statement on the register, which f has to answer.
+// clear begins a transaction that runs a statement on the version table, which f has to answer.
 func (f *fake) clear(db *sql.DB, query, entry string) *sql.Tx {
 	f.t.Helper()
 	f.then(triesOut(results(stateEntry(testVersion, "null", "null"), insertedToken, entry, rolledBack)))
@@ -31,7 +31,7 @@ func (f *fake) clear(db *sql.DB, query, entry string) *sql.Tx {
 	return tx
 }
 
-// A transaction may drop the register, or delete its rows. The commit makes it anew, leaves its
+// A transaction may drop the version table, or delete its rows. The commit makes it anew, leaves its
 // token there, and goes on at a version by which tokens that are gone tell nothing.
 func TestClearingTheRegisterInATransaction(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func TestClearingTheRegisterInATransaction(t *testing.T) {
 	}
 }
 
-// The register was cleared by another commit, or is new, so that it does not tell what became
+// The version table was cleared by another commit, or is new, so that it does not tell what became
 // of a commit whose answer was lost, or of the first run of one that was forwarded.
 func TestCommitBeforeTheRegisterWasCleared(t *testing.T) {
 	t.Parallel()
