@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -186,12 +187,12 @@ func TestLoad(t *testing.T) {
 func TestLoadGoesToTheLeader(t *testing.T) {
 	t.Parallel()
 	leader := newFake(t, uploads("/db/load", "data", 0, `{"results":[]}`))
-	follower := newFake(t, step{path: queryPath, params: whoLeads, serve: func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+leader.addr+queryPath, http.StatusMovedPermanently)
+	follower := newFake(t, step{path: cluster.QueryPath, params: whoLeads, serve: func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+leader.addr+cluster.QueryPath, http.StatusMovedPermanently)
 	}})
 	require.NoError(t, follower.connect().Load(t.Context(), strings.NewReader("data")))
 
-	none := newFake(t, step{path: queryPath, params: whoLeads, status: 401}, step{path: executePath, params: "redirect", status: 401})
+	none := newFake(t, step{path: cluster.QueryPath, params: whoLeads, status: 401}, step{path: cluster.ExecutePath, params: "redirect", status: 401})
 	require.ErrorIs(t, none.connect().Load(t.Context(), strings.NewReader("data")), ErrUnauthorized, "and nothing was sent")
 }
 
@@ -207,7 +208,7 @@ func TestLoadOfHalfAFile(t *testing.T) {
 
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case queryPath:
+		case cluster.QueryPath:
 			io.WriteString(w, results(one))
 			return
 		case "/readyz":

@@ -132,7 +132,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, refused(err)
 	}
 	c.state.lose()
-	req := cluster.Request{Path: executePath, Params: writeParams}
+	req := cluster.Request{Path: cluster.ExecutePath, Params: writeParams}
 	if b.Atomic {
 		req.Params += "&transaction"
 	}

@@ -94,7 +94,7 @@ const (
 // bulkRequest returns how the writes of several callers are sent. If they are independent of each
 // other, they have one sequence lock for all.
 func (c *Connector) bulkRequest(atomic bool) cluster.Request {
-	req := cluster.Request{Path: executePath, Params: writeParams}
+	req := cluster.Request{Path: cluster.ExecutePath, Params: writeParams}
 	if atomic {
 		req.Params += "&transaction"
 	}

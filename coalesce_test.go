@@ -133,10 +133,10 @@ func TestWhatIsCoalesced(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			answer := step{path: executePath, params: "*", serve: func(w http.ResponseWriter, r *http.Request) { answerAll(w, r, one) }}
+			answer := step{path: cluster.ExecutePath, params: "*", serve: func(w http.ResponseWriter, r *http.Request) { answerAll(w, r, one) }}
 			switch {
 			case strings.Contains(name, "SELECT by Query"):
-				answer.path = queryPath
+				answer.path = cluster.QueryPath
 			case strings.Contains(name, "queued"):
 				answer.serve, answer.reply = nil, `{"results":[],"sequence_number":7}`
 			}
@@ -290,8 +290,8 @@ func TestCoalescedRowsThatCannotBeSent(t *testing.T) {
 	const unsendable = "json: unsupported value: +Inf"
 	returning := `"INSERT INTO t VALUES (9e999) RETURNING a"`
 	f := newFake(t,
-		step{path: executePath, params: "*", status: http.StatusInternalServerError, reply: unsendable},
-		step{path: executePath, params: "*", body: "[" + returning + "]", status: http.StatusInternalServerError, reply: unsendable},
+		step{path: cluster.ExecutePath, params: "*", status: http.StatusInternalServerError, reply: unsendable},
+		step{path: cluster.ExecutePath, params: "*", body: "[" + returning + "]", status: http.StatusInternalServerError, reply: unsendable},
 	)
 	c := f.crowd(nil)
 	insert := func() error {

@@ -142,7 +142,7 @@ func (t *tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 		tail++
 	}
 	answer, err := t.conn.post(ctx, &cluster.Request{
-		Path:       executePath,
+		Path:       cluster.ExecutePath,
 		Params:     params,
 		Leader:     true,
 		Write:      true,
@@ -411,7 +411,7 @@ func (t *tx) announce(ctx context.Context) error {
 // postAnnouncement returns why the statement failed, or "".
 func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
 	answer, err := t.conn.post(ctx, &cluster.Request{
-		Path:   executePath,
+		Path:   cluster.ExecutePath,
 		Params: writeParams,
 		Leader: true, // and no Write: it can be repeated
 		Body:   body,

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -35,11 +36,11 @@ func stateEntry(version, mark, token string) string {
 }
 
 func triesOut(reply string) step {
-	return step{path: requestPath, params: txWriteParams, reply: reply}
+	return step{path: cluster.RequestPath, params: txWriteParams, reply: reply}
 }
 
 func commits(reply string) step {
-	return step{path: executePath, params: txWriteParams, reply: reply}
+	return step{path: cluster.ExecutePath, params: txWriteParams, reply: reply}
 }
 
 var tokenPattern = regexp.MustCompile(`END,'([A-Z2-7]+)'"`)
@@ -85,7 +86,7 @@ func TestCommitSends(t *testing.T) {
 // applied answers a commit as the server does, with or without the removal of
 // old tokens.
 func applied(f *fake) step {
-	return step{path: executePath, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+	return step{path: cluster.ExecutePath, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
 		requests := f.got()
 		entries := []string{insertedToken, oneInserted, oneUpdated}
 		if strings.Contains(requests[len(requests)-1].body, "k>0") {
@@ -133,7 +134,7 @@ func TestCommitAtAnotherVersion(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
 			tx := f.beginInsert(context.Background())
-			f.then(commits(results(staleEntry)), answers(f, requestPath, test.again))
+			f.then(commits(results(staleEntry)), answers(f, cluster.RequestPath, test.again))
 			if test.steps != nil {
 				f.then(test.steps(f)...)
 			}
@@ -145,36 +146,36 @@ func TestCommitAtAnotherVersion(t *testing.T) {
 // The answer to a commit is lost. Its outcome is asked for, as often as it takes.
 func TestCommitWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	lost := step{path: executePath, params: txWriteParams, serve: cut(results(oneInserted), 0)}
-	lostQuestion := step{path: requestPath, params: txWriteParams, serve: cut(results(oneInserted), 0)}
+	lost := step{path: cluster.ExecutePath, params: txWriteParams, serve: cut(results(oneInserted), 0)}
+	lostQuestion := step{path: cluster.RequestPath, params: txWriteParams, serve: cut(results(oneInserted), 0)}
 	moved := versionEntry(nextVersion)
 	for name, test := range map[string]struct {
 		steps func(*fake) []step
 		err   error
 	}{
 		"it was applied": {func(f *fake) []step {
-			return []step{lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
+			return []step{lost, answers(f, cluster.RequestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
 		}, nil},
 		"the question is lost too": {func(f *fake) []step {
-			return []step{lost, lostQuestion, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
+			return []step{lost, lostQuestion, answers(f, cluster.RequestPath, results(moved, stateEntry(nextVersion, "null", "TOKEN")))}
 		}, nil},
 		"it was not applied, and is applied now": {func(f *fake) []step {
 			return []step{
-				lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", "null"))),
+				lost, answers(f, cluster.RequestPath, results(moved, stateEntry(nextVersion, "null", "null"))),
 				triesOut(results(stateEntry(nextVersion, "null", "null"), insertedToken, oneInserted, rolledBack)), applied(f),
 			}
 		}, nil},
 		"it was not applied, and cannot be any more": {func(f *fake) []step {
 			return []step{
-				lost, answers(f, requestPath, results(moved, stateEntry(nextVersion, "null", `"OTHER"`))),
+				lost, answers(f, cluster.RequestPath, results(moved, stateEntry(nextVersion, "null", `"OTHER"`))),
 				triesOut(results(stateEntry(nextVersion, "null", `"OTHER"`), insertedToken, `{"last_insert_id":2,"rows_affected":1}`, rolledBack)),
 			}
 		}, ErrTxConflict},
 		"the register is another by now": {func(f *fake) []step {
-			return []step{lost, answers(f, requestPath, results(versionEntry("2905843009213694005"), stateEntry("2905843009213694005", "null", "null")))}
+			return []step{lost, answers(f, cluster.RequestPath, results(versionEntry("2905843009213694005"), stateEntry("2905843009213694005", "null", "null")))}
 		}, ErrIndeterminate},
 		"the register is gone": {func(f *fake) []step {
-			return []step{lost, answers(f, requestPath, results(missing, missing))}
+			return []step{lost, answers(f, cluster.RequestPath, results(missing, missing))}
 		}, ErrIndeterminate},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,15 +204,15 @@ func TestDeferredCommitWhoseAnswerIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t,
-				step{path: queryPath, params: txReadParams, reply: results(stateEntry(testVersion, "null", "null"))},
-				step{path: executePath, params: txWriteParams, serve: lost},
+				step{path: cluster.QueryPath, params: txReadParams, reply: results(stateEntry(testVersion, "null", "null"))},
+				step{path: cluster.ExecutePath, params: txWriteParams, serve: lost},
 			)
 			if name == "it came to late" { // because it was run twice
-				f.then(step{path: queryPath, params: txReadParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+				f.then(step{path: cluster.QueryPath, params: txReadParams, serve: func(w http.ResponseWriter, _ *http.Request) {
 					w.Write([]byte(results(stateEntry(nextVersion, "null", `"`+f.tokenOf()+`"`))))
 				}})
 			} else {
-				f.then(answers(f, requestPath, results(oneUpdated, stateEntry(nextVersion, "null", "TOKEN"))))
+				f.then(answers(f, cluster.RequestPath, results(oneUpdated, stateEntry(nextVersion, "null", "TOKEN"))))
 			}
 			tx, err := f.openMarked().BeginTx(WithTxMode(t.Context(), TxDeferred), nil)
 			require.NoError(t, err)
@@ -231,7 +232,7 @@ func TestCommitWithOtherResults(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	tx := f.beginInsert(context.Background())
-	f.then(step{path: executePath, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
+	f.then(step{path: cluster.ExecutePath, params: txWriteParams, serve: func(w http.ResponseWriter, _ *http.Request) {
 		entries := []string{insertedToken, `{"last_insert_id":9,"rows_affected":1}`, oneUpdated}
 		if strings.Contains(f.got()[1].body, "k>0") {
 			entries = append(entries, oneUpdated)
@@ -266,7 +267,7 @@ func TestBesideATransaction(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	queued := WithQueue(ctx, false)
-	f := newFake(t, step{path: queryPath, params: weakRead, body: `["SELECT 1"]`, reply: results(one)})
+	f := newFake(t, step{path: cluster.QueryPath, params: weakRead, body: `["SELECT 1"]`, reply: results(one)})
 	c := f.connect()
 	_, err := c.BeginTx(queued, driver.TxOptions{})
 	require.ErrorIs(t, err, errQueuedInTx)
@@ -330,7 +331,7 @@ func TestIsolationLevels(t *testing.T) {
 func TestReadThatMeetsTheMark(t *testing.T) {
 	t.Parallel()
 	read := func(params, mark string) step {
-		return step{path: queryPath, params: params, reply: results(stateEntry(testVersion, mark, "null"), table("a integer", "[1]"))}
+		return step{path: cluster.QueryPath, params: params, reply: results(stateEntry(testVersion, mark, "null"), table("a integer", "[1]"))}
 	}
 	strong := "blob_array&noparse&level=strong&transaction&redirect"
 	for name, steps := range map[string][]step{
@@ -398,7 +399,7 @@ func TestStatementThatIsTriedOutTwice(t *testing.T) {
 func TestFailureThatIsNoneAnyMore(t *testing.T) {
 	t.Parallel()
 	read := func(version string, entries ...string) step {
-		return step{path: queryPath, params: txReadParams, reply: results(append([]string{stateEntry(version, "null", "null")}, entries...)...)}
+		return step{path: cluster.QueryPath, params: txReadParams, reply: results(append([]string{stateEntry(version, "null", "null")}, entries...)...)}
 	}
 	rows := table("a integer, b integer", "[1,2]", "[3,4]")
 	f := newFake(t, read(testVersion, `{"error":"no such table: t"}`), read(nextVersion, rows), read(nextVersion, rows, rows))

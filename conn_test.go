@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -42,7 +43,7 @@ func TestPing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, step{path: queryPath, params: weakRead, body: `["SELECT 1"]`, status: test.status, reply: test.reply})
+			f := newFake(t, step{path: cluster.QueryPath, params: weakRead, body: `["SELECT 1"]`, status: test.status, reply: test.reply})
 			err := f.open("").PingContext(ctx)
 			var answer *HTTPError
 			switch {
@@ -109,7 +110,7 @@ func TestCallsShowNoPassword(t *testing.T) {
 		status int
 		reply  string
 	}{{401, ""}, {500, "what"}, {200, "<html>"}, {301, ""}} {
-		f := newFake(t, step{path: queryPath, params: weakRead, status: answer.status, reply: answer.reply}, step{path: queryPath, params: "*", status: 401, optional: true})
+		f := newFake(t, step{path: cluster.QueryPath, params: weakRead, status: answer.status, reply: answer.reply}, step{path: cluster.QueryPath, params: "*", status: 401, optional: true})
 		db, err := sql.Open("rqlite", "rqlite://u:"+password+"@"+f.addr+"/?timeout=100ms")
 		require.NoError(t, err)
 		errs = append(errs, db.Ping())
@@ -282,8 +283,8 @@ func TestDriverOpen(t *testing.T) {
 func TestHTTPClient(t *testing.T) {
 	t.Parallel()
 	leader := newFake(t, writes(`["DELETE FROM t"]`, results(`{"rows_affected":3}`)))
-	follower := newFake(t, step{path: executePath, params: plainWrite, body: `["DELETE FROM t"]`, serve: func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+leader.addr+executePath, http.StatusMovedPermanently)
+	follower := newFake(t, step{path: cluster.ExecutePath, params: plainWrite, body: `["DELETE FROM t"]`, serve: func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+leader.addr+cluster.ExecutePath, http.StatusMovedPermanently)
 	}})
 	client := &http.Client{Transport: &http.Transport{}}
 	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, HTTPClient: client, DisableTxVersion: true})
@@ -321,7 +322,7 @@ func TestReadParams(t *testing.T) {
 		{"norwrandom=true&norwtime=true", ctx, "blob_array&noparse&level=weak&redirect"},
 		{"discovery=off", ctx, "blob_array&noparse&level=weak"},
 	} {
-		f := newFake(t, step{path: queryPath, params: test.params, body: `["SELECT 1"]`, reply: results(one)})
+		f := newFake(t, step{path: cluster.QueryPath, params: test.params, body: `["SELECT 1"]`, reply: results(one)})
 		var n int
 		require.NoError(t, f.open(test.options).QueryRowContext(test.ctx, "SELECT 1").Scan(&n))
 		assert.Equal(t, 1, n)
@@ -338,8 +339,8 @@ func TestDeadlineParam(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	f := newFake(t,
-		step{path: queryPath, params: "*", body: `["SELECT 1"]`, reply: results(one)},
-		step{path: queryPath, params: "*", body: `["FROB"]`, reply: results(`{"error":"attempt to change database via query operation"}`)},
+		step{path: cluster.QueryPath, params: "*", body: `["SELECT 1"]`, reply: results(one)},
+		step{path: cluster.QueryPath, params: "*", body: `["FROB"]`, reply: results(`{"error":"attempt to change database via query operation"}`)},
 		writes(`["FROB"]`, results(`{}`)),
 		writes(`["DELETE FROM t"]`, results(`{}`)),
 		writes(`["DELETE FROM t RETURNING id"]`, results(table("id integer"))),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -72,9 +73,9 @@ func TestDeferralIsVoid(t *testing.T) {
 			return tx.Rollback()
 		},
 	} {
-		f := newFake(t, step{path: executePath, params: "*", reply: results(one), optional: true})
+		f := newFake(t, step{path: cluster.ExecutePath, params: "*", reply: results(one), optional: true})
 		if name == "a read" || name == "questions" {
-			f.script[0].path = queryPath
+			f.script[0].path = cluster.QueryPath
 		}
 		c := f.connect()
 		_, err := c.ExecContext(t.Context(), "PRAGMA defer_foreign_keys = 1", nil)

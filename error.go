@@ -135,11 +135,11 @@ func (e *HTTPError) Error() string {
 // permissionFor names the permission that a request to a path needs.
 func permissionFor(path string) string {
 	switch path {
-	case executePath:
+	case cluster.ExecutePath:
 		return `the user's permission "execute"`
-	case queryPath:
+	case cluster.QueryPath:
 		return `the user's permission "query"`
-	case requestPath:
+	case cluster.RequestPath:
 		return `the user's permissions "query" and "execute"`
 	}
 	return "the user's permissions"

@@ -133,7 +133,7 @@ func TestHTTPError(t *testing.T) {
 		{HTTPError{StatusCode: 401, Node: "n:1", Message: ""}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
 		{HTTPError{StatusCode: 401, Node: "n:1", Message: "remote not authorized"}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
 		{
-			HTTPError{StatusCode: 401, Node: "n:1", path: executePath},
+			HTTPError{StatusCode: 401, Node: "n:1", path: cluster.ExecutePath},
 			ErrUnauthorized,
 			`rqlite: n:1: not authorized: check user and password, and the user's permission "execute" (HTTP status 401)`,
 		},

@@ -14,11 +14,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-const (
-	executePath = "/db/execute"
-	queryPath   = "/db/query"
-)
-
 // execResult is what the server said of a write.
 type execResult struct {
 	lastInsertID, rowsAffected int64
@@ -180,7 +175,7 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 	if atomic {
 		params += "&transaction"
 	}
-	answer, err := c.write(ctx, cluster.Request{Path: executePath, Params: params}, stmts, writing{atomic: atomic})
+	answer, err := c.write(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params}, stmts, writing{atomic: atomic})
 	if err != nil {
 		return nil, err
 	}

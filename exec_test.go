@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -134,13 +135,13 @@ func TestExec(t *testing.T) {
 		},
 		{
 			"a whole request that is refused", "INSERT INTO t VALUES(1); DELETE FROM t", nil,
-			[]step{{path: executePath, params: "*", status: 401}},
+			[]step{{path: cluster.ExecutePath, params: "*", status: 401}},
 			[2]int64{},
 			"*not authorized",
 		},
 		{
 			"a request that may have been applied is not sent again", "INSERT INTO t VALUES(1); DELETE FROM t", nil,
-			[]step{{path: executePath, params: "*", status: 500, reply: "json: unsupported value: +Inf"}},
+			[]step{{path: cluster.ExecutePath, params: "*", status: 500, reply: "json: unsupported value: +Inf"}},
 			[2]int64{},
 			"*the outcome of the write is unknown",
 		},
@@ -172,7 +173,7 @@ func TestExecForwarded(t *testing.T) {
 	t.Parallel()
 	off := func(c *Config) { c.Discovery = DiscoveryOff }
 	const script = "INSERT INTO t VALUES(1); INSERT INTO t VALUES(1)"
-	one := step{path: executePath, params: "blob_array&norwrandom&norwtime", body: `["INSERT INTO t VALUES(1)"]`, reply: results(`{"rows_affected":1}`)}
+	one := step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime", body: `["INSERT INTO t VALUES(1)"]`, reply: results(`{"rows_affected":1}`)}
 	other := one
 	other.reply = results(`{"error":"UNIQUE constraint failed: t.id"}`)
 
@@ -182,12 +183,12 @@ func TestExecForwarded(t *testing.T) {
 
 	// Here this turns out when the transaction is under way: to the leader's address the
 	// credentials must not go.
-	moved := step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", serve: func(w http.ResponseWriter, _ *http.Request) {
+	moved := step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", serve: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "http://192.0.2.1:4001/db/execute")
 		w.WriteHeader(http.StatusMovedPermanently)
 	}}
 	for _, answer := range []string{other.reply, `{"results":[],"error":"UNIQUE constraint failed"}`} {
-		c := newFake(t, moved, step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction", reply: answer}).connect(func(c *Config) { c.User, c.Password = "bob", "secret" })
+		c := newFake(t, moved, step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&transaction", reply: answer}).connect(func(c *Config) { c.User, c.Password = "bob", "secret" })
 		_, err := c.ExecContext(t.Context(), script, nil)
 		require.ErrorIs(t, err, ErrIndeterminate)
 		require.ErrorContains(t, err, "the transaction may have been forwarded twice: UNIQUE constraint failed")
@@ -202,7 +203,7 @@ func TestExecCutOff(t *testing.T) {
 	f := newFake(t)
 	db := f.open("")
 	for n := range len(reply) {
-		f.then(step{path: executePath, params: plainWrite, serve: cut(reply, n)})
+		f.then(step{path: cluster.ExecutePath, params: plainWrite, serve: cut(reply, n)})
 		_, err := db.Exec("INSERT INTO t VALUES(5)")
 		require.ErrorIs(t, err, ErrIndeterminate, "after %q", reply[:n])
 		f.then(writes("", reply[:n]))
@@ -215,7 +216,7 @@ func TestExecCutOff(t *testing.T) {
 func TestExecCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
-	f := newFake(t, step{path: executePath, params: plainWrite, serve: func(_ http.ResponseWriter, r *http.Request) {
+	f := newFake(t, step{path: cluster.ExecutePath, params: plainWrite, serve: func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
 	}})
@@ -236,7 +237,7 @@ func TestExecCancelled(t *testing.T) {
 func TestExecRetries(t *testing.T) {
 	t.Parallel()
 	f := newFake(t,
-		step{path: executePath, params: plainWrite, status: 503, reply: "leader not found"},
+		step{path: cluster.ExecutePath, params: plainWrite, status: 503, reply: "leader not found"},
 		writes("", `{"results":[],"error":"not leader"}`),
 		writes(`["DELETE FROM t"]`, results(`{"rows_affected":1}`)))
 	r, err := f.open("").Exec("DELETE FROM t")
@@ -248,7 +249,7 @@ func TestQueue(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	queued := func(params, body string) step {
-		return step{path: executePath, params: params, body: body, reply: `{"results":[],"sequence_number":1}`}
+		return step{path: cluster.ExecutePath, params: params, body: body, reply: `{"results":[],"sequence_number":1}`}
 	}
 	f := newFake(t,
 		queued("blob_array&norwrandom&norwtime&queue", `["DELETE FROM t"]`),
@@ -256,7 +257,7 @@ func TestQueue(t *testing.T) {
 		reads(`["SELECT 1"]`, results(one)),
 		reads(`["SELECT 1"]`, results(one)),
 		queued("blob_array&norwrandom&norwtime&queue&wait", `["DELETE FROM t"]`),
-		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue&wait", status: 408, reply: "queue wait timeout"},
+		step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&queue&wait", status: 408, reply: "queue wait timeout"},
 	)
 	db := f.open("queue=true")
 	for _, query := range []string{"DELETE FROM t", "DELETE FROM t RETURNING id"} { // no probe: it would be a write of the queue

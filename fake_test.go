@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -84,23 +85,23 @@ type step struct {
 
 // reads is a step of a plain read.
 func reads(body, reply string) step {
-	return step{path: queryPath, params: weakRead, body: body, reply: reply}
+	return step{path: cluster.QueryPath, params: weakRead, body: body, reply: reply}
 }
 
 // writes is a step of a plain write.
 func writes(body, reply string) step {
-	return step{path: executePath, params: plainWrite, body: body, reply: reply}
+	return step{path: cluster.ExecutePath, params: plainWrite, body: body, reply: reply}
 }
 
 // writesAtomic is a step of a write in one transaction.
 func writesAtomic(body, reply string) step {
-	return step{path: executePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", body: body, reply: reply}
+	return step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&transaction&redirect", body: body, reply: reply}
 }
 
 // triesRows is a step of the trial in which a statement shows whether the server sees its
 // RETURNING clause.
 func triesRows(reply string) step {
-	return step{path: requestPath, params: "blob_array&norwtime&transaction&redirect", reply: reply}
+	return step{path: cluster.RequestPath, params: "blob_array&norwtime&transaction&redirect", reply: reply}
 }
 
 // request is what a fake got.
@@ -181,7 +182,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	assert.NoError(f.t, err)
 	r.Body = io.NopCloser(bytes.NewReader(body)) // for the step
 	got := request{method: r.Method, path: r.URL.Path, params: r.URL.RawQuery, body: string(body), header: r.Header}
-	if got.path == queryPath && got.params == whoLeads && !f.expects(whoLeads) {
+	if got.path == cluster.QueryPath && got.params == whoLeads && !f.expects(whoLeads) {
 		w.Header().Set("X-Rqlite-Version", f.release)
 		io.WriteString(w, `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`)
 		return

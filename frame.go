@@ -214,7 +214,7 @@ func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt
 		if !ok {
 			answer, err := c.join(ctx, stmts)
 			if !isEarlier(err) {
-				return answer, withPath(publicError(err), executePath)
+				return answer, withPath(publicError(err), cluster.ExecutePath)
 			}
 		} else {
 			defer connector.coalescer.End(era)

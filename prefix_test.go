@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,8 +15,8 @@ import (
 func TestPathPrefix(t *testing.T) {
 	t.Parallel()
 	f := newFake(t,
-		step{path: executePath, params: strings.TrimSuffix(plainWrite, "&redirect"), reply: `{"results":[{"rows_affected":1}]}`},
-		step{path: queryPath, params: strings.TrimSuffix(weakRead, "&redirect"), reply: `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`},
+		step{path: cluster.ExecutePath, params: strings.TrimSuffix(plainWrite, "&redirect"), reply: `{"results":[{"rows_affected":1}]}`},
+		step{path: cluster.QueryPath, params: strings.TrimSuffix(weakRead, "&redirect"), reply: `{"results":[{"columns":["1"],"types":["integer"],"values":[[1]]}]}`},
 	)
 	proxy := httptest.NewServer(http.StripPrefix("/a b", http.HandlerFunc(f.serve)))
 	t.Cleanup(proxy.Close)

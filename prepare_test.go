@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -96,7 +97,7 @@ func TestPrepareCheckFails(t *testing.T) {
 // What fails for another reason is not remembered.
 func TestPrepareCheckUnanswered(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, step{path: queryPath, params: weakRead, status: http.StatusUnauthorized}, checks(`"EXPLAIN SELECT 1"`, plan))
+	f := newFake(t, step{path: cluster.QueryPath, params: weakRead, status: http.StatusUnauthorized}, checks(`"EXPLAIN SELECT 1"`, plan))
 	db := f.open("prepare=check")
 	_, err := db.Prepare("SELECT 1")
 	require.ErrorIs(t, err, ErrUnauthorized)
@@ -158,7 +159,7 @@ func TestPrepareCheckLevel(t *testing.T) {
 		{"", WithFreshness(WithConsistency(ctx, Auto), time.Second, true), write, weakRead},
 		{"discovery=off", ctx, write, "blob_array&noparse&level=weak"},
 	} {
-		f := newFake(t, step{path: queryPath, params: test.params, reply: results(table("1 "), plan)})
+		f := newFake(t, step{path: cluster.QueryPath, params: test.params, reply: results(table("1 "), plan)})
 		stmt, err := f.open("prepare=check&"+test.options).PrepareContext(test.ctx, test.query)
 		require.NoError(t, err)
 		require.NoError(t, stmt.Close())
@@ -169,7 +170,7 @@ func TestPrepareCheckLevel(t *testing.T) {
 
 func TestPrepareCheckContext(t *testing.T) {
 	t.Parallel()
-	hangs := step{path: queryPath, params: "*", serve: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}
+	hangs := step{path: cluster.QueryPath, params: "*", serve: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	f := newFake(t, hangs)

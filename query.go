@@ -114,7 +114,7 @@ func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at span) (*source, e
 
 // readRequest returns the request of statements that read.
 func (c *conn) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
-	req := cluster.Request{Path: queryPath, Params: params, Leader: leader, Stream: true}
+	req := cluster.Request{Path: cluster.QueryPath, Params: params, Leader: leader, Stream: true}
 	if c.connector.schema.isDue(stmts) {
 		req.Frame = c.connector.frames.schemaLook
 	}
@@ -130,7 +130,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at span) (*sour
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
-	answer, err := c.writeForRows(ctx, cluster.Request{Path: executePath, Params: writeParams, Stream: true}, stmts, writing{rows: true})
+	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: writeParams, Stream: true}, stmts, writing{rows: true})
 	if err != nil {
 		return nil, err
 	}

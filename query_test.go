@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -46,7 +47,7 @@ func TestQuery(t *testing.T) {
 		{"a read", "SELECT ?;", []any{1}, []step{reads(`[["SELECT ?",1]]`, results(one))}, [][][]any{ones}, ""},
 		{"VALUES", "VALUES(1)", nil, []step{reads(`["VALUES(1)"]`, results(one))}, [][][]any{ones}, ""},
 		{"WITH … SELECT", "WITH a AS (SELECT 1) SELECT 1 FROM a", nil, []step{reads("", results(one))}, [][][]any{ones}, ""},
-		{"EXPLAIN of a write", "EXPLAIN DELETE FROM t RETURNING id", nil, []step{{path: queryPath, params: "blob_array&norwtime&level=weak&redirect", reply: results(one)}}, [][][]any{ones}, ""},
+		{"EXPLAIN of a write", "EXPLAIN DELETE FROM t RETURNING id", nil, []step{{path: cluster.QueryPath, params: "blob_array&norwtime&level=weak&redirect", reply: results(one)}}, [][][]any{ones}, ""},
 		{"a PRAGMA that asks", "PRAGMA table_info(t)", nil, []step{reads(`["PRAGMA table_info(t)"]`, results(one))}, [][][]any{ones}, ""},
 		{"a write", "DELETE FROM t", nil, []step{writes(`["DELETE FROM t"]`, results(`{"rows_affected":1}`))}, [][][]any{{}}, ""},
 		{"DDL", "CREATE TABLE t(a)", nil, []step{writes(`["CREATE TABLE t(a)"]`, results(`{}`))}, [][][]any{{}}, ""},
@@ -72,7 +73,7 @@ func TestQuery(t *testing.T) {
 		},
 		{
 			"RETURNING of a user that may not try it", "DELETE FROM [t] RETURNING id", nil,
-			[]step{{path: requestPath, params: "*", status: 401}, writes("", results(table("id integer")))},
+			[]step{{path: cluster.RequestPath, params: "*", status: 401}, writes("", results(table("id integer")))},
 			[][][]any{{}},
 			"",
 		},
@@ -173,9 +174,9 @@ func TestQueryRetries(t *testing.T) {
 	t.Parallel()
 	reply := results(one)
 	f := newFake(t,
-		step{path: queryPath, params: weakRead, serve: cut(reply, 0)},
-		step{path: queryPath, params: weakRead, serve: cut(reply, 20)},
-		step{path: queryPath, params: weakRead, status: 500, reply: "no idea"},
+		step{path: cluster.QueryPath, params: weakRead, serve: cut(reply, 0)},
+		step{path: cluster.QueryPath, params: weakRead, serve: cut(reply, 20)},
+		step{path: cluster.QueryPath, params: weakRead, status: 500, reply: "no idea"},
 		reads("", `{"results":[],"error":"leadership lost while committing log"}`),
 		reads(`["SELECT 1"]`, reply))
 	n := 0

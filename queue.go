@@ -56,7 +56,7 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 	defer c.connector.writeLock.leave()
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
-	answer, err := c.sendWrite(ctx, cluster.Request{Path: executePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, stmts)
+	answer, err := c.sendWrite(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, stmts)
 	if err != nil {
 		return 0, err
 	}

@@ -12,13 +12,14 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // queues is a step of a write that goes into the queue of a node.
 func queues(params, body string, sequence int) step {
-	return step{path: executePath, params: params, body: body, reply: fmt.Sprintf(`{"results":[],"sequence_number":%d}`, sequence)}
+	return step{path: cluster.ExecutePath, params: params, body: body, reply: fmt.Sprintf(`{"results":[],"sequence_number":%d}`, sequence)}
 }
 
 // The context has the last word on the queue.
@@ -80,10 +81,10 @@ func TestBatchQueue(t *testing.T) {
 	f := newFake(t,
 		queues("blob_array&norwrandom&norwtime&queue", `[["INSERT INTO t VALUES(?)",1],["INSERT INTO t VALUES(?)","x'07'"]]`, 41),
 		queues("blob_array&norwrandom&norwtime&queue", "", 42),
-		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue&wait", status: 408, reply: "queue wait timeout"},
-		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", status: 401},
-		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", reply: results(`{"rows_affected":1}`)},
-		step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", reply: `{"results":[],"sequence_number":43`},
+		step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&queue&wait", status: 408, reply: "queue wait timeout"},
+		step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&queue", status: 401},
+		step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&queue", reply: results(`{"rows_affected":1}`)},
+		step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&queue", reply: `{"results":[],"sequence_number":43`},
 	)
 	db := f.open("")
 	var b Batch
@@ -125,7 +126,7 @@ func TestQueueGoesToTheLeader(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		leader := newFake(t, script...)
 		follower := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			assert.Equal(t, queryPath+"?"+whoLeads, r.URL.String())
+			assert.Equal(t, cluster.QueryPath+"?"+whoLeads, r.URL.String())
 			http.Redirect(w, r, "http://"+leader.addr+r.URL.String(), http.StatusMovedPermanently)
 		}))
 		hosts := follower.Listener.Addr().String()
@@ -147,11 +148,11 @@ func TestStats(t *testing.T) {
 	t.Parallel()
 	write := writes(`["DELETE FROM t"]`, results(`{}`))
 	leader := newFake(t, write, write, writes(`["DELETE FROM t"]`, results(`{"error":"no such table: t"}`)),
-		step{path: executePath, params: plainWrite, status: 401})
+		step{path: cluster.ExecutePath, params: plainWrite, status: 401})
 	follower := newFake(t,
-		step{path: executePath, params: plainWrite, status: 503, reply: "leader not found"},
-		step{path: executePath, params: plainWrite, serve: func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://"+leader.addr+executePath, http.StatusMovedPermanently)
+		step{path: cluster.ExecutePath, params: plainWrite, status: 503, reply: "leader not found"},
+		step{path: cluster.ExecutePath, params: plainWrite, serve: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+leader.addr+cluster.ExecutePath, http.StatusMovedPermanently)
 		}})
 	connector, err := NewConnector(&Config{Hosts: []string{follower.addr}, Logger: slog.New(slog.DiscardHandler), DisableTxVersion: true})
 	require.NoError(t, err)

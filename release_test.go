@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -21,29 +22,29 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 	}{
 		{
 			"v9.4.0", "INSERT INTO `t` VALUES (?) RETURNING `b`",
-			[]step{{path: executePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}},
+			[]step{{path: cluster.ExecutePath, params: plainWrite, body: "[[\"INSERT INTO `t` VALUES (?) RETURNING `b`\",1]]", reply: row}},
 			"",
 		},
 		{
 			"v8.43.4", "INSERT INTO `t` VALUES (?) RETURNING `b`",
-			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}},
+			[]step{{path: cluster.RequestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}},
 			"",
 		},
 		{
 			"", "INSERT INTO `t` VALUES (?) RETURNING `b`", // a proxy has taken the header away
-			[]step{{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}}, "",
+			[]step{{path: cluster.RequestPath, params: "blob_array&norwtime&redirect", body: `[["INSERT INTO t VALUES (?) RETURNING b",1]]`, reply: row}}, "",
 		},
 		{
 			"v9.1.0", "UPDATE `t` AS x SET a = ? RETURNING b",
 			[]step{
-				{path: requestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + abortText + `"]`, reply: seen},
-				{path: requestPath, params: "blob_array&norwtime&redirect", body: `[["UPDATE t AS x SET a = ? RETURNING b",1]]`, reply: row},
+				{path: cluster.RequestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + abortText + `"]`, reply: seen},
+				{path: cluster.RequestPath, params: "blob_array&norwtime&redirect", body: `[["UPDATE t AS x SET a = ? RETURNING b",1]]`, reply: row},
 			},
 			"",
 		},
 		{
 			"v9.1.0", "UPDATE t AS x SET a = ? RETURNING b",
-			[]step{{path: requestPath, params: trialParams, reply: results(oneUpdated, rolledBack)}},
+			[]step{{path: cluster.RequestPath, params: trialParams, reply: results(oneUpdated, rolledBack)}},
 			"rqlite: " + errUnseenReturning.Error(),
 		},
 		{
@@ -77,7 +78,7 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 	const insert = "INSERT INTO t VALUES(1) RETURNING id"
 	held := table("i integer, c integer, g text", "[1,1,null]") // of the guard
 	trial := step{
-		path: requestPath, params: "blob_array&norwtime&transaction&redirect",
+		path: cluster.RequestPath, params: "blob_array&norwtime&transaction&redirect",
 		reply: results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), held, rolledBack),
 	}
 	commit := func(entries ...string) step {
@@ -108,7 +109,7 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 	})
 	t.Run("an atomic batch, of a leader that does not tell its release", func(t *testing.T) {
 		compared := step{
-			path: executePath, params: "blob_array&norwtime&transaction&norwrandom&redirect",
+			path: cluster.ExecutePath, params: "blob_array&norwtime&transaction&norwrandom&redirect",
 			reply: results(insertedToken, table("id integer", "[1]"), oneUpdated),
 		}
 		unguarded := trial

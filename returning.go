@@ -46,7 +46,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bi
 			earlier[i].Statement = &statement
 		}
 	}
-	req.Path, req.Params, req.MinRelease = requestPath, blobsAsArrays+"&norwtime", 0
+	req.Path, req.Params, req.MinRelease = cluster.RequestPath, blobsAsArrays+"&norwtime", 0
 	return c.writeSeen(ctx, req, earlier, writing{rows: how.rows})
 }
 
@@ -82,7 +82,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 		return refused(err)
 	}
 	answer, err := c.post(ctx, &cluster.Request{
-		Path: requestPath, Params: parsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
+		Path: cluster.RequestPath, Params: parsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
 	})
 	switch {
 	case errors.Is(err, ErrUnauthorized):

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -21,9 +22,9 @@ func TestRowsStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stream := make(chan string, 1)
-			s := step{path: queryPath, params: "*", serve: pieces(stream)}
+			s := step{path: cluster.QueryPath, params: "*", serve: pieces(stream)}
 			if name == "write" {
-				s.path = executePath
+				s.path = cluster.ExecutePath
 			}
 			stream <- `{"results":[{"columns":["a"],"types":["integer"],"values":[`
 			rows, err := newFake(t, s).open("").Query(query)
@@ -60,7 +61,7 @@ func stuck(path, beginning string) step {
 // The time-out of the connection bounds the wait for an answer, not the reading.
 func TestRowsOutliveTheTimeout(t *testing.T) {
 	t.Parallel()
-	for path, query := range map[string]string{queryPath: "SELECT a FROM t", executePath: "DELETE FROM t RETURNING a"} {
+	for path, query := range map[string]string{cluster.QueryPath: "SELECT a FROM t", cluster.ExecutePath: "DELETE FROM t RETURNING a"} {
 		t.Run(query, func(t *testing.T) {
 			t.Parallel()
 			stream := make(chan string, 1)
@@ -86,32 +87,32 @@ func TestAnswersAreClosed(t *testing.T) {
 	ctx := context.Background()
 	t.Run("Exec", func(t *testing.T) {
 		t.Parallel()
-		_, err := newFake(t, stuck(executePath, `{"results":[{},{}`)).open("").ExecContext(ctx, "DELETE FROM t")
+		_, err := newFake(t, stuck(cluster.ExecutePath, `{"results":[{},{}`)).open("").ExecContext(ctx, "DELETE FROM t")
 		require.ErrorIs(t, err, ErrIndeterminate)
 	})
 	t.Run("Batch", func(t *testing.T) {
 		t.Parallel()
 		b := Batch{}
 		b.Add("DELETE FROM t")
-		_, err := b.Exec(ctx, newFake(t, stuck(executePath, `{"results":[{},{}`)).open(""))
+		_, err := b.Exec(ctx, newFake(t, stuck(cluster.ExecutePath, `{"results":[{},{}`)).open(""))
 		require.ErrorIs(t, err, ErrIndeterminate)
 	})
 	for name, query := range map[string]string{"Query": "SELECT 1", "the schema check": "SELECT * FROM t"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newFake(t, stuck(queryPath, `{"results":[{"error":"disk I/O error"}`)).open("").QueryContext(ctx, query)
+			_, err := newFake(t, stuck(cluster.QueryPath, `{"results":[{"error":"disk I/O error"}`)).open("").QueryContext(ctx, query)
 			require.ErrorIs(t, err, IOError)
 		})
 	}
 	t.Run("a script that fails later", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, stuck(queryPath, `{"results":[{"columns":["a"],"types":[""],"values":[[1]`), writes("", results(`{"error":"no such table: t"}`)))
+		f := newFake(t, stuck(cluster.QueryPath, `{"results":[{"columns":["a"],"types":[""],"values":[[1]`), writes("", results(`{"error":"no such table: t"}`)))
 		_, err := f.open("").QueryContext(ctx, "SELECT 1; DELETE FROM t")
 		require.EqualError(t, err, "rqlite: statement 2 of 2: no such table: t")
 	})
 	t.Run("NextResultSet", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, stuck(queryPath, `{"results":[{"columns":["a"],"types":[""],"values":[[1]`), writes("", results(one)))
+		f := newFake(t, stuck(cluster.QueryPath, `{"results":[{"columns":["a"],"types":[""],"values":[[1]`), writes("", results(one)))
 		rows, err := f.open("").QueryContext(ctx, "SELECT 1; DELETE FROM t RETURNING id")
 		require.NoError(t, err)
 		require.True(t, rows.Next())
@@ -139,8 +140,8 @@ func TestRowsCancelled(t *testing.T) {
 		path, query string
 		is, not     error
 	}{
-		{queryPath, "SELECT a FROM t", context.Canceled, ErrRowsLost},
-		{executePath, "DELETE FROM t RETURNING a", ErrRowsLost, ErrIndeterminate},
+		{cluster.QueryPath, "SELECT a FROM t", context.Canceled, ErrRowsLost},
+		{cluster.ExecutePath, "DELETE FROM t RETURNING a", ErrRowsLost, ErrIndeterminate},
 	} {
 		t.Run(test.query, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +161,7 @@ func TestRowsCancelled(t *testing.T) {
 		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := newFake(t, stuck(queryPath, `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`))
+	f := newFake(t, stuck(cluster.QueryPath, `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`))
 	rows, err := f.open("").QueryContext(ctx, "SELECT a FROM t")
 	require.NoError(t, err)
 	require.True(t, rows.Next())
@@ -222,7 +223,7 @@ func TestRowsCloseEarly(t *testing.T) {
 	large := results(table("a text", strings.TrimSuffix(strings.Repeat("["+row+"],", 5000), ",")))
 	endless := make(chan string, 1)
 	endless <- `{"results":[{"columns":["a"],"types":["text"],"values":[[` + row + `]`
-	f := newFake(t, reads("", results(table("a integer", "[1]", "[2]"), one)), reads("", large), step{path: queryPath, params: weakRead, serve: pieces(endless)})
+	f := newFake(t, reads("", results(table("a integer", "[1]", "[2]"), one)), reads("", large), step{path: cluster.QueryPath, params: weakRead, serve: pieces(endless)})
 	db := f.open("")
 	db.SetMaxOpenConns(1) // a connection that is not given back would block the next call
 	for _, query := range []string{"SELECT a; SELECT b", "SELECT a", "SELECT a"} {
@@ -288,7 +289,7 @@ func TestReadCutOff(t *testing.T) {
 	want := [][][]any{{{int64(1), "x"}, {int64(-23), "yé"}}, {{int64(1)}}}
 	for name, broken := range map[string]func(n int) step{
 		"text":       func(n int) step { return reads("", reply[:n]) },
-		"connection": func(n int) step { return step{path: queryPath, params: weakRead, serve: cut(reply, n)} },
+		"connection": func(n int) step { return step{path: cluster.QueryPath, params: weakRead, serve: cut(reply, n)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -325,7 +326,7 @@ func TestWriteCutOff(t *testing.T) {
 	db := f.open("")
 	kinds := map[error]int{}
 	for n := range len(reply) {
-		for _, s := range []step{writes("", reply[:n]), {path: executePath, params: plainWrite, serve: cut(reply, n)}} {
+		for _, s := range []step{writes("", reply[:n]), {path: cluster.ExecutePath, params: plainWrite, serve: cut(reply, n)}} {
 			f.then(s)
 			rows, err := db.Query("INSERT INTO t VALUES(1),(2) RETURNING id")
 			kind := ErrIndeterminate

@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -45,7 +46,7 @@ func TestErrorOfAScriptThatBrokeOff(t *testing.T) {
 	t.Parallel()
 	f := newFake(t,
 		writes(`["INSERT OR FAIL INTO t VALUES(1)"]`, results(`{"last_insert_id":1,"rows_affected":1}`)),
-		step{path: executePath, params: "blob_array&norwrandom&norwtime&redirect", body: `["INSERT INTO t VALUES(2)"]`, status: 401},
+		step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&redirect", body: `["INSERT INTO t VALUES(2)"]`, status: 401},
 	)
 	_, err := f.open("").Exec("INSERT OR FAIL INTO t VALUES(1); INSERT INTO t VALUES(2)")
 	require.ErrorContains(t, err, "rqlite: statement 2 of 2, and those before it were applied: ")

@@ -16,8 +16,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-const requestPath = "/db/request"
-
 // The statements around those of a transaction that is tried out.
 const (
 	// speculationText inserts what the commit will insert, so that
@@ -133,7 +131,7 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 		b.reads(t.ops.reads())
 	}
 	b.reads(fresh)
-	answer, err := t.conn.post(ctx, &cluster.Request{Path: queryPath, Params: params + "&transaction", Leader: leader, Stream: true, Body: b.end()})
+	answer, err := t.conn.post(ctx, &cluster.Request{Path: cluster.QueryPath, Params: params + "&transaction", Leader: leader, Stream: true, Body: b.end()})
 	if err != nil {
 		return nil, state, err
 	}
@@ -328,7 +326,7 @@ func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 		}
 		b.statement(abortText)
 		answer, err := t.conn.post(ctx, &cluster.Request{
-			Path: requestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
+			Path: cluster.RequestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
 		})
 		if try.form.min == 0 || !isEarlier(err) {
 			return answer, err
@@ -339,7 +337,7 @@ func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 // request sends a body through the log that has no effect, or one that can be had
 // twice: so it is no Write, and may be repeated.
 func (t *tx) request(ctx context.Context, params string, body []byte) (*cluster.Answer, error) {
-	return t.conn.post(ctx, &cluster.Request{Path: requestPath, Params: params, Leader: true, Body: body})
+	return t.conn.post(ctx, &cluster.Request{Path: cluster.RequestPath, Params: params, Leader: true, Body: body})
 }
 
 // demandEntry reads the entry of the driver's own insert into the version table.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -17,7 +18,7 @@ import (
 func TestContextEndIsBare(t *testing.T) {
 	t.Parallel()
 	hangs := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	read := step{path: queryPath, params: "*", serve: hangs}
+	read := step{path: cluster.QueryPath, params: "*", serve: hangs}
 
 	t.Run("deadline", func(t *testing.T) {
 		t.Parallel()
@@ -29,7 +30,7 @@ func TestContextEndIsBare(t *testing.T) {
 	})
 	t.Run("deadline that the node was told of", func(t *testing.T) {
 		t.Parallel()
-		db := newFake(t, step{path: queryPath, params: "*", reply: results(`{"error":"query timeout"}`)}).open("")
+		db := newFake(t, step{path: cluster.QueryPath, params: "*", reply: results(`{"error":"query timeout"}`)}).open("")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := db.QueryContext(ctx, "SELECT 1")
@@ -42,12 +43,12 @@ func TestContextEndIsBare(t *testing.T) {
 			cancel()
 			hangs(w, r)
 		}
-		_, err := newFake(t, step{path: queryPath, params: "*", serve: cancels}).open("").QueryContext(ctx, "SELECT 1")
+		_, err := newFake(t, step{path: cluster.QueryPath, params: "*", serve: cancels}).open("").QueryContext(ctx, "SELECT 1")
 		assert.True(t, err == context.Canceled, "%v", err) //nolint:errorlint // so do programs
 	})
 	t.Run("a write that was sent", func(t *testing.T) {
 		t.Parallel()
-		db := newFake(t, step{path: executePath, params: "*", serve: hangs}).open("")
+		db := newFake(t, step{path: cluster.ExecutePath, params: "*", serve: hangs}).open("")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		_, err := db.ExecContext(ctx, "DELETE FROM t")

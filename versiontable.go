@@ -138,7 +138,7 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 // makeVersionTable makes the version table, unless it is there.
 func (c *conn) makeVersionTable(ctx context.Context) error {
 	answer, err := c.send(ctx, cluster.Request{
-		Path:   executePath,
+		Path:   cluster.ExecutePath,
 		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does the same when it is repeated
 	}, []bind.Stmt{createCall, driversOwn(sqltext.Write, firstVersionText())})
@@ -168,7 +168,7 @@ func (c *conn) renewVersion(ctx context.Context) {
 		return
 	}
 	answer, err := c.send(ctx, cluster.Request{
-		Path:   executePath,
+		Path:   cluster.ExecutePath,
 		Params: writeParams + "&transaction",
 		Leader: true, // and no Write: it does as well when it is repeated
 	}, []bind.Stmt{

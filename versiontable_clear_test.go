@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -46,7 +47,7 @@ func TestClearingTheRegisterInATransaction(t *testing.T) {
 			f := newFake(t)
 			tx := f.clear(f.openIncurious(), query, entry)
 			// Somebody has announced himself since: one row more, which nobody is told.
-			f.then(step{path: executePath, params: txWriteParams, serve: func(w http.ResponseWriter, r *http.Request) {
+			f.then(step{path: cluster.ExecutePath, params: txWriteParams, serve: func(w http.ResponseWriter, r *http.Request) {
 				entries := []string{insertedToken, strings.ReplaceAll(entry, `:4`, `:5`), `{}`, oneInserted}
 				sent, err := io.ReadAll(r.Body)
 				assert.NoError(t, err)
@@ -83,10 +84,10 @@ func TestCommitBeforeTheRegisterWasCleared(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
 			tx := f.beginInsert(context.Background())
-			f.then(step{path: executePath, params: txWriteParams, serve: cut(results(oneInserted), 0)},
-				answers(f, requestPath, results(oneUpdated, test.state)))
+			f.then(step{path: cluster.ExecutePath, params: txWriteParams, serve: cut(results(oneInserted), 0)},
+				answers(f, cluster.RequestPath, results(oneUpdated, test.state)))
 			if errors.Is(test.err, ErrTxConflict) {
-				f.then(answers(f, requestPath, again))
+				f.then(answers(f, cluster.RequestPath, again))
 			}
 			require.ErrorIs(t, tx.Commit(), test.err)
 		})
@@ -97,7 +98,7 @@ func TestCommitBeforeTheRegisterWasCleared(t *testing.T) {
 			db, _ := f.openConfig(&Config{Hosts: []string{f.addr}, Discovery: DiscoveryOff})
 			trial, late := triesOut(results(stateEntry(testVersion, "null", "null"), insertedToken, oneInserted, rolledBack)), commits(results(staleEntry))
 			trial.params, late.params = forwarded, forwarded
-			look := answers(f, requestPath, again)
+			look := answers(f, cluster.RequestPath, again)
 			look.params = forwarded
 			f.then(trial, late, look)
 			tx, err := db.Begin()

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -213,13 +214,13 @@ func TestLoadRenewsTheVersion(t *testing.T) {
 	f := newFake(t,
 		uploads("/db/load", "data", 0, `{"results":[]}`), writesAtomic("", results(oneUpdated, oneUpdated)),
 		uploads("/boot", "data", 0, ""), writesAtomic("", results(missing)),
-		uploads("/db/load", "data", 0, `{"results":[]}`), step{path: executePath, params: "*", status: 401},
+		uploads("/db/load", "data", 0, `{"results":[]}`), step{path: cluster.ExecutePath, params: "*", status: 401},
 	)
 	c := f.connect(func(cfg *Config) { cfg.DisableTxVersion = false })
 	require.NoError(t, c.Load(t.Context(), strings.NewReader("data")))
 	require.NoError(t, c.Boot(t.Context(), strings.NewReader("data")))
 	require.NoError(t, c.Load(t.Context(), strings.NewReader("data")), "the load is done")
-	requests := slices.DeleteFunc(f.got(), func(r request) bool { return r.path != executePath })
+	requests := slices.DeleteFunc(f.got(), func(r request) bool { return r.path != cluster.ExecutePath })
 	assert.Regexp(t, `^\["UPDATE _rqlite_tx SET v=\d{19},token=NULL WHERE k=0","DELETE FROM _rqlite_tx WHERE k<>0"\]$`, requests[0].body)
 }
 
@@ -227,7 +228,7 @@ func TestLoadRenewsTheVersion(t *testing.T) {
 // what others have queued where the server's queue is a transaction.
 func TestQueuedWritesBringTheRegister(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, step{path: executePath, params: "blob_array&norwrandom&norwtime&queue", serve: nil, reply: `{"results":[],"sequence_number":7}`})
+	f := newFake(t, step{path: cluster.ExecutePath, params: "blob_array&norwrandom&norwtime&queue", serve: nil, reply: `{"results":[],"sequence_number":7}`})
 	_, err := f.openMarked().ExecContext(WithQueue(context.Background(), false), "DELETE FROM t")
 	require.NoError(t, err)
 	body := f.got()[len(f.got())-1].body
