@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 // Conn is what (*sql.Conn).Raw hands to its function, for what database/sql has
@@ -234,16 +235,16 @@ func loadFailure(body io.Reader) error {
 	err := json.NewDecoder(io.LimitReader(body, most)).Decode(&answer)
 	switch {
 	case err != nil:
-		return fmt.Errorf("rqlite: %w: the answer to the load cannot be read: %w", ErrIndeterminate, err)
+		return fmt.Errorf("rqlite: %w: the answer to the load cannot be read: %w", sqlerr.ErrIndeterminate, err)
 	case answer.Error != "":
 		outcome := cluster.Classify(http.StatusOK, answer.Error)
-		return publicError(&cluster.Error{Outcome: outcome, Write: true, Status: http.StatusOK, Message: answer.Error})
+		return public(sqlerr.From(&cluster.Error{Outcome: outcome, Write: true, Status: http.StatusOK, Message: answer.Error}))
 	case answer.Results == nil:
-		return fmt.Errorf("rqlite: %w: the answer to the load has no results", ErrIndeterminate)
+		return fmt.Errorf("rqlite: %w: the answer to the load has no results", sqlerr.ErrIndeterminate)
 	}
 	for _, result := range *answer.Results {
 		if result.Error != "" {
-			return newError(result.Error, -1, 0)
+			return public(sqlerr.New(result.Error, -1, 0))
 		}
 	}
 	return nil
@@ -268,7 +269,7 @@ func (c *conn) Nodes(ctx context.Context) ([]Node, error) {
 	}
 	members, err := c.connector.client.Members(ctx)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, public(sqlerr.From(err))
 	}
 	nodes := make([]Node, len(members))
 	for i, m := range members {
@@ -288,7 +289,7 @@ func (c *conn) Leader(ctx context.Context) (Node, error) {
 			return n, nil
 		}
 	}
-	return Node{}, fmt.Errorf("rqlite: %w", ErrNoLeader)
+	return Node{}, fmt.Errorf("rqlite: %w", sqlerr.ErrNoLeader)
 }
 
 // Ready implements Conn.
@@ -349,7 +350,7 @@ func (c *conn) call(ctx context.Context, call *cluster.Call) (io.ReadCloser, err
 	}
 	body, err := c.connector.client.Do(ctx, call)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, public(sqlerr.From(err))
 	}
 	return body, nil
 }

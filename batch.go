@@ -108,6 +108,19 @@ func withConn(ctx context.Context, db *sql.DB, f func(Conn) error) error {
 
 // ExecBatch implements Conn.
 func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
+	return publicResults(c.execBatch(ctx, b))
+}
+
+// publicResults makes the errors of a batch public.
+func publicResults(results []BatchResult, err error) ([]BatchResult, error) {
+	for i := range results {
+		results[i].Err = public(results[i].Err)
+	}
+	return results, public(err)
+}
+
+// execBatch carries out a batch that may write.
+func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.queueing(ctx).on {
 		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
@@ -129,7 +142,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return c.execBatchInTx(ctx, b, stmts)
 	}
 	if err := c.oneByOne(stmts); err != nil {
-		return nil, refused(err)
+		return nil, sqlerr.Refused(err)
 	}
 	c.state.lose()
 	req := cluster.Request{Path: cluster.ExecutePath, Params: writeParams}
@@ -137,7 +150,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		req.Params += "&transaction"
 	}
 	answer, err := c.writeForRows(ctx, req, stmts, writing{atomic: b.Atomic})
-	if isEarlier(err) { // what the node says of itself differs from what the others say of it
+	if sqlerr.IsEarlier(err) { // what the node says of itself differs from what the others say of it
 		return c.execBatchInTx(ctx, b, stmts)
 	}
 	if err != nil {
@@ -150,7 +163,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, failure
 	}
 	if err := answer.End(); err != nil {
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	if !b.Atomic {
 		failure = c.tellRowsLost(ctx, stmts, results)
@@ -191,6 +204,11 @@ func (c *conn) execBatchInTx(ctx context.Context, b *Batch, stmts []bind.Stmt) (
 
 // QueryBatch implements Conn.
 func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
+	return publicResults(c.queryBatch(ctx, b))
+}
+
+// queryBatch carries out a batch that reads.
+func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	stmts, err := b.calls(c)
 	if err != nil {
 		return nil, err
@@ -207,7 +225,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	}
 	c.deferral = nil
 	if stmts, err = c.withConnState(stmts); err != nil {
-		return nil, refused(err)
+		return nil, sqlerr.Refused(err)
 	}
 	req := c.readRequest(params, leader, stmts)
 	if b.Atomic {
@@ -224,7 +242,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return nil, failure
 	}
 	if err := answer.End(); err != nil {
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	return results, failure
 }
@@ -234,7 +252,7 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 func onlyReads(stmts []bind.Stmt) error {
 	for i := range stmts {
 		if stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Unknown {
-			return &Error{Message: "it does not only read: use Exec", Code: ReadOnly, ExtendedCode: ReadOnly, Statement: i, Statements: len(stmts)}
+			return &sqlerr.Error{Message: "it does not only read: use Exec", Code: sqlerr.ReadOnly, ExtendedCode: sqlerr.ReadOnly, Statement: i, Statements: len(stmts)}
 		}
 	}
 	return nil
@@ -246,7 +264,7 @@ func (b *Batch) calls(c *conn) ([]bind.Stmt, error) {
 	for i, s := range b.statements {
 		one, err := s.call(c)
 		if err != nil {
-			return nil, refused(sqlerr.At(err, i, len(b.statements)))
+			return nil, sqlerr.Refused(sqlerr.At(err, i, len(b.statements)))
 		}
 		stmts = append(stmts, one)
 	}
@@ -311,7 +329,7 @@ func (r *batchReader) read() ([]BatchResult, error) {
 			return nil, err
 		}
 		failure := results[i].Err
-		if r.atomic && failure != nil && !errors.Is(failure, ErrRowsLost) {
+		if r.atomic && failure != nil && !errors.Is(failure, sqlerr.ErrRowsLost) {
 			return nil, r.undone(failure)
 		}
 		if first == nil {
@@ -326,7 +344,7 @@ func (r *batchReader) read() ([]BatchResult, error) {
 func (r *batchReader) undone(failure error) error {
 	if r.write {
 		if err := r.answer.Undone(); err != nil {
-			return publicError(err)
+			return sqlerr.From(err)
 		}
 	}
 	return failure
@@ -336,7 +354,7 @@ func (r *batchReader) undone(failure error) error {
 func (r *batchReader) entry(into *BatchResult, i int) error {
 	entry, err := r.answer.Next()
 	if err != nil {
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	if r.stmts[i].Kind == sqltext.Write {
 		into.LastInsertID, into.RowsAffected = entry.LastInsertID, entry.RowsAffected
@@ -347,12 +365,12 @@ func (r *batchReader) entry(into *BatchResult, i int) error {
 	case errors.As(err, &unread):
 		return unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
 	case err != nil:
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	into.Columns, into.Types, into.Rows = set.Columns, set.Types, set.Rows
 	switch message := r.answer.Result().Error; {
 	case message != "":
-		into.Err = failed(message, i, len(r.stmts), r.write)
+		into.Err = sqlerr.Failed(message, i, len(r.stmts), r.write)
 	case r.stmts[i].Returning > 0 && len(entry.Columns) == 0:
 		into.Err = errNotReturned(i, len(r.stmts))
 	}
@@ -379,7 +397,7 @@ func (t *tx) execBatch(ctx context.Context, b *Batch, stmts []bind.Stmt) ([]Batc
 	for next := 0; next < len(list); {
 		done, err := t.runAll(ctx, list[next:])
 		next += done
-		var failure *Error
+		var failure *sqlerr.Error
 		switch {
 		case err == nil:
 			continue
@@ -389,7 +407,7 @@ func (t *tx) execBatch(ctx context.Context, b *Batch, stmts []bind.Stmt) ([]Batc
 			}
 			return nil, err // not of a statement
 		}
-		failure = newError(failure.Message, next, len(list))
+		failure = sqlerr.New(failure.Message, next, len(list))
 		if b.Atomic {
 			t.rollbackTo(before)
 			return nil, failure

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 // buffer reads what is left of the answers into memory, so that the transaction
@@ -53,7 +54,7 @@ func (s *source) rest(values *result.Values) (*result.Set, error) {
 	case errors.As(err, &unreadable):
 		return nil, fmt.Errorf("rqlite: %w", err)
 	case err != nil:
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	if err := s.endOfEntry(); err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 package rqlite
 
-import "strings"
+import "github.com/go-rqlite/rqlite/internal/sqlerr"
 
 // Code is a result code of SQLite, https://www.sqlite.org/rescode.html. It is
 // an error so that it can be the target of [errors.Is].
@@ -33,55 +33,8 @@ const (
 	ConstraintDatatype   Code = 3091 // SQLITE_CONSTRAINT_DATATYPE, of a STRICT table
 )
 
-// messages lists what SQLite's texts begin with, or end with where a star
-// comes first (sqlite3_errstr and the texts of its constraints).
-var messages = []struct {
-	text string
-	code Code
-}{
-	{"UNIQUE constraint failed", ConstraintUnique},
-	{"NOT NULL constraint failed", ConstraintNotNull},
-	{"FOREIGN KEY constraint failed", ConstraintForeignKey},
-	{"CHECK constraint failed", ConstraintCheck},
-	{"constraint failed", Constraint},
-	{"cannot store ", ConstraintDatatype},
-	{"datatype mismatch", Mismatch},
-	{"database is locked", Busy},
-	{"database table is locked", Locked},
-	{"database schema is locked", Locked},
-	{"attempt to write a readonly database", ReadOnly},
-	{"attempt to change database via query operation", ReadOnly},
-	{"interrupted", Interrupted},
-	{"out of memory", OutOfMemory},
-	{"disk I/O error", IOError},
-	{"database disk image is malformed", Corrupt},
-	{"database or disk is full", Full},
-	{"database schema has changed", SchemaChanged},
-	{"string or blob too big", TooBig},
-	{"column index out of range", ParameterRange},
-	{"not authorized", NotAuthorized},
-	{"*prohibited", NotAuthorized},
-}
-
-// codeOf reads the most specific result code that a message of SQLite tells.
-func codeOf(message string) Code {
-	for _, m := range messages {
-		if ending, ok := strings.CutPrefix(m.text, "*"); ok && strings.HasSuffix(message, ending) || strings.HasPrefix(message, m.text) {
-			return m.code
-		}
-	}
-	return GenericError
-}
-
 // Primary returns the primary result code that an extended one belongs to.
 func (c Code) Primary() Code { return c & 0xff }
 
 // Error implements error. It returns SQLite's description of the code.
-func (c Code) Error() string {
-	for _, m := range messages {
-		if m.code == c {
-			return strings.TrimPrefix(m.text, "*")
-		}
-	}
-	return "SQL logic error"
-}
+func (c Code) Error() string { return sqlerr.Code(c).Error() }

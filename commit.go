@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -88,7 +89,7 @@ func (t *tx) commit(ctx context.Context) error {
 
 // isUnknown reports whether a commit may have been applied, or be applied yet.
 func isUnknown(err error) bool {
-	return errors.Is(err, ErrIndeterminate) || errors.Is(err, ErrRowsLost)
+	return errors.Is(err, sqlerr.ErrIndeterminate) || errors.Is(err, sqlerr.ErrRowsLost)
 }
 
 // hidesRows reports whether the commit of operations has to do without the rows of RETURNING. A
@@ -185,7 +186,7 @@ func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
-		return false, publicError(err)
+		return false, sqlerr.From(err)
 	case entry.Error == errStale, isMissingVersionTable(entry.Error):
 		return true, nil
 	case entry.Error != "":
@@ -205,13 +206,13 @@ func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	}
 	for range sent.tail {
 		if entry, err := answer.Next(); err != nil {
-			return false, publicError(err)
+			return false, sqlerr.From(err)
 		} else if entry.Error != "" {
-			return false, newError(entry.Error, -1, 0)
+			return false, sqlerr.New(entry.Error, -1, 0)
 		}
 	}
 	if err := answer.End(); err != nil {
-		return false, publicError(err)
+		return false, sqlerr.From(err)
 	}
 	t.answered = true
 	if changed {
@@ -220,14 +221,14 @@ func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	return false, nil
 }
 
-var errResultsChanged = &kind{errors.New("the transaction was committed, but at least one of its statements had another result than it had before: " +
-	"a column with a default such as CURRENT_TIMESTAMP, or a writer that does not use this driver"), ErrResultsChanged}
+var errResultsChanged = sqlerr.Told(errors.New("the transaction was committed, but at least one of its statements had another result than it had before: "+
+	"a column with a default such as CURRENT_TIMESTAMP, or a writer that does not use this driver"), sqlerr.ErrResultsChanged)
 
 // rejected is the error of a commit that failed in a statement. All of it was
 // rolled back.
 func (t *tx) rejected(message string, statement, statements int) error {
 	if t.isDeferred {
-		return newError(message, statement, statements)
+		return sqlerr.New(message, statement, statements)
 	}
 	return errConflict("a statement of the transaction that succeeded before has failed: " + message)
 }
@@ -240,11 +241,11 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state versionSta
 	}
 	entry, err := answer.Next()
 	if err != nil {
-		return false, publicError(err)
+		return false, sqlerr.From(err)
 	}
 	if hidden && entry.Error == "" {
 		if entry, err = answer.Next(); err != nil {
-			return false, publicError(err)
+			return false, sqlerr.From(err)
 		}
 	}
 	if t.isDeferred && o.Kind == sqltext.Write {
@@ -292,17 +293,17 @@ func (t *tx) lostTrack(state versionState) error {
 	if !t.sent.forwarded {
 		return nil
 	}
-	t.failed = &wrapped{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", versionTable)}
+	t.failed = sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", versionTable))
 	return t.failed
 }
 
 // doubtful returns the error of a transaction that came to no look at the version table behind a commit
 // that came too late, where that may have been its second run. A conflict comes behind such a look.
 func (t *tx) doubtful(err error) error {
-	if err == nil || !t.sent.forwarded || errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
+	if err == nil || !t.sent.forwarded || errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
 		return err
 	}
-	return &wrapped{ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err)}
+	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err))
 }
 
 // toldBy reports whether a version table in a state tells by the token whether a commit was applied.
@@ -339,7 +340,7 @@ func (t *tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 	case !try.toldBy(state):
 		return false, lost // the version table is another or was cleared, or the token may have been removed
 	case t.ctx.Err() != nil:
-		return false, &wrapped{t.ctx.Err(), errors.New("the commit was not applied, nor will it be")}
+		return false, sqlerr.Of(t.ctx.Err(), errors.New("the commit was not applied, nor will it be"))
 	}
 	return false, nil
 }
@@ -422,7 +423,7 @@ func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, 
 	defer answer.Close()
 	entry, err := answer.Next()
 	if err != nil {
-		return "", publicError(err)
+		return "", sqlerr.From(err)
 	}
 	return entry.Error, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -299,7 +300,7 @@ func TestTransactionThatNobodyEnds(t *testing.T) {
 			c := newFake(t).connect(func(cfg *Config) { cfg.TxLock = TxLockImmediate })
 			_, err := c.BeginTx(t.Context(), driver.TxOptions{})
 			require.NoError(t, err)
-			require.ErrorIs(t, c.connector.writeLock.join(t.Context(), time.Millisecond), Busy)
+			require.ErrorIs(t, c.connector.writeLock.join(t.Context(), time.Millisecond), sqlerr.Busy)
 			require.NoError(t, end(c))
 			require.NoError(t, c.connector.writeLock.join(t.Context(), time.Millisecond))
 		})

@@ -45,18 +45,20 @@ var errClosed = errors.New("rqlite: the connection is closed")
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	script, err := c.parse(query)
 	if err != nil {
-		return nil, refused(err)
+		return nil, public(sqlerr.Refused(err))
 	}
-	return c.exec(ctx, script, args)
+	r, err := c.exec(ctx, script, args)
+	return r, public(err)
 }
 
 // QueryContext runs the statements of a query. Each gives one result set.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	script, err := c.parse(query)
 	if err != nil {
-		return nil, refused(err)
+		return nil, public(sqlerr.Refused(err))
 	}
-	return c.query(ctx, script, args)
+	r, err := c.query(ctx, script, args)
+	return r, public(err)
 }
 
 // Prepare implements driver.Conn.
@@ -72,15 +74,15 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	}
 	script, err := c.parse(query)
 	if err != nil {
-		return nil, refused(err)
+		return nil, public(sqlerr.Refused(err))
 	}
 	if len(script) > 0 { // SQLite prepares the first
 		if word, no := script[0].NoStatement(); no {
-			return nil, newError(`near "`+word+`": syntax error`, 0, len(script))
+			return nil, public(sqlerr.New(`near "`+word+`": syntax error`, 0, len(script)))
 		}
 	}
 	if err := c.check(ctx, script); err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	return &stmt{conn: c, script: script}, nil
 }
@@ -91,7 +93,7 @@ func (c *conn) Ping(ctx context.Context) error {
 	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
 	s, err := c.read(ctx, []bind.Stmt{pingStmt}, span{total: 1})
 	if err != nil {
-		return err
+		return public(err)
 	}
 	s.close()
 	return nil
@@ -208,7 +210,7 @@ func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer,
 	}
 	answer, err := c.connector.client.Send(ctx, req)
 	if err != nil {
-		return nil, withPath(publicError(err), req.Path)
+		return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
 	}
 	return answer, nil
 }

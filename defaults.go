@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -167,7 +168,7 @@ func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	level := Weak
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
 	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, span{total: 1})
-	if errors.Is(err, ErrUnauthorized) {
+	if errors.Is(err, sqlerr.ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil
 	}
@@ -177,13 +178,13 @@ func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	defer s.close()
 	set, err := result.Read(s.answer, s.answer.Result(), &result.Values{}, nil)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	for _, row := range set.Rows {
 		name, _ := row[0].(string)
 		tables.defaults[sqltext.FoldName(name)] = declaredDefaults(row[1])
 	}
-	return tables, publicError(s.answer.End())
+	return tables, sqlerr.From(s.answer.End())
 }
 
 // declaredDefaults returns the defaults that differ of a table, as it was created.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -54,12 +55,12 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	}
 	if c.canShareTransaction(ctx, stmts) && !c.connector.client.Forwarding() {
 		r, err := c.execRequest(ctx, stmts, true)
-		var failed *Error
+		var failed *sqlerr.Error
 		switch {
 		case !errors.As(err, &failed):
 			return r, err
 		case c.connector.client.Forwarding(): // perhaps already when it was sent
-			return nil, &wrapped{ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message)}
+			return nil, sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message))
 		}
 	}
 	return c.execEach(ctx, stmts)
@@ -73,7 +74,7 @@ func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driv
 		err = c.refuseHarm(script)
 	}
 	if err != nil {
-		return nil, refused(err)
+		return nil, sqlerr.Refused(err)
 	}
 	if c.tx != nil {
 		return stmts, nil
@@ -117,7 +118,7 @@ func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, 
 // execOne sends one statement in a request of its own.
 func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
 	if one, err = c.withConnState(one); err != nil {
-		return nil, refused(err)
+		return nil, sqlerr.Refused(err)
 	}
 	switch {
 	case one[0].Kind == sqltext.Pragma && useOfPragma(one[0].Statement).ignored:
@@ -143,17 +144,17 @@ func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, e
 // does not hold of the script when others came before it, so that only a context's
 // end, and doubt, can still be asked for.
 func inScript(err error, statement, statements int) error {
-	var failed *Error
+	var failed *sqlerr.Error
 	if errors.As(err, &failed) {
-		return newError(failed.Message, statement, statements)
+		return sqlerr.New(failed.Message, statement, statements)
 	}
 	if statement == 0 {
 		return err
 	}
 	told := fmt.Errorf("statement %d of %d, and those before it were applied: %s", statement+1, statements, strings.TrimPrefix(err.Error(), "rqlite: "))
-	for _, kept := range []error{ErrIndeterminate, ErrRowsLost, context.Canceled, context.DeadlineExceeded} {
+	for _, kept := range []error{sqlerr.ErrIndeterminate, sqlerr.ErrRowsLost, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kept) {
-			return &kind{told, kept}
+			return sqlerr.Told(told, kept)
 		}
 	}
 	return fmt.Errorf("rqlite: %w", told)
@@ -188,7 +189,7 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 		return nil, err
 	}
 	if err := answer.End(); err != nil {
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	if writesBefore(stmts[:statements]) {
 		c.state.lose()
@@ -223,18 +224,18 @@ func readEntries(answer *cluster.Answer, entries, statements int, atomic bool) (
 	for i := range entries {
 		entry, err := answer.Next()
 		if err != nil {
-			return last, publicError(err)
+			return last, sqlerr.From(err)
 		}
 		last = *entry
 		if last.Error == "" || failure != nil {
 			continue
 		}
-		failure = newError(last.Error, i, statements)
+		failure = sqlerr.New(last.Error, i, statements)
 		if !atomic {
 			continue
 		}
 		if err := answer.Undone(); err != nil {
-			return last, publicError(err)
+			return last, sqlerr.From(err)
 		}
 		return last, failure
 	}

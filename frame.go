@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
@@ -78,7 +79,7 @@ func elements(read func(*cluster.Answer) error, texts ...string) cluster.Element
 func readSchemaLook(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err == nil && entry.Error != "" {
-		err = failedRead(entry.Error, -1, 0)
+		err = sqlerr.FailedRead(entry.Error, -1, 0)
 	}
 	return err
 }
@@ -124,7 +125,7 @@ func (c *Connector) readTold(answer *cluster.Answer) error {
 		return err
 	}
 	if _, err := c.readState(answer, entry); err != nil {
-		c.cfg.warn(publicError(err))
+		c.cfg.warn(sqlerr.From(err))
 	}
 	return nil
 }
@@ -213,8 +214,8 @@ func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt
 		era, ok := connector.coalescer.Begin()
 		if !ok {
 			answer, err := c.join(ctx, stmts)
-			if !isEarlier(err) {
-				return answer, withPath(publicError(err), cluster.ExecutePath)
+			if !sqlerr.IsEarlier(err) {
+				return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
 			}
 		} else {
 			defer connector.coalescer.End(era)

@@ -52,7 +52,7 @@ func (c *conn) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt
 		stmts[i].SharesRandom = random != nil && stmts[i].RandomPerRow()
 		statement, err := stmts[i].Frozen(now, random)
 		if err != nil {
-			return nil, refused(sqlerr.At(err, i, len(stmts)))
+			return nil, sqlerr.Refused(sqlerr.At(err, i, len(stmts)))
 		}
 		stmts[i].Written, stmts[i].Statement = stmts[i].Text, statement
 	}
@@ -76,14 +76,14 @@ func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *tx) erro
 		defer cancel()
 	}
 	return untilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
-		if _, err := c.BeginTx(ctx, driver.TxOptions{}); err != nil {
+		t, err := c.begin(ctx, driver.TxOptions{})
+		if err != nil {
 			return err
 		}
-		t := c.tx
 		if err := f(ctx, t); err != nil {
 			return errors.Join(err, t.Rollback())
 		}
-		return t.Commit()
+		return t.complete()
 	})
 }
 

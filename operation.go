@@ -9,6 +9,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -64,7 +65,7 @@ func (o *operation) sameAgain(answer *cluster.Answer, state versionState) (bool,
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
-		return false, publicError(err)
+		return false, sqlerr.From(err)
 	case o.failure != "":
 		return failsWith(answer, entry, o.failure)
 	case entry.Error != "":
@@ -75,7 +76,7 @@ func (o *operation) sameAgain(answer *cluster.Answer, state versionState) (bool,
 		return o.countsAgain(answer, entry)
 	case !o.isWrite || o.Returning > 0 && !o.needsCounts:
 		same, err := o.seen.SameIn(answer, entry)
-		return same && (answer.Result().Error == "" || !o.seen.Ended), publicError(err)
+		return same && (answer.Result().Error == "" || !o.seen.Ended), sqlerr.From(err)
 	}
 	id, rows, err := o.counts(answer, entry)
 	if err != nil || o.Kind != sqltext.Write {
@@ -106,7 +107,7 @@ func failsWith(answer *cluster.Answer, entry *wire.Result, message string) (bool
 				}
 			}
 			if err != nil {
-				return false, publicError(err)
+				return false, sqlerr.From(err)
 			}
 		}
 	}
@@ -133,7 +134,7 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 	// Where the server does not see the clause, the entry has the counts of the statement before.
 	probe, err := answer.Next()
 	if err != nil {
-		return 0, 0, publicError(err)
+		return 0, 0, sqlerr.From(err)
 	}
 	switch {
 	case probe.Error != "":
@@ -142,12 +143,12 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 		return lastInsertID, rowsAffected, nil
 	}
 	if err := answer.NextRow(); err != nil {
-		return 0, 0, publicError(err)
+		return 0, 0, sqlerr.From(err)
 	}
 	for _, count := range []*int64{&lastInsertID, &rowsAffected} {
 		cell, err := answer.Cell()
 		if err != nil {
-			return 0, 0, publicError(err)
+			return 0, 0, sqlerr.From(err)
 		}
 		*count, _ = result.ParseInt(cell.Data)
 	}
@@ -158,11 +159,11 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 // committed only if this is the id.
 func (o *operation) LastInsertId() (int64, error) {
 	o.insertIDSeen = true
-	return o.lastInsertID, o.err
+	return o.lastInsertID, public(o.err)
 }
 
 // RowsAffected implements driver.Result.
-func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, o.err }
+func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, public(o.err) }
 
 // operations is what a transaction has done so far, in order.
 type operations []*operation

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -90,15 +91,15 @@ func (c *conn) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
 	}
 	defer s.close()
 	if err := s.answer.NextRow(); err != nil {
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	cell, err := s.answer.Cell()
 	if err != nil {
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	_, value := one.PragmaSetting()
 	if isOn(value) != (string(cell.Data) == "1") {
-		return refused(errForeignKeys)
+		return sqlerr.Refused(errForeignKeys)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -29,7 +30,7 @@ func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	}
 	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, span{total: len(stmts)})
 	switch {
-	case errors.Is(err, ReadOnly):
+	case errors.Is(err, sqlerr.ReadOnly):
 	case err != nil:
 		return err
 	default:

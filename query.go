@@ -82,7 +82,7 @@ func allRead(stmts []bind.Stmt) bool {
 func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
 	stmts, err := c.withConnState(stmts)
 	if err != nil {
-		return nil, refused(err)
+		return nil, sqlerr.Refused(err)
 	}
 	switch stmts[0].Kind {
 	case sqltext.Read:
@@ -90,7 +90,7 @@ func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at span) (*source
 	case sqltext.Unknown:
 		// /db/query tells whether it writes: it refuses what does, without effect.
 		s, err := c.read(ctx, stmts, at)
-		if errors.Is(err, ReadOnly) {
+		if errors.Is(err, sqlerr.ReadOnly) {
 			return c.writeRows(ctx, stmts, at)
 		}
 		return s, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 // queueing says whether writes go into rqlite's queue
@@ -43,7 +44,7 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 		return 0, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction, which the queue has none of")
 	}
 	if err := c.oneByOne(stmts); err != nil {
-		return 0, refused(err)
+		return 0, sqlerr.Refused(err)
 	}
 	c.state.lose()
 	params := writeParams + "&queue"
@@ -62,7 +63,7 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 	}
 	defer answer.Close()
 	if err := answer.End(); err != nil {
-		return 0, publicError(err)
+		return 0, sqlerr.From(err)
 	}
 	return answer.Trailer().SequenceNumber, nil
 }
@@ -93,6 +94,12 @@ func (b *Batch) Queue(ctx context.Context, db *sql.DB) (sequence int64, err erro
 
 // QueueBatch implements Conn.
 func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
+	sequence, err := c.queueBatch(ctx, b)
+	return sequence, public(err)
+}
+
+// queueBatch hands a batch to the queue of a node.
+func (c *conn) queueBatch(ctx context.Context, b *Batch) (int64, error) {
 	switch {
 	case b.Atomic:
 		return 0, errors.New("rqlite: an atomic batch cannot be queued")

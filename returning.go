@@ -33,7 +33,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bi
 	}
 	req.MinRelease = cluster.ReturnsAllRows
 	answer, err := c.writeSeen(ctx, req, stmts, how)
-	if how.atomic || !isEarlier(err) {
+	if how.atomic || !sqlerr.IsEarlier(err) {
 		return answer, err
 	}
 	earlier := slices.Clone(stmts)
@@ -41,7 +41,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bi
 		if earlier[i].Returning > 0 {
 			statement, err := earlier[i].WithoutBackquotes()
 			if err != nil {
-				return nil, refused(sqlerr.At(err, i, len(stmts)))
+				return nil, sqlerr.Refused(sqlerr.At(err, i, len(stmts)))
 			}
 			earlier[i].Statement = &statement
 		}
@@ -79,13 +79,13 @@ func (c *conn) demandSeen(ctx context.Context, release cluster.Release, stmts []
 func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
 	body, err := bind.AppendAll([]byte{'['}, []bind.Stmt{one, abortCall})
 	if err != nil {
-		return refused(err)
+		return sqlerr.Refused(err)
 	}
 	answer, err := c.post(ctx, &cluster.Request{
 		Path: cluster.RequestPath, Params: parsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
 	})
 	switch {
-	case errors.Is(err, ErrUnauthorized):
+	case errors.Is(err, sqlerr.ErrUnauthorized):
 		c.connector.seenReturning.add(&one) // nobody can tell: the user may be allowed to execute alone
 		return nil
 	case err != nil:
@@ -95,7 +95,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
-		return publicError(err)
+		return sqlerr.From(err)
 	case entry.Error != "":
 		return nil
 	case len(entry.Columns) == 0:
@@ -108,7 +108,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 // atCall says which of several statements was not sent because the server would not see it.
 func atCall(err error, i, n int) error {
 	if errors.Is(err, errUnseenReturning) {
-		return refused(sqlerr.At(err, i, n))
+		return sqlerr.Refused(sqlerr.At(err, i, n))
 	}
 	return err
 }

@@ -73,7 +73,7 @@ func (s *source) begin() (*source, error) {
 func (s *source) advance() error {
 	entry, err := s.answer.Next()
 	if err != nil {
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	position, current := s.at.first+s.next, &s.stmts[s.next]
 	s.next++
@@ -82,7 +82,7 @@ func (s *source) advance() error {
 		if o != nil {
 			o.failure = entry.Error
 		}
-		return failed(entry.Error, position, s.at.total, s.wrote)
+		return sqlerr.Failed(entry.Error, position, s.at.total, s.wrote)
 	}
 	if o != nil {
 		o.seen.Begin(entry)
@@ -96,7 +96,7 @@ func (s *source) advance() error {
 // errNotReturned is the error of a RETURNING clause that the server's own
 // parser did not see.
 func errNotReturned(statement, statements int) error {
-	return fmt.Errorf("rqlite: %w", sqlerr.At(fmt.Errorf("%w: rqlite does not understand a part of the statement", ErrRowsLost), statement, statements))
+	return fmt.Errorf("rqlite: %w", sqlerr.At(fmt.Errorf("%w: rqlite does not understand a part of the statement", sqlerr.ErrRowsLost), statement, statements))
 }
 
 // more reports whether result sets follow the current one.
@@ -147,7 +147,10 @@ func (r *rows) open() {
 func (r *rows) Columns() []string { return r.columns }
 
 // Next reads the next row of the current result set.
-func (r *rows) Next(dest []driver.Value) error {
+func (r *rows) Next(dest []driver.Value) error { return public(r.next(dest)) }
+
+// next reads the next row of the current result set.
+func (r *rows) next(dest []driver.Value) error {
 	if len(r.sources) == 0 {
 		return io.EOF
 	}
@@ -192,7 +195,7 @@ func (s *source) endOfEntry() error {
 		if o != nil {
 			o.failure = message
 		}
-		return failed(message, s.at.first+s.next-1, s.at.total, s.wrote)
+		return sqlerr.Failed(message, s.at.first+s.next-1, s.at.total, s.wrote)
 	}
 	if o != nil {
 		o.seen.End()
@@ -211,16 +214,16 @@ func (s *source) endOfEntry() error {
 func (s *source) lost(err error) error {
 	var failure *cluster.Error
 	if s.wrote && errors.As(err, &failure) {
-		return &wrapped{ErrRowsLost, failure}
+		return sqlerr.Of(sqlerr.ErrRowsLost, failure)
 	}
-	return publicError(err)
+	return sqlerr.From(err)
 }
 
 // unreadable is the error of a value that is none of a column's. A write has
 // been applied all the same.
 func unreadable(err error, wrote bool) error {
 	if wrote {
-		return &wrapped{ErrRowsLost, err}
+		return sqlerr.Of(sqlerr.ErrRowsLost, err)
 	}
 	return fmt.Errorf("rqlite: %w", err)
 }
@@ -232,7 +235,10 @@ func (r *rows) HasNextResultSet() bool {
 
 // NextResultSet passes over what is left of the current result set and goes to
 // the next one.
-func (r *rows) NextResultSet() error {
+func (r *rows) NextResultSet() error { return public(r.nextSet()) }
+
+// nextSet goes to the next result set.
+func (r *rows) nextSet() error {
 	if !r.HasNextResultSet() {
 		return io.EOF
 	}

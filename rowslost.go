@@ -8,14 +8,15 @@ import (
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // lostItsRows reports whether err says that the rows of a statement with RETURNING could not be
 // sent. Outside of a transaction it was applied all the same, as a rule; see rowsLost.
 func lostItsRows(err error, one *bind.Stmt) bool {
-	var failed *Error
-	return one.Returning > 0 && errors.As(err, &failed) && strings.HasPrefix(failed.Message, badTime)
+	var failed *sqlerr.Error
+	return one.Returning > 0 && errors.As(err, &failed) && strings.HasPrefix(failed.Message, sqlerr.BadTime)
 }
 
 // rowsLost returns the error of a statement outside of a transaction that lost its rows. SQLite
@@ -24,14 +25,14 @@ func lostItsRows(err error, one *bind.Stmt) bool {
 // keys nobody knows.
 func (c *conn) rowsLost(ctx context.Context, why error) error {
 	if c.defersNothing(ctx) {
-		return &wrapped{ErrRowsLost, why}
+		return sqlerr.Of(sqlerr.ErrRowsLost, why)
 	}
 	return perhapsUndone(why)
 }
 
 // perhapsUndone is the error of such a statement where there may be deferred foreign keys.
 func perhapsUndone(why error) error {
-	return &wrapped{ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: "))}
+	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: ")))
 }
 
 var defersKeysCall = driversOwn(sqltext.Read, "SELECT 1 WHERE "+defersKeys)

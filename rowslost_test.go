@@ -3,6 +3,7 @@ package rqlite
 import (
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -33,7 +34,7 @@ func TestBadTimeOfQuery(t *testing.T) {
 			_, err := f.open("coalesce=false").QueryContext(t.Context(), insert)
 			require.ErrorIs(t, err, test.is)
 			require.NotErrorIs(t, err, test.not)
-			assert.ErrorContains(t, err, badTimeCure)
+			assert.ErrorContains(t, err, sqlerr.BadTimeCure)
 		})
 	}
 }
@@ -68,7 +69,7 @@ func TestBadTimeOfBatch(t *testing.T) {
 	atomic.Add(insert)
 	_, err := atomic.Exec(t.Context(), db)
 	require.NotErrorIs(t, err, ErrRowsLost)
-	require.ErrorContains(t, err, badTimeCure)
+	require.ErrorContains(t, err, sqlerr.BadTimeCure)
 
 	var b Batch
 	b.Add("DELETE FROM t")

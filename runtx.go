@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 const (
@@ -53,7 +55,7 @@ func untilNoConflict(ctx context.Context, run func(context.Context) error) error
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		begun := time.Now()
 		err := run(context.WithValue(ctx, txRunKey{}, this))
-		if err == nil || !errors.Is(err, ErrTxConflict) || errors.Is(err, ErrIndeterminate) {
+		if err == nil || !errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
 			return err
 		}
 		this = &txRun{again: true, took: time.Since(begun) - this.waited}

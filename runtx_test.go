@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -34,7 +35,7 @@ func (e *ender) Commit() error {
 
 var (
 	errTestConflict = errConflict("a test")
-	errTestUnknown  = &wrapped{ErrIndeterminate, errors.New("a test")}
+	errTestUnknown  = sqlerr.Of(ErrIndeterminate, errors.New("a test"))
 )
 
 func TestRunTx(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -53,7 +54,7 @@ func TestErrorOfAScriptThatBrokeOff(t *testing.T) {
 	require.NotErrorIs(t, err, ErrUnauthorized)
 
 	for _, kept := range []error{ErrIndeterminate, context.Canceled, context.DeadlineExceeded} {
-		err := inScript(&wrapped{kept, errors.New("why")}, 1, 2)
+		err := inScript(sqlerr.Of(kept, errors.New("why")), 1, 2)
 		require.ErrorIs(t, err, kept)
 		require.ErrorContains(t, err, "statement 2 of 2")
 	}

@@ -176,10 +176,10 @@ func (b *body) tries(list operations, form trialForm) error {
 func (t *tx) readState(answer *cluster.Answer) (versionState, error) {
 	entry, err := answer.Next()
 	if err != nil {
-		return versionState{}, publicError(err)
+		return versionState{}, sqlerr.From(err)
 	}
 	state, err := t.conn.connector.readState(answer, entry)
-	return state, publicError(err)
+	return state, sqlerr.From(err)
 }
 
 // compare reads the entries of operations that were run again. They have to show
@@ -322,13 +322,13 @@ func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 		b.statement(stateText(t.state.version + 1))
 		b.statement(speculationText)
 		if err := errors.Join(b.tries(try.list, try.form), b.tries(try.fresh, try.form)); err != nil {
-			return nil, refused(err)
+			return nil, sqlerr.Refused(err)
 		}
 		b.statement(abortText)
 		answer, err := t.conn.post(ctx, &cluster.Request{
 			Path: cluster.RequestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
 		})
-		if try.form.min == 0 || !isEarlier(err) {
+		if try.form.min == 0 || !sqlerr.IsEarlier(err) {
 			return answer, err
 		}
 	}
@@ -344,7 +344,7 @@ func (t *tx) request(ctx context.Context, params string, body []byte) (*cluster.
 func demandEntry(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err != nil {
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	return versionTableFailure(entry)
 }
@@ -386,7 +386,7 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state versionState, move
 	}
 	for i, o := range try.fresh {
 		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !try.fresh[:i].inserted() {
-			return i, refused(sqlerr.At(errNoRowid, i, len(try.fresh))), nil
+			return i, sqlerr.Refused(sqlerr.At(errNoRowid, i, len(try.fresh))), nil
 		}
 		failure, err := t.result(answer, o, state, at{i, len(try.fresh)})
 		if err == nil && failure == nil && try.form.guarded && o.isGuarded() {
@@ -400,11 +400,11 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state versionState, move
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
-		return 0, nil, publicError(err)
+		return 0, nil, sqlerr.From(err)
 	case entry.Error != abortSays:
 		return 0, nil, fmt.Errorf("rqlite: the server did not roll back what it was to try out (it said %q): the transaction cannot go on", entry.Error)
 	}
-	return len(try.fresh), nil, publicError(answer.End())
+	return len(try.fresh), nil, sqlerr.From(answer.End())
 }
 
 // skip passes over the entries of operations that the version vouches for.
@@ -417,10 +417,10 @@ func (t *tx) skip(answer *cluster.Answer, try trial) error {
 		for range entries {
 			entry, err := answer.Next()
 			if err != nil {
-				return publicError(err)
+				return sqlerr.From(err)
 			}
-			if strings.HasPrefix(entry.Error, badTime) { // Exec did not ask for its rows, and another statement does now
-				return refused(fmt.Errorf("an earlier statement of the transaction has a RETURNING clause, whose rows are sent from now on: %s", withCure(entry.Error)))
+			if strings.HasPrefix(entry.Error, sqlerr.BadTime) { // Exec did not ask for its rows, and another statement does now
+				return sqlerr.Refused(fmt.Errorf("an earlier statement of the transaction has a RETURNING clause, whose rows are sent from now on: %s", sqlerr.WithCure(entry.Error)))
 			}
 			if entry.Error != "" { // somebody has written without telling
 				return t.conflict("a statement of the transaction that succeeded before has failed")
@@ -434,7 +434,7 @@ func (t *tx) skip(answer *cluster.Answer, try trial) error {
 func passGuard(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err != nil {
-		return publicError(err)
+		return sqlerr.From(err)
 	}
 	if entry.Error != "" {
 		return fmt.Errorf("rqlite: the transaction ended while it was tried out (%q): it cannot go on", entry.Error)
@@ -451,11 +451,11 @@ type at struct{ statement, statements int }
 func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at at) (failure, err error) {
 	entry, err := answer.Next()
 	if err != nil {
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	if o.failure = entry.Error; o.failure != "" {
-		failed := newError(o.failure, at.statement, at.statements)
-		if o.SharesRandom && failed.Code == Constraint { // perhaps only because of that
+		failed := sqlerr.New(o.failure, at.statement, at.statements)
+		if o.SharesRandom && failed.Code == sqlerr.Constraint { // perhaps only because of that
 			failed.Message += "; " + errRandomRows.Error()
 		}
 		return failed, nil
@@ -463,7 +463,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at
 	if o.wantsRows && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)
 		if err == nil && failure == nil && o.SharesRandom && len(o.set.Rows) > 1 {
-			failure = refused(sqlerr.At(errRandomRows, at.statement, at.statements))
+			failure = sqlerr.Refused(sqlerr.At(errRandomRows, at.statement, at.statements))
 		}
 		return failure, err
 	}
@@ -472,7 +472,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at
 	case err != nil || o.Kind != sqltext.Write:
 		return nil, err
 	case o.SharesRandom && rows > 1:
-		return refused(sqlerr.At(errRandomRows, at.statement, at.statements)), nil
+		return sqlerr.Refused(sqlerr.At(errRandomRows, at.statement, at.statements)), nil
 	}
 	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows
 	return nil, nil
@@ -482,9 +482,9 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at
 func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
 	switch {
 	case o.Returning > 0 && len(entry.Columns) == 0:
-		return refused(sqlerr.At(errUnseenReturning, at.statement, at.statements)), nil
+		return sqlerr.Refused(sqlerr.At(errUnseenReturning, at.statement, at.statements)), nil
 	case o.Keyword == "EXPLAIN" && len(entry.Columns) == 0:
-		return refused(sqlerr.At(errUnexplained, at.statement, at.statements)), nil
+		return sqlerr.Refused(sqlerr.At(errUnexplained, at.statement, at.statements)), nil
 	case o.Kind == sqltext.Unknown:
 		o.isWrite = false
 	}
@@ -494,12 +494,12 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	var unread *result.UnreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return refused(sqlerr.At(unread, at.statement, at.statements)), nil
+		return sqlerr.Refused(sqlerr.At(unread, at.statement, at.statements)), nil
 	case err != nil:
-		return nil, publicError(err)
+		return nil, sqlerr.From(err)
 	}
 	if o.failure = answer.Result().Error; o.failure != "" {
-		return newError(o.failure, at.statement, at.statements), nil
+		return sqlerr.New(o.failure, at.statement, at.statements), nil
 	}
 	return nil, nil
 }

@@ -42,7 +42,8 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if s.closed {
 		return nil, errClosed
 	}
-	return s.conn.exec(ctx, s.script, args)
+	r, err := s.conn.exec(ctx, s.script, args)
+	return r, public(err)
 }
 
 // QueryContext implements driver.StmtQueryContext.
@@ -50,7 +51,8 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if s.closed {
 		return nil, errClosed
 	}
-	return s.conn.query(ctx, s.script, args)
+	r, err := s.conn.query(ctx, s.script, args)
+	return r, public(err)
 }
 
 // Exec implements driver.Stmt.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 var _ driver.Tx = (*tx)(nil)
@@ -51,6 +53,15 @@ func (c *conn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction. Nothing is sent, unless the transaction is a
 // further try of RunTx.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	t, err := c.begin(ctx, opts)
+	if err != nil {
+		return nil, public(err)
+	}
+	return t, nil
+}
+
+// begin begins a transaction of the connection.
+func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	switch {
 	case c.closed:
 		return nil, errClosed
@@ -127,7 +138,10 @@ func (t *tx) Rollback() error {
 // Commit implements driver.Tx. When it returns nil all of the transaction has
 // been applied, and otherwise nothing of it, but for ErrIndeterminate and
 // ErrResultsChanged.
-func (t *tx) Commit() error {
+func (t *tx) Commit() error { return public(t.complete()) }
+
+// complete commits the transaction, and ends it in any case.
+func (t *tx) complete() error {
 	defer t.end()
 	switch {
 	case t.failed != nil:
@@ -155,7 +169,7 @@ func (t *tx) tell(err error) {
 	}
 }
 
-var errResultsLost = &kind{errors.New("the transaction was committed, but the answer that told its results was lost"), ErrRowsLost}
+var errResultsLost = sqlerr.Told(errors.New("the transaction was committed, but the answer that told its results was lost"), sqlerr.ErrRowsLost)
 
 // end lets go of what the transaction holds.
 func (t *tx) end() {
@@ -222,12 +236,12 @@ func (t *tx) conflict(what string) error {
 
 // errConflict is SQLite's SQLITE_BUSY_SNAPSHOT, and ErrTxConflict.
 func errConflict(what string) error {
-	return &wrapped{ErrTxConflict, &Error{
+	return sqlerr.Of(sqlerr.ErrTxConflict, &sqlerr.Error{
 		Message:      what + ", and nothing was applied; run the transaction again, as RunTx does",
-		Code:         Busy,
-		ExtendedCode: BusySnapshot,
+		Code:         sqlerr.Busy,
+		ExtendedCode: sqlerr.BusySnapshot,
 		Statement:    -1,
-	}}
+	})
 }
 
 // wrote reports whether the program has tried to write: from then on its reads

@@ -130,7 +130,7 @@ func (t *tx) runAll(ctx context.Context, list operations) (done int, err error) 
 
 // renumbered says of the failure of a statement where it stands in the whole script.
 func renumbered(err error, statement, statements int) error {
-	var failed *Error
+	var failed *sqlerr.Error
 	if errors.As(err, &failed) && failed.Statement >= 0 {
 		failed.Statement, failed.Statements = statement, statements
 	}
@@ -191,9 +191,9 @@ func (t *tx) postpone(list operations) (done int, err error) {
 	for i, o := range list {
 		switch {
 		case !o.isWrite || o.wantsRows:
-			return i, refused(sqlerr.At(errDeferredRead, i, len(list)))
+			return i, sqlerr.Refused(sqlerr.At(errDeferredRead, i, len(list)))
 		case o.SharesRandom:
-			return i, refused(sqlerr.At(errRandomHere, i, len(list)))
+			return i, sqlerr.Refused(sqlerr.At(errRandomHere, i, len(list)))
 		}
 		o.err = errPostponed
 		t.record(o)
@@ -217,7 +217,7 @@ func (t *tx) control(o *operation) error {
 	}
 	at := t.ops.savepoint(name)
 	if at < 0 {
-		return newError("no such savepoint: "+name, 0, 1)
+		return sqlerr.New("no such savepoint: "+name, 0, 1)
 	}
 	if action == sqltext.SavepointRelease {
 		t.ops = append(t.ops[:at:at], t.ops[at:].filter(func(o *operation) bool { return !o.isSavepoint() })...)
@@ -279,7 +279,7 @@ func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 			err = t.prepareOperation(ctx, o, now)
 		}
 		if err != nil {
-			return nil, refused(sqlerr.At(err, i, len(stmts)))
+			return nil, sqlerr.Refused(sqlerr.At(err, i, len(stmts)))
 		}
 		list = append(list, o)
 	}
@@ -360,5 +360,5 @@ func readOnlyTx(o *operation) error {
 	if what == "" {
 		what = "the statement"
 	}
-	return &reason{fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), ReadOnly}
+	return sqlerr.Within(fmt.Errorf("attempt to write a readonly database: %s in a read-only transaction", what), sqlerr.ReadOnly)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
@@ -149,14 +150,14 @@ func (c *conn) makeVersionTable(ctx context.Context) error {
 	for range 2 {
 		entry, err := answer.Next()
 		if err != nil {
-			return publicError(err)
+			return sqlerr.From(err)
 		}
 		if entry.Error != "" {
-			return &kind{fmt.Errorf("the table %s, which transactions need, cannot be made: %s", versionTable, entry.Error), newError(entry.Error, -1, 0)}
+			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", versionTable, entry.Error), sqlerr.New(entry.Error, -1, 0))
 		}
 	}
 	c.connector.versionTableMissing.Store(false)
-	return publicError(answer.End())
+	return sqlerr.From(answer.End())
 }
 
 // renewVersion gives the version table a version that it has never had, after the

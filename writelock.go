@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 // writeLock lets the writers of one process wait for each other, as those of a SQLite
@@ -135,13 +137,13 @@ func (t *writeLock) giveUp(w *waiter, waited time.Duration, why error) error {
 // errLocked is the error of a write that was not sent because its turn did not
 // come: SQLite's "database is locked", and the end of the context if it was that.
 func errLocked(waited time.Duration, behind string, why error) error {
-	locked := &Error{
+	locked := &sqlerr.Error{
 		Message: fmt.Sprintf("database is locked: waited %v behind %s, and nothing was sent; "+
 			"end transactions soon, and do not write beside an open one in the same goroutine", waited.Round(time.Millisecond), behind),
-		Code: Busy, ExtendedCode: Busy, Statement: -1,
+		Code: sqlerr.Busy, ExtendedCode: sqlerr.Busy, Statement: -1,
 	}
 	if why == nil {
 		return locked
 	}
-	return &wrapped{why, locked}
+	return sqlerr.Of(why, locked)
 }

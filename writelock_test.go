@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -68,7 +69,7 @@ func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 
 		begun := time.Now()
 		err := turn.join(context.Background(), 2*time.Second)
-		require.ErrorIs(t, err, Busy)
+		require.ErrorIs(t, err, sqlerr.Busy)
 		assert.EqualError(t, err, "rqlite: database is locked: waited 2s behind a transaction of this program that has been writing for 5s, and nothing was sent; "+
 			"end transactions soon, and do not write beside an open one in the same goroutine")
 		assert.Equal(t, 2*time.Second, time.Since(begun))
@@ -76,7 +77,7 @@ func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err = turn.take(ctx, 0)
-		require.ErrorIs(t, err, Busy)
+		require.ErrorIs(t, err, sqlerr.Busy)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Empty(t, turn.queue)
 
@@ -133,7 +134,7 @@ func TestTurnUnderLoad(t *testing.T) {
 				cancel()
 				switch {
 				case err != nil:
-					assert.True(t, errors.Is(err, Busy), "%v", err)
+					assert.True(t, errors.Is(err, sqlerr.Busy), "%v", err)
 				case alone:
 					count(&alones, 1)
 					count(&alones, -1)

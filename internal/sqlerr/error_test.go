@@ -1,4 +1,4 @@
-package rqlite
+package sqlerr
 
 import (
 	"context"
@@ -79,7 +79,7 @@ func FuzzCodeOf(f *testing.F) {
 		f.Add(test.message)
 	}
 	f.Fuzz(func(t *testing.T, message string) {
-		err := newError(message, 0, 1)
+		err := New(message, 0, 1)
 		require.Equal(t, err.ExtendedCode.Primary(), err.Code)
 		require.Equal(t, err.Code, err.Code.Primary())
 		require.Positive(t, int(err.Code))
@@ -96,22 +96,22 @@ func FuzzCodeOf(f *testing.F) {
 
 func TestErrorIs(t *testing.T) {
 	t.Parallel()
-	err := error(newError("UNIQUE constraint failed: t.id", 1, 3))
+	err := error(New("UNIQUE constraint failed: t.id", 1, 3))
 	assert.EqualError(t, err, "rqlite: statement 2 of 3: UNIQUE constraint failed: t.id")
 	assert.ErrorIs(t, err, ConstraintUnique)
 	assert.ErrorIs(t, err, Constraint)
-	for _, other := range []error{ConstraintCheck, ConstraintNotNull, GenericError, Code(0), ErrIndeterminate, io.EOF, newError("UNIQUE constraint failed: t.id", 1, 3)} {
+	for _, other := range []error{ConstraintCheck, ConstraintNotNull, GenericError, Code(0), ErrIndeterminate, io.EOF, New("UNIQUE constraint failed: t.id", 1, 3)} {
 		assert.NotErrorIs(t, err, other)
 	}
-	assert.EqualError(t, newError("no such table: t", 0, 1), "rqlite: no such table: t")
-	assert.EqualError(t, newError("FOREIGN KEY constraint failed", -1, 3), "rqlite: FOREIGN KEY constraint failed")
+	assert.EqualError(t, New("no such table: t", 0, 1), "rqlite: no such table: t")
+	assert.EqualError(t, New("FOREIGN KEY constraint failed", -1, 3), "rqlite: FOREIGN KEY constraint failed")
 }
 
 // Programs written for other drivers of SQLite, such as GORM's translator of
 // errors, read the codes from the JSON of an error.
 func TestErrorJSON(t *testing.T) {
 	t.Parallel()
-	encoded, err := json.Marshal(newError("UNIQUE constraint failed: t.id", 0, 1))
+	encoded, err := json.Marshal(New("UNIQUE constraint failed: t.id", 0, 1))
 	require.NoError(t, err)
 	var decoded struct {
 		Code         int
@@ -133,7 +133,7 @@ func TestHTTPError(t *testing.T) {
 		{HTTPError{StatusCode: 401, Node: "n:1", Message: ""}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
 		{HTTPError{StatusCode: 401, Node: "n:1", Message: "remote not authorized"}, ErrUnauthorized, "rqlite: n:1: not authorized: check user and password, and the user's permissions (HTTP status 401)"},
 		{
-			HTTPError{StatusCode: 401, Node: "n:1", path: cluster.ExecutePath},
+			HTTPError{StatusCode: 401, Node: "n:1", Path: cluster.ExecutePath},
 			ErrUnauthorized,
 			`rqlite: n:1: not authorized: check user and password, and the user's permission "execute" (HTTP status 401)`,
 		},
@@ -195,7 +195,7 @@ func TestPublicError(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			err := publicError(&test.err)
+			err := From(&test.err)
 			assert.True(t, strings.HasPrefix(err.Error(), "rqlite: ") || strings.HasPrefix(err.Error(), "context "), err.Error())
 			if test.text != "" {
 				assert.EqualError(t, err, test.text)
@@ -218,15 +218,15 @@ func TestPublicError(t *testing.T) {
 			}
 		})
 	}
-	require.NoError(t, publicError(nil))
-	assert.Equal(t, io.EOF, publicError(io.EOF), "what is no failure of the cluster stays as it is")
+	require.NoError(t, From(nil))
+	assert.Equal(t, io.EOF, From(io.EOF), "what is no failure of the cluster stays as it is")
 }
 
 func TestFailedStatement(t *testing.T) {
 	t.Parallel()
-	err := failed("query timeout", 0, 2, false)
+	err := Failed("query timeout", 0, 2, false)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	var failure *Error
-	require.ErrorAs(t, failed("interrupted", 1, 2, true), &failure)
+	require.ErrorAs(t, Failed("interrupted", 1, 2, true), &failure)
 	assert.Equal(t, &Error{Message: "interrupted", Code: Interrupted, ExtendedCode: Interrupted, Statement: 1, Statements: 2}, failure)
 }

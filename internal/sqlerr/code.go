@@ -1,0 +1,87 @@
+package sqlerr
+
+import "strings"
+
+// Code is a result code of SQLite, https://www.sqlite.org/rescode.html. It is
+// an error so that it can be the target of [errors.Is].
+type Code int
+
+// The result codes that can be read from what rqlite sends.
+const (
+	GenericError   Code = 1  // SQLITE_ERROR: a mistake in the SQL, or anything not listed here
+	Busy           Code = 5  // SQLITE_BUSY
+	Locked         Code = 6  // SQLITE_LOCKED
+	OutOfMemory    Code = 7  // SQLITE_NOMEM
+	ReadOnly       Code = 8  // SQLITE_READONLY
+	Interrupted    Code = 9  // SQLITE_INTERRUPT
+	IOError        Code = 10 // SQLITE_IOERR
+	Corrupt        Code = 11 // SQLITE_CORRUPT
+	Full           Code = 13 // SQLITE_FULL
+	SchemaChanged  Code = 17 // SQLITE_SCHEMA
+	TooBig         Code = 18 // SQLITE_TOOBIG
+	Constraint     Code = 19 // SQLITE_CONSTRAINT
+	Mismatch       Code = 20 // SQLITE_MISMATCH
+	NotAuthorized  Code = 23 // SQLITE_AUTH
+	ParameterRange Code = 25 // SQLITE_RANGE
+
+	BusySnapshot Code = 517 // SQLITE_BUSY_SNAPSHOT: what a transaction read was changed by another
+
+	ConstraintCheck      Code = 275  // SQLITE_CONSTRAINT_CHECK
+	ConstraintForeignKey Code = 787  // SQLITE_CONSTRAINT_FOREIGNKEY
+	ConstraintNotNull    Code = 1299 // SQLITE_CONSTRAINT_NOTNULL
+	ConstraintUnique     Code = 2067 // SQLITE_CONSTRAINT_UNIQUE, and PRIMARY KEY
+	ConstraintDatatype   Code = 3091 // SQLITE_CONSTRAINT_DATATYPE, of a STRICT table
+)
+
+// messages lists what SQLite's texts begin with, or end with where a star
+// comes first (sqlite3_errstr and the texts of its constraints).
+var messages = []struct {
+	text string
+	code Code
+}{
+	{"UNIQUE constraint failed", ConstraintUnique},
+	{"NOT NULL constraint failed", ConstraintNotNull},
+	{"FOREIGN KEY constraint failed", ConstraintForeignKey},
+	{"CHECK constraint failed", ConstraintCheck},
+	{"constraint failed", Constraint},
+	{"cannot store ", ConstraintDatatype},
+	{"datatype mismatch", Mismatch},
+	{"database is locked", Busy},
+	{"database table is locked", Locked},
+	{"database schema is locked", Locked},
+	{"attempt to write a readonly database", ReadOnly},
+	{"attempt to change database via query operation", ReadOnly},
+	{"interrupted", Interrupted},
+	{"out of memory", OutOfMemory},
+	{"disk I/O error", IOError},
+	{"database disk image is malformed", Corrupt},
+	{"database or disk is full", Full},
+	{"database schema has changed", SchemaChanged},
+	{"string or blob too big", TooBig},
+	{"column index out of range", ParameterRange},
+	{"not authorized", NotAuthorized},
+	{"*prohibited", NotAuthorized},
+}
+
+// codeOf reads the most specific result code that a message of SQLite tells.
+func codeOf(message string) Code {
+	for _, m := range messages {
+		if ending, ok := strings.CutPrefix(m.text, "*"); ok && strings.HasSuffix(message, ending) || strings.HasPrefix(message, m.text) {
+			return m.code
+		}
+	}
+	return GenericError
+}
+
+// Primary returns the primary result code that an extended one belongs to.
+func (c Code) Primary() Code { return c & 0xff }
+
+// Error implements error. It returns SQLite's description of the code.
+func (c Code) Error() string {
+	for _, m := range messages {
+		if m.code == c {
+			return strings.TrimPrefix(m.text, "*")
+		}
+	}
+	return "SQL logic error"
+}
