@@ -145,9 +145,9 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, sqlerr.Refused(err)
 	}
 	c.state.lose()
-	req := cluster.Request{Path: cluster.ExecutePath, Params: writeParams}
+	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
 	if b.Atomic {
-		req.Params += "&transaction"
+		req.Params += cluster.Transaction
 	}
 	answer, err := c.writeForRows(ctx, req, stmts, writing{atomic: b.Atomic})
 	if sqlerr.IsEarlier(err) { // what the node says of itself differs from what the others say of it
@@ -168,7 +168,7 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if !b.Atomic {
 		failure = c.tellRowsLost(ctx, stmts, results)
 	}
-	state := c.connector.lastState()
+	state := c.connector.versions.lastState()
 	for i := range results {
 		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
 	}
@@ -229,7 +229,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	}
 	req := c.readRequest(params, leader, stmts)
 	if b.Atomic {
-		req.Params += "&transaction"
+		req.Params += cluster.Transaction
 	}
 	answer, err := c.send(ctx, req, stmts)
 	if err != nil {

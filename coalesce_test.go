@@ -272,14 +272,14 @@ func TestCoalescedMarks(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, tt.script...)
 			c := f.crowd(func(cfg *Config) { cfg.DisableTxVersion = false })
-			c.connector.versionTableMissing.Store(tt.missing)
+			c.connector.versions.missing.Store(tt.missing)
 			_, first := c.do(func() error { _, err := c.db.Exec("DELETE FROM a"); return err })
 			_, second := c.do(func() error { _, err := c.db.Exec("DELETE FROM b"); return err })
 			c.release()
 			require.NoError(t, <-first)
 			require.NoError(t, <-second)
-			assert.Equal(t, tt.version, c.connector.lastState().version)
-			assert.Equal(t, tt.after, c.connector.versionTableMissing.Load())
+			assert.Equal(t, tt.version, c.connector.versions.lastState().version)
+			assert.Equal(t, tt.after, c.connector.versions.missing.Load())
 		})
 	}
 }

@@ -271,7 +271,7 @@ func (t *tx) revalidate(ctx context.Context) error {
 		if t.state.exists || made {
 			return nil
 		}
-		if err := t.conn.makeVersionTable(ctx); err != nil {
+		if err := t.conn.connector.versions.make(ctx); err != nil {
 			return err
 		}
 	}
@@ -388,7 +388,7 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 func (t *tx) announce(ctx context.Context) error {
 	name := rand.Text()
 	hold := min(max(2*t.lastCommitTime, shortestHold), longestHold)
-	t.conn.connector.backoff.announced(name)
+	t.conn.connector.versions.backoff.announced(name)
 	var b body
 	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
 	body := b.end()
@@ -403,7 +403,7 @@ func (t *tx) announce(ctx context.Context) error {
 		case made || !isMissingVersionTable(failed):
 			return nil // nothing relies on it
 		}
-		if err := t.conn.makeVersionTable(ctx); err != nil {
+		if err := t.conn.connector.versions.make(ctx); err != nil {
 			return err
 		}
 	}
@@ -413,7 +413,7 @@ func (t *tx) announce(ctx context.Context) error {
 func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
 	answer, err := t.conn.post(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
-		Params: writeParams,
+		Params: cluster.WriteParams,
 		Leader: true, // and no Write: it can be repeated
 		Body:   body,
 	})

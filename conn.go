@@ -208,9 +208,5 @@ func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer,
 	if c.closed {
 		return nil, errClosed
 	}
-	answer, err := c.connector.client.Send(ctx, req)
-	if err != nil {
-		return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
-	}
-	return answer, nil
+	return c.connector.versions.send(ctx, req)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -24,23 +25,19 @@ var (
 // [database/sql.OpenDB]. It owns the HTTP connections to the cluster, which all
 // of them share, and what is known of its nodes. It is safe for concurrent use.
 type Connector struct {
-	cfg       *Config
-	client    *cluster.Client
-	closed    atomic.Bool
-	schema    schemaWatch
-	writeLock writeLock
-	backoff   backoff
+	cfg    *Config
+	client *cluster.Client
+	closed atomic.Bool
+	schema schemaWatch
 
 	scripts sqltext.Cache
 
-	frames         *frames
+	versions       *versions
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
 	seenReturning  seenReturning
 	compiled       compiledTexts // see conn.check
 
-	lastVersion         atomic.Int64 // seen last; 0 before that
-	versionTableMissing atomic.Bool  // there was none at the last write
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on
@@ -74,19 +71,10 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
-	c.frames = newFrames(c)
-	c.coalescer = cluster.NewCoalescer(c.client, c.bulkRequest)
+	c.versions = newVersions(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
+	c.coalescer = cluster.NewCoalescer(c.client, c.versions.bulkRequest)
 	return c, nil
 }
-
-// blobsAsArrays asks for BLOBs as arrays: the other form, base64, cannot be told
-// from text.
-const blobsAsArrays = "blob_array"
-
-// writeParams are the URL parameters of writes outside of transactions. The server would print
-// a statement anew in which it replaces time and random numbers, and does not always mean the same
-// then: so the driver replaces them itself.
-const writeParams = blobsAsArrays + "&norwrandom&norwtime"
 
 // Idle connections: enough for the goroutines of a busy program, since a
 // request that finds none pays for a new one.
@@ -170,4 +158,16 @@ func (c *Connector) Close() error {
 	c.closed.Store(true)
 	c.client.Close()
 	return nil
+}
+
+// clusterSender sends requests to the cluster.
+type clusterSender struct{ client *cluster.Client }
+
+// Send implements sender.
+func (s clusterSender) Send(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
+	answer, err := s.client.Send(ctx, req)
+	if err != nil {
+		return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
+	}
+	return answer, nil
 }

@@ -172,9 +172,9 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 	if last.Returning > 0 {
 		stmts = append(stmts[:statements:statements], resultProbe)
 	}
-	params := writeParams
+	params := cluster.WriteParams
 	if atomic {
-		params += "&transaction"
+		params += cluster.Transaction
 	}
 	answer, err := c.write(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params}, stmts, writing{atomic: atomic})
 	if err != nil {
@@ -197,7 +197,7 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 	if last.Kind != sqltext.Write {
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
-	r := execResult{lastInsertID: c.connector.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
+	r := execResult{lastInsertID: c.connector.versions.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
 	c.state.wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
 }

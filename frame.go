@@ -1,10 +1,8 @@
 package rqlite
 
 import (
-	"context"
 	"errors"
 
-	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -12,8 +10,6 @@ import (
 
 // frames are the statements that a connector sends around those of a program. Each is built once.
 type frames struct {
-	// schemaLook goes before reads; see schemaWatch.
-	schemaLook *cluster.Frame
 	// seqlock is a sequence lock around statements that are applied one by one: a read between them,
 	// on a node, sees that a write is under way.
 	seqlock withQuestion
@@ -42,46 +38,24 @@ func (w withQuestion) form(asks bool) *cluster.Frame {
 
 // newFrames returns the frames of a connector. A version table that does not exist makes the driver's
 // statements fail, and nobody needs to be told then; only in a transaction it has to be made first.
-func newFrames(c *Connector) *frames {
+func newFrames(v *versions) *frames {
 	f := &frames{
-		schemaLook:  &cluster.Frame{Before: elements(readSchemaLook, schemaLookText)},
-		seqlockOpen: &cluster.Frame{Before: elements(c.readMark, markText)},
-		bulkAlone:   &cluster.Frame{Before: elements(readGuard, guardText)},
-		bulkWithout: &cluster.Frame{Before: elements(readGuard, guardVersionTableText)},
+		seqlockOpen: &cluster.Frame{Before: cluster.NewElements(v.readMark, markText)},
+		bulkAlone:   &cluster.Frame{Before: cluster.NewElements(readGuard, guardText)},
+		bulkWithout: &cluster.Frame{Before: cluster.NewElements(readGuard, guardVersionTableText)},
 	}
-	mark, moved := elements(c.readMark, markText), elements(c.readMoved, moveText)
-	movedTold := elements(c.readMovedTold, moveText, tellText)
+	mark, moved := cluster.NewElements(v.readMark, markText), cluster.NewElements(v.readMoved, moveText)
+	movedTold := cluster.NewElements(v.readMovedTold, moveText, tellText)
 	f.seqlock = withQuestion{
-		{Before: mark, After: elements(readUnmarked, unmarkText)},
-		{Before: mark, After: elements(c.readTold, tellText)},
+		{Before: mark, After: cluster.NewElements(readUnmarked, unmarkText)},
+		{Before: mark, After: cluster.NewElements(v.readTold, tellText)},
 	}
 	f.inTransaction = withQuestion{{Before: moved}, {Before: movedTold}}
 	f.bulk = withQuestion{
-		{Before: elements(readGuard, guardText), After: moved},
-		{Before: elements(readGuard, guardText), After: movedTold},
+		{Before: cluster.NewElements(readGuard, guardText), After: moved},
+		{Before: cluster.NewElements(readGuard, guardText), After: movedTold},
 	}
 	return f
-}
-
-// elements returns statements for a frame, and what reads their entries.
-func elements(read func(*cluster.Answer) error, texts ...string) cluster.Elements {
-	e := cluster.Elements{Count: len(texts), Read: read}
-	for i, text := range texts {
-		if i > 0 {
-			e.JSON = append(e.JSON, ',')
-		}
-		e.JSON = append(append(append(e.JSON, '"'), text...), '"') // nothing in it has to be escaped
-	}
-	return e
-}
-
-// readSchemaLook reads the entry of the look at the schema.
-func readSchemaLook(answer *cluster.Answer) error {
-	entry, err := answer.Next()
-	if err == nil && entry.Error != "" {
-		err = sqlerr.FailedRead(entry.Error, -1, 0)
-	}
-	return err
 }
 
 // readGuard reads the entry of a guard, whose failure is that of the whole transaction.
@@ -94,20 +68,20 @@ func readGuard(answer *cluster.Answer) error {
 var errNoVersionTable = errors.New("there is no table " + versionTable)
 
 // readFirst reads the entry of the first statement on the version table.
-func (c *Connector) readFirst(answer *cluster.Answer) (entry *wire.Result, missing bool, err error) {
+func (v *versions) readFirst(answer *cluster.Answer) (entry *wire.Result, missing bool, err error) {
 	if entry, err = answer.Next(); err != nil {
 		return nil, false, err
 	}
 	missing = isMissingVersionTable(entry.Error)
-	if c.versionTableMissing.Load() != missing {
-		c.versionTableMissing.Store(missing)
+	if v.missing.Load() != missing {
+		v.missing.Store(missing)
 	}
 	return entry, missing, nil
 }
 
 // readMark reads the entry of the mark in front of statements that are applied one by one.
-func (c *Connector) readMark(answer *cluster.Answer) error {
-	_, _, err := c.readFirst(answer)
+func (v *versions) readMark(answer *cluster.Answer) error {
+	_, _, err := v.readFirst(answer)
 	return err
 }
 
@@ -119,20 +93,20 @@ func readUnmarked(answer *cluster.Answer) error {
 
 // readTold reads the entry of what takes the mark off and tells the version. The write itself has
 // been applied, whatever that says.
-func (c *Connector) readTold(answer *cluster.Answer) error {
+func (v *versions) readTold(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err != nil {
 		return err
 	}
-	if _, err := c.readState(answer, entry); err != nil {
-		c.cfg.warn(sqlerr.From(err))
+	if _, err := v.readState(answer, entry); err != nil {
+		v.warn(sqlerr.From(err))
 	}
 	return nil
 }
 
 // readMoved reads the entry of what moves the version in a transaction.
-func (c *Connector) readMoved(answer *cluster.Answer) error {
-	entry, missing, err := c.readFirst(answer)
+func (v *versions) readMoved(answer *cluster.Answer) error {
+	entry, missing, err := v.readFirst(answer)
 	switch {
 	case err != nil:
 		return err
@@ -143,101 +117,82 @@ func (c *Connector) readMoved(answer *cluster.Answer) error {
 }
 
 // readMovedTold reads the entries of what moves the version in a transaction, and tells it.
-func (c *Connector) readMovedTold(answer *cluster.Answer) error {
-	if err := c.readMoved(answer); err != nil {
+func (v *versions) readMovedTold(answer *cluster.Answer) error {
+	if err := v.readMoved(answer); err != nil {
 		return err
 	}
 	entry, err := answer.Next()
 	if err == nil {
-		_, err = c.readState(answer, entry)
+		_, err = v.readState(answer, entry)
 	}
 	return err
 }
 
 // frameOf returns the frame of statements that write.
-func (c *Connector) frameOf(stmts []bind.Stmt, atomic bool) *cluster.Frame {
+func (v *versions) frameOf(atomic bool) *cluster.Frame {
 	switch {
-	case c.cfg.DisableTxVersion || allRead(stmts):
+	case v.disabled:
 		return nil
 	case atomic:
-		return c.frames.inTransaction.form(c.backoff.isDue())
+		return v.frames.inTransaction.form(v.backoff.isDue())
 	}
-	return c.oneByOneFrame()
+	return v.oneByOneFrame()
 }
 
 // oneByOneFrame returns the frame of statements that are applied one by one.
-func (c *Connector) oneByOneFrame() *cluster.Frame {
-	if c.versionTableMissing.Load() {
-		return c.frames.seqlockOpen
+func (v *versions) oneByOneFrame() *cluster.Frame {
+	if v.missing.Load() {
+		return v.frames.seqlockOpen
 	}
-	return c.frames.seqlock.form(c.backoff.isDue())
+	return v.frames.seqlock.form(v.backoff.isDue())
 }
 
 // queueFrame returns the frame of writes that go into the server's queue. The version table comes first:
 // where the queue is one transaction, marks that fail would take the writes of other clients with
 // them. The answer has no entries.
-func (c *Connector) queueFrame() *cluster.Frame {
-	if c.cfg.DisableTxVersion {
+func (v *versions) queueFrame() *cluster.Frame {
+	if v.disabled {
 		return nil
 	}
-	return &cluster.Frame{Before: elements(nil, createText, firstVersionText(), markText), After: elements(nil, unmarkText)}
+	return &cluster.Frame{Before: cluster.NewElements(nil, createText, firstVersionText(), markText), After: cluster.NewElements(nil, unmarkText)}
 }
 
-// writing says how statements that write are sent.
-type writing struct {
-	atomic bool // as a transaction
-	rows   bool // the rows of RETURNING are wanted
-}
+// A bulk goes out as a transaction, which SQLite commits once instead of once for each
+// statement. Nobody can tell: when a statement fails, so does the bulk, and it is sent
+// again without. There is one thing that a transaction would let pass: the violation of
+// a deferred foreign key that another statement mends. So where the schema has deferred
+// keys this makes the transaction fail
+// (https://www.sqlite.org/foreignkeys.html#fk_deferred). It fails too when there is a
+// version table that this connector knows nothing of, so that its version would not move.
+//
+// Each node decides for itself when it applies the request, and all have to come to the
+// same end. So this looks at nothing but the schema, which is replicated: whether keys are
+// enforced, and what LIKE means, are settings of each node's own connection.
+const (
+	defersKeys      = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
+	hasVersionTable = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
 
-// waitToWrite waits until a write outside of transactions may leave. It has to leave the turn then.
-func (c *conn) waitToWrite(ctx context.Context) error {
-	connector := c.connector
-	if err := connector.writeLock.join(ctx, connector.cfg.requestTimeout()); err != nil {
-		return err
-	}
-	if err := connector.backoff.wait(ctx); err != nil {
-		connector.writeLock.leave()
-		return err
-	}
-	return nil
-}
+	guardText             = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
+	guardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
+)
 
-// write sends statements that write, when it is their turn. The entry of the first of them comes next in
-// the answer.
-func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
-	if err := c.waitToWrite(ctx); err != nil {
-		return nil, err
+// bulkRequest returns how the writes of several callers are sent. If they are independent of each
+// other, they have one sequence lock for all.
+func (v *versions) bulkRequest(atomic bool) cluster.Request {
+	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
+	if atomic {
+		req.Params += cluster.Transaction
 	}
-	connector := c.connector
-	defer connector.writeLock.leave()
-	if connector.coalesces(ctx, stmts, how) {
-		era, ok := connector.coalescer.Begin()
-		if !ok {
-			answer, err := c.join(ctx, stmts)
-			if !sqlerr.IsEarlier(err) {
-				return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
-			}
-		} else {
-			defer connector.coalescer.End(era)
-		}
+	switch {
+	case !atomic && v.disabled:
+	case !atomic:
+		req.Frame = v.oneByOneFrame()
+	case v.disabled:
+		req.Frame = v.frames.bulkAlone
+	case v.missing.Load():
+		req.Frame = v.frames.bulkWithout
+	default:
+		req.Frame = v.frames.bulk.form(v.backoff.isDue())
 	}
-	req.Frame = connector.frameOf(stmts, how.atomic)
-	return c.sendWrite(ctx, req, stmts)
-}
-
-// sendWrite sends statements that write. It makes the version table if they move the version of one.
-func (c *conn) sendWrite(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
-	req.Leader, req.Write = true, true
-	answer, err := c.send(ctx, req, stmts)
-	if !errors.Is(err, errNoVersionTable) { // or else all was rolled back
-		return answer, err
-	}
-	if err := c.makeVersionTable(ctx); err != nil {
-		return nil, err
-	}
-	answer, err = c.send(ctx, req, stmts)
-	if errors.Is(err, errNoVersionTable) {
-		return nil, errVersionTableGone
-	}
-	return answer, err
+	return req
 }

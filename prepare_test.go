@@ -15,11 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const schemaLook = `"SELECT 1 FROM sqlite_schema LIMIT 0"`
+const schemaLookElement = `"SELECT 1 FROM sqlite_schema LIMIT 0"`
 
 // checks is a step that explains a statement: an element of a body.
 func checks(element, entry string) step {
-	return reads("["+schemaLook+","+element+"]", results(table("1 "), entry))
+	return reads("["+schemaLookElement+","+element+"]", results(table("1 "), entry))
 }
 
 // plan is the entry of a statement that can be explained.

@@ -116,7 +116,7 @@ func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at span) (*source, e
 func (c *conn) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
 	req := cluster.Request{Path: cluster.QueryPath, Params: params, Leader: leader, Stream: true}
 	if c.connector.schema.isDue(stmts) {
-		req.Frame = c.connector.frames.schemaLook
+		req.Frame = schemaLook
 	}
 	return req
 }
@@ -130,7 +130,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at span) (*sour
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
-	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: writeParams, Stream: true}, stmts, writing{rows: true})
+	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Stream: true}, stmts, writing{rows: true})
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (c *conn) readParams(ctx context.Context, explains bool) (params string, le
 // readsOnly are the URL parameters of every read. The server is told not to parse it: what it
 // rewrites, on some releases at every level, does not always mean the same, and a read stores
 // nothing that would need it.
-const readsOnly = blobsAsArrays + "&noparse&level="
+const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
 
 // explain reports whether one of the statements is an EXPLAIN.
 func explain(stmts []bind.Stmt) bool {

@@ -47,17 +47,20 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 		return 0, sqlerr.Refused(err)
 	}
 	c.state.lose()
-	params := writeParams + "&queue"
+	params := cluster.WriteParams + "&queue"
 	if c.queueing(ctx).wait {
 		params += "&wait"
 	}
-	if err := c.waitToWrite(ctx); err != nil {
+	versions := c.connector.versions
+	if err := versions.share(ctx); err != nil {
 		return 0, err
 	}
-	defer c.connector.writeLock.leave()
+	defer versions.unshare()
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
-	answer, err := c.sendWrite(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params, Pinned: true, Frame: c.connector.queueFrame()}, stmts)
+	answer, err := c.send(ctx, cluster.Request{
+		Path: cluster.ExecutePath, Params: params, Frame: versions.queueFrame(), Leader: true, Pinned: true, Write: true,
+	}, stmts)
 	if err != nil {
 		return 0, err
 	}

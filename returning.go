@@ -46,7 +46,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bi
 			earlier[i].Statement = &statement
 		}
 	}
-	req.Path, req.Params, req.MinRelease = cluster.RequestPath, blobsAsArrays+"&norwtime", 0
+	req.Path, req.Params, req.MinRelease = cluster.RequestPath, cluster.BlobsAsArrays+"&norwtime", 0
 	return c.writeSeen(ctx, req, earlier, writing{rows: how.rows})
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -27,7 +29,17 @@ type schemaWatch struct {
 // rqlite keeps a read connection that nobody uses.
 const schemaSettles = time.Minute
 
-const schemaLookText = "SELECT 1 FROM sqlite_schema LIMIT 0"
+// schemaLook is the frame of reads that need the look at the schema in front of them.
+var schemaLook = &cluster.Frame{Before: cluster.NewElements(readSchemaLook, "SELECT 1 FROM sqlite_schema LIMIT 0")}
+
+// readSchemaLook reads the entry of the look at the schema.
+func readSchemaLook(answer *cluster.Answer) error {
+	entry, err := answer.Next()
+	if err == nil && entry.Error != "" {
+		err = sqlerr.FailedRead(entry.Error, -1, 0)
+	}
+	return err
+}
 
 // changed notes that the schema may have changed just now.
 func (w *schemaWatch) changed() {

@@ -131,7 +131,7 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 		b.reads(t.ops.reads())
 	}
 	b.reads(fresh)
-	answer, err := t.conn.post(ctx, &cluster.Request{Path: cluster.QueryPath, Params: params + "&transaction", Leader: leader, Stream: true, Body: b.end()})
+	answer, err := t.conn.post(ctx, &cluster.Request{Path: cluster.QueryPath, Params: params + cluster.Transaction, Leader: leader, Stream: true, Body: b.end()})
 	if err != nil {
 		return nil, state, err
 	}
@@ -178,7 +178,7 @@ func (t *tx) readState(answer *cluster.Answer) (versionState, error) {
 	if err != nil {
 		return versionState{}, sqlerr.From(err)
 	}
-	state, err := t.conn.connector.readState(answer, entry)
+	state, err := t.conn.connector.versions.readState(answer, entry)
 	return state, sqlerr.From(err)
 }
 
@@ -299,7 +299,7 @@ func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, versionSt
 			err = errVersionTableGone
 		case !state.exists:
 			answer.Close()
-			if err := t.conn.makeVersionTable(ctx); err != nil {
+			if err := t.conn.connector.versions.make(ctx); err != nil {
 				return nil, state, err
 			}
 			continue
@@ -353,8 +353,8 @@ func demandEntry(answer *cluster.Answer) error {
 // literals by then, so that the server has nothing to rewrite, and only has to parse
 // what it shall send the rows of RETURNING for.
 const (
-	unparsedParams = blobsAsArrays + "&noparse&transaction"
-	parsedParams   = blobsAsArrays + "&norwtime&transaction"
+	unparsedParams = cluster.BlobsAsArrays + "&noparse" + cluster.Transaction
+	parsedParams   = cluster.BlobsAsArrays + "&norwtime" + cluster.Transaction
 	noRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
 )
 

@@ -182,7 +182,7 @@ func (t *tx) end() {
 
 func (t *tx) unlock() {
 	if t.exclusive {
-		t.conn.connector.writeLock.free()
+		t.conn.connector.versions.lock.free()
 		t.exclusive = false
 	}
 }
@@ -203,7 +203,7 @@ func (t *tx) lock(ctx context.Context) error {
 	}
 	connector := t.conn.connector
 	defer t.waits(time.Now())
-	if err := connector.writeLock.take(ctx, connector.cfg.requestTimeout()); err != nil {
+	if err := connector.versions.lock.take(ctx, connector.cfg.requestTimeout()); err != nil {
 		return err
 	}
 	t.exclusive = true
@@ -213,7 +213,7 @@ func (t *tx) lock(ctx context.Context) error {
 // yield holds the transaction back while another process has announced one.
 func (t *tx) yield(ctx context.Context) error {
 	defer t.waits(time.Now())
-	return t.conn.connector.backoff.wait(ctx)
+	return t.conn.connector.versions.backoff.wait(ctx)
 }
 
 // waits notes that the transaction has waited for others since begun.

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -49,13 +48,6 @@ const (
 	// that has succeeded.
 	tellText = unmarkText + " RETURNING v" + announced
 )
-
-// driversOwn is a statement that the driver sends beside those of the program.
-func driversOwn(kind sqltext.Kind, text string) bind.Stmt {
-	return bind.Stmt{Statement: &sqltext.Statement{Text: text, Kind: kind}, Added: true}
-}
-
-var createCall = driversOwn(sqltext.Schema, createText)
 
 // newVersion returns a version to begin with.
 func newVersion() string {
@@ -105,7 +97,7 @@ func versionTableFailure(entry *wire.Result) error {
 
 // readState reads the entry of a statement that returns v, the announcement and
 // then, if asked for, the mark and a token. An announcement is heard.
-func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state versionState, err error) {
+func (v *versions) readState(answer *cluster.Answer, entry *wire.Result) (state versionState, err error) {
 	if entry.Error != "" {
 		if isMissingVersionTable(entry.Error) {
 			return state, nil
@@ -130,19 +122,20 @@ func (c *Connector) readState(answer *cluster.Answer, entry *wire.Result) (state
 		return state, fmt.Errorf("rqlite: the table %s has no version but %.20q", versionTable, texts[0])
 	}
 	if texts[2] != "" {
-		c.backoff.observe(texts[2], texts[1])
+		v.backoff.observe(texts[2], texts[1])
 	}
-	c.lastVersion.Store(version)
+	v.last.Store(version)
 	return versionState{exists: true, version: version, marked: texts[3] == "~", token: texts[4]}, nil
 }
 
 // makeVersionTable makes the version table, unless it is there.
-func (c *conn) makeVersionTable(ctx context.Context) error {
-	answer, err := c.send(ctx, cluster.Request{
+func (v *versions) make(ctx context.Context) error {
+	answer, err := v.sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
-		Params: writeParams + "&transaction",
+		Params: cluster.WriteParams + cluster.Transaction,
 		Leader: true, // and no Write: it does the same when it is repeated
-	}, []bind.Stmt{createCall, driversOwn(sqltext.Write, firstVersionText())})
+		Body:   cluster.BodyOf(createText, firstVersionText()),
+	})
 	if err != nil {
 		return err
 	}
@@ -156,7 +149,7 @@ func (c *conn) makeVersionTable(ctx context.Context) error {
 			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", versionTable, entry.Error), sqlerr.New(entry.Error, -1, 0))
 		}
 	}
-	c.connector.versionTableMissing.Store(false)
+	v.missing.Store(false)
 	return sqlerr.From(answer.End())
 }
 
@@ -164,20 +157,18 @@ func (c *conn) makeVersionTable(ctx context.Context) error {
 // database was put in the place of another: versions must not come back, or an old
 // commit could be applied. What was loaded may have no version table, and the user no
 // permission to write; the load is done all the same.
-func (c *conn) renewVersion(ctx context.Context) {
-	if c.connector.cfg.DisableTxVersion {
+func (v *versions) renew(ctx context.Context) {
+	if v.disabled {
 		return
 	}
-	answer, err := c.send(ctx, cluster.Request{
+	answer, err := v.sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
-		Params: writeParams + "&transaction",
+		Params: cluster.WriteParams + cluster.Transaction,
 		Leader: true, // and no Write: it does as well when it is repeated
-	}, []bind.Stmt{
-		driversOwn(sqltext.Write, "UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0"),
-		driversOwn(sqltext.Write, "DELETE FROM _rqlite_tx WHERE k<>0"),
+		Body:   cluster.BodyOf("UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0", "DELETE FROM _rqlite_tx WHERE k<>0"),
 	})
 	if err != nil {
-		c.connector.cfg.warn(err)
+		v.warn(err)
 		return
 	}
 	answer.Close()
@@ -196,7 +187,7 @@ func (s versionState) realRowid(id int64) int64 {
 }
 
 // lastState returns the state that the version table was seen in last.
-func (c *Connector) lastState() versionState {
-	version := c.lastVersion.Load()
+func (v *versions) lastState() versionState {
+	version := v.last.Load()
 	return versionState{exists: version != 0, version: version}
 }

@@ -44,3 +44,23 @@ func (f *Frame) Close(body []byte) []byte {
 	}
 	return append(body, ']')
 }
+
+// NewElements returns statements for a frame, and what reads their entries. No text may hold a
+// character that JSON escapes.
+func NewElements(read func(*Answer) error, texts ...string) Elements {
+	return Elements{JSON: appendTexts(nil, texts), Count: len(texts), Read: read}
+}
+
+// BodyOf returns the body of a request of some statements without values. No text may hold a
+// character that JSON escapes.
+func BodyOf(texts ...string) []byte { return append(appendTexts([]byte{'['}, texts), ']') }
+
+func appendTexts(body []byte, texts []string) []byte {
+	for i, text := range texts {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(append(append(body, '"'), text...), '"')
+	}
+	return body
+}
