@@ -191,7 +191,7 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 	if err := loadFailure(body); err != nil {
 		return err
 	}
-	c.connector.versions.renew(ctx)
+	c.connector.versions.Renew(ctx)
 	return nil
 }
 
@@ -258,7 +258,7 @@ func (c *conn) Boot(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return file.failure(err)
 	}
-	c.connector.versions.renew(ctx)
+	c.connector.versions.Renew(ctx)
 	return nil
 }
 

@@ -168,9 +168,9 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if !b.Atomic {
 		failure = c.tellRowsLost(ctx, stmts, results)
 	}
-	state := c.connector.versions.lastState()
+	state := c.connector.versions.LastState()
 	for i := range results {
-		results[i].LastInsertID = state.realRowid(results[i].LastInsertID)
+		results[i].LastInsertID = state.RealRowid(results[i].LastInsertID)
 	}
 	return results, failure
 }

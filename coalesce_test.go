@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -193,7 +194,7 @@ func TestCoalescedAnswers(t *testing.T) {
 	entries := []string{`{"last_insert_id":7,"rows_affected":1}`, table("a integer", "[1]", "[1]"), `{"last_insert_id":7,"rows_affected":2}`, table("a text", `["],[\""]`)}
 	broken := `{"error":"no such table: gone"}`
 	f := newFake(t,
-		writesAtomic(`["`+guardText+`",`+bodies+"]", results(append(append([]string{table("1")}, entries...), broken)...)),
+		writesAtomic(`["`+occ.GuardText+`",`+bodies+"]", results(append(append([]string{table("1")}, entries...), broken)...)),
 		writes("["+bodies+"]", results(append(entries, broken)...)),
 	)
 	c := f.crowd(nil)
@@ -245,7 +246,7 @@ func TestCoalescedMarks(t *testing.T) {
 		after   bool // versionTableMissing at the end
 	}{
 		"a transaction": {script: []step{
-			writesAtomic("["+encodedText(guardText)+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
+			writesAtomic("["+encodedText(occ.GuardText)+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
 		}, version: 2305843009213693999},
 		"a transaction that fails": {script: []step{
 			writesAtomic("", results(one, `{"error":"no such table: a"}`)),
@@ -256,7 +257,7 @@ func TestCoalescedMarks(t *testing.T) {
 			writes("["+markSent+","+a+","+b+","+unmarkSent+"]", results(missing, `{}`, `{}`, missing)),
 		}, after: true},
 		"no register, as before": {missing: true, script: []step{
-			writesAtomic("["+encodedText(guardVersionTableText)+","+a+","+b+"]", results(table("1"), `{}`, `{}`)),
+			writesAtomic("["+encodedText(occ.GuardVersionTableText)+","+a+","+b+"]", results(table("1"), `{}`, `{}`)),
 		}, after: true},
 		"a register that was made meanwhile": {missing: true, script: []step{
 			writesAtomic("", results(`{"error":"integer overflow"}`)),
@@ -272,14 +273,14 @@ func TestCoalescedMarks(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, tt.script...)
 			c := f.crowd(func(cfg *Config) { cfg.DisableTxVersion = false })
-			c.connector.versions.missing.Store(tt.missing)
+			c.connector.versions.Missing.Store(tt.missing)
 			_, first := c.do(func() error { _, err := c.db.Exec("DELETE FROM a"); return err })
 			_, second := c.do(func() error { _, err := c.db.Exec("DELETE FROM b"); return err })
 			c.release()
 			require.NoError(t, <-first)
 			require.NoError(t, <-second)
-			assert.Equal(t, tt.version, c.connector.versions.lastState().version)
-			assert.Equal(t, tt.after, c.connector.versions.missing.Load())
+			assert.Equal(t, tt.version, c.connector.versions.LastState().Version)
+			assert.Equal(t, tt.after, c.connector.versions.Missing.Load())
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -64,7 +65,7 @@ func (t *tx) commit(ctx context.Context) error {
 		if err := t.checkHiddenRows(ctx); err != nil {
 			return err
 		}
-		t.sent = commitRequest{version: t.state.version, token: rand.Text()}
+		t.sent = commitRequest{version: t.state.Version, token: rand.Text()}
 		forwarded := t.conn.connector.client.Forwarding()
 		stale, err := t.apply(ctx, t.sent)
 		t.sent.forwarded = forwarded || t.conn.connector.client.Forwarding()
@@ -168,7 +169,7 @@ func movesTo(try commitRequest, clears bool) []string {
 	if !clears {
 		return []string{"UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0"}
 	}
-	return []string{createText, "INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
+	return []string{occ.CreateText, "INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
 		strconv.FormatInt(try.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + try.token + "')"}
 }
 
@@ -187,12 +188,12 @@ func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	switch {
 	case err != nil:
 		return false, sqlerr.From(err)
-	case entry.Error == errStale, isMissingVersionTable(entry.Error):
+	case entry.Error == errStale, occ.IsMissing(entry.Error):
 		return true, nil
 	case entry.Error != "":
-		return false, versionTableFailure(entry)
+		return false, occ.Failure(entry)
 	}
-	state := versionState{exists: true, version: sent.try.version + 1}
+	state := occ.State{Exists: true, Version: sent.try.version + 1}
 	changed := false
 	for i, o := range list {
 		same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)
@@ -235,7 +236,7 @@ func (t *tx) rejected(message string, statement, statements int) error {
 
 // sameInCommit reads the entries of an operation that is being committed, and
 // reports whether the program has been told the same, as far as rows are not hidden.
-func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state versionState, hidden bool) (bool, error) {
+func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State, hidden bool) (bool, error) {
 	if !t.isDeferred && !o.needsCounts && !hidden {
 		return o.sameAgain(answer, state)
 	}
@@ -249,7 +250,7 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state versionSta
 		}
 	}
 	if t.isDeferred && o.Kind == sqltext.Write {
-		o.lastInsertID, o.rowsAffected = state.realRowid(entry.LastInsertID), entry.RowsAffected
+		o.lastInsertID, o.rowsAffected = state.RealRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
 	}
 	return !hidden || !o.needsCounts || o.clears || entry.RowsAffected == o.rowsAffected, nil
@@ -268,10 +269,10 @@ func (t *tx) revalidate(ctx context.Context) error {
 			return err
 		}
 		answer.Close()
-		if t.state.exists || made {
+		if t.state.Exists || made {
 			return nil
 		}
-		if err := t.conn.connector.versions.make(ctx); err != nil {
+		if err := t.conn.connector.versions.Make(ctx); err != nil {
 			return err
 		}
 	}
@@ -279,21 +280,21 @@ func (t *tx) revalidate(ctx context.Context) error {
 
 // isCommitted reports whether the last try to commit was applied all the same:
 // the server may have run a request twice, so that its second run came too late.
-func (t *tx) isCommitted(state versionState) bool {
-	t.committed = t.sent.token != "" && state.token == t.sent.token
+func (t *tx) isCommitted(state occ.State) bool {
+	t.committed = t.sent.token != "" && state.Token == t.sent.token
 	return t.committed
 }
 
 // lostTrack is the error of a commit that came too late where that may have been its second run,
 // and the version table, which was dropped, emptied or replaced since, does not tell of the first.
-func (t *tx) lostTrack(state versionState) error {
+func (t *tx) lostTrack(state occ.State) error {
 	if t.sent.toldBy(state) {
 		t.sent = commitRequest{}
 	}
 	if !t.sent.forwarded {
 		return nil
 	}
-	t.failed = sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", versionTable))
+	t.failed = sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", occ.Table))
 	return t.failed
 }
 
@@ -308,8 +309,8 @@ func (t *tx) doubtful(err error) error {
 
 // toldBy reports whether a version table in a state tells by the token whether a commit was applied.
 // The token of another commit that demanded the same version says that it was not.
-func (a commitRequest) toldBy(state versionState) bool {
-	return state.exists && (state.token != "" || state.version >= a.version && state.version <= a.version+toldTokens)
+func (a commitRequest) toldBy(state occ.State) bool {
+	return state.Exists && (state.Token != "" || state.Version >= a.version && state.Version <= a.version+toldTokens)
 }
 
 // settle finds out whether a commit was applied whose answer was lost. It moves
@@ -320,7 +321,7 @@ func (t *tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 	ctx, cancel := t.settling(ctx)
 	defer cancel()
 	var b body
-	b.statement(moveText)
+	b.statement(occ.MoveText)
 	b.statement(stateText(try.version + 1))
 	answer, err := t.request(ctx, unparsedParams, b.end())
 	if err != nil {
@@ -335,7 +336,7 @@ func (t *tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 		return false, lost
 	}
 	switch {
-	case state.token == try.token:
+	case state.Token == try.token:
 		return true, nil
 	case !try.toldBy(state):
 		return false, lost // the version table is another or was cleared, or the token may have been removed
@@ -387,8 +388,8 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 // comes to a commit would not make it otherwise.
 func (t *tx) announce(ctx context.Context) error {
 	name := rand.Text()
-	hold := min(max(2*t.lastCommitTime, shortestHold), longestHold)
-	t.conn.connector.versions.backoff.announced(name)
+	hold := min(max(2*t.lastCommitTime, occ.ShortestHold), occ.LongestHold)
+	t.conn.connector.versions.Backoff.Announced(name)
 	var b body
 	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
 	body := b.end()
@@ -400,10 +401,10 @@ func (t *tx) announce(ctx context.Context) error {
 		case failed == "":
 			t.announced = name
 			return nil
-		case made || !isMissingVersionTable(failed):
+		case made || !occ.IsMissing(failed):
 			return nil // nothing relies on it
 		}
-		if err := t.conn.connector.versions.make(ctx); err != nil {
+		if err := t.conn.connector.versions.Make(ctx); err != nil {
 			return err
 		}
 	}

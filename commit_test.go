@@ -300,9 +300,9 @@ func TestTransactionThatNobodyEnds(t *testing.T) {
 			c := newFake(t).connect(func(cfg *Config) { cfg.TxLock = TxLockImmediate })
 			_, err := c.BeginTx(t.Context(), driver.TxOptions{})
 			require.NoError(t, err)
-			require.ErrorIs(t, c.connector.versions.lock.join(t.Context(), time.Millisecond), sqlerr.Busy)
+			require.ErrorIs(t, c.connector.versions.Lock.Join(t.Context(), time.Millisecond), sqlerr.Busy)
 			require.NoError(t, end(c))
-			require.NoError(t, c.connector.versions.lock.join(t.Context(), time.Millisecond))
+			require.NoError(t, c.connector.versions.Lock.Join(t.Context(), time.Millisecond))
 		})
 	}
 }

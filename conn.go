@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -142,7 +143,7 @@ func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 // hideVersionTable returns a script in which the lists of tables leave out the version table.
 func hideVersionTable(script []sqltext.Statement) []sqltext.Statement {
 	for i := range script {
-		if s := script[i].HideTable(versionTable); s.Text != script[i].Text {
+		if s := script[i].HideTable(occ.Table); s.Text != script[i].Text {
 			script = slices.Clone(script) // the cache has the one that was given
 			script[i] = s
 		}
@@ -176,8 +177,8 @@ func captures(s *sqltext.Statement, inTx bool) error {
 		return errors.New("EXPLAIN of a PRAGMA that sets or does something would do it, for all clients: leave EXPLAIN out")
 	case s.Kind == sqltext.Pragma && !inTx:
 		return refusesPragma(s)
-	case !inTx && s.Kind != sqltext.Read && s.Names(versionTable) && !s.Clears(versionTable):
-		return errVersionTable
+	case !inTx && s.Kind != sqltext.Read && s.Names(occ.Table) && !s.Clears(occ.Table):
+		return occ.ErrOwned
 	case s.Keyword == "VACUUM" && s.Mentions("into"):
 		return errors.New("VACUUM INTO would write a file on every node: use Backup of the Conn that (*sql.Conn).Raw gives")
 	case s.Keyword == "ATTACH" || s.Keyword == "DETACH":
@@ -208,5 +209,5 @@ func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer,
 	if c.closed {
 		return nil, errClosed
 	}
-	return c.connector.versions.send(ctx, req)
+	return c.connector.versions.Send(ctx, req)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -32,12 +33,11 @@ type Connector struct {
 
 	scripts sqltext.Cache
 
-	versions       *versions
+	versions       *occ.Versions
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
 	seenReturning  seenReturning
 	compiled       compiledTexts // see conn.check
-
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on
@@ -71,8 +71,8 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
-	c.versions = newVersions(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
-	c.coalescer = cluster.NewCoalescer(c.client, c.versions.bulkRequest)
+	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
+	c.coalescer = cluster.NewCoalescer(c.client, c.versions.BulkRequest)
 	return c, nil
 }
 

@@ -163,7 +163,7 @@ func inScript(err error, statement, statements int) error {
 // resultProbe is a statement that makes the server say what the write before
 // it did. For one with RETURNING it sends the rows instead, while for a SELECT
 // in /db/execute it repeats the counts of the last write.
-var resultProbe = driversOwn(sqltext.Read, "SELECT 1")
+var resultProbe = driversOwn("SELECT 1")
 
 // execRequest sends statements as one request and returns the result of the last.
 func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
@@ -197,7 +197,7 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 	if last.Kind != sqltext.Write {
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
-	r := execResult{lastInsertID: c.connector.versions.lastState().realRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
+	r := execResult{lastInsertID: c.connector.versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
 	c.state.wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
 }

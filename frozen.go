@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -64,7 +65,7 @@ func randomNumber() int64 { return int64(rand.Uint64()) }
 // needsTx reports whether a statement has to run in a transaction: one for which SQLite takes a random
 // number for each row is right if it writes a single one, which a transaction finds out before it
 // commits. See clearsPart for the other.
-func needsTx(one bind.Stmt) bool { return one.SharesRandom || clearsPart(one.Statement) }
+func needsTx(one bind.Stmt) bool { return one.SharesRandom || occ.ClearsPart(one.Statement) }
 
 func anyNeedsTx(stmts []bind.Stmt) bool { return slices.ContainsFunc(stmts, needsTx) }
 
@@ -173,8 +174,8 @@ func (c *conn) oneByOne(stmts []bind.Stmt) error {
 			return sqlerr.At(errForeignKeys, i, len(stmts))
 		case stmts[i].SharesRandom:
 			return sqlerr.At(errRandomHere, i, len(stmts))
-		case clearsPart(stmts[i].Statement):
-			return sqlerr.At(errPartHere, i, len(stmts))
+		case occ.ClearsPart(stmts[i].Statement):
+			return sqlerr.At(occ.ErrPart, i, len(stmts))
 		case tellsConnState(stmts[i].Statement):
 			return sqlerr.At(errConnStateHere, i, len(stmts))
 		}

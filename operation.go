@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -61,7 +62,7 @@ func (o *operation) isSent() bool { return o.changes() || o.defers }
 
 // sameAgain reports whether the operation, which was run again, shows the program
 // the same as before. It reads the entries of the operation.
-func (o *operation) sameAgain(answer *cluster.Answer, state versionState) (bool, error) {
+func (o *operation) sameAgain(answer *cluster.Answer, state occ.State) (bool, error) {
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
@@ -82,7 +83,7 @@ func (o *operation) sameAgain(answer *cluster.Answer, state versionState) (bool,
 	if err != nil || o.Kind != sqltext.Write {
 		return err == nil, err
 	}
-	return rows == o.rowsAffected && o.sameInsertID(state.realRowid(id)), nil
+	return rows == o.rowsAffected && o.sameInsertID(state.RealRowid(id)), nil
 }
 
 // countsAgain reads what is left of the entries of an operation on the version table, which is the

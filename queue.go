@@ -52,14 +52,14 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 		params += "&wait"
 	}
 	versions := c.connector.versions
-	if err := versions.share(ctx); err != nil {
+	if err := versions.Share(ctx); err != nil {
 		return 0, err
 	}
-	defer versions.unshare()
+	defer versions.Unshare()
 	// A follower would take the write as well, but where there are permissions it could
 	// never hand it on.
 	answer, err := c.send(ctx, cluster.Request{
-		Path: cluster.ExecutePath, Params: params, Frame: versions.queueFrame(), Leader: true, Pinned: true, Write: true,
+		Path: cluster.ExecutePath, Params: params, Frame: versions.QueueFrame(), Leader: true, Pinned: true, Write: true,
 	}, stmts)
 	if err != nil {
 		return 0, err

@@ -9,7 +9,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
-	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // haveReturning reports whether one of the statements has a RETURNING clause.
@@ -113,7 +112,7 @@ func atCall(err error, i, n int) error {
 	return err
 }
 
-var abortCall = driversOwn(sqltext.Read, abortText)
+var abortCall = driversOwn(abortText)
 
 // seenReturning are the texts of statements whose RETURNING clause the server has seen. The zero
 // value is empty. It is safe for concurrent use.

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
-	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // lostItsRows reports whether err says that the rows of a statement with RETURNING could not be
@@ -35,7 +35,7 @@ func perhapsUndone(why error) error {
 	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: ")))
 }
 
-var defersKeysCall = driversOwn(sqltext.Read, "SELECT 1 WHERE "+defersKeys)
+var defersKeysCall = driversOwn("SELECT 1 WHERE " + occ.DefersKeys)
 
 // defersNothing reports whether it is known that the schema has no deferred foreign keys.
 func (c *conn) defersNothing(ctx context.Context) bool {

@@ -3,6 +3,7 @@ package rqlite
 import (
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -12,7 +13,7 @@ const badTimeEntry = `{"error":"Time.MarshalText: year outside of range [0,9999]
 
 // asksForDeferred is the question whether a deferred foreign key can have undone a write.
 func asksForDeferred(rows ...string) step {
-	return reads(`["SELECT 1 WHERE `+defersKeys+`"]`, results(table("1 integer", rows...)))
+	return reads(`["SELECT 1 WHERE `+occ.DefersKeys+`"]`, results(table("1 integer", rows...)))
 }
 
 // A write whose rows cannot be sent was applied, unless a deferred foreign key undid it.

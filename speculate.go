@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -39,7 +40,7 @@ const mostMade = 10
 
 // stateText asks for the state of the version table, and the token of a version.
 func stateText(version int64) string {
-	return "SELECT v" + announced + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
+	return "SELECT v" + occ.AnnouncedColumns + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
 		strconv.FormatInt(version, 10) + ") FROM _rqlite_tx WHERE k=0"
 }
 
@@ -71,7 +72,7 @@ const (
 // read sends operations that read, at the same state as all before them, and
 // returns the answer, in which their entries come next.
 func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error) {
-	again := t.hasSnapshot && !t.state.exists && len(t.ops) > 0
+	again := t.hasSnapshot && !t.state.Exists && len(t.ops) > 0
 	for attempt := 0; ; attempt++ {
 		answer, state, err := t.ask(ctx, attempt, again, fresh)
 		if err != nil {
@@ -85,13 +86,13 @@ func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 			return nil, err
 		}
 		switch {
-		case state.marked && attempt < maxMarked:
+		case state.Marked && attempt < maxMarked:
 			answer.Close()
 			if err := pause(ctx, markedPause<<attempt); err != nil {
 				return nil, err
 			}
 			continue
-		case t.moved(state) && t.state.exists && state.version < t.state.version && !t.atLeader:
+		case t.moved(state) && t.state.Exists && state.Version < t.state.Version && !t.atLeader:
 			answer.Close()
 			t.atLeader = true
 			continue
@@ -111,8 +112,8 @@ func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 }
 
 // ask sends a request of the reading phase and reads the state from its answer.
-func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, versionState, error) {
-	var state versionState
+func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, occ.State, error) {
+	var state occ.State
 	switch options, err := readOptionsFor(ctx, t.conn.connector.cfg); {
 	case err != nil:
 		return nil, state, err
@@ -126,7 +127,7 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 		return nil, state, err
 	}
 	var b body
-	b.statement(stateText(t.state.version + 1))
+	b.statement(stateText(t.state.Version + 1))
 	if again {
 		b.reads(t.ops.reads())
 	}
@@ -173,18 +174,18 @@ func (b *body) tries(list operations, form trialForm) error {
 	return nil
 }
 
-func (t *tx) readState(answer *cluster.Answer) (versionState, error) {
+func (t *tx) readState(answer *cluster.Answer) (occ.State, error) {
 	entry, err := answer.Next()
 	if err != nil {
-		return versionState{}, sqlerr.From(err)
+		return occ.State{}, sqlerr.From(err)
 	}
-	state, err := t.conn.connector.versions.readState(answer, entry)
+	state, err := t.conn.connector.versions.ReadState(answer, entry)
 	return state, sqlerr.From(err)
 }
 
 // compare reads the entries of operations that were run again. They have to show
 // what they showed before.
-func (t *tx) compare(answer *cluster.Answer, list operations, state versionState, guarded bool) error {
+func (t *tx) compare(answer *cluster.Answer, list operations, state occ.State, guarded bool) error {
 	for _, o := range list {
 		same, err := o.sameAgain(answer, state)
 		if err == nil && same && guarded && o.isGuarded() {
@@ -286,20 +287,20 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 }
 
 // tryOut sends a request that is rolled back, and reads the state from its answer.
-func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, versionState, error) {
+func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State, error) {
 	for made := 0; ; made++ {
 		answer, err := t.sendTrial(ctx, try)
 		if err != nil {
-			return nil, versionState{}, err
+			return nil, occ.State{}, err
 		}
 		state, err := t.readState(answer)
 		switch {
 		case err != nil:
-		case !state.exists && made == mostMade:
-			err = errVersionTableGone
-		case !state.exists:
+		case !state.Exists && made == mostMade:
+			err = occ.ErrGone
+		case !state.Exists:
 			answer.Close()
-			if err := t.conn.connector.versions.make(ctx); err != nil {
+			if err := t.conn.connector.versions.Make(ctx); err != nil {
 				return nil, state, err
 			}
 			continue
@@ -319,7 +320,7 @@ func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 	for {
 		try.form = t.trialForm(ctx, try)
 		var b body
-		b.statement(stateText(t.state.version + 1))
+		b.statement(stateText(t.state.Version + 1))
 		b.statement(speculationText)
 		if err := errors.Join(b.tries(try.list, try.form), b.tries(try.fresh, try.form)); err != nil {
 			return nil, sqlerr.Refused(err)
@@ -346,7 +347,7 @@ func demandEntry(answer *cluster.Answer) error {
 	if err != nil {
 		return sqlerr.From(err)
 	}
-	return versionTableFailure(entry)
+	return occ.Failure(entry)
 }
 
 // The URL parameters of requests that a transaction writes by. Time and random numbers are
@@ -375,7 +376,7 @@ func (t *tx) trialForm(ctx context.Context, try *trial) trialForm {
 
 // outcome reads the rest of the answer to a trial. When the version has moved
 // the operations that ran before are compared, else it vouches for them.
-func (t *tx) outcome(answer *cluster.Answer, try trial, state versionState, moved bool) (done int, failure, err error) {
+func (t *tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved bool) (done int, failure, err error) {
 	if moved {
 		err = t.compare(answer, try.list, state, try.form.guarded)
 	} else {
@@ -448,7 +449,7 @@ type at struct{ statement, statements int }
 // result reads the entries of an operation that has run for the first time. The
 // failure is what the program is told of it, the operation's own or, if that has
 // none, of the driver, which refuses it; an error is about the request.
-func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at at) (failure, err error) {
+func (t *tx) result(answer *cluster.Answer, o *operation, state occ.State, at at) (failure, err error) {
 	entry, err := answer.Next()
 	if err != nil {
 		return nil, sqlerr.From(err)
@@ -474,7 +475,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state versionState, at
 	case o.SharesRandom && rows > 1:
 		return sqlerr.Refused(sqlerr.At(errRandomRows, at.statement, at.statements)), nil
 	}
-	o.lastInsertID, o.rowsAffected = state.realRowid(id), rows
+	o.lastInsertID, o.rowsAffected = state.RealRowid(id), rows
 	return nil, nil
 }
 
@@ -512,7 +513,7 @@ var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write aft
 // revalidateFailures reports whether what no trial of the operations as a whole can show
 // holds at a new state: what failed fails in the same way, and what was taken back
 // gives the same. It reports false when the version has moved again.
-func (t *tx) revalidateFailures(ctx context.Context, state versionState) (bool, error) {
+func (t *tx) revalidateFailures(ctx context.Context, state occ.State) (bool, error) {
 	for _, list := range t.rolledBack {
 		same, err := t.runsAgain(ctx, list.succeeded(), nil, state)
 		if err != nil || !same {
@@ -536,7 +537,7 @@ func (t *tx) revalidateFailures(ctx context.Context, state versionState) (bool, 
 // runsAgain runs a list of operations, and behind it one that failed or nil, and
 // compares all with what they showed before. It reports false when the version is
 // not that of want.
-func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation, want versionState) (bool, error) {
+func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation, want occ.State) (bool, error) {
 	try := trial{list: list}
 	if failing != nil {
 		try.fresh = operations{failing}
@@ -546,7 +547,7 @@ func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation,
 		return false, err
 	}
 	defer answer.Close()
-	if state.version != want.version {
+	if state.Version != want.Version {
 		return false, nil
 	}
 	return true, t.compare(answer, append(list, try.fresh...), state, try.form.guarded)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
@@ -27,10 +28,10 @@ type tx struct {
 	// undone are operations that ROLLBACK TO took back, each time with those before
 	// them: they will not be committed, but the program has seen what they gave.
 	rolledBack  []operations
-	hasSnapshot bool         // the operations have been seen at a version
-	state       versionState // of that version; without a version table nothing seen is known to hold
-	live        *rows        // those that are read from an answer; nil when there are none
-	exclusive   bool         // it has the write turn
+	hasSnapshot bool      // the operations have been seen at a version
+	state       occ.State // of that version; without a version table nothing seen is known to hold
+	live        *rows     // those that are read from an answer; nil when there are none
+	exclusive   bool      // it has the write turn
 
 	keepsLock bool // from the beginning to the end
 
@@ -182,7 +183,7 @@ func (t *tx) end() {
 
 func (t *tx) unlock() {
 	if t.exclusive {
-		t.conn.connector.versions.lock.free()
+		t.conn.connector.versions.Lock.Free()
 		t.exclusive = false
 	}
 }
@@ -203,7 +204,7 @@ func (t *tx) lock(ctx context.Context) error {
 	}
 	connector := t.conn.connector
 	defer t.waits(time.Now())
-	if err := connector.versions.lock.take(ctx, connector.cfg.requestTimeout()); err != nil {
+	if err := connector.versions.Lock.Take(ctx, connector.cfg.requestTimeout()); err != nil {
 		return err
 	}
 	t.exclusive = true
@@ -213,7 +214,7 @@ func (t *tx) lock(ctx context.Context) error {
 // yield holds the transaction back while another process has announced one.
 func (t *tx) yield(ctx context.Context) error {
 	defer t.waits(time.Now())
-	return t.conn.connector.versions.backoff.wait(ctx)
+	return t.conn.connector.versions.Backoff.Wait(ctx)
 }
 
 // waits notes that the transaction has waited for others since begun.
@@ -249,11 +250,11 @@ func errConflict(what string) error {
 func (t *tx) wrote() bool { return t.ops.tried() || len(t.rolledBack) > 0 }
 
 // adopt makes state the one that all operations have been seen at.
-func (t *tx) adopt(state versionState) {
+func (t *tx) adopt(state occ.State) {
 	t.state, t.hasSnapshot = state, true
 }
 
 // moved reports whether what was seen before may not hold at a state.
-func (t *tx) moved(state versionState) bool {
-	return t.hasSnapshot && len(t.ops)+len(t.rolledBack) > 0 && (!t.state.exists || !state.exists || state.version != t.state.version)
+func (t *tx) moved(state occ.State) bool {
+	return t.hasSnapshot && len(t.ops)+len(t.rolledBack) > 0 && (!t.state.Exists || !state.Exists || state.Version != t.state.Version)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -261,7 +262,7 @@ func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 		if o.SetsDeferral() {
 			o.defers, o.isWrite = true, false
 		}
-		o.clears = o.isWrite && o.Clears(versionTable)
+		o.clears = o.isWrite && o.Clears(occ.Table)
 		err := t.refuses(o, list)
 		if err == nil && !o.isWrite && !t.wrote() && !list.tried() {
 			err = t.tellState(o)
@@ -336,8 +337,8 @@ func (t *tx) refuses(o *operation, before operations) error {
 		return errors.New("a PRAGMA that sets or does something would reach beyond the transaction: run it outside of one")
 	case o.ConflictFail:
 		return errors.New("OR FAIL and OR ROLLBACK leave a transaction half done: use OR ABORT, which is the default")
-	case o.isWrite && !o.clears && o.Mentions(versionTable):
-		return errVersionTable
+	case o.isWrite && !o.clears && o.Mentions(occ.Table):
+		return occ.ErrOwned
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:

@@ -43,7 +43,7 @@ func (f *fake) openMarked() *sql.DB {
 // openIncurious is openMarked, and no write asks.
 func (f *fake) openIncurious() *sql.DB {
 	f.t.Helper()
-	return f.openWith(func(c *Connector) { c.versions.backoff.due.Store(math.MaxInt64) })
+	return f.openWith(func(c *Connector) { c.versions.Backoff.Due.Store(math.MaxInt64) })
 }
 
 func (f *fake) openWith(change func(*Connector)) *sql.DB {
@@ -144,18 +144,18 @@ func TestWritesAskForAnnouncements(t *testing.T) {
 	var connector *Connector
 	db := f.openWith(func(c *Connector) { connector = c })
 	exec := func(due int64) {
-		connector.versions.backoff.due.Store(due)
+		connector.versions.Backoff.Due.Store(due)
 		_, err := db.Exec("DELETE FROM t")
 		require.NoError(t, err)
 	}
 	begun := time.Now()
 	exec(0)
-	until := connector.versions.backoff.until
+	until := connector.versions.Backoff.Until
 	require.True(t, until.After(begun.Add(50*time.Millisecond)), "it has heard the announcement")
 	exec(0)
 	assert.True(t, time.Now().After(until), "it waits")
 	exec(math.MaxInt64)
-	assert.Equal(t, until, connector.versions.backoff.until, "once")
+	assert.Equal(t, until, connector.versions.Backoff.Until, "once")
 }
 
 // A statement that inserts nothing repeats the last rowid of the server's
@@ -189,7 +189,7 @@ func TestAtomicWritesMakeTheRegister(t *testing.T) {
 	var connector *Connector
 	db := f.openWith(func(c *Connector) { connector = c })
 	r, err := db.Exec("DELETE FROM t; DELETE FROM u")
-	connector.versions.backoff.due.Store(math.MaxInt64)
+	connector.versions.Backoff.Due.Store(math.MaxInt64)
 	require.NoError(t, err)
 	assert.Equal(t, [2]int64{0, 3}, resultOf(t, r))
 	made := f.got()[1].body

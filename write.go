@@ -19,10 +19,10 @@ type writing struct {
 // the answer.
 func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
 	connector := c.connector
-	if err := connector.versions.share(ctx); err != nil {
+	if err := connector.versions.Share(ctx); err != nil {
 		return nil, err
 	}
-	defer connector.versions.unshare()
+	defer connector.versions.Unshare()
 	if connector.coalesces(ctx, stmts, how) {
 		era, ok := connector.coalescer.Begin()
 		if !ok {
@@ -35,13 +35,13 @@ func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt
 		}
 	}
 	if !allRead(stmts) {
-		req.Frame = connector.versions.frameOf(how.atomic)
+		req.Frame = connector.versions.FrameOf(how.atomic)
 	}
 	req.Leader, req.Write = true, true
 	return c.send(ctx, req, stmts)
 }
 
-// driversOwn is a statement that the driver sends beside those of the program.
-func driversOwn(kind sqltext.Kind, text string) bind.Stmt {
-	return bind.Stmt{Statement: &sqltext.Statement{Text: text, Kind: kind}, Added: true}
+// driversOwn is a statement that reads, and that the driver sends beside those of the program.
+func driversOwn(text string) bind.Stmt {
+	return bind.Stmt{Statement: &sqltext.Statement{Text: text, Kind: sqltext.Read}, Added: true}
 }

@@ -1,4 +1,4 @@
-package rqlite
+package occ
 
 import (
 	"errors"
@@ -38,22 +38,22 @@ func (w withQuestion) form(asks bool) *cluster.Frame {
 
 // newFrames returns the frames of a connector. A version table that does not exist makes the driver's
 // statements fail, and nobody needs to be told then; only in a transaction it has to be made first.
-func newFrames(v *versions) *frames {
+func newFrames(v *Versions) *frames {
 	f := &frames{
 		seqlockOpen: &cluster.Frame{Before: cluster.NewElements(v.readMark, markText)},
-		bulkAlone:   &cluster.Frame{Before: cluster.NewElements(readGuard, guardText)},
-		bulkWithout: &cluster.Frame{Before: cluster.NewElements(readGuard, guardVersionTableText)},
+		bulkAlone:   &cluster.Frame{Before: cluster.NewElements(readGuard, GuardText)},
+		bulkWithout: &cluster.Frame{Before: cluster.NewElements(readGuard, GuardVersionTableText)},
 	}
-	mark, moved := cluster.NewElements(v.readMark, markText), cluster.NewElements(v.readMoved, moveText)
-	movedTold := cluster.NewElements(v.readMovedTold, moveText, tellText)
+	mark, moved := cluster.NewElements(v.readMark, markText), cluster.NewElements(v.readMoved, MoveText)
+	movedTold := cluster.NewElements(v.readMovedTold, MoveText, tellText)
 	f.seqlock = withQuestion{
 		{Before: mark, After: cluster.NewElements(readUnmarked, unmarkText)},
 		{Before: mark, After: cluster.NewElements(v.readTold, tellText)},
 	}
 	f.inTransaction = withQuestion{{Before: moved}, {Before: movedTold}}
 	f.bulk = withQuestion{
-		{Before: cluster.NewElements(readGuard, guardText), After: moved},
-		{Before: cluster.NewElements(readGuard, guardText), After: movedTold},
+		{Before: cluster.NewElements(readGuard, GuardText), After: moved},
+		{Before: cluster.NewElements(readGuard, GuardText), After: movedTold},
 	}
 	return f
 }
@@ -65,22 +65,22 @@ func readGuard(answer *cluster.Answer) error {
 }
 
 // errNoVersionTable is why a transaction that moves the version was rolled back.
-var errNoVersionTable = errors.New("there is no table " + versionTable)
+var errNoVersionTable = errors.New("there is no table " + Table)
 
 // readFirst reads the entry of the first statement on the version table.
-func (v *versions) readFirst(answer *cluster.Answer) (entry *wire.Result, missing bool, err error) {
+func (v *Versions) readFirst(answer *cluster.Answer) (entry *wire.Result, missing bool, err error) {
 	if entry, err = answer.Next(); err != nil {
 		return nil, false, err
 	}
-	missing = isMissingVersionTable(entry.Error)
-	if v.missing.Load() != missing {
-		v.missing.Store(missing)
+	missing = IsMissing(entry.Error)
+	if v.Missing.Load() != missing {
+		v.Missing.Store(missing)
 	}
 	return entry, missing, nil
 }
 
 // readMark reads the entry of the mark in front of statements that are applied one by one.
-func (v *versions) readMark(answer *cluster.Answer) error {
+func (v *Versions) readMark(answer *cluster.Answer) error {
 	_, _, err := v.readFirst(answer)
 	return err
 }
@@ -93,19 +93,19 @@ func readUnmarked(answer *cluster.Answer) error {
 
 // readTold reads the entry of what takes the mark off and tells the version. The write itself has
 // been applied, whatever that says.
-func (v *versions) readTold(answer *cluster.Answer) error {
+func (v *Versions) readTold(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err != nil {
 		return err
 	}
-	if _, err := v.readState(answer, entry); err != nil {
+	if _, err := v.ReadState(answer, entry); err != nil {
 		v.warn(sqlerr.From(err))
 	}
 	return nil
 }
 
 // readMoved reads the entry of what moves the version in a transaction.
-func (v *versions) readMoved(answer *cluster.Answer) error {
+func (v *Versions) readMoved(answer *cluster.Answer) error {
 	entry, missing, err := v.readFirst(answer)
 	switch {
 	case err != nil:
@@ -113,48 +113,48 @@ func (v *versions) readMoved(answer *cluster.Answer) error {
 	case missing:
 		return errNoVersionTable
 	}
-	return versionTableFailure(entry)
+	return Failure(entry)
 }
 
 // readMovedTold reads the entries of what moves the version in a transaction, and tells it.
-func (v *versions) readMovedTold(answer *cluster.Answer) error {
+func (v *Versions) readMovedTold(answer *cluster.Answer) error {
 	if err := v.readMoved(answer); err != nil {
 		return err
 	}
 	entry, err := answer.Next()
 	if err == nil {
-		_, err = v.readState(answer, entry)
+		_, err = v.ReadState(answer, entry)
 	}
 	return err
 }
 
-// frameOf returns the frame of statements that write.
-func (v *versions) frameOf(atomic bool) *cluster.Frame {
+// FrameOf returns the frame of statements that write.
+func (v *Versions) FrameOf(atomic bool) *cluster.Frame {
 	switch {
 	case v.disabled:
 		return nil
 	case atomic:
-		return v.frames.inTransaction.form(v.backoff.isDue())
+		return v.frames.inTransaction.form(v.Backoff.isDue())
 	}
 	return v.oneByOneFrame()
 }
 
 // oneByOneFrame returns the frame of statements that are applied one by one.
-func (v *versions) oneByOneFrame() *cluster.Frame {
-	if v.missing.Load() {
+func (v *Versions) oneByOneFrame() *cluster.Frame {
+	if v.Missing.Load() {
 		return v.frames.seqlockOpen
 	}
-	return v.frames.seqlock.form(v.backoff.isDue())
+	return v.frames.seqlock.form(v.Backoff.isDue())
 }
 
-// queueFrame returns the frame of writes that go into the server's queue. The version table comes first:
+// QueueFrame returns the frame of writes that go into the server's queue. The version table comes first:
 // where the queue is one transaction, marks that fail would take the writes of other clients with
 // them. The answer has no entries.
-func (v *versions) queueFrame() *cluster.Frame {
+func (v *Versions) QueueFrame() *cluster.Frame {
 	if v.disabled {
 		return nil
 	}
-	return &cluster.Frame{Before: cluster.NewElements(nil, createText, firstVersionText(), markText), After: cluster.NewElements(nil, unmarkText)}
+	return &cluster.Frame{Before: cluster.NewElements(nil, CreateText, firstVersionText(), markText), After: cluster.NewElements(nil, unmarkText)}
 }
 
 // A bulk goes out as a transaction, which SQLite commits once instead of once for each
@@ -169,16 +169,16 @@ func (v *versions) queueFrame() *cluster.Frame {
 // same end. So this looks at nothing but the schema, which is replicated: whether keys are
 // enforced, and what LIKE means, are settings of each node's own connection.
 const (
-	defersKeys      = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
+	DefersKeys      = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
 	hasVersionTable = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
 
-	guardText             = "SELECT CASE WHEN " + defersKeys + " THEN abs(-9223372036854775808) END"
-	guardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + defersKeys + " THEN abs(-9223372036854775808) END"
+	GuardText             = "SELECT CASE WHEN " + DefersKeys + " THEN abs(-9223372036854775808) END"
+	GuardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + DefersKeys + " THEN abs(-9223372036854775808) END"
 )
 
-// bulkRequest returns how the writes of several callers are sent. If they are independent of each
+// BulkRequest returns how the writes of several callers are sent. If they are independent of each
 // other, they have one sequence lock for all.
-func (v *versions) bulkRequest(atomic bool) cluster.Request {
+func (v *Versions) BulkRequest(atomic bool) cluster.Request {
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
 	if atomic {
 		req.Params += cluster.Transaction
@@ -189,10 +189,10 @@ func (v *versions) bulkRequest(atomic bool) cluster.Request {
 		req.Frame = v.oneByOneFrame()
 	case v.disabled:
 		req.Frame = v.frames.bulkAlone
-	case v.missing.Load():
+	case v.Missing.Load():
 		req.Frame = v.frames.bulkWithout
 	default:
-		req.Frame = v.frames.bulk.form(v.backoff.isDue())
+		req.Frame = v.frames.bulk.form(v.Backoff.isDue())
 	}
 	return req
 }

@@ -1,4 +1,4 @@
-package rqlite
+package occ
 
 import (
 	"context"
@@ -46,14 +46,14 @@ func TestTurnOrder(t *testing.T) {
 		turn.leave()
 		synctest.Wait()
 		require.Equal(t, []string{"write 1", "write 2", "tx 1"}, order)
-		turn.free()
+		turn.Free()
 		synctest.Wait()
 		require.ElementsMatch(t, []string{"write 3", "write 4"}, order[3:])
 		turn.leave()
 		turn.leave()
 		synctest.Wait()
 		require.Equal(t, "tx 2", order[5])
-		turn.free()
+		turn.Free()
 		assert.Zero(t, turn.shared)
 		assert.False(t, turn.taken)
 		assert.Empty(t, turn.queue)
@@ -64,11 +64,11 @@ func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var turn writeLock
-		require.NoError(t, turn.take(context.Background(), 0))
+		require.NoError(t, turn.Take(context.Background(), 0))
 		time.Sleep(3 * time.Second)
 
 		begun := time.Now()
-		err := turn.join(context.Background(), 2*time.Second)
+		err := turn.Join(context.Background(), 2*time.Second)
 		require.ErrorIs(t, err, sqlerr.Busy)
 		assert.EqualError(t, err, "rqlite: database is locked: waited 2s behind a transaction of this program that has been writing for 5s, and nothing was sent; "+
 			"end transactions soon, and do not write beside an open one in the same goroutine")
@@ -76,14 +76,14 @@ func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		err = turn.take(ctx, 0)
+		err = turn.Take(ctx, 0)
 		require.ErrorIs(t, err, sqlerr.Busy)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Empty(t, turn.queue)
 
-		turn.free()
-		require.NoError(t, turn.join(context.Background(), time.Second))
-		err = turn.take(context.Background(), time.Second)
+		turn.Free()
+		require.NoError(t, turn.Join(context.Background(), time.Second))
+		err = turn.Take(context.Background(), time.Second)
 		assert.ErrorContains(t, err, "behind those of other goroutines")
 	})
 }
@@ -93,13 +93,13 @@ func TestTurnOfOneThatGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var turn writeLock
-		require.NoError(t, turn.join(context.Background(), 0))
+		require.NoError(t, turn.Join(context.Background(), 0))
 		ctx, cancel := context.WithCancel(context.Background())
 		gaveUp := make(chan error)
-		go func() { gaveUp <- turn.take(ctx, 0) }()
+		go func() { gaveUp <- turn.Take(ctx, 0) }()
 		synctest.Wait()
 		joined := make(chan error, 1)
-		go func() { joined <- turn.join(context.Background(), 0) }()
+		go func() { joined <- turn.Join(context.Background(), 0) }()
 		synctest.Wait()
 		assert.Empty(t, joined)
 		cancel()
@@ -138,7 +138,7 @@ func TestTurnUnderLoad(t *testing.T) {
 				case alone:
 					count(&alones, 1)
 					count(&alones, -1)
-					turn.free()
+					turn.Free()
 				default:
 					count(&writes, 1)
 					count(&writes, -1)
@@ -148,7 +148,7 @@ func TestTurnUnderLoad(t *testing.T) {
 		})
 	}
 	all.Wait()
-	require.NoError(t, turn.take(context.Background(), time.Second))
+	require.NoError(t, turn.Take(context.Background(), time.Second))
 	assert.Empty(t, turn.queue)
 }
 
@@ -158,7 +158,7 @@ func TestPoliteness(t *testing.T) {
 		var p backoff
 		waits := func() time.Duration {
 			begun := time.Now()
-			require.NoError(t, p.wait(context.Background()))
+			require.NoError(t, p.Wait(context.Background()))
 			return time.Since(begun)
 		}
 		assert.Zero(t, waits())
@@ -168,17 +168,17 @@ func TestPoliteness(t *testing.T) {
 		p.observe("one", "60")
 		assert.Zero(t, waits(), "each is heeded once")
 		p.observe("two", "9999999999999")
-		assert.Equal(t, longestHold, waits(), "nobody may hold up others for long")
+		assert.Equal(t, LongestHold, waits(), "nobody may hold up others for long")
 		for _, odd := range []string{"", "-5", "soon"} {
 			p.observe("odd"+odd, odd)
 			assert.Zero(t, waits(), odd)
 		}
 		p.observe("three", "500")
-		p.announced("mine")
+		p.Announced("mine")
 		assert.Zero(t, waits(), "one's own")
 		p.observe("four", "500")
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		require.ErrorIs(t, p.wait(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, p.Wait(ctx), context.DeadlineExceeded)
 	})
 }

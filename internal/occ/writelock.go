@@ -1,4 +1,4 @@
-package rqlite
+package occ
 
 import (
 	"context"
@@ -27,13 +27,13 @@ type waiter struct {
 	ready chan struct{} // closed when it is its turn
 }
 
-// join waits for the turn of a write outside of transactions. It has to leave.
-func (t *writeLock) join(ctx context.Context, timeout time.Duration) error {
+// Join waits for the turn of a write outside of transactions. It has to leave.
+func (t *writeLock) Join(ctx context.Context, timeout time.Duration) error {
 	return t.wait(ctx, timeout, false)
 }
 
-// take waits for the turn of a transaction, which has it alone until free.
-func (t *writeLock) take(ctx context.Context, timeout time.Duration) error {
+// Take waits for the turn of a transaction, which has it alone until free.
+func (t *writeLock) Take(ctx context.Context, timeout time.Duration) error {
 	return t.wait(ctx, timeout, true)
 }
 
@@ -45,8 +45,8 @@ func (t *writeLock) leave() {
 	t.admit()
 }
 
-// free ends the turn of a transaction.
-func (t *writeLock) free() {
+// Free ends the turn of a transaction.
+func (t *writeLock) Free() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.taken = false

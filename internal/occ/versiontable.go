@@ -1,4 +1,4 @@
-package rqlite
+package occ
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// The version table is how transactions learn what others write. It is a
+// Table is the version table, by which transactions learn what others write. It is a
 // small table, made by the first transaction that writes:
 //
 //	k = 0    v is the version, which every write of this driver moves. The token
@@ -24,7 +24,7 @@ import (
 //	k > 0    the token of the commit that made version k.
 //
 // docs/transactions.md tells how it is used, and why that is sound.
-const versionTable = "_rqlite_tx"
+const Table = "_rqlite_tx"
 
 // The first version is a random one, which no earlier version table can have had: a
 // table that was dropped or emptied must not make an old commit, which may still be
@@ -38,15 +38,16 @@ const (
 const (
 	markText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
 	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
-	moveText   = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0" // a mark has been left behind, for no write is under way
-	createText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
+	// MoveText moves the version. CreateText makes the table, unless it is there.
+	MoveText   = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0" // a mark has been left behind, for no write is under way
+	CreateText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
-	announced = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
+	AnnouncedColumns = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
 	// tellText tells the version and the announcement. The server parses such a statement by
 	// itself, which costs more than to run it. Before rqlite 9.4.2 one that fails does not roll a
 	// transaction back, so that in one it comes only behind a statement on the version table
 	// that has succeeded.
-	tellText = unmarkText + " RETURNING v" + announced
+	tellText = unmarkText + " RETURNING v" + AnnouncedColumns
 )
 
 // newVersion returns a version to begin with.
@@ -59,50 +60,51 @@ func firstVersionText() string {
 	return "INSERT INTO _rqlite_tx(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)"
 }
 
-// errVersionTableGone is the error where somebody drops the version table as soon as it is made.
-var errVersionTableGone = fmt.Errorf("rqlite: the table %s was made, and is not there", versionTable)
+// ErrGone is the error where somebody drops the version table as soon as it is made.
+var ErrGone = fmt.Errorf("rqlite: the table %s was made, and is not there", Table)
 
-// versionState is what a request found in the version table.
-type versionState struct {
-	exists  bool
-	version int64
-	marked  bool   // a write is under way on the node
-	token   string // of the version that was asked about, "" if it has none
+// State is what a request found in the version table.
+type State struct {
+	Exists  bool
+	Version int64
+	Marked  bool   // a write is under way on the node
+	Token   string // of the version that was asked about, "" if it has none
 }
 
 var (
-	errVersionTable = fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", versionTable)
-	// errPartHere is why rows of the version table cannot be deleted where nothing tells transactions.
-	errPartHere = fmt.Errorf("a part of the rows of %s, by which transactions find out what became of them, cannot be deleted here: delete all, or use Exec", versionTable)
+	// ErrOwned is why a statement may not write to the version table.
+	ErrOwned = fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", Table)
+	// ErrPart is why rows of the version table cannot be deleted where nothing tells transactions.
+	ErrPart = fmt.Errorf("a part of the rows of %s, by which transactions find out what became of them, cannot be deleted here: delete all, or use Exec", Table)
 )
 
-// clearsPart reports whether a statement deletes some rows of the version table and may leave the
+// ClearsPart reports whether a statement deletes some rows of the version table and may leave the
 // version, which would then say that commits whose tokens are gone were not applied. In a
 // transaction the version moves on far enough.
-func clearsPart(s *sqltext.Statement) bool { return s.ClearsPart(versionTable) }
+func ClearsPart(s *sqltext.Statement) bool { return s.ClearsPart(Table) }
 
-// isMissingVersionTable reports whether a statement on the version table failed because
+// IsMissing reports whether a statement on the version table failed because
 // there is none.
-func isMissingVersionTable(message string) bool {
-	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, versionTable)
+func IsMissing(message string) bool {
+	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, Table)
 }
 
-// versionTableFailure returns the error of a statement on the version table, nil if it has none.
-func versionTableFailure(entry *wire.Result) error {
+// Failure returns the error of a statement on the version table, nil if it has none.
+func Failure(entry *wire.Result) error {
 	if entry.Error == "" {
 		return nil
 	}
-	return fmt.Errorf("rqlite: the table %s cannot be used: %s", versionTable, entry.Error)
+	return fmt.Errorf("rqlite: the table %s cannot be used: %s", Table, entry.Error)
 }
 
-// readState reads the entry of a statement that returns v, the announcement and
+// ReadState reads the entry of a statement that returns v, the announcement and
 // then, if asked for, the mark and a token. An announcement is heard.
-func (v *versions) readState(answer *cluster.Answer, entry *wire.Result) (state versionState, err error) {
+func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (state State, err error) {
 	if entry.Error != "" {
-		if isMissingVersionTable(entry.Error) {
+		if IsMissing(entry.Error) {
 			return state, nil
 		}
-		return state, versionTableFailure(entry)
+		return state, Failure(entry)
 	}
 	if err := answer.NextRow(); errors.Is(err, io.EOF) {
 		return state, nil // somebody has emptied the table
@@ -119,22 +121,22 @@ func (v *versions) readState(answer *cluster.Answer, entry *wire.Result) (state 
 	}
 	version, err := strconv.ParseInt(texts[0], 10, 64)
 	if err != nil {
-		return state, fmt.Errorf("rqlite: the table %s has no version but %.20q", versionTable, texts[0])
+		return state, fmt.Errorf("rqlite: the table %s has no version but %.20q", Table, texts[0])
 	}
 	if texts[2] != "" {
-		v.backoff.observe(texts[2], texts[1])
+		v.Backoff.observe(texts[2], texts[1])
 	}
 	v.last.Store(version)
-	return versionState{exists: true, version: version, marked: texts[3] == "~", token: texts[4]}, nil
+	return State{Exists: true, Version: version, Marked: texts[3] == "~", Token: texts[4]}, nil
 }
 
-// makeVersionTable makes the version table, unless it is there.
-func (v *versions) make(ctx context.Context) error {
+// Make makes the version table, unless it is there.
+func (v *Versions) Make(ctx context.Context) error {
 	answer, err := v.sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
 		Params: cluster.WriteParams + cluster.Transaction,
 		Leader: true, // and no Write: it does the same when it is repeated
-		Body:   cluster.BodyOf(createText, firstVersionText()),
+		Body:   cluster.BodyOf(CreateText, firstVersionText()),
 	})
 	if err != nil {
 		return err
@@ -146,18 +148,18 @@ func (v *versions) make(ctx context.Context) error {
 			return sqlerr.From(err)
 		}
 		if entry.Error != "" {
-			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", versionTable, entry.Error), sqlerr.New(entry.Error, -1, 0))
+			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", Table, entry.Error), sqlerr.New(entry.Error, -1, 0))
 		}
 	}
-	v.missing.Store(false)
+	v.Missing.Store(false)
 	return sqlerr.From(answer.End())
 }
 
-// renewVersion gives the version table a version that it has never had, after the
+// Renew gives the version table a version that it has never had, after the
 // database was put in the place of another: versions must not come back, or an old
 // commit could be applied. What was loaded may have no version table, and the user no
 // permission to write; the load is done all the same.
-func (v *versions) renew(ctx context.Context) {
+func (v *Versions) Renew(ctx context.Context) {
 	if v.disabled {
 		return
 	}
@@ -174,20 +176,20 @@ func (v *versions) renew(ctx context.Context) {
 	answer.Close()
 }
 
-// realRowid returns the id that the server reported for an insert, or 0 if it
+// RealRowid returns the id that the server reported for an insert, or 0 if it
 // is that of a row of the version table: a statement that inserts nothing repeats the
 // last rowid of the server's connection, whosever it was. The ids of the version table
 // lie near the version, where no other is to be expected.
-func (s versionState) realRowid(id int64) int64 {
+func (s State) RealRowid(id int64) int64 {
 	const margin = 1 << 32
-	if s.exists && id > s.version-margin && id < s.version+margin {
+	if s.Exists && id > s.Version-margin && id < s.Version+margin {
 		return 0
 	}
 	return id
 }
 
-// lastState returns the state that the version table was seen in last.
-func (v *versions) lastState() versionState {
+// LastState returns the state that the version table was seen in last.
+func (v *Versions) LastState() State {
 	version := v.last.Load()
-	return versionState{exists: version != 0, version: version}
+	return State{Exists: version != 0, Version: version}
 }

@@ -1,4 +1,4 @@
-package rqlite
+package occ
 
 import (
 	"context"
@@ -16,15 +16,15 @@ import (
 type backoff struct {
 	mu    sync.Mutex
 	last  string // the announcement heard last; each is heeded once, for its author may be gone
-	until time.Time
+	Until time.Time
 
-	due atomic.Int64 // when to ask for announcements again; Unix nanoseconds
+	Due atomic.Int64 // when to ask for announcements again; Unix nanoseconds
 }
 
 // How long an announcement holds others back.
 const (
-	shortestHold = 60 * time.Millisecond
-	longestHold  = time.Second
+	ShortestHold = 60 * time.Millisecond
+	LongestHold  = time.Second
 )
 
 // askEvery is how often the writers of a connector ask for announcements.
@@ -32,8 +32,8 @@ const askEvery = 25 * time.Millisecond
 
 // isDue reports whether it is time to ask for announcements.
 func (p *backoff) isDue() bool {
-	now, due := time.Now().UnixNano(), p.due.Load()
-	return now >= due && p.due.CompareAndSwap(due, now+askEvery.Nanoseconds())
+	now, due := time.Now().UnixNano(), p.Due.Load()
+	return now >= due && p.Due.CompareAndSwap(due, now+askEvery.Nanoseconds())
 }
 
 // observe takes note of an announcement: a name and a number of milliseconds.
@@ -48,24 +48,24 @@ func (p *backoff) observe(name, milliseconds string) {
 	if err != nil || n < 0 {
 		return
 	}
-	hold := longestHold
-	if n < longestHold.Milliseconds() {
+	hold := LongestHold
+	if n < LongestHold.Milliseconds() {
 		hold = time.Duration(n) * time.Millisecond
 	}
-	p.until = time.Now().Add(hold)
+	p.Until = time.Now().Add(hold)
 }
 
-// announced takes note of an announcement that this process made.
-func (p *backoff) announced(name string) {
+// Announced takes note of an announcement that this process made.
+func (p *backoff) Announced(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last, p.until = name, time.Time{}
+	p.last, p.Until = name, time.Time{}
 }
 
-// wait holds a write back while somebody has announced a commit.
-func (p *backoff) wait(ctx context.Context) error {
+// Wait holds a write back while somebody has announced a commit.
+func (p *backoff) Wait(ctx context.Context) error {
 	p.mu.Lock()
-	until := p.until
+	until := p.Until
 	p.mu.Unlock()
 	if until.IsZero() {
 		return nil
