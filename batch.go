@@ -363,7 +363,7 @@ func (r *batchReader) entry(into *BatchResult, i int) error {
 	var unread *result.UnreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
+		return result.Unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
 	case err != nil:
 		return sqlerr.From(err)
 	}
@@ -372,7 +372,7 @@ func (r *batchReader) entry(into *BatchResult, i int) error {
 	case message != "":
 		into.Err = sqlerr.Failed(message, i, len(r.stmts), r.write)
 	case r.stmts[i].Returning > 0 && len(entry.Columns) == 0:
-		into.Err = errNotReturned(i, len(r.stmts))
+		into.Err = result.ErrNotReturned(i, len(r.stmts))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -58,8 +59,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, public(sqlerr.Refused(err))
 	}
-	r, err := c.query(ctx, script, args)
-	return r, public(err)
+	return publicRows(c.query(ctx, script, args))
 }
 
 // Prepare implements driver.Conn.
@@ -92,11 +92,11 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (c *conn) Ping(ctx context.Context) error {
 	level := Weak
 	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
-	s, err := c.read(ctx, []bind.Stmt{pingStmt}, span{total: 1})
+	s, err := c.read(ctx, []bind.Stmt{pingStmt}, result.Span{Total: 1})
 	if err != nil {
 		return public(err)
 	}
-	s.close()
+	s.Close()
 	return nil
 }
 

@@ -167,7 +167,7 @@ func mentions(words ...string) string {
 func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	level := Weak
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, span{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, result.Span{Total: 1})
 	if errors.Is(err, sqlerr.ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil
@@ -175,8 +175,8 @@ func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	set, err := result.Read(s.answer, s.answer.Result(), &result.Values{}, nil)
+	defer s.Close()
+	set, err := result.Read(s.Answer(), s.Answer().Result(), &result.Values{}, nil)
 	if err != nil {
 		return nil, sqlerr.From(err)
 	}
@@ -184,7 +184,7 @@ func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
 		name, _ := row[0].(string)
 		tables.defaults[sqltext.FoldName(name)] = declaredDefaults(row[1])
 	}
-	return tables, sqlerr.From(s.answer.End())
+	return tables, sqlerr.From(s.Answer().End())
 }
 
 // declaredDefaults returns the defaults that differ of a table, as it was created.

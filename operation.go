@@ -166,6 +166,21 @@ func (o *operation) LastInsertId() (int64, error) {
 // RowsAffected implements driver.Result.
 func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, public(o.err) }
 
+// Fail implements result.Witness.
+func (o *operation) Fail(message string) { o.failure = message }
+
+// Seen implements result.Witness.
+func (o *operation) Seen() *result.Observation { return &o.seen }
+
+// witnesses returns the operations as what is told of their rows.
+func (l operations) witnesses() []result.Witness {
+	list := make([]result.Witness, len(l))
+	for i, o := range l {
+		list[i] = o
+	}
+	return list
+}
+
 // operations is what a transaction has done so far, in order.
 type operations []*operation
 

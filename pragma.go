@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -85,15 +86,15 @@ var foreignKeysCall = driversOwn("PRAGMA foreign_keys")
 // for SQLite send one when they start.
 func (c *conn) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
 	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{foreignKeysCall}, span{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{foreignKeysCall}, result.Span{Total: 1})
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err := s.answer.NextRow(); err != nil {
+	defer s.Close()
+	if err := s.Answer().NextRow(); err != nil {
 		return sqlerr.From(err)
 	}
-	cell, err := s.answer.Cell()
+	cell, err := s.Answer().Cell()
 	if err != nil {
 		return sqlerr.From(err)
 	}

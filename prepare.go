@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -28,13 +29,13 @@ func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, span{total: len(stmts)})
+	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, result.Span{Total: len(stmts)})
 	switch {
 	case errors.Is(err, sqlerr.ReadOnly):
 	case err != nil:
 		return err
 	default:
-		s.close()
+		s.Close()
 	}
 	c.connector.compiled.add(stmts[0].Text)
 	return nil

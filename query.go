@@ -27,7 +27,7 @@ var (
 //
 // Statements that only read go out as one request. Where one of them writes,
 // each goes out on its own, in order, and the first that fails ends the script.
-func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (*result.Sets, error) {
 	stmts, err := c.deal(ctx, script, args)
 	switch {
 	case err != nil:
@@ -40,31 +40,31 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(stmts)))
 		}
 	}
-	r := &rows{values: result.Values{Loc: c.connector.cfg.Location}}
-	if err := c.start(ctx, r, stmts); err != nil {
-		r.closeAll()
+	sets := result.NewSets(c.connector.cfg.Location)
+	if err := c.start(ctx, sets, stmts); err != nil {
+		sets.Close()
 		return nil, err
 	}
-	r.open()
-	return r, nil
+	sets.Open()
+	return sets, nil
 }
 
-// start sends the requests that statements take and gives their answers to r.
-func (c *conn) start(ctx context.Context, r *rows, stmts []bind.Stmt) error {
+// start sends the requests that statements take and adds their answers.
+func (c *conn) start(ctx context.Context, sets *result.Sets, stmts []bind.Stmt) error {
 	step := 1
 	if allRead(stmts) {
 		step = len(stmts)
 	}
 	for i := 0; i < len(stmts); i += step {
 		if c.note(&stmts[i]) {
-			r.sources = append(r.sources, &source{set: &result.Set{}})
+			sets.Add(result.InMemory(&result.Set{}))
 			continue
 		}
-		s, err := c.request(ctx, stmts[i:i+step], span{first: i, total: len(stmts)})
+		s, err := c.request(ctx, stmts[i:i+step], result.Span{First: i, Total: len(stmts)})
 		if err != nil {
 			return err
 		}
-		r.sources = append(r.sources, s)
+		sets.Add(s)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func allRead(stmts []bind.Stmt) bool {
 }
 
 // request sends statements, which are several only if all of them read.
-func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
+func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	stmts, err := c.withConnState(stmts)
 	if err != nil {
 		return nil, sqlerr.Refused(err)
@@ -100,7 +100,7 @@ func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at span) (*source
 }
 
 // read sends statements to /db/query, at the consistency level of the context.
-func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
+func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	params, leader, err := c.readParams(ctx, explain(stmts))
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at span) (*source, e
 	if err != nil {
 		return nil, err
 	}
-	return (&source{answer: answer, stmts: stmts, at: at}).begin()
+	return result.NewSource(answer, stmts, at, false, nil)
 }
 
 // readRequest returns the request of statements that read.
@@ -122,9 +122,9 @@ func (c *conn) readRequest(params string, leader bool, stmts []bind.Stmt) cluste
 }
 
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
-func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
+func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	if c.queueing(ctx).on {
-		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.first, at.total))
+		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.First, at.Total))
 	}
 	c.state.lose()
 	if needsTx(stmts[0]) {
@@ -134,7 +134,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at span) (*sour
 	if err != nil {
 		return nil, err
 	}
-	s, err := (&source{answer: answer, stmts: stmts, at: at, wrote: true}).begin()
+	s, err := result.NewSource(answer, stmts, at, true, nil)
 	if lostItsRows(err, &stmts[0]) {
 		return nil, c.rowsLost(ctx, err)
 	}
@@ -142,7 +142,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at span) (*sour
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
-func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at span) (*source, error) {
+func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	set := &result.Set{}
 	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
 		list, err := t.operations(ctx, stmts, true)
@@ -155,9 +155,9 @@ func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at span) (*sourc
 		return err
 	})
 	if err != nil {
-		return nil, renumbered(err, at.first, at.total)
+		return nil, renumbered(err, at.First, at.Total)
 	}
-	return &source{set: set}, nil
+	return result.InMemory(set), nil
 }
 
 // readParams returns the URL parameters of a read, and whether only the leader

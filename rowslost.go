@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
@@ -40,10 +41,10 @@ var defersKeysCall = driversOwn("SELECT 1 WHERE " + occ.DefersKeys)
 // defersNothing reports whether it is known that the schema has no deferred foreign keys.
 func (c *conn) defersNothing(ctx context.Context) bool {
 	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{defersKeysCall}, span{total: 1})
+	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{defersKeysCall}, result.Span{Total: 1})
 	if err != nil {
 		return false
 	}
-	defer s.close()
-	return errors.Is(s.answer.NextRow(), io.EOF)
+	defer s.Close()
+	return errors.Is(s.Answer().NextRow(), io.EOF)
 }

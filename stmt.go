@@ -51,8 +51,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if s.closed {
 		return nil, errClosed
 	}
-	r, err := s.conn.query(ctx, s.script, args)
-	return r, public(err)
+	return publicRows(s.conn.query(ctx, s.script, args))
 }
 
 // Exec implements driver.Stmt.

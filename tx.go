@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
@@ -28,10 +29,10 @@ type tx struct {
 	// undone are operations that ROLLBACK TO took back, each time with those before
 	// them: they will not be committed, but the program has seen what they gave.
 	rolledBack  []operations
-	hasSnapshot bool      // the operations have been seen at a version
-	state       occ.State // of that version; without a version table nothing seen is known to hold
-	live        *rows     // those that are read from an answer; nil when there are none
-	exclusive   bool      // it has the write turn
+	hasSnapshot bool         // the operations have been seen at a version
+	state       occ.State    // of that version; without a version table nothing seen is known to hold
+	live        *result.Sets // those that are read from an answer; nil when there are none
+	exclusive   bool         // it has the write turn
 
 	keepsLock bool // from the beginning to the end
 
@@ -224,7 +225,7 @@ func (t *tx) waits(begun time.Time) { t.run.waited += time.Since(begun) }
 // memory.
 func (t *tx) keepRows() {
 	if t.live != nil {
-		t.live.buffer()
+		t.live.Buffer()
 		t.live = nil
 	}
 }

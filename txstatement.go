@@ -40,33 +40,33 @@ func (t *tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 
 // query runs the statements of a script within the transaction; each gives one
 // result set.
-func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (driver.Rows, error) {
+func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
 	list, err := t.operations(ctx, stmts, true)
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{values: result.Values{Loc: t.conn.connector.cfg.Location}}
+	sets := result.NewSets(t.conn.connector.cfg.Location)
 	if !t.needsTrial(list) && !list.haveSavepoints() && len(list.deferrals()) == 0 {
-		err = t.stream(ctx, r, list)
+		err = t.stream(ctx, sets, list)
 	} else if _, err = t.runAll(ctx, list); err == nil {
 		for _, o := range list {
 			if o.set == nil {
 				o.set = &result.Set{}
 			}
-			r.sources = append(r.sources, &source{set: o.set})
+			sets.Add(result.InMemory(o.set))
 			o.set = nil
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	r.open()
-	return r, nil
+	sets.Open()
+	return sets, nil
 }
 
 // stream begins to read result sets of statements that only read, when nothing
 // was written before them. The program reads the rows as they arrive.
-func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
+func (t *tx) stream(ctx context.Context, sets *result.Sets, list operations) error {
 	if t.failed != nil {
 		return t.failed
 	}
@@ -79,13 +79,13 @@ func (t *tx) stream(ctx context.Context, r *rows, list operations) error {
 	for i, o := range list {
 		stmts[i] = o.Stmt
 	}
-	s, err := (&source{answer: answer, stmts: stmts, at: span{total: len(stmts)}, operations: list}).begin()
+	s, err := result.NewSource(answer, stmts, result.Span{Total: len(stmts)}, false, list.witnesses())
 	t.record(list...)
 	if err != nil {
 		return err
 	}
-	r.sources = append(r.sources, s)
-	t.live = r
+	sets.Add(s)
+	t.live = sets
 	return nil
 }
 

@@ -38,8 +38,9 @@ const (
 const (
 	markText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
 	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
-	// MoveText moves the version. CreateText makes the table, unless it is there.
-	MoveText   = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0" // a mark has been left behind, for no write is under way
+	// MoveText moves the version.
+	MoveText = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0" // a mark has been left behind, for no write is under way
+	// CreateText makes the table, unless it is there.
 	CreateText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
 	AnnouncedColumns = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"

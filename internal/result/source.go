@@ -1,0 +1,203 @@
+package result
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
+)
+
+// Span says where the statements of a request stand in a script.
+type Span struct {
+	First int // position of the first of them, from 0
+	Total int // statements in the script
+}
+
+// Source is the answer to one request: one entry for each of its statements.
+type Source struct {
+	answer *cluster.Answer
+	stmts  []bind.Stmt
+	at     Span
+	next   int  // the call whose entry is read next
+	wrote  bool // the request was a write
+
+	witnesses []Witness // of a transaction, one for each statement; nil outside of one
+	set       *Set      // of what was read ahead: then there is no answer
+	failure   error     // what follows the rows of set, or takes their place
+}
+
+// Witness is told what a program sees of a statement within a transaction.
+type Witness interface {
+	Fail(message string) // of the server
+	Seen() *Observation
+}
+
+// witness returns that of the current entry, or nil.
+func (s *Source) witness() Witness {
+	if s.witnesses == nil || s.set != nil {
+		return nil
+	}
+	return s.witnesses[s.next-1]
+}
+
+// NewSource returns the answer to a request, and begins to read it, so that the failure of its first
+// statement is known. It closes the answer when it returns an error. Witnesses are nil outside of
+// transactions.
+func NewSource(answer *cluster.Answer, stmts []bind.Stmt, at Span, wrote bool, witnesses []Witness) (*Source, error) {
+	return (&Source{answer: answer, stmts: stmts, at: at, wrote: wrote, witnesses: witnesses}).begin()
+}
+
+// InMemory returns a source of one result set.
+func InMemory(set *Set) *Source { return &Source{set: set} }
+
+// Answer returns what the source reads, for callers that read its first entry by themselves.
+func (s *Source) Answer() *cluster.Answer { return s.answer }
+
+// begin reads the entry of the first call, so that its failure is known. It
+// closes the source when it returns an error.
+func (s *Source) begin() (*Source, error) {
+	if err := s.advance(); err != nil {
+		s.answer.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// advance reads the entry of the next call up to its rows.
+func (s *Source) advance() error {
+	entry, err := s.answer.Next()
+	if err != nil {
+		return sqlerr.From(err)
+	}
+	position, current := s.at.First+s.next, &s.stmts[s.next]
+	s.next++
+	w := s.witness()
+	if entry.Error != "" {
+		if w != nil {
+			w.Fail(entry.Error)
+		}
+		return sqlerr.Failed(entry.Error, position, s.at.Total, s.wrote)
+	}
+	if w != nil {
+		w.Seen().Begin(entry)
+	}
+	if current.Returning > 0 && len(entry.Columns) == 0 {
+		return ErrNotReturned(position, s.at.Total)
+	}
+	return nil
+}
+
+// ErrNotReturned returns the error of a RETURNING clause that the server's own
+// parser did not see.
+func ErrNotReturned(statement, statements int) error {
+	return fmt.Errorf("rqlite: %w", sqlerr.At(fmt.Errorf("%w: rqlite does not understand a part of the statement", sqlerr.ErrRowsLost), statement, statements))
+}
+
+// more reports whether result sets follow the current one.
+func (s *Source) more() bool { return s.set == nil && s.next < len(s.stmts) }
+
+// nextInMemory gives out the next row of a set in memory.
+func (s *Source) nextInMemory(dest []driver.Value) error {
+	if len(s.set.Rows) == 0 {
+		if s.failure != nil {
+			return s.failure
+		}
+		return io.EOF
+	}
+	for i, value := range s.set.Rows[0] {
+		dest[i] = value
+	}
+	s.set.Rows[0] = nil // the program may keep it for as long as it likes, and no longer
+	s.set.Rows = s.set.Rows[1:]
+	return nil
+}
+
+// Close ends the reading of the answer, if there is one.
+func (s *Source) Close() {
+	if s.answer != nil {
+		s.answer.Close()
+	}
+}
+
+// statement, and behind the last one of the request.
+func (s *Source) endOfEntry() error {
+	w := s.witness()
+	if message := s.answer.Result().Error; message != "" {
+		if w != nil {
+			w.Fail(message)
+		}
+		return sqlerr.Failed(message, s.at.First+s.next-1, s.at.Total, s.wrote)
+	}
+	if w != nil {
+		w.Seen().End()
+	}
+	if s.more() {
+		return nil
+	}
+	if err := s.answer.End(); err != nil {
+		return s.lost(err)
+	}
+	return nil
+}
+
+// write has been applied by then.
+func (s *Source) lost(err error) error {
+	var failure *cluster.Error
+	if s.wrote && errors.As(err, &failure) {
+		return sqlerr.Of(sqlerr.ErrRowsLost, failure)
+	}
+	return sqlerr.From(err)
+}
+
+// been applied all the same.
+func Unreadable(err error, wrote bool) error {
+	if wrote {
+		return sqlerr.Of(sqlerr.ErrRowsLost, err)
+	}
+	return fmt.Errorf("rqlite: %w", err)
+}
+
+// those behind it.
+func (s *Source) readAhead(values *Values) (ahead []*Source) {
+	if s.set != nil {
+		return []*Source{s}
+	}
+	for {
+		part := &Source{}
+		ahead = append(ahead, part)
+		if part.set, part.failure = s.rest(values); part.failure != nil {
+			part.set = &Set{Columns: s.answer.Result().Columns, Types: s.answer.Result().Types}
+			return ahead
+		}
+		if !s.more() {
+			return ahead
+		}
+		if err := s.advance(); err != nil {
+			return append(ahead, &Source{set: &Set{}, failure: err})
+		}
+	}
+}
+
+// rest reads the rows of the current entry that are left.
+func (s *Source) rest(values *Values) (*Set, error) {
+	var seen *Observation
+	if w := s.witness(); w != nil {
+		seen = w.Seen()
+	}
+	set, err := Read(s.answer, s.answer.Result(), values, seen)
+	var unreadable *UnreadableValue
+	switch {
+	case errors.As(err, &unreadable):
+		return nil, fmt.Errorf("rqlite: %w", err)
+	case err != nil:
+		return nil, sqlerr.From(err)
+	}
+	if err := s.endOfEntry(); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
