@@ -224,7 +224,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return c.tx.execBatch(ctx, b, stmts)
 	}
 	c.deferral = nil
-	if stmts, err = c.withConnState(stmts); err != nil {
+	if stmts, err = c.state.apply(stmts); err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	req := c.readRequest(params, leader, stmts)

@@ -117,7 +117,7 @@ func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, 
 
 // execOne sends one statement in a request of its own.
 func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
-	if one, err = c.withConnState(one); err != nil {
+	if one, err = c.state.apply(one); err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	switch {

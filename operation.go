@@ -274,3 +274,16 @@ func (l operations) savepoint(name string) int {
 	}
 	return -1
 }
+
+// tellState takes note of the operations of a transaction that was committed.
+func (l operations) tellState(s *connState) {
+	for _, o := range l.changes() {
+		switch {
+		case o.Kind != sqltext.Write:
+		case o.wantsRows && o.Returning > 0:
+			s.lose()
+		default:
+			s.inserted(o.Statement, o.lastInsertID, o.rowsAffected)
+		}
+	}
+}

@@ -80,7 +80,7 @@ func allRead(stmts []bind.Stmt) bool {
 
 // request sends statements, which are several only if all of them read.
 func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	stmts, err := c.withConnState(stmts)
+	stmts, err := c.state.apply(stmts)
 	if err != nil {
 		return nil, sqlerr.Refused(err)
 	}

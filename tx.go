@@ -156,7 +156,7 @@ func (t *tx) complete() error {
 		t.tell(err)
 	}
 	if err == nil {
-		t.conn.state.committed(t.ops)
+		t.ops.tellState(&t.conn.state)
 	}
 	return err
 }

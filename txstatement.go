@@ -299,7 +299,7 @@ func (t *tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 
 // tellState puts what the connection did before the transaction into an operation that reads.
 func (t *tx) tellState(o *operation) error {
-	stmts, err := t.conn.withConnState([]bind.Stmt{o.Stmt})
+	stmts, err := t.conn.state.apply([]bind.Stmt{o.Stmt})
 	if err == nil {
 		o.Stmt = stmts[0]
 	}

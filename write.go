@@ -6,7 +6,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
-	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // writing says how statements that write are sent.
@@ -39,9 +38,4 @@ func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt
 	}
 	req.Leader, req.Write = true, true
 	return c.send(ctx, req, stmts)
-}
-
-// driversOwn is a statement that reads, and that the driver sends beside those of the program.
-func driversOwn(text string) bind.Stmt {
-	return bind.Stmt{Statement: &sqltext.Statement{Text: text, Kind: sqltext.Read}, Added: true}
 }
