@@ -138,13 +138,13 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
 		return nil, err
 	}
-	if b.Atomic && (anyNeedsTx(stmts) || anyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
+	if b.Atomic && (anyNeedsTx(stmts) || bind.AnyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
 		return c.execBatchInTx(ctx, b, stmts)
 	}
 	if err := c.oneByOne(stmts); err != nil {
 		return nil, sqlerr.Refused(err)
 	}
-	c.state.lose()
+	c.state.Lose()
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
 	if b.Atomic {
 		req.Params += cluster.Transaction
@@ -224,7 +224,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return c.tx.execBatch(ctx, b, stmts)
 	}
 	c.deferral = nil
-	if stmts, err = c.state.apply(stmts); err != nil {
+	if stmts, err = c.state.Apply(stmts); err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	req := c.readRequest(params, leader, stmts)

@@ -34,7 +34,7 @@ type conn struct {
 	connector *Connector
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
-	state     connState
+	state     bind.ConnState
 	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
 	// has been said of it since the last statement.
 	deferral *bind.Stmt

@@ -152,7 +152,7 @@ func (w *schemaWatch) defaultsOf(table string) (list []sqltext.Default, known bo
 
 // tablesCall asks for all tables and views, and how those were created that may have a default
 // which differs.
-var tablesCall = driversOwn("SELECT name,CASE WHEN lower(sql) GLOB '*default*' AND (" +
+var tablesCall = bind.DriversOwn("SELECT name,CASE WHEN lower(sql) GLOB '*default*' AND (" +
 	mentions("random", "current_", "date", "time", "julianday", "unixepoch") + ") THEN sql END FROM sqlite_schema WHERE type IN ('table','view')")
 
 // mentions returns the condition that sql mentions one of some words.

@@ -95,7 +95,7 @@ func (c *conn) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool 
 			return false
 		}
 	}
-	return !anyNeedsTx(stmts) && !anyTellsConnState(stmts) && c.undoesReturning(ctx, stmts)
+	return !anyNeedsTx(stmts) && !bind.AnyTellsConnState(stmts) && c.undoesReturning(ctx, stmts)
 }
 
 // execEach sends every statement in a request of its own.
@@ -117,7 +117,7 @@ func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, 
 
 // execOne sends one statement in a request of its own.
 func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
-	if one, err = c.state.apply(one); err != nil {
+	if one, err = c.state.Apply(one); err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	switch {
@@ -163,7 +163,7 @@ func inScript(err error, statement, statements int) error {
 // resultProbe is a statement that makes the server say what the write before
 // it did. For one with RETURNING it sends the rows instead, while for a SELECT
 // in /db/execute it repeats the counts of the last write.
-var resultProbe = driversOwn("SELECT 1")
+var resultProbe = bind.DriversOwn("SELECT 1")
 
 // execRequest sends statements as one request and returns the result of the last.
 func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
@@ -192,13 +192,13 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 		return nil, sqlerr.From(err)
 	}
 	if writesBefore(stmts[:statements]) {
-		c.state.lose()
+		c.state.Lose()
 	}
 	if last.Kind != sqltext.Write {
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
 	r := execResult{lastInsertID: c.connector.versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
-	c.state.wrote(last.Statement, r.lastInsertID, r.rowsAffected)
+	c.state.Wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
 }
 

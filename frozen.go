@@ -13,10 +13,8 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-var (
-	errConnStateHere = errors.New("last_insert_rowid() and changes() have nothing to tell here: use Exec one by one, or an atomic Batch or a transaction, " +
-		"or Result.LastInsertId and RETURNING")
-)
+var errConnStateHere = errors.New("last_insert_rowid() and changes() have nothing to tell here: use Exec one by one, or an atomic Batch or a transaction, " +
+	"or Result.LastInsertId and RETURNING")
 
 // freezeWrites returns the statements with literals in place of the present and of random numbers in those
 // that write, and in the defaults that they take, so that all nodes store the same.
@@ -31,7 +29,7 @@ func (c *conn) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt
 	if !slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Calls&differ != 0 && one.Kind != sqltext.Read }) {
 		return stmts, nil
 	}
-	now, random := time.Now().UTC(), randomNumber
+	now, random := time.Now().UTC(), bind.RandomNumber
 	if cfg.NoRewriteTime {
 		now = time.Time{}
 	}
@@ -86,10 +84,10 @@ func (c *conn) oneByOne(stmts []bind.Stmt) error {
 		case setsForeignKeys(stmts[i]) && !c.connector.cfg.SendForeignKeys:
 			return sqlerr.At(errForeignKeys, i, len(stmts))
 		case stmts[i].SharesRandom:
-			return sqlerr.At(errRandomHere, i, len(stmts))
+			return sqlerr.At(bind.ErrRandomHere, i, len(stmts))
 		case occ.ClearsPart(stmts[i].Statement):
 			return sqlerr.At(occ.ErrPart, i, len(stmts))
-		case tellsConnState(stmts[i].Statement):
+		case bind.TellsConnState(stmts[i].Statement):
 			return sqlerr.At(errConnStateHere, i, len(stmts))
 		}
 	}

@@ -276,14 +276,14 @@ func (l operations) savepoint(name string) int {
 }
 
 // tellState takes note of the operations of a transaction that was committed.
-func (l operations) tellState(s *connState) {
+func (l operations) tellState(s *bind.ConnState) {
 	for _, o := range l.changes() {
 		switch {
 		case o.Kind != sqltext.Write:
 		case o.wantsRows && o.Returning > 0:
-			s.lose()
+			s.Lose()
 		default:
-			s.inserted(o.Statement, o.lastInsertID, o.rowsAffected)
+			s.Inserted(o.Statement, o.lastInsertID, o.rowsAffected)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func setsForeignKeys(one bind.Stmt) bool {
 	return name == "foreign_keys"
 }
 
-var foreignKeysCall = driversOwn("PRAGMA foreign_keys")
+var foreignKeysCall = bind.DriversOwn("PRAGMA foreign_keys")
 
 // agreeOnForeignKeys returns nil if foreign keys are enforced, or not, as a PRAGMA wants it: programs
 // for SQLite send one when they start.

@@ -80,7 +80,7 @@ func allRead(stmts []bind.Stmt) bool {
 
 // request sends statements, which are several only if all of them read.
 func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	stmts, err := c.state.apply(stmts)
+	stmts, err := c.state.Apply(stmts)
 	if err != nil {
 		return nil, sqlerr.Refused(err)
 	}
@@ -126,7 +126,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span)
 	if c.queueing(ctx).on {
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.First, at.Total))
 	}
-	c.state.lose()
+	c.state.Lose()
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}

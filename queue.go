@@ -46,7 +46,7 @@ func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, 
 	if err := c.oneByOne(stmts); err != nil {
 		return 0, sqlerr.Refused(err)
 	}
-	c.state.lose()
+	c.state.Lose()
 	params := cluster.WriteParams + "&queue"
 	if c.queueing(ctx).wait {
 		params += "&wait"

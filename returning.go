@@ -112,7 +112,7 @@ func atCall(err error, i, n int) error {
 	return err
 }
 
-var abortCall = driversOwn(abortText)
+var abortCall = bind.DriversOwn(abortText)
 
 // seenReturning are the texts of statements whose RETURNING clause the server has seen. The zero
 // value is empty. It is safe for concurrent use.

@@ -36,7 +36,7 @@ func perhapsUndone(why error) error {
 	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("a deferred foreign key may have undone it, for its rows cannot be sent: %s", strings.TrimPrefix(why.Error(), "rqlite: ")))
 }
 
-var defersKeysCall = driversOwn("SELECT 1 WHERE " + occ.DefersKeys)
+var defersKeysCall = bind.DriversOwn("SELECT 1 WHERE " + occ.DefersKeys)
 
 // defersNothing reports whether it is known that the schema has no deferred foreign keys.
 func (c *conn) defersNothing(ctx context.Context) bool {

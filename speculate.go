@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
@@ -457,14 +458,14 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state occ.State, at at
 	if o.failure = entry.Error; o.failure != "" {
 		failed := sqlerr.New(o.failure, at.statement, at.statements)
 		if o.SharesRandom && failed.Code == sqlerr.Constraint { // perhaps only because of that
-			failed.Message += "; " + errRandomRows.Error()
+			failed.Message += "; " + bind.ErrRandomRows.Error()
 		}
 		return failed, nil
 	}
 	if o.wantsRows && (len(entry.Columns) > 0 || o.Returning > 0 || o.Kind == sqltext.Read) {
 		failure, err := t.resultRows(answer, o, entry, at)
 		if err == nil && failure == nil && o.SharesRandom && len(o.set.Rows) > 1 {
-			failure = sqlerr.Refused(sqlerr.At(errRandomRows, at.statement, at.statements))
+			failure = sqlerr.Refused(sqlerr.At(bind.ErrRandomRows, at.statement, at.statements))
 		}
 		return failure, err
 	}
@@ -473,7 +474,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state occ.State, at at
 	case err != nil || o.Kind != sqltext.Write:
 		return nil, err
 	case o.SharesRandom && rows > 1:
-		return sqlerr.Refused(sqlerr.At(errRandomRows, at.statement, at.statements)), nil
+		return sqlerr.Refused(sqlerr.At(bind.ErrRandomRows, at.statement, at.statements)), nil
 	}
 	o.lastInsertID, o.rowsAffected = state.RealRowid(id), rows
 	return nil, nil

@@ -194,7 +194,7 @@ func (t *tx) postpone(list operations) (done int, err error) {
 		case !o.isWrite || o.wantsRows:
 			return i, sqlerr.Refused(sqlerr.At(errDeferredRead, i, len(list)))
 		case o.SharesRandom:
-			return i, sqlerr.Refused(sqlerr.At(errRandomHere, i, len(list)))
+			return i, sqlerr.Refused(sqlerr.At(bind.ErrRandomHere, i, len(list)))
 		}
 		o.err = errPostponed
 		t.record(o)
@@ -299,7 +299,7 @@ func (t *tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 
 // tellState puts what the connection did before the transaction into an operation that reads.
 func (t *tx) tellState(o *operation) error {
-	stmts, err := t.conn.state.apply([]bind.Stmt{o.Stmt})
+	stmts, err := t.conn.state.Apply([]bind.Stmt{o.Stmt})
 	if err == nil {
 		o.Stmt = stmts[0]
 	}
@@ -312,7 +312,7 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 	if o.Written == "" {
 		o.Written = o.Text
 	}
-	if o.Statement, err = o.Frozen(now, randomNumber); err != nil {
+	if o.Statement, err = o.Frozen(now, bind.RandomNumber); err != nil {
 		return err
 	}
 	if o.Returning > 0 && !t.conn.connector.client.LeaderSince(ctx, cluster.ReturnsAllRows) {
@@ -342,7 +342,7 @@ func (t *tx) refuses(o *operation, before operations) error {
 	case o.Kind == sqltext.Schema:
 		return nil // what it calls is part of a definition
 	case o.Calls&sqltext.CallsTotalChanges != 0:
-		return errTotalChanges
+		return bind.ErrTotalChanges
 	case !o.isWrite && !t.wrote() && !before.tried():
 		return nil // it gets what the connection did before
 	case o.Calls&sqltext.CallsChanges != 0 && !t.ops.written() && !before.written():

@@ -43,6 +43,7 @@ const (
 	// CreateText makes the table, unless it is there.
 	CreateText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
+	// AnnouncedColumns are the columns of a SELECT or RETURNING that tell the announcement.
 	AnnouncedColumns = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
 	// tellText tells the version and the announcement. The server parses such a statement by
 	// itself, which costs more than to run it. Before rqlite 9.4.2 one that fails does not roll a

@@ -82,9 +82,6 @@ func (r *Sets) Next(dest []driver.Value) error {
 	return nil
 }
 
-// endOfEntry looks at what stands behind the rows of an entry: a failure of the
-// lost is the error of an answer that broke off behind the first entry. A
-// Unreadable returns the error of a value that is none of a column's. A write has
 // More reports whether result sets follow the current one.
 func (r *Sets) More() bool {
 	return len(r.sources) > 1 || len(r.sources) == 1 && r.sources[0].more()
@@ -130,5 +127,3 @@ func (r *Sets) Buffer() {
 	}
 	r.sources = ahead
 }
-
-// readAhead returns a source in memory for the current entry and for each of

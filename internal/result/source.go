@@ -92,7 +92,7 @@ func (s *Source) advance() error {
 }
 
 // ErrNotReturned returns the error of a RETURNING clause that the server's own
-// parser did not see.
+// ErrNotReturned returns the error of a RETURNING clause that the server's own parser did not see.
 func ErrNotReturned(statement, statements int) error {
 	return fmt.Errorf("rqlite: %w", sqlerr.At(fmt.Errorf("%w: rqlite does not understand a part of the statement", sqlerr.ErrRowsLost), statement, statements))
 }
@@ -123,7 +123,8 @@ func (s *Source) Close() {
 	}
 }
 
-// statement, and behind the last one of the request.
+// endOfEntry reads what stands behind the rows of an entry: a failure of the statement, and behind
+// the last entry that of the request.
 func (s *Source) endOfEntry() error {
 	w := s.witness()
 	if message := s.answer.Result().Error; message != "" {
@@ -144,7 +145,8 @@ func (s *Source) endOfEntry() error {
 	return nil
 }
 
-// write has been applied by then.
+// lost returns the error of an answer that broke off behind its first entry. A write has been applied
+// by then.
 func (s *Source) lost(err error) error {
 	var failure *cluster.Error
 	if s.wrote && errors.As(err, &failure) {
@@ -153,7 +155,8 @@ func (s *Source) lost(err error) error {
 	return sqlerr.From(err)
 }
 
-// been applied all the same.
+// Unreadable returns the error of a value that is none of its column's. A write has been applied all
+// the same.
 func Unreadable(err error, wrote bool) error {
 	if wrote {
 		return sqlerr.Of(sqlerr.ErrRowsLost, err)
@@ -161,7 +164,7 @@ func Unreadable(err error, wrote bool) error {
 	return fmt.Errorf("rqlite: %w", err)
 }
 
-// those behind it.
+// readAhead returns sources in memory: one for the current entry, and one for each of those behind it.
 func (s *Source) readAhead(values *Values) (ahead []*Source) {
 	if s.set != nil {
 		return []*Source{s}
