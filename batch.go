@@ -111,6 +111,18 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	return publicResults(c.execBatch(ctx, b))
 }
 
+// batchResults returns what the statements of a batch gave within a transaction.
+func batchResults(outcomes []Outcome, err error) ([]BatchResult, error) {
+	if outcomes == nil {
+		return nil, err
+	}
+	results := make([]BatchResult, len(outcomes))
+	for i, o := range outcomes {
+		results[i] = BatchResult(o)
+	}
+	return results, err
+}
+
 // publicResults makes the errors of a batch public.
 func publicResults(results []BatchResult, err error) ([]BatchResult, error) {
 	for i := range results {
@@ -129,7 +141,7 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, err
 	}
 	if c.tx != nil {
-		return c.tx.execBatch(ctx, b, stmts)
+		return batchResults(c.tx.execBatch(ctx, b.Atomic, stmts))
 	}
 	if setsDeferral(stmts) && !b.Atomic {
 		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
@@ -192,8 +204,8 @@ func (c *conn) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results []Ba
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
 // where the request of a batch would not be.
 func (c *conn) execBatchInTx(ctx context.Context, b *Batch, stmts []bind.Stmt) (results []BatchResult, err error) {
-	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
-		results, err = t.execBatch(ctx, b, stmts)
+	err = c.inTx(ctx, func(ctx context.Context, t *Tx) error {
+		results, err = batchResults(t.execBatch(ctx, b.Atomic, stmts))
 		return err
 	})
 	if err != nil {
@@ -213,7 +225,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	params, leader, err := c.readParams(ctx, explain(stmts))
+	params, leader, err := c.connector.readParams(ctx, explain(stmts))
 	if err != nil || len(stmts) == 0 {
 		return nil, err
 	}
@@ -221,7 +233,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return nil, err
 	}
 	if c.tx != nil {
-		return c.tx.execBatch(ctx, b, stmts)
+		return batchResults(c.tx.execBatch(ctx, b.Atomic, stmts))
 	}
 	c.deferral = nil
 	if stmts, err = c.state.Apply(stmts); err != nil {
@@ -375,63 +387,4 @@ func (r *batchReader) entry(into *BatchResult, i int) error {
 		into.Err = result.ErrNotReturned(i, len(r.stmts))
 	}
 	return nil
-}
-
-// execBatch runs the statements of a batch within the transaction. They fail
-// each on its own, or all together if the batch is atomic.
-func (t *tx) execBatch(ctx context.Context, b *Batch, stmts []bind.Stmt) ([]BatchResult, error) {
-	list, err := t.operations(ctx, stmts, false)
-	if err != nil {
-		return nil, err
-	}
-	if list.haveSavepoints() {
-		return nil, errors.New("rqlite: a batch cannot hold SAVEPOINT, RELEASE or ROLLBACK TO: use Exec")
-	}
-	for _, o := range list {
-		o.wantsRows = o.Kind == sqltext.Read || o.Returning > 0
-		o.needsCounts = false
-	}
-	before := len(t.ops)
-	results := make([]BatchResult, len(list))
-	var first error
-	for next := 0; next < len(list); {
-		done, err := t.runAll(ctx, list[next:])
-		next += done
-		var failure *sqlerr.Error
-		switch {
-		case err == nil:
-			continue
-		case !errors.As(err, &failure) || next == len(list) || list[next].failure == "":
-			if b.Atomic {
-				t.rollbackTo(before)
-			}
-			return nil, err // not of a statement
-		}
-		failure = sqlerr.New(failure.Message, next, len(list))
-		if b.Atomic {
-			t.rollbackTo(before)
-			return nil, failure
-		}
-		results[next].Err = failure
-		if first == nil {
-			first = failure
-		}
-		next++
-	}
-	for i, o := range list {
-		results[i].of(o)
-	}
-	return results, first
-}
-
-// of fills in what an operation gave.
-func (r *BatchResult) of(o *operation) {
-	if o.Kind == sqltext.Write && o.failure == "" && o.Returning == 0 {
-		r.LastInsertID, r.RowsAffected = o.lastInsertID, o.rowsAffected
-		o.insertIDSeen = true
-	}
-	if o.set != nil {
-		r.Columns, r.Types, r.Rows = o.set.Columns, o.set.Types, o.set.Rows
-		o.set = nil
-	}
 }

@@ -46,12 +46,12 @@ type commitRequest struct {
 
 // commit applies the writes of the transaction, if all that it has seen still
 // holds.
-func (t *tx) commit(ctx context.Context) error {
+func (t *Tx) commit(ctx context.Context) error {
 	if err := t.lock(ctx); err != nil {
 		return err
 	}
 	patience := t.patience()
-	if t.isDeferred {
+	if t.Deferred {
 		if err := t.yield(ctx); err != nil {
 			return err
 		}
@@ -66,9 +66,9 @@ func (t *tx) commit(ctx context.Context) error {
 			return err
 		}
 		t.sent = commitRequest{version: t.state.Version, token: rand.Text()}
-		forwarded := t.conn.connector.client.Forwarding()
+		forwarded := t.env.Nodes.Forwarding()
 		stale, err := t.apply(ctx, t.sent)
-		t.sent.forwarded = forwarded || t.conn.connector.client.Forwarding()
+		t.sent.forwarded = forwarded || t.env.Nodes.Forwarding()
 		if isUnknown(err) {
 			applied, err := t.settle(ctx, t.sent, err)
 			if applied || err != nil {
@@ -96,15 +96,15 @@ func isUnknown(err error) bool {
 // hidesRows reports whether the commit of operations has to do without the rows of RETURNING. A
 // statement that the server does not parse has no rows, and is rolled back if it fails, on all
 // releases.
-func (t *tx) hidesRows(ctx context.Context, list operations) bool {
-	return !list.wantRows() || !t.conn.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
+func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
+	return !list.wantRows() || !t.env.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
 // checkHiddenRows runs the writes once more before a commit that hides rows of RETURNING, and
 // compares these: it has a conflict where they are made up anew, as by a DEFAULT that is random.
-func (t *tx) checkHiddenRows(ctx context.Context) error {
+func (t *Tx) checkHiddenRows(ctx context.Context) error {
 	list := t.ops.changes()
-	if t.isDeferred || !list.wantRows() || !t.hidesRows(ctx, list) {
+	if t.Deferred || !list.wantRows() || !t.hidesRows(ctx, list) {
 		return nil
 	}
 	_, err := t.runsAgain(ctx, list, nil, t.state)
@@ -113,10 +113,9 @@ func (t *tx) checkHiddenRows(ctx context.Context) error {
 
 // apply sends the commit. It reports whether nothing was applied because the
 // version has moved.
-func (t *tx) apply(ctx context.Context, try commitRequest) (stale bool, err error) {
+func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err error) {
 	next := strconv.FormatInt(try.version+1, 10)
 	list := t.ops.changes()
-	connector := t.conn.connector
 	params, hidden := unparsedParams, t.hidesRows(ctx, list)
 	if !hidden {
 		params = parsedParams + noRandomParam
@@ -143,7 +142,7 @@ func (t *tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 		b.statement("DELETE FROM _rqlite_tx WHERE k>0 AND k<(SELECT v FROM _rqlite_tx WHERE k=0)-" + strconv.Itoa(keptTokens))
 		tail++
 	}
-	answer, err := t.conn.post(ctx, &cluster.Request{
+	answer, err := t.env.Sender.Send(ctx, &cluster.Request{
 		Path:       cluster.ExecutePath,
 		Params:     params,
 		Leader:     true,
@@ -152,7 +151,7 @@ func (t *tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 		Body:       b.end(),
 	})
 	if t.ops.changesSchema() {
-		connector.schema.changed()
+		t.env.SchemaChanged()
 	}
 	if err != nil {
 		return false, err
@@ -182,7 +181,7 @@ type committing struct {
 }
 
 // applied reads the answer to a commit.
-func (t *tx) applied(answer *cluster.Answer, sent committing) (stale bool, err error) {
+func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err error) {
 	list := sent.list
 	entry, err := answer.Next()
 	switch {
@@ -227,8 +226,8 @@ var errResultsChanged = sqlerr.Told(errors.New("the transaction was committed, b
 
 // rejected is the error of a commit that failed in a statement. All of it was
 // rolled back.
-func (t *tx) rejected(message string, statement, statements int) error {
-	if t.isDeferred {
+func (t *Tx) rejected(message string, statement, statements int) error {
+	if t.Deferred {
 		return sqlerr.New(message, statement, statements)
 	}
 	return errConflict("a statement of the transaction that succeeded before has failed: " + message)
@@ -236,8 +235,8 @@ func (t *tx) rejected(message string, statement, statements int) error {
 
 // sameInCommit reads the entries of an operation that is being committed, and
 // reports whether the program has been told the same, as far as rows are not hidden.
-func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State, hidden bool) (bool, error) {
-	if !t.isDeferred && !o.needsCounts && !hidden {
+func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State, hidden bool) (bool, error) {
+	if !t.Deferred && !o.needsCounts && !hidden {
 		return o.sameAgain(answer, state)
 	}
 	entry, err := answer.Next()
@@ -249,7 +248,7 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 			return false, sqlerr.From(err)
 		}
 	}
-	if t.isDeferred && o.Kind == sqltext.Write {
+	if t.Deferred && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.RealRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
 	}
@@ -258,8 +257,8 @@ func (t *tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 
 // revalidate looks whether all that the transaction has seen still holds, and
 // moves it to the present version; or it finds that the commit was applied.
-func (t *tx) revalidate(ctx context.Context) error {
-	if !t.isDeferred {
+func (t *Tx) revalidate(ctx context.Context) error {
+	if !t.Deferred {
 		_, _, err := t.speculate(ctx, nil)
 		return err
 	}
@@ -272,7 +271,7 @@ func (t *tx) revalidate(ctx context.Context) error {
 		if t.state.Exists || made {
 			return nil
 		}
-		if err := t.conn.connector.versions.Make(ctx); err != nil {
+		if err := t.env.Versions.Make(ctx); err != nil {
 			return err
 		}
 	}
@@ -280,14 +279,14 @@ func (t *tx) revalidate(ctx context.Context) error {
 
 // isCommitted reports whether the last try to commit was applied all the same:
 // the server may have run a request twice, so that its second run came too late.
-func (t *tx) isCommitted(state occ.State) bool {
+func (t *Tx) isCommitted(state occ.State) bool {
 	t.committed = t.sent.token != "" && state.Token == t.sent.token
 	return t.committed
 }
 
 // lostTrack is the error of a commit that came too late where that may have been its second run,
 // and the version table, which was dropped, emptied or replaced since, does not tell of the first.
-func (t *tx) lostTrack(state occ.State) error {
+func (t *Tx) lostTrack(state occ.State) error {
 	if t.sent.toldBy(state) {
 		t.sent = commitRequest{}
 	}
@@ -300,7 +299,7 @@ func (t *tx) lostTrack(state occ.State) error {
 
 // doubtful returns the error of a transaction that came to no look at the version table behind a commit
 // that came too late, where that may have been its second run. A conflict comes behind such a look.
-func (t *tx) doubtful(err error) error {
+func (t *Tx) doubtful(err error) error {
 	if err == nil || !t.sent.forwarded || errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
 		return err
 	}
@@ -317,7 +316,7 @@ func (a commitRequest) toldBy(state occ.State) bool {
 // the version first, so that a request which is still under way can no longer be
 // applied, and then looks for the token that it would have left. The error is lost
 // if that cannot be found out.
-func (t *tx) settle(ctx context.Context, try commitRequest, lost error) (applied bool, err error) {
+func (t *Tx) settle(ctx context.Context, try commitRequest, lost error) (applied bool, err error) {
 	ctx, cancel := t.settling(ctx)
 	defer cancel()
 	var b body
@@ -340,18 +339,18 @@ func (t *tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 		return true, nil
 	case !try.toldBy(state):
 		return false, lost // the version table is another or was cleared, or the token may have been removed
-	case t.ctx.Err() != nil:
-		return false, sqlerr.Of(t.ctx.Err(), errors.New("the commit was not applied, nor will it be"))
+	case t.Ctx.Err() != nil:
+		return false, sqlerr.Of(t.Ctx.Err(), errors.New("the commit was not applied, nor will it be"))
 	}
 	return false, nil
 }
 
 // settling returns the context of the question what became of a commit.
-func (t *tx) settling(ctx context.Context) (context.Context, context.CancelFunc) {
+func (t *Tx) settling(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(settleTime)
 	if deadline, ok := ctx.Deadline(); ok && deadline.After(end) {
 		end = deadline
-	} else if timeout := t.conn.connector.cfg.requestTimeout(); !ok && ctx.Err() == nil && timeout > settleTime {
+	} else if timeout := t.env.Timeout; !ok && ctx.Err() == nil && timeout > settleTime {
 		end = time.Now().Add(timeout)
 	}
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
@@ -359,8 +358,8 @@ func (t *tx) settling(ctx context.Context) (context.Context, context.CancelFunc)
 
 // patience returns when a transaction that loses one race after the other gives
 // up. The zero time is never.
-func (t *tx) patience() time.Time {
-	timeout := t.conn.connector.cfg.requestTimeout()
+func (t *Tx) patience() time.Time {
+	timeout := t.env.Timeout
 	if timeout == 0 {
 		return time.Time{}
 	}
@@ -369,7 +368,7 @@ func (t *tx) patience() time.Time {
 
 // lose notes that another process has written between a look at the version and
 // the commit. Having lost some times, the transaction announces itself.
-func (t *tx) lose(ctx context.Context, patience time.Time) error {
+func (t *Tx) lose(ctx context.Context, patience time.Time) error {
 	if !patience.IsZero() && time.Now().After(patience) {
 		return t.conflict("other writers were faster each time, until the time-out")
 	}
@@ -386,10 +385,10 @@ func (t *tx) lose(ctx context.Context, patience time.Time) error {
 // announce asks the writers of other processes to hold back for a while. They look for
 // it in the version table, which it makes if there is none: a transaction that loses before it
 // comes to a commit would not make it otherwise.
-func (t *tx) announce(ctx context.Context) error {
+func (t *Tx) announce(ctx context.Context) error {
 	name := rand.Text()
 	hold := min(max(2*t.lastCommitTime, occ.ShortestHold), occ.LongestHold)
-	t.conn.connector.versions.Backoff.Announced(name)
+	t.env.Versions.Backoff.Announced(name)
 	var b body
 	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
 	body := b.end()
@@ -404,15 +403,15 @@ func (t *tx) announce(ctx context.Context) error {
 		case made || !occ.IsMissing(failed):
 			return nil // nothing relies on it
 		}
-		if err := t.conn.connector.versions.Make(ctx); err != nil {
+		if err := t.env.Versions.Make(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 // postAnnouncement returns why the statement failed, or "".
-func (t *tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
-	answer, err := t.conn.post(ctx, &cluster.Request{
+func (t *Tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
+	answer, err := t.env.Sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
 		Params: cluster.WriteParams,
 		Leader: true, // and no Write: it can be repeated

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -34,6 +35,7 @@ type Connector struct {
 	scripts sqltext.Cache
 
 	versions       *occ.Versions
+	env            *Env
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
 	seenReturning  seenReturning
@@ -72,6 +74,13 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Logger:    cfg.Logger,
 	})
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
+	c.env = &Env{
+		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: c.readParamsInTx, SchemaChanged: c.schema.changed,
+		Defaults: func(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
+			return (&conn{connector: c}).giveDefaults(ctx, one, before, 0)
+		},
+		Location: cfg.Location, Timeout: cfg.requestTimeout(),
+	}
 	c.coalescer = cluster.NewCoalescer(c.client, c.versions.BulkRequest)
 	return c, nil
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
-	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // PRAGMA defer_foreign_keys belongs to a transaction: SQLite forgets it at the end of each, and
@@ -26,18 +25,4 @@ func (c *conn) note(one *bind.Stmt) (done bool) {
 		c.deferral = one
 	}
 	return done
-}
-
-// deferFirst begins the operations of a transaction with what was set for it.
-func (t *tx) deferFirst() error {
-	c := t.conn
-	if c.deferral == nil {
-		return nil
-	}
-	o := &operation{Stmt: *c.deferral, defers: true}
-	c.deferral = nil
-	var err error
-	o.body, err = wire.AppendStatement(nil, o.SQL(), o.Values)
-	t.record(o)
-	return err
 }

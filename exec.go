@@ -42,7 +42,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	case len(stmts) == 0:
 		return execResult{}, nil
 	case c.tx != nil:
-		return c.tx.exec(ctx, stmts)
+		return c.execInTx(ctx, stmts)
 	case c.queueing(ctx).on:
 		_, err := c.enqueue(ctx, stmts)
 		return queuedResult{}, err
@@ -64,6 +64,34 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 		}
 	}
 	return c.execEach(ctx, stmts)
+}
+
+// execInTx runs a script within the transaction of the connection.
+func (c *conn) execInTx(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
+	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
+		return nil, errQueuedInTx
+	}
+	r, err := c.tx.exec(ctx, stmts)
+	if err != nil || r == nil {
+		return execResult{}, err
+	}
+	return txResult{r}, nil
+}
+
+// txResult is the result of a write within a transaction.
+type txResult struct{ driver.Result }
+
+// LastInsertId implements driver.Result. From now on the transaction can be committed only if this is
+// the id.
+func (r txResult) LastInsertId() (int64, error) {
+	id, err := r.Result.LastInsertId()
+	return id, public(err)
+}
+
+// RowsAffected implements driver.Result.
+func (r txResult) RowsAffected() (int64, error) {
+	n, err := r.Result.RowsAffected()
+	return n, public(err)
 }
 
 // deal gives the statements of a script their values. Outside of a transaction, they do the same on
@@ -129,7 +157,7 @@ func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, e
 	if !needsTx(one[0]) {
 		return c.execRequest(ctx, one, false)
 	}
-	err = c.inTx(ctx, func(ctx context.Context, t *tx) error {
+	err = c.inTx(ctx, func(ctx context.Context, t *Tx) error {
 		r, err = t.exec(ctx, one)
 		return err
 	})

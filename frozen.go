@@ -59,7 +59,7 @@ func needsTx(one bind.Stmt) bool { return one.SharesRandom || occ.ClearsPart(one
 func anyNeedsTx(stmts []bind.Stmt) bool { return slices.ContainsFunc(stmts, needsTx) }
 
 // inTx runs f in a transaction of its own, again after a conflict, until the time-out.
-func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *tx) error) error {
+func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *Tx) error) error {
 	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
@@ -70,10 +70,10 @@ func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *tx) erro
 		if err != nil {
 			return err
 		}
-		if err := f(ctx, t); err != nil {
+		if err := f(ctx, t.Tx); err != nil {
 			return errors.Join(err, t.Rollback())
 		}
-		return t.complete()
+		return t.commit()
 	})
 }
 

@@ -160,11 +160,11 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 // committed only if this is the id.
 func (o *operation) LastInsertId() (int64, error) {
 	o.insertIDSeen = true
-	return o.lastInsertID, public(o.err)
+	return o.lastInsertID, o.err
 }
 
 // RowsAffected implements driver.Result.
-func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, public(o.err) }
+func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, o.err }
 
 // Fail implements result.Witness.
 func (o *operation) Fail(message string) { o.failure = message }

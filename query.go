@@ -101,7 +101,7 @@ func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (
 
 // read sends statements to /db/query, at the consistency level of the context.
 func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	params, leader, err := c.readParams(ctx, explain(stmts))
+	params, leader, err := c.connector.readParams(ctx, explain(stmts))
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span)
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
 func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	set := &result.Set{}
-	err := c.inTx(ctx, func(ctx context.Context, t *tx) error {
+	err := c.inTx(ctx, func(ctx context.Context, t *Tx) error {
 		list, err := t.operations(ctx, stmts, true)
 		if err == nil {
 			_, err = t.runAll(ctx, list)
@@ -162,8 +162,8 @@ func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) 
 
 // readParams returns the URL parameters of a read, and whether only the leader
 // can answer it.
-func (c *conn) readParams(ctx context.Context, explains bool) (params string, leader bool, err error) {
-	options, err := readOptionsFor(ctx, c.connector.cfg)
+func (c *Connector) readParams(ctx context.Context, explains bool) (params string, leader bool, err error) {
+	options, err := readOptionsFor(ctx, c.cfg)
 	if err != nil {
 		return "", false, err
 	}
@@ -177,6 +177,20 @@ func (c *conn) readParams(ctx context.Context, explains bool) (params string, le
 		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
 	}
 	return params, options.Level != None && options.Level != Auto, nil
+}
+
+// readParamsInTx returns the URL parameters of a read within a transaction.
+func (c *Connector) readParamsInTx(ctx context.Context, explains bool, asks Asks) (params string, leader bool, err error) {
+	options, err := readOptionsFor(ctx, c.cfg)
+	switch {
+	case err != nil:
+		return "", false, err
+	case asks == AsksLog:
+		ctx = WithConsistency(ctx, Strong)
+	case asks == AsksLeader && options.Level.takesFreshness():
+		ctx = WithConsistency(ctx, Weak)
+	}
+	return c.readParams(ctx, explains)
 }
 
 // readsOnly are the URL parameters of every read. The server is told not to parse it: what it

@@ -16,20 +16,20 @@ const (
 )
 
 // txRun is one run of a transaction by RunTx.
-type txRun struct {
-	again  bool          // after a conflict
-	took   time.Duration // how long the run before it worked
+type Run struct {
+	Again  bool          // after a conflict
+	Took   time.Duration // how long the run before it worked
 	waited time.Duration // how long this one waits for others
 }
 
-type txRunKey struct{}
+type runKey struct{}
 
 // txRunOf returns the run of RunTx that ctx belongs to, or one of its own.
-func txRunOf(ctx context.Context) *txRun {
-	if t, ok := ctx.Value(txRunKey{}).(*txRun); ok {
+func RunOf(ctx context.Context) *Run {
+	if t, ok := ctx.Value(runKey{}).(*Run); ok {
 		return t
 	}
-	return new(txRun)
+	return new(Run)
 }
 
 // RunTx runs fn in a transaction of db and commits it. When the transaction, or
@@ -51,14 +51,14 @@ func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx
 // untilNoConflict calls run, which carries out a transaction, until it ends without
 // ErrTxConflict.
 func untilNoConflict(ctx context.Context, run func(context.Context) error) error {
-	this := new(txRun)
+	this := new(Run)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		begun := time.Now()
-		err := run(context.WithValue(ctx, txRunKey{}, this))
+		err := run(context.WithValue(ctx, runKey{}, this))
 		if err == nil || !errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
 			return err
 		}
-		this = &txRun{again: true, took: time.Since(begun) - this.waited}
+		this = &Run{Again: true, Took: time.Since(begun) - this.waited}
 		if pause(ctx, backoff) != nil {
 			return fmt.Errorf("%w (given up: %w)", err, ctx.Err())
 		}

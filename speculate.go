@@ -72,7 +72,7 @@ const (
 
 // read sends operations that read, at the same state as all before them, and
 // returns the answer, in which their entries come next.
-func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error) {
+func (t *Tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error) {
 	again := t.hasSnapshot && !t.state.Exists && len(t.ops) > 0
 	for attempt := 0; ; attempt++ {
 		answer, state, err := t.ask(ctx, attempt, again, fresh)
@@ -113,17 +113,16 @@ func (t *tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 }
 
 // ask sends a request of the reading phase and reads the state from its answer.
-func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, occ.State, error) {
+func (t *Tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, occ.State, error) {
 	var state occ.State
-	switch options, err := readOptionsFor(ctx, t.conn.connector.cfg); {
-	case err != nil:
-		return nil, state, err
+	asks := AsksAsSet
+	switch {
 	case attempt >= maxMarked:
-		ctx = WithConsistency(ctx, Strong)
-	case t.atLeader && options.Level.takesFreshness():
-		ctx = WithConsistency(ctx, Weak)
+		asks = AsksLog
+	case t.atLeader:
+		asks = AsksLeader
 	}
-	params, leader, err := t.conn.readParams(ctx, t.ops.explain() || fresh.explain())
+	params, leader, err := t.env.ReadParams(ctx, t.ops.explain() || fresh.explain(), asks)
 	if err != nil {
 		return nil, state, err
 	}
@@ -133,7 +132,7 @@ func (t *tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 		b.reads(t.ops.reads())
 	}
 	b.reads(fresh)
-	answer, err := t.conn.post(ctx, &cluster.Request{Path: cluster.QueryPath, Params: params + cluster.Transaction, Leader: leader, Stream: true, Body: b.end()})
+	answer, err := t.env.Sender.Send(ctx, &cluster.Request{Path: cluster.QueryPath, Params: params + cluster.Transaction, Leader: leader, Stream: true, Body: b.end()})
 	if err != nil {
 		return nil, state, err
 	}
@@ -175,18 +174,18 @@ func (b *body) tries(list operations, form trialForm) error {
 	return nil
 }
 
-func (t *tx) readState(answer *cluster.Answer) (occ.State, error) {
+func (t *Tx) readState(answer *cluster.Answer) (occ.State, error) {
 	entry, err := answer.Next()
 	if err != nil {
 		return occ.State{}, sqlerr.From(err)
 	}
-	state, err := t.conn.connector.versions.ReadState(answer, entry)
+	state, err := t.env.Versions.ReadState(answer, entry)
 	return state, sqlerr.From(err)
 }
 
 // compare reads the entries of operations that were run again. They have to show
 // what they showed before.
-func (t *tx) compare(answer *cluster.Answer, list operations, state occ.State, guarded bool) error {
+func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, guarded bool) error {
 	for _, o := range list {
 		same, err := o.sameAgain(answer, state)
 		if err == nil && same && guarded && o.isGuarded() {
@@ -236,7 +235,7 @@ type trialForm struct {
 // request that is rolled back by its end. It returns how many of the fresh ones
 // succeeded, and the failure of the one behind them. Whatever else the transaction
 // has seen is run again when the version has moved.
-func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure, err error) {
+func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure, err error) {
 	if err := t.lock(ctx); err != nil {
 		return 0, nil, err
 	}
@@ -288,7 +287,7 @@ func (t *tx) speculate(ctx context.Context, fresh operations) (done int, failure
 }
 
 // tryOut sends a request that is rolled back, and reads the state from its answer.
-func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State, error) {
+func (t *Tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State, error) {
 	for made := 0; ; made++ {
 		answer, err := t.sendTrial(ctx, try)
 		if err != nil {
@@ -301,7 +300,7 @@ func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State
 			err = occ.ErrGone
 		case !state.Exists:
 			answer.Close()
-			if err := t.conn.connector.versions.Make(ctx); err != nil {
+			if err := t.env.Versions.Make(ctx); err != nil {
 				return nil, state, err
 			}
 			continue
@@ -317,7 +316,7 @@ func (t *tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State
 }
 
 // sendTrial sends a trial in the form that the nodes ask for.
-func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error) {
+func (t *Tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error) {
 	for {
 		try.form = t.trialForm(ctx, try)
 		var b body
@@ -327,7 +326,7 @@ func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 			return nil, sqlerr.Refused(err)
 		}
 		b.statement(abortText)
-		answer, err := t.conn.post(ctx, &cluster.Request{
+		answer, err := t.env.Sender.Send(ctx, &cluster.Request{
 			Path: cluster.RequestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
 		})
 		if try.form.min == 0 || !sqlerr.IsEarlier(err) {
@@ -338,8 +337,8 @@ func (t *tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 
 // request sends a body through the log that has no effect, or one that can be had
 // twice: so it is no Write, and may be repeated.
-func (t *tx) request(ctx context.Context, params string, body []byte) (*cluster.Answer, error) {
-	return t.conn.post(ctx, &cluster.Request{Path: cluster.RequestPath, Params: params, Leader: true, Body: body})
+func (t *Tx) request(ctx context.Context, params string, body []byte) (*cluster.Answer, error) {
+	return t.env.Sender.Send(ctx, &cluster.Request{Path: cluster.RequestPath, Params: params, Leader: true, Body: body})
 }
 
 // demandEntry reads the entry of the driver's own insert into the version table.
@@ -361,11 +360,11 @@ const (
 )
 
 // trialForm returns how a trial is to be sent.
-func (t *tx) trialForm(ctx context.Context, try *trial) trialForm {
+func (t *Tx) trialForm(ctx context.Context, try *trial) trialForm {
 	if !try.list.wantRows() && !try.fresh.wantRows() {
 		return trialForm{params: unparsedParams}
 	}
-	client := t.conn.connector.client
+	client := t.env.Nodes
 	form := trialForm{params: parsedParams, guarded: !client.AllSince(ctx, cluster.UndoesReturning, true)}
 	if client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom) {
 		form.params, form.min = parsedParams+noRandomParam, cluster.ObeysNoRewriteRandom
@@ -377,7 +376,7 @@ func (t *tx) trialForm(ctx context.Context, try *trial) trialForm {
 
 // outcome reads the rest of the answer to a trial. When the version has moved
 // the operations that ran before are compared, else it vouches for them.
-func (t *tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved bool) (done int, failure, err error) {
+func (t *Tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved bool) (done int, failure, err error) {
 	if moved {
 		err = t.compare(answer, try.list, state, try.form.guarded)
 	} else {
@@ -410,7 +409,7 @@ func (t *tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved b
 }
 
 // skip passes over the entries of operations that the version vouches for.
-func (t *tx) skip(answer *cluster.Answer, try trial) error {
+func (t *Tx) skip(answer *cluster.Answer, try trial) error {
 	for _, o := range try.list {
 		entries := 1
 		if o.needsCounts || try.form.guarded && o.isGuarded() {
@@ -450,7 +449,7 @@ type at struct{ statement, statements int }
 // result reads the entries of an operation that has run for the first time. The
 // failure is what the program is told of it, the operation's own or, if that has
 // none, of the driver, which refuses it; an error is about the request.
-func (t *tx) result(answer *cluster.Answer, o *operation, state occ.State, at at) (failure, err error) {
+func (t *Tx) result(answer *cluster.Answer, o *operation, state occ.State, at at) (failure, err error) {
 	entry, err := answer.Next()
 	if err != nil {
 		return nil, sqlerr.From(err)
@@ -481,7 +480,7 @@ func (t *tx) result(answer *cluster.Answer, o *operation, state occ.State, at at
 }
 
 // resultRows reads the rows of an operation that has run for the first time.
-func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
+func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
 	switch {
 	case o.Returning > 0 && len(entry.Columns) == 0:
 		return sqlerr.Refused(sqlerr.At(errUnseenReturning, at.statement, at.statements)), nil
@@ -491,7 +490,7 @@ func (t *tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 		o.isWrite = false
 	}
 	o.seen.Begin(entry)
-	values := result.Values{Loc: t.conn.connector.cfg.Location}
+	values := result.Values{Loc: t.env.Location}
 	o.set, err = result.Read(answer, entry, &values, &o.seen)
 	var unread *result.UnreadableValue
 	switch {
@@ -514,7 +513,7 @@ var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write aft
 // revalidateFailures reports whether what no trial of the operations as a whole can show
 // holds at a new state: what failed fails in the same way, and what was taken back
 // gives the same. It reports false when the version has moved again.
-func (t *tx) revalidateFailures(ctx context.Context, state occ.State) (bool, error) {
+func (t *Tx) revalidateFailures(ctx context.Context, state occ.State) (bool, error) {
 	for _, list := range t.rolledBack {
 		same, err := t.runsAgain(ctx, list.succeeded(), nil, state)
 		if err != nil || !same {
@@ -538,7 +537,7 @@ func (t *tx) revalidateFailures(ctx context.Context, state occ.State) (bool, err
 // runsAgain runs a list of operations, and behind it one that failed or nil, and
 // compares all with what they showed before. It reports false when the version is
 // not that of want.
-func (t *tx) runsAgain(ctx context.Context, list operations, failing *operation, want occ.State) (bool, error) {
+func (t *Tx) runsAgain(ctx context.Context, list operations, failing *operation, want occ.State) (bool, error) {
 	try := trial{list: list}
 	if failing != nil {
 		try.fresh = operations{failing}

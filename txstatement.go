@@ -18,12 +18,9 @@ import (
 )
 
 // exec runs the statements of a script within the transaction and returns the
-// result of the last one. The first that fails ends the script, and those before it
+// result of the last one, nil if that does not write. The first that fails ends the script, and those before it
 // stay part of the transaction.
-func (t *tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
-	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
-		return nil, errQueuedInTx
-	}
+func (t *Tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
 		return nil, err
@@ -33,19 +30,19 @@ func (t *tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 	}
 	last := list[len(list)-1]
 	if last.Kind != sqltext.Write {
-		return execResult{}, nil
+		return nil, nil
 	}
 	return last, nil
 }
 
 // query runs the statements of a script within the transaction; each gives one
 // result set.
-func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
+func (t *Tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
 	list, err := t.operations(ctx, stmts, true)
 	if err != nil {
 		return nil, err
 	}
-	sets := result.NewSets(t.conn.connector.cfg.Location)
+	sets := result.NewSets(t.env.Location)
 	if !t.needsTrial(list) && !list.haveSavepoints() && len(list.deferrals()) == 0 {
 		err = t.stream(ctx, sets, list)
 	} else if _, err = t.runAll(ctx, list); err == nil {
@@ -66,7 +63,7 @@ func (t *tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error)
 
 // stream begins to read result sets of statements that only read, when nothing
 // was written before them. The program reads the rows as they arrive.
-func (t *tx) stream(ctx context.Context, sets *result.Sets, list operations) error {
+func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) error {
 	if t.failed != nil {
 		return t.failed
 	}
@@ -90,16 +87,16 @@ func (t *tx) stream(ctx context.Context, sets *result.Sets, list operations) err
 }
 
 // record adds operations to what the transaction has seen.
-func (t *tx) record(list ...*operation) {
+func (t *Tx) record(list ...*operation) {
 	for _, o := range list {
-		if !t.readCommitted || o.isSent() || o.isSavepoint() {
+		if !t.ReadCommitted || o.isSent() || o.isSavepoint() {
 			t.ops = append(t.ops, o)
 		}
 	}
 }
 
 // runAll runs operations in order, and returns how many succeeded before one failed.
-func (t *tx) runAll(ctx context.Context, list operations) (done int, err error) {
+func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) {
 	if t.failed != nil {
 		return 0, t.failed
 	}
@@ -139,9 +136,9 @@ func renumbered(err error, statement, statements int) error {
 }
 
 // runPart runs operations that are statements of SQLite.
-func (t *tx) runPart(ctx context.Context, list operations) (done int, err error) {
+func (t *Tx) runPart(ctx context.Context, list operations) (done int, err error) {
 	switch {
-	case t.isDeferred && (t.wrote() || list.tried()):
+	case t.Deferred && (t.wrote() || list.tried()):
 		return t.postpone(list)
 	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
@@ -160,13 +157,13 @@ func (t *tx) runPart(ctx context.Context, list operations) (done int, err error)
 
 // needsTrial reports whether operations have to be tried out: they write, or have to see what was
 // written, or set.
-func (t *tx) needsTrial(list operations) bool {
+func (t *Tx) needsTrial(list operations) bool {
 	return t.wrote() || list.tried() ||
 		len(t.ops.deferrals()) > 0 && slices.ContainsFunc(list, func(o *operation) bool { return o.Mentions("defer_foreign_keys") })
 }
 
 // readAll runs operations that read, of which the program wants no rows.
-func (t *tx) readAll(ctx context.Context, list operations) (done int, err error) {
+func (t *Tx) readAll(ctx context.Context, list operations) (done int, err error) {
 	answer, err := t.read(ctx, list)
 	if err != nil {
 		return 0, err
@@ -188,7 +185,7 @@ func (t *tx) readAll(ctx context.Context, list operations) (done int, err error)
 }
 
 // postpone records operations whose results come with the commit.
-func (t *tx) postpone(list operations) (done int, err error) {
+func (t *Tx) postpone(list operations) (done int, err error) {
 	for i, o := range list {
 		switch {
 		case !o.isWrite || o.wantsRows:
@@ -209,7 +206,7 @@ var (
 
 // control carries out SAVEPOINT, RELEASE and ROLLBACK TO. They are matters of the
 // list of operations; the server is told nothing.
-func (t *tx) control(o *operation) error {
+func (t *Tx) control(o *operation) error {
 	action, name, _ := o.Savepoint()
 	if action == sqltext.SavepointOpen {
 		o.savepoint = name
@@ -230,12 +227,12 @@ func (t *tx) control(o *operation) error {
 
 // rollbackTo takes back the operations from a position on. What the program has seen of
 // them stays seen.
-func (t *tx) rollbackTo(from int) {
+func (t *Tx) rollbackTo(from int) {
 	kept, taken := t.ops[:from:from], t.ops[from:]
 	switch {
 	case !taken.tried():
 		kept = append(kept, taken.notWriting()...)
-	case t.isDeferred:
+	case t.Deferred:
 		kept = append(kept, taken.notWriting()...)
 		for _, o := range taken {
 			if o.isWrite {
@@ -254,7 +251,7 @@ var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint"
 
 // operations prepares statements, or says why one of them cannot run in the
 // transaction. Nothing has been run then.
-func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (operations, error) {
+func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (operations, error) {
 	now := time.Now().UTC()
 	list := make(operations, 0, len(stmts))
 	for i := range stmts {
@@ -268,7 +265,7 @@ func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
-			statement, err := t.conn.giveDefaults(ctx, &o.Stmt, t.created(stmts[:i]), 0)
+			statement, err := t.env.Defaults(ctx, &o.Stmt, t.created(stmts[:i]))
 			if err != nil {
 				return nil, err
 			}
@@ -288,7 +285,7 @@ func (t *tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 }
 
 // created returns the changes of the schema in the transaction, those among more statements behind them.
-func (t *tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
+func (t *Tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 	for _, o := range t.ops {
 		if o.Kind == sqltext.Schema && o.failure == "" {
 			stmts = append(stmts, o.Stmt)
@@ -298,8 +295,8 @@ func (t *tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 }
 
 // tellState puts what the connection did before the transaction into an operation that reads.
-func (t *tx) tellState(o *operation) error {
-	stmts, err := t.conn.state.Apply([]bind.Stmt{o.Stmt})
+func (t *Tx) tellState(o *operation) error {
+	stmts, err := t.State.Apply([]bind.Stmt{o.Stmt})
 	if err == nil {
 		o.Stmt = stmts[0]
 	}
@@ -307,7 +304,7 @@ func (t *tx) tellState(o *operation) error {
 }
 
 // prepareOperation encodes an operation, in the form that it is run and committed in.
-func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
+func (t *Tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
 	o.SharesRandom = o.SharesRandom || o.RandomPerRow()
 	if o.Written == "" {
 		o.Written = o.Text
@@ -315,7 +312,7 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 	if o.Statement, err = o.Frozen(now, bind.RandomNumber); err != nil {
 		return err
 	}
-	if o.Returning > 0 && !t.conn.connector.client.LeaderSince(ctx, cluster.ReturnsAllRows) {
+	if o.Returning > 0 && !t.env.Nodes.LeaderSince(ctx, cluster.ReturnsAllRows) {
 		if *o.Statement, err = o.WithoutBackquotes(); err != nil {
 			return err
 		}
@@ -327,9 +324,9 @@ func (t *tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 
 // refuses returns why an operation, which comes after others, cannot run in the
 // transaction.
-func (t *tx) refuses(o *operation, before operations) error {
+func (t *Tx) refuses(o *operation, before operations) error {
 	switch {
-	case t.readOnly && o.isWrite:
+	case t.ReadOnly && o.isWrite:
 		return readOnlyTx(o)
 	case o.Kind == sqltext.Maintenance:
 		return fmt.Errorf("%s cannot run in a transaction: run it outside of one", o.Keyword)

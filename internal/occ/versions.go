@@ -9,15 +9,15 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
-// sender sends requests. Its errors are those of package sqlerr, or of a frame.
-type sender interface {
+// Sender sends requests. Its errors are those of package sqlerr, or of a frame.
+type Sender interface {
 	Send(ctx context.Context, req *cluster.Request) (*cluster.Answer, error)
 }
 
 // Versions is what a connector knows of the version table, and how its writers wait for each other and
 // for those of other processes. It is safe for concurrent use.
 type Versions struct {
-	sender   sender
+	sender   Sender
 	disabled bool          // writes outside of transactions do not move the version
 	timeout  time.Duration // how long the write lock is waited for; 0 is until the context ends
 	warn     func(error)   // gets errors that concern no caller
@@ -30,7 +30,7 @@ type Versions struct {
 }
 
 // New returns what is known before anything was sent.
-func New(sender sender, disabled bool, timeout time.Duration, warn func(error)) *Versions {
+func New(sender Sender, disabled bool, timeout time.Duration, warn func(error)) *Versions {
 	v := &Versions{sender: sender, disabled: disabled, timeout: timeout, warn: warn}
 	v.frames = newFrames(v)
 	return v

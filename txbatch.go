@@ -1,0 +1,79 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// Outcome is what a statement of a batch gave.
+type Outcome struct {
+	LastInsertID int64
+	RowsAffected int64
+	Columns      []string
+	Types        []string
+	Rows         [][]any
+	Err          error
+}
+
+// execBatch runs the statements of a batch within the transaction. They fail
+// each on its own, or all together if the batch is atomic.
+func (t *Tx) execBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]Outcome, error) {
+	list, err := t.operations(ctx, stmts, false)
+	if err != nil {
+		return nil, err
+	}
+	if list.haveSavepoints() {
+		return nil, errors.New("rqlite: a batch cannot hold SAVEPOINT, RELEASE or ROLLBACK TO: use Exec")
+	}
+	for _, o := range list {
+		o.wantsRows = o.Kind == sqltext.Read || o.Returning > 0
+		o.needsCounts = false
+	}
+	before := len(t.ops)
+	results := make([]Outcome, len(list))
+	var first error
+	for next := 0; next < len(list); {
+		done, err := t.runAll(ctx, list[next:])
+		next += done
+		var failure *sqlerr.Error
+		switch {
+		case err == nil:
+			continue
+		case !errors.As(err, &failure) || next == len(list) || list[next].failure == "":
+			if atomic {
+				t.rollbackTo(before)
+			}
+			return nil, err // not of a statement
+		}
+		failure = sqlerr.New(failure.Message, next, len(list))
+		if atomic {
+			t.rollbackTo(before)
+			return nil, failure
+		}
+		results[next].Err = failure
+		if first == nil {
+			first = failure
+		}
+		next++
+	}
+	for i, o := range list {
+		results[i].of(o)
+	}
+	return results, first
+}
+
+// of fills in what an operation gave.
+func (r *Outcome) of(o *operation) {
+	if o.Kind == sqltext.Write && o.failure == "" && o.Returning == 0 {
+		r.LastInsertID, r.RowsAffected = o.lastInsertID, o.rowsAffected
+		o.insertIDSeen = true
+	}
+	if o.set != nil {
+		r.Columns, r.Types, r.Rows = o.set.Columns, o.set.Types, o.set.Rows
+		o.set = nil
+	}
+}
