@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -116,9 +117,9 @@ func (t *Tx) checkHiddenRows(ctx context.Context) error {
 func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err error) {
 	next := strconv.FormatInt(try.version+1, 10)
 	list := t.ops.changes()
-	params, hidden := unparsedParams, t.hidesRows(ctx, list)
+	params, hidden := cluster.UnparsedParams, t.hidesRows(ctx, list)
 	if !hidden {
-		params = parsedParams + noRandomParam
+		params = cluster.ParsedParams + cluster.NoRandomParam
 	}
 	var b body
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
@@ -126,7 +127,7 @@ func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 	for _, o := range list {
 		b.encoded(o.body)
 		if hidden && o.Returning > 0 {
-			b.statement(resultProbe.Text)
+			b.statement(bind.ResultProbe.Text)
 		}
 	}
 	tail := 0
@@ -322,7 +323,7 @@ func (t *Tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 	var b body
 	b.statement(occ.MoveText)
 	b.statement(stateText(try.version + 1))
-	answer, err := t.request(ctx, unparsedParams, b.end())
+	answer, err := t.request(ctx, cluster.UnparsedParams, b.end())
 	if err != nil {
 		return false, lost
 	}

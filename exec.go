@@ -188,17 +188,12 @@ func inScript(err error, statement, statements int) error {
 	return fmt.Errorf("rqlite: %w", told)
 }
 
-// resultProbe is a statement that makes the server say what the write before
-// it did. For one with RETURNING it sends the rows instead, while for a SELECT
-// in /db/execute it repeats the counts of the last write.
-var resultProbe = bind.DriversOwn("SELECT 1")
-
 // execRequest sends statements as one request and returns the result of the last.
 func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
 	last := &stmts[len(stmts)-1]
 	statements := len(stmts)
 	if last.Returning > 0 {
-		stmts = append(stmts[:statements:statements], resultProbe)
+		stmts = append(stmts[:statements:statements], bind.ResultProbe)
 	}
 	params := cluster.WriteParams
 	if atomic {

@@ -143,19 +143,14 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span)
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
 func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	set := &result.Set{}
+	var set *result.Set
 	err := c.inTx(ctx, func(ctx context.Context, t *Tx) error {
-		list, err := t.operations(ctx, stmts, true)
-		if err == nil {
-			_, err = t.runAll(ctx, list)
-		}
-		if err == nil && list[0].set != nil {
-			set = list[0].set
-		}
+		var err error
+		set, err = t.rows(ctx, stmts)
 		return err
 	})
 	if err != nil {
-		return nil, renumbered(err, at.First, at.Total)
+		return nil, sqlerr.Renumbered(err, at.First, at.Total)
 	}
 	return result.InMemory(set), nil
 }

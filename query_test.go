@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,7 +58,7 @@ func TestQuery(t *testing.T) {
 			"RETURNING that the server did not see", "DELETE FROM [t] RETURNING id", nil,
 			[]step{triesRows(results(`{"rows_affected":1}`, rolledBack))},
 			nil,
-			"rqlite: " + errUnseenReturning.Error(),
+			"rqlite: " + bind.ErrUnseenReturning.Error(),
 		},
 		{
 			"RETURNING that the server sees in a trial", "DELETE FROM [t] RETURNING id", nil,
@@ -81,7 +82,7 @@ func TestQuery(t *testing.T) {
 			"RETURNING that the server did not see, in a script", "SELECT 1; DELETE FROM [t] RETURNING id", nil,
 			[]step{reads("", results(one)), triesRows(results(`{"rows_affected":1}`, rolledBack))},
 			nil,
-			"rqlite: " + errUnseenReturning.Error(),
+			"rqlite: " + bind.ErrUnseenReturning.Error(),
 		},
 		{"an unknown word that reads", "FROB 1", nil, []step{reads(`["FROB 1"]`, results(one))}, [][][]any{ones}, ""},
 		{"an unknown word that writes", "FROB 1", nil, []step{reads(`["FROB 1"]`, results(readOnly)), writes(`["FROB 1"]`, results(`{}`))}, [][][]any{{}}, ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,7 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 		{
 			"v9.1.0", "UPDATE `t` AS x SET a = ? RETURNING b",
 			[]step{
-				{path: cluster.RequestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + abortText + `"]`, reply: seen},
+				{path: cluster.RequestPath, params: trialParams, body: `[["UPDATE t AS x SET a = ? RETURNING b",1],"` + bind.Abort.Text + `"]`, reply: seen},
 				{path: cluster.RequestPath, params: "blob_array&norwtime&redirect", body: `[["UPDATE t AS x SET a = ? RETURNING b",1]]`, reply: row},
 			},
 			"",
@@ -45,7 +46,7 @@ func TestReturningOnEarlierReleases(t *testing.T) {
 		{
 			"v9.1.0", "UPDATE t AS x SET a = ? RETURNING b",
 			[]step{{path: cluster.RequestPath, params: trialParams, reply: results(oneUpdated, rolledBack)}},
-			"rqlite: " + errUnseenReturning.Error(),
+			"rqlite: " + bind.ErrUnseenReturning.Error(),
 		},
 		{
 			"v8.43.4", "INSERT INTO t SELECT ?, datetime(?1) WHERE date(?1) RETURNING b", nil,

@@ -76,12 +76,12 @@ func (c *conn) demandSeen(ctx context.Context, release cluster.Release, stmts []
 // trySeen runs a statement in a request that is rolled back. Nothing but what rolls it back may
 // follow it: see guardedProbeText.
 func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
-	body, err := bind.AppendAll([]byte{'['}, []bind.Stmt{one, abortCall})
+	body, err := bind.AppendAll([]byte{'['}, []bind.Stmt{one, bind.Abort})
 	if err != nil {
 		return sqlerr.Refused(err)
 	}
 	answer, err := c.post(ctx, &cluster.Request{
-		Path: cluster.RequestPath, Params: parsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
+		Path: cluster.RequestPath, Params: cluster.ParsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
 	})
 	switch {
 	case errors.Is(err, sqlerr.ErrUnauthorized):
@@ -98,7 +98,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 	case entry.Error != "":
 		return nil
 	case len(entry.Columns) == 0:
-		return errUnseenReturning
+		return bind.ErrUnseenReturning
 	}
 	c.connector.seenReturning.add(&one)
 	return nil
@@ -106,13 +106,11 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 
 // atCall says which of several statements was not sent because the server would not see it.
 func atCall(err error, i, n int) error {
-	if errors.Is(err, errUnseenReturning) {
+	if errors.Is(err, bind.ErrUnseenReturning) {
 		return sqlerr.Refused(sqlerr.At(err, i, n))
 	}
 	return err
 }
-
-var abortCall = bind.DriversOwn(abortText)
 
 // seenReturning are the texts of statements whose RETURNING clause the server has seen. The zero
 // value is empty. It is safe for concurrent use.

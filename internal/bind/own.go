@@ -21,3 +21,20 @@ func RandomNumber() int64 { return int64(rand.Uint64()) }
 func DriversOwn(text string) Stmt {
 	return Stmt{Statement: &sqltext.Statement{Text: text, Kind: sqltext.Read}, Added: true}
 }
+
+// ResultProbe is a statement that makes the server say what the write before
+// it did. For one with RETURNING it sends the rows instead, while for a SELECT
+// in /db/execute it repeats the counts of the last write.
+var ResultProbe = DriversOwn("SELECT 1")
+
+// Abort always fails while it runs. In a transaction it rolls back what was done before it, after the
+// results were sent.
+var Abort = DriversOwn("SELECT abs(-9223372036854775808)")
+
+// AbortSays is the failure of Abort.
+const AbortSays = "integer overflow"
+
+// ErrUnseenReturning is why a statement is not carried out whose RETURNING clause the server does not
+// see.
+var ErrUnseenReturning = errors.New("rqlite does not understand a part of the statement, and would lose the rows of RETURNING; " +
+	"it had no effect: write it in another way, or use Exec")

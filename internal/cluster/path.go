@@ -18,3 +18,12 @@ const (
 	// Transaction makes a request all or nothing. It stands behind other parameters.
 	Transaction = "&transaction"
 )
+
+// The URL parameters of requests that a transaction writes by. Time and random numbers are literals by
+// then, so that the server has nothing to rewrite, and only has to parse what it shall send the rows of
+// RETURNING for.
+const (
+	UnparsedParams = BlobsAsArrays + "&noparse" + Transaction
+	ParsedParams   = BlobsAsArrays + "&norwtime" + Transaction
+	NoRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
+)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -23,11 +22,7 @@ const (
 	// speculationText inserts what the commit will insert, so that
 	// last_insert_rowid() is the same in both.
 	speculationText = "INSERT INTO _rqlite_tx(k,token) SELECT v+1,'s' FROM _rqlite_tx WHERE k=0"
-	// abortText always fails while it runs, and so rolls back what was done before
-	// it, after the results were sent.
-	abortText = "SELECT abs(-9223372036854775808)"
-	abortSays = "integer overflow"
-	probeText = "SELECT last_insert_rowid(),changes()"
+	probeText       = "SELECT last_insert_rowid(),changes()"
 	// guardedProbeText fails as well when the transaction is over, for then what speculationText
 	// inserted is gone. Before rqlite 9.4.2 the server goes on behind a statement with RETURNING
 	// that failed, also if SQLite has rolled back, as RAISE(ROLLBACK) makes it do; what came
@@ -201,18 +196,6 @@ func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, g
 	return nil
 }
 
-// pause waits for about d.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // trial is a request that runs operations and is rolled back by its end.
 type trial struct {
 	list  operations // that ran before, and succeeded
@@ -325,7 +308,7 @@ func (t *Tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error)
 		if err := errors.Join(b.tries(try.list, try.form), b.tries(try.fresh, try.form)); err != nil {
 			return nil, sqlerr.Refused(err)
 		}
-		b.statement(abortText)
+		b.statement(bind.Abort.Text)
 		answer, err := t.env.Sender.Send(ctx, &cluster.Request{
 			Path: cluster.RequestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
 		})
@@ -350,24 +333,15 @@ func demandEntry(answer *cluster.Answer) error {
 	return occ.Failure(entry)
 }
 
-// The URL parameters of requests that a transaction writes by. Time and random numbers are
-// literals by then, so that the server has nothing to rewrite, and only has to parse
-// what it shall send the rows of RETURNING for.
-const (
-	unparsedParams = cluster.BlobsAsArrays + "&noparse" + cluster.Transaction
-	parsedParams   = cluster.BlobsAsArrays + "&norwtime" + cluster.Transaction
-	noRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
-)
-
 // trialForm returns how a trial is to be sent.
 func (t *Tx) trialForm(ctx context.Context, try *trial) trialForm {
 	if !try.list.wantRows() && !try.fresh.wantRows() {
-		return trialForm{params: unparsedParams}
+		return trialForm{params: cluster.UnparsedParams}
 	}
 	client := t.env.Nodes
-	form := trialForm{params: parsedParams, guarded: !client.AllSince(ctx, cluster.UndoesReturning, true)}
+	form := trialForm{params: cluster.ParsedParams, guarded: !client.AllSince(ctx, cluster.UndoesReturning, true)}
 	if client.LeaderSince(ctx, cluster.ObeysNoRewriteRandom) {
-		form.params, form.min = parsedParams+noRandomParam, cluster.ObeysNoRewriteRandom
+		form.params, form.min = cluster.ParsedParams+cluster.NoRandomParam, cluster.ObeysNoRewriteRandom
 	} else {
 		form.hidesRandom = !client.LeaderTells()
 	}
@@ -402,7 +376,7 @@ func (t *Tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved b
 	switch {
 	case err != nil:
 		return 0, nil, sqlerr.From(err)
-	case entry.Error != abortSays:
+	case entry.Error != bind.AbortSays:
 		return 0, nil, fmt.Errorf("rqlite: the server did not roll back what it was to try out (it said %q): the transaction cannot go on", entry.Error)
 	}
 	return len(try.fresh), nil, sqlerr.From(answer.End())
@@ -483,7 +457,7 @@ func (t *Tx) result(answer *cluster.Answer, o *operation, state occ.State, at at
 func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
 	switch {
 	case o.Returning > 0 && len(entry.Columns) == 0:
-		return sqlerr.Refused(sqlerr.At(errUnseenReturning, at.statement, at.statements)), nil
+		return sqlerr.Refused(sqlerr.At(bind.ErrUnseenReturning, at.statement, at.statements)), nil
 	case o.Keyword == "EXPLAIN" && len(entry.Columns) == 0:
 		return sqlerr.Refused(sqlerr.At(errUnexplained, at.statement, at.statements)), nil
 	case o.Kind == sqltext.Unknown:
@@ -504,9 +478,6 @@ func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	}
 	return nil, nil
 }
-
-var errUnseenReturning = errors.New("rqlite does not understand a part of the statement, and would lose the rows of RETURNING; " +
-	"it had no effect: write it in another way, or use Exec")
 
 var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write after the first write of a transaction: explain it before, or outside of it")
 

@@ -61,6 +61,21 @@ func (t *Tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error)
 	return sets, nil
 }
 
+// rows runs one statement within the transaction and returns its rows.
+func (t *Tx) rows(ctx context.Context, one []bind.Stmt) (*result.Set, error) {
+	list, err := t.operations(ctx, one, true)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.runAll(ctx, list); err != nil {
+		return nil, err
+	}
+	if list[0].set == nil {
+		return &result.Set{}, nil
+	}
+	return list[0].set, nil
+}
+
 // stream begins to read result sets of statements that only read, when nothing
 // was written before them. The program reads the rows as they arrive.
 func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) error {
@@ -104,7 +119,7 @@ func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) 
 	for done < len(list) {
 		if o := list[done]; o.Kind == sqltext.Control {
 			if err := t.control(o); err != nil {
-				return done, renumbered(err, done, len(list))
+				return done, sqlerr.Renumbered(err, done, len(list))
 			}
 			done++
 			continue
@@ -120,19 +135,10 @@ func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) 
 		n, err := t.runPart(ctx, list[done:end])
 		done += n
 		if err != nil {
-			return done, renumbered(err, done, len(list))
+			return done, sqlerr.Renumbered(err, done, len(list))
 		}
 	}
 	return done, nil
-}
-
-// renumbered says of the failure of a statement where it stands in the whole script.
-func renumbered(err error, statement, statements int) error {
-	var failed *sqlerr.Error
-	if errors.As(err, &failed) && failed.Statement >= 0 {
-		failed.Statement, failed.Statements = statement, statements
-	}
-	return err
 }
 
 // runPart runs operations that are statements of SQLite.
