@@ -34,7 +34,7 @@ func (e *ender) Commit() error {
 }
 
 var (
-	errTestConflict = errConflict("a test")
+	errTestConflict = sqlerr.Of(sqlerr.ErrTxConflict, sqlerr.New("a test", -1, 0))
 	errTestUnknown  = sqlerr.Of(ErrIndeterminate, errors.New("a test"))
 )
 
@@ -55,7 +55,7 @@ func TestRunTx(t *testing.T) {
 		"an unknown outcome":           {[]error{nil}, []error{errTestUnknown}, 1, ErrIndeterminate},
 		"one after a conflict":         {[]error{nil, nil}, []error{errTestConflict, errTestUnknown}, 2, ErrIndeterminate},
 		"unknown and conflict at once": {[]error{errors.Join(errTestUnknown, errTestConflict)}, nil, 1, ErrIndeterminate},
-		"committed, but differently":   {[]error{nil}, []error{errResultsChanged}, 1, ErrResultsChanged},
+		"committed, but differently":   {[]error{nil}, []error{sqlerr.Told(errors.New("a test"), sqlerr.ErrResultsChanged)}, 1, ErrResultsChanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
