@@ -12,6 +12,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 // Batch is a list of statements that go to rqlite's bulk endpoints as one
@@ -112,7 +113,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 }
 
 // batchResults returns what the statements of a batch gave within a transaction.
-func batchResults(outcomes []Outcome, err error) ([]BatchResult, error) {
+func batchResults(outcomes []txn.Outcome, err error) ([]BatchResult, error) {
 	if outcomes == nil {
 		return nil, err
 	}
@@ -141,7 +142,7 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 		return nil, err
 	}
 	if c.tx != nil {
-		return batchResults(c.tx.execBatch(ctx, b.Atomic, stmts))
+		return batchResults(c.tx.ExecBatch(ctx, b.Atomic, stmts))
 	}
 	if setsDeferral(stmts) && !b.Atomic {
 		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
@@ -204,8 +205,8 @@ func (c *conn) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results []Ba
 // execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
 // where the request of a batch would not be.
 func (c *conn) execBatchInTx(ctx context.Context, b *Batch, stmts []bind.Stmt) (results []BatchResult, err error) {
-	err = c.inTx(ctx, func(ctx context.Context, t *Tx) error {
-		results, err = batchResults(t.execBatch(ctx, b.Atomic, stmts))
+	err = c.inTx(ctx, func(ctx context.Context, t *txn.Tx) error {
+		results, err = batchResults(t.ExecBatch(ctx, b.Atomic, stmts))
 		return err
 	})
 	if err != nil {
@@ -233,7 +234,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return nil, err
 	}
 	if c.tx != nil {
-		return batchResults(c.tx.execBatch(ctx, b.Atomic, stmts))
+		return batchResults(c.tx.ExecBatch(ctx, b.Atomic, stmts))
 	}
 	c.deferral = nil
 	if stmts, err = c.state.Apply(stmts); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 var (
@@ -35,7 +36,7 @@ type Connector struct {
 	scripts sqltext.Cache
 
 	versions       *occ.Versions
-	env            *Env
+	env            *txn.Env
 	coalescer      *cluster.Coalescer
 	returningAlone atomic.Bool // see coalesces
 	seenReturning  seenReturning
@@ -74,7 +75,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Logger:    cfg.Logger,
 	})
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
-	c.env = &Env{
+	c.env = &txn.Env{
 		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: c.readParamsInTx, SchemaChanged: c.schema.changed,
 		Defaults: func(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
 			return (&conn{connector: c}).giveDefaults(ctx, one, before, 0)

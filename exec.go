@@ -12,6 +12,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/txn"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
@@ -71,7 +72,7 @@ func (c *conn) execInTx(ctx context.Context, stmts []bind.Stmt) (driver.Result, 
 	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
 		return nil, errQueuedInTx
 	}
-	r, err := c.tx.exec(ctx, stmts)
+	r, err := c.tx.Exec(ctx, stmts)
 	if err != nil || r == nil {
 		return execResult{}, err
 	}
@@ -157,8 +158,8 @@ func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, e
 	if !needsTx(one[0]) {
 		return c.execRequest(ctx, one, false)
 	}
-	err = c.inTx(ctx, func(ctx context.Context, t *Tx) error {
-		r, err = t.exec(ctx, one)
+	err = c.inTx(ctx, func(ctx context.Context, t *txn.Tx) error {
+		r, err = t.Exec(ctx, one)
 		return err
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 var errConnStateHere = errors.New("last_insert_rowid() and changes() have nothing to tell here: use Exec one by one, or an atomic Batch or a transaction, " +
@@ -59,13 +60,13 @@ func needsTx(one bind.Stmt) bool { return one.SharesRandom || occ.ClearsPart(one
 func anyNeedsTx(stmts []bind.Stmt) bool { return slices.ContainsFunc(stmts, needsTx) }
 
 // inTx runs f in a transaction of its own, again after a conflict, until the time-out.
-func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *Tx) error) error {
+func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *txn.Tx) error) error {
 	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	return untilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
+	return txn.UntilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
 		t, err := c.begin(ctx, driver.TxOptions{})
 		if err != nil {
 			return err

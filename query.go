@@ -16,6 +16,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 var (
@@ -33,7 +34,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 	case err != nil:
 		return nil, err
 	case c.tx != nil && len(stmts) > 0:
-		return c.tx.query(ctx, stmts)
+		return c.tx.Query(ctx, stmts)
 	}
 	for i := range stmts {
 		if stmts[i].Kind == sqltext.Pragma && !stmts[i].SetsDeferral() {
@@ -144,9 +145,9 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span)
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
 func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	var set *result.Set
-	err := c.inTx(ctx, func(ctx context.Context, t *Tx) error {
+	err := c.inTx(ctx, func(ctx context.Context, t *txn.Tx) error {
 		var err error
-		set, err = t.rows(ctx, stmts)
+		set, err = t.Rows(ctx, stmts)
 		return err
 	})
 	if err != nil {
@@ -175,14 +176,14 @@ func (c *Connector) readParams(ctx context.Context, explains bool) (params strin
 }
 
 // readParamsInTx returns the URL parameters of a read within a transaction.
-func (c *Connector) readParamsInTx(ctx context.Context, explains bool, asks Asks) (params string, leader bool, err error) {
+func (c *Connector) readParamsInTx(ctx context.Context, explains bool, asks txn.Asks) (params string, leader bool, err error) {
 	options, err := readOptionsFor(ctx, c.cfg)
 	switch {
 	case err != nil:
 		return "", false, err
-	case asks == AsksLog:
+	case asks == txn.AsksLog:
 		ctx = WithConsistency(ctx, Strong)
-	case asks == AsksLeader && options.Level.takesFreshness():
+	case asks == txn.AsksLeader && options.Level.takesFreshness():
 		ctx = WithConsistency(ctx, Weak)
 	}
 	return c.readParams(ctx, explains)

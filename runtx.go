@@ -3,6 +3,8 @@ package rqlite
 import (
 	"context"
 	"database/sql"
+
+	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 // RunTx runs fn in a transaction of db and commits it. When the transaction, or
@@ -18,7 +20,7 @@ import (
 // fn must leave Commit and Rollback to RunTx, and must be ready to run more than
 // once: what it does beside the transaction is not taken back.
 func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
-	return untilNoConflict(ctx, func(ctx context.Context) error { return runOnce(ctx, db, opts, fn) })
+	return txn.UntilNoConflict(ctx, func(ctx context.Context) error { return runOnce(ctx, db, opts, fn) })
 }
 
 func runOnce(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {

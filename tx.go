@@ -6,13 +6,15 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+
+	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 var _ driver.Tx = (*tx)(nil)
 
 // tx is the transaction of a connection. It is in conn.tx until it ends.
 type tx struct {
-	*Tx
+	*txn.Tx
 	conn *conn
 }
 
@@ -71,9 +73,9 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	}
 	deferral := c.deferral
 	c.deferral = nil
-	inner, err := Begin(c.connector.env, Options{
+	inner, err := txn.Begin(c.connector.env, txn.Options{
 		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: loose, Deferred: mode == TxDeferred,
-		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: RunOf(ctx), State: &c.state, Deferral: deferral,
+		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: txn.RunOf(ctx), State: &c.state, Deferral: deferral,
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package rqlite
+package txn
 
 import (
 	"context"
@@ -17,10 +17,10 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// exec runs the statements of a script within the transaction and returns the
+// Exec runs the statements of a script within the transaction and returns the
 // result of the last one, nil if that does not write. The first that fails ends the script, and those before it
 // stay part of the transaction.
-func (t *Tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
+func (t *Tx) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
 		return nil, err
@@ -35,9 +35,9 @@ func (t *Tx) exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 	return last, nil
 }
 
-// query runs the statements of a script within the transaction; each gives one
+// Query runs the statements of a script within the transaction; each gives one
 // result set.
-func (t *Tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
+func (t *Tx) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
 	list, err := t.operations(ctx, stmts, true)
 	if err != nil {
 		return nil, err
@@ -61,8 +61,8 @@ func (t *Tx) query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error)
 	return sets, nil
 }
 
-// rows runs one statement within the transaction and returns its rows.
-func (t *Tx) rows(ctx context.Context, one []bind.Stmt) (*result.Set, error) {
+// Rows runs one statement within the transaction and returns its rows.
+func (t *Tx) Rows(ctx context.Context, one []bind.Stmt) (*result.Set, error) {
 	list, err := t.operations(ctx, one, true)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package rqlite
+package txn
 
 import (
 	"context"
@@ -19,9 +19,9 @@ type Outcome struct {
 	Err          error
 }
 
-// execBatch runs the statements of a batch within the transaction. They fail
+// ExecBatch runs the statements of a batch within the transaction. They fail
 // each on its own, or all together if the batch is atomic.
-func (t *Tx) execBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]Outcome, error) {
+func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]Outcome, error) {
 	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
 		return nil, err

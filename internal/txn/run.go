@@ -1,4 +1,4 @@
-package rqlite
+package txn
 
 import (
 	"context"
@@ -15,7 +15,7 @@ const (
 	longestBackoff = 250 * time.Millisecond
 )
 
-// txRun is one run of a transaction by RunTx.
+// Run is one run of a transaction by RunTx.
 type Run struct {
 	Again  bool          // after a conflict
 	Took   time.Duration // how long the run before it worked
@@ -24,7 +24,7 @@ type Run struct {
 
 type runKey struct{}
 
-// txRunOf returns the run of RunTx that ctx belongs to, or one of its own.
+// RunOf returns the run of RunTx that ctx belongs to, or one of its own.
 func RunOf(ctx context.Context) *Run {
 	if t, ok := ctx.Value(runKey{}).(*Run); ok {
 		return t
@@ -32,9 +32,9 @@ func RunOf(ctx context.Context) *Run {
 	return new(Run)
 }
 
-// untilNoConflict calls run, which carries out a transaction, until it ends without
+// UntilNoConflict calls run, which carries out a transaction, until it ends without
 // ErrTxConflict.
-func untilNoConflict(ctx context.Context, run func(context.Context) error) error {
+func UntilNoConflict(ctx context.Context, run func(context.Context) error) error {
 	this := new(Run)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		begun := time.Now()

@@ -1,4 +1,4 @@
-package rqlite
+package txn
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// tx is a transaction. Until its Commit nothing of it is in the database: what
+// Tx is a transaction. Until its Commit nothing of it is in the database: what
 // it has done is a list of operations, which one request applies in the end.
 // docs/transactions.md tells how a statement gets its result before that.
 type Tx struct {

@@ -1,4 +1,4 @@
-package rqlite
+package txn
 
 import (
 	"errors"
