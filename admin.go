@@ -174,7 +174,7 @@ func isDatabaseSize(size int64, header []byte) bool {
 
 // Load implements Conn.
 func (c *conn) Load(ctx context.Context, r io.Reader) error {
-	defer c.connector.schema.changed()
+	defer c.connector.engine.SchemaChanged()
 	file := &wholeFile{r: r}
 	body, err := c.call(ctx, &cluster.Call{
 		Method:      http.MethodPost,
@@ -252,7 +252,7 @@ func loadFailure(body io.Reader) error {
 
 // Boot implements Conn.
 func (c *conn) Boot(ctx context.Context, r io.Reader) error {
-	defer c.connector.schema.changed()
+	defer c.connector.engine.SchemaChanged()
 	file := &wholeFile{r: r}
 	err := c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: file})
 	if err != nil {

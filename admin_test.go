@@ -170,7 +170,7 @@ func TestLoad(t *testing.T) {
 			err := c.Load(t.Context(), strings.NewReader("data"))
 			if test.is == nil {
 				require.NoError(t, err)
-				assert.NotZero(t, c.connector.schema.until.Load(), "reads look at the schema from now on")
+				assert.NotZero(t, c.connector.engine.schema.until.Load(), "reads look at the schema from now on")
 				return
 			}
 			require.ErrorIs(t, err, test.is)
@@ -221,7 +221,7 @@ func TestLoadOfHalfAFile(t *testing.T) {
 	connector, err := NewConnector(&Config{Hosts: []string{server.Listener.Addr().String()}})
 	require.NoError(t, err)
 	defer connector.Close()
-	c := &conn{connector: connector}
+	c := connector.newConn()
 	for _, load := range []func(context.Context, io.Reader) error{c.Load, c.Boot} {
 		for _, size := range []int{100, 512, 1023} {
 			err := load(t.Context(), bytes.NewReader(file[:size]))
@@ -237,7 +237,7 @@ func TestBoot(t *testing.T) {
 	f := newFake(t, uploads("/boot", "data", 0, ""), uploads("/boot", "data", 400, "invalid SQLite data"), uploads("/boot", "data", 503, "EOF"))
 	c := f.connect()
 	require.NoError(t, c.Boot(t.Context(), strings.NewReader("data")))
-	assert.NotZero(t, c.connector.schema.until.Load())
+	assert.NotZero(t, c.connector.engine.schema.until.Load())
 	err := c.Boot(t.Context(), strings.NewReader("data"))
 	var answer *HTTPError
 	require.ErrorAs(t, err, &answer)

@@ -8,11 +8,8 @@ import (
 	"fmt"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
-	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
-	"github.com/go-rqlite/rqlite/internal/sqltext"
-	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 // Batch is a list of statements that go to rqlite's bulk endpoints as one
@@ -113,7 +110,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 }
 
 // batchResults returns what the statements of a batch gave within a transaction.
-func batchResults(outcomes []txn.Outcome, err error) ([]BatchResult, error) {
+func batchResults(outcomes []result.Outcome, err error) ([]BatchResult, error) {
 	if outcomes == nil {
 		return nil, err
 	}
@@ -134,7 +131,7 @@ func publicResults(results []BatchResult, err error) ([]BatchResult, error) {
 
 // execBatch carries out a batch that may write.
 func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
-	if c.queueing(ctx).on {
+	if c.connector.queueing(ctx).on {
 		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
 	stmts, err := b.calls(c)
@@ -144,75 +141,7 @@ func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.tx != nil {
 		return batchResults(c.tx.ExecBatch(ctx, b.Atomic, stmts))
 	}
-	if setsDeferral(stmts) && !b.Atomic {
-		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
-	}
-	c.deferral = nil
-	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
-		return nil, err
-	}
-	if b.Atomic && (anyNeedsTx(stmts) || bind.AnyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
-		return c.execBatchInTx(ctx, b, stmts)
-	}
-	if err := c.oneByOne(stmts); err != nil {
-		return nil, sqlerr.Refused(err)
-	}
-	c.state.Lose()
-	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
-	if b.Atomic {
-		req.Params += cluster.Transaction
-	}
-	answer, err := c.writeForRows(ctx, req, stmts, writing{atomic: b.Atomic})
-	if sqlerr.IsEarlier(err) { // what the node says of itself differs from what the others say of it
-		return c.execBatchInTx(ctx, b, stmts)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.connector.cfg.Location}, atomic: b.Atomic, write: true}
-	results, failure := reader.read()
-	if results == nil {
-		return nil, failure
-	}
-	if err := answer.End(); err != nil {
-		return nil, sqlerr.From(err)
-	}
-	if !b.Atomic {
-		failure = c.tellRowsLost(ctx, stmts, results)
-	}
-	state := c.connector.versions.LastState()
-	for i := range results {
-		results[i].LastInsertID = state.RealRowid(results[i].LastInsertID)
-	}
-	return results, failure
-}
-
-// tellRowsLost says of statements that were applied, without an answer, that they were. It returns
-// the first failure.
-func (c *conn) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results []BatchResult) (first error) {
-	for i := range results {
-		if lostItsRows(results[i].Err, &stmts[i]) {
-			results[i].Err = c.rowsLost(ctx, results[i].Err)
-		}
-		if first == nil {
-			first = results[i].Err
-		}
-	}
-	return first
-}
-
-// execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
-// where the request of a batch would not be.
-func (c *conn) execBatchInTx(ctx context.Context, b *Batch, stmts []bind.Stmt) (results []BatchResult, err error) {
-	err = c.inTx(ctx, func(ctx context.Context, t *txn.Tx) error {
-		results, err = batchResults(t.ExecBatch(ctx, b.Atomic, stmts))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return results, nil
+	return batchResults(c.session.ExecBatch(ctx, b.Atomic, stmts))
 }
 
 // QueryBatch implements Conn.
@@ -226,53 +155,23 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	params, leader, err := c.connector.readParams(ctx, explain(stmts))
-	if err != nil || len(stmts) == 0 {
+	if _, err := readOptionsFor(ctx, c.connector.cfg); err != nil || len(stmts) == 0 {
 		return nil, err
 	}
-	if err := onlyReads(stmts); err != nil {
+	if err := OnlyReads(stmts); err != nil {
 		return nil, err
 	}
 	if c.tx != nil {
 		return batchResults(c.tx.ExecBatch(ctx, b.Atomic, stmts))
 	}
-	c.deferral = nil
-	if stmts, err = c.state.Apply(stmts); err != nil {
-		return nil, sqlerr.Refused(err)
-	}
-	req := c.readRequest(params, leader, stmts)
-	if b.Atomic {
-		req.Params += cluster.Transaction
-	}
-	answer, err := c.send(ctx, req, stmts)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.connector.cfg.Location}, atomic: b.Atomic}
-	results, failure := reader.read()
-	if results == nil {
-		return nil, failure
-	}
-	if err := answer.End(); err != nil {
-		return nil, sqlerr.From(err)
-	}
-	return results, failure
-}
-
-// onlyReads refuses what does not read. The server refuses it as well, but for
-// a PRAGMA, which changes one of its read connections for good.
-func onlyReads(stmts []bind.Stmt) error {
-	for i := range stmts {
-		if stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Unknown {
-			return &sqlerr.Error{Message: "it does not only read: use Exec", Code: sqlerr.ReadOnly, ExtendedCode: sqlerr.ReadOnly, Statement: i, Statements: len(stmts)}
-		}
-	}
-	return nil
+	return batchResults(c.session.QueryBatch(ctx, b.Atomic, stmts))
 }
 
 // calls parses the statements and deals them their values.
 func (b *Batch) calls(c *conn) ([]bind.Stmt, error) {
+	if c.closed {
+		return nil, errClosed
+	}
 	stmts := make([]bind.Stmt, 0, len(b.statements))
 	for i, s := range b.statements {
 		one, err := s.call(c)
@@ -321,71 +220,4 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 		list[i].Value = value
 	}
 	return list, nil
-}
-
-// batchReader reads the answer to a batch.
-type batchReader struct {
-	answer *cluster.Answer
-	stmts  []bind.Stmt
-	values result.Values
-	atomic bool
-	write  bool
-}
-
-// read returns the results, and the failure of the first statement that failed.
-// Without results the failure is that of the whole.
-func (r *batchReader) read() ([]BatchResult, error) {
-	results := make([]BatchResult, len(r.stmts))
-	var first error
-	for i := range results {
-		if err := r.entry(&results[i], i); err != nil {
-			return nil, err
-		}
-		failure := results[i].Err
-		if r.atomic && failure != nil && !errors.Is(failure, sqlerr.ErrRowsLost) {
-			return nil, r.undone(failure)
-		}
-		if first == nil {
-			first = failure
-		}
-	}
-	return results, first
-}
-
-// undone returns the failure of an atomic batch, for which what the entries before it say was
-// rolled back. What only reads need not be.
-func (r *batchReader) undone(failure error) error {
-	if r.write {
-		if err := r.answer.Undone(); err != nil {
-			return sqlerr.From(err)
-		}
-	}
-	return failure
-}
-
-// entry reads the entry of the statement at position i.
-func (r *batchReader) entry(into *BatchResult, i int) error {
-	entry, err := r.answer.Next()
-	if err != nil {
-		return sqlerr.From(err)
-	}
-	if r.stmts[i].Kind == sqltext.Write {
-		into.LastInsertID, into.RowsAffected = entry.LastInsertID, entry.RowsAffected
-	}
-	set, err := result.Read(r.answer, entry, &r.values, nil)
-	var unread *result.UnreadableValue
-	switch {
-	case errors.As(err, &unread):
-		return result.Unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
-	case err != nil:
-		return sqlerr.From(err)
-	}
-	into.Columns, into.Types, into.Rows = set.Columns, set.Types, set.Rows
-	switch message := r.answer.Result().Error; {
-	case message != "":
-		into.Err = sqlerr.Failed(message, i, len(r.stmts), r.write)
-	case r.stmts[i].Returning > 0 && len(entry.Columns) == 0:
-		into.Err = result.ErrNotReturned(i, len(r.stmts))
-	}
-	return nil
 }

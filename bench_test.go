@@ -33,7 +33,7 @@ func openCanned(b *testing.B, answer string) *sql.DB {
 		b.Fatal(err)
 	}
 	connector.versions.Backoff.Due.Store(1 << 62) // the answer is not that of a question
-	connector.schema.tables.Store(&knownTables{until: time.Now().Add(time.Hour), defaults: map[string][]sqltext.Default{"T": nil}})
+	connector.engine.schema.tables.Store(&knownTables{until: time.Now().Add(time.Hour), defaults: map[string][]sqltext.Default{"T": nil}})
 	db := sql.OpenDB(connector)
 	b.Cleanup(func() { db.Close() })
 	return db

@@ -11,15 +11,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// WithoutCoalescing returns a context whose writes go out as requests of their own,
-// as all do with coalesce=false in the DSN: at once, and whatever other goroutines
-// write at the time. Reads take no notice.
-func WithoutCoalescing(ctx context.Context) context.Context {
-	o := callOptionsOf(ctx)
-	o.alone = true
-	return o.in(ctx)
-}
-
 // largestPart is how many bytes a write may have to go out with others. What is
 // larger gains little, and would keep them waiting.
 const largestPart = 64 << 10
@@ -30,13 +21,13 @@ const largestPart = 64 << 10
 //
 // An infinite REAL among the rows of one makes the server fail to answer all of a
 // bulk. Where that was seen, statements that return rows go alone from then on.
-func (c *Connector) coalesces(ctx context.Context, stmts []bind.Stmt, how writing) bool {
+func (e *Engine) coalesces(ctx context.Context, stmts []bind.Stmt, how writing) bool {
 	first := &stmts[0]
-	return !c.cfg.DisableCoalescing && !how.atomic &&
+	return !e.Alone(ctx) && !how.atomic &&
 		bind.CountOwn(stmts) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
 		(!how.rows || beginsInsert(first.Statement)) &&
-		(first.Returning == 0 || returnsFew(first.Statement) && !c.returningAlone.Load() && c.client.LeaderSince(ctx, cluster.ReturnsAllRows)) &&
-		bind.Size(stmts) <= largestPart && !callOptionsOf(ctx).alone
+		(first.Returning == 0 || returnsFew(first.Statement) && !e.returningAlone.Load() && e.Nodes.LeaderSince(ctx, cluster.ReturnsAllRows)) &&
+		bind.Size(stmts) <= largestPart
 }
 
 // beginsInsert reports whether a statement is an INSERT without a WITH in front.
@@ -49,10 +40,7 @@ func returnsFew(s *sqltext.Statement) bool {
 
 // join sends statements with those of others. The failure is [cluster.Error.Earlier] where they have
 // to go alone.
-func (c *conn) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer, error) {
-	if c.closed {
-		return nil, errClosed
-	}
+func (c *Session) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer, error) {
 	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(stmts)), stmts)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
@@ -62,12 +50,12 @@ func (c *conn) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer, er
 		part.MinRelease = cluster.ReturnsAllRows
 	}
 	if stmts[0].SaysReturning {
-		part.Apart = !c.connector.client.AllSince(ctx, cluster.UndoesReturning, false)
+		part.Apart = !c.engine.Nodes.AllSince(ctx, cluster.UndoesReturning, false)
 	}
-	answer, err := c.connector.coalescer.Join(ctx, part)
+	answer, err := c.engine.Coalescer.Join(ctx, part)
 	var failure *cluster.Error
 	if errors.As(err, &failure) && failure.Unsendable() {
-		c.connector.returningAlone.Store(true)
+		c.engine.returningAlone.Store(true)
 	}
 	return answer, err
 }

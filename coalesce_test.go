@@ -31,7 +31,7 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 		change(cfg)
 	}
 	db, connector := f.openConfig(cfg)
-	connector.coalescer.Patience = time.Hour // for release
+	connector.engine.Coalescer.Patience = time.Hour // for release
 	require.True(f.t, connector.client.AllSince(f.t.Context(), cluster.Oldest, true))
 	c := &crowd{t: f.t, connector: connector, db: db}
 	c.occupy()
@@ -41,7 +41,7 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 // occupy makes writes wait.
 func (c *crowd) occupy() {
 	for ok := true; ok; {
-		_, ok = c.connector.coalescer.Begin()
+		_, ok = c.connector.engine.Coalescer.Begin()
 	}
 }
 
@@ -65,7 +65,7 @@ func (c *crowd) do(call func() error) (waits bool, ended <-chan error) {
 }
 
 // release lets those go that wait.
-func (c *crowd) release() { c.connector.coalescer.End(0) }
+func (c *crowd) release() { c.connector.engine.Coalescer.End(0) }
 
 // answerAll answers each statement of a request alike.
 func answerAll(w http.ResponseWriter, r *http.Request, entry string) {

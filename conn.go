@@ -8,9 +8,7 @@ import (
 	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
-	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
-	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -35,9 +33,7 @@ type conn struct {
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
 	state     bind.ConnState
-	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
-	// has been said of it since the last statement.
-	deferral *bind.Stmt
+	session   *Session // its statements outside of transactions
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")
@@ -90,18 +86,11 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 
 // Ping asks the cluster a question that only a leader can answer.
 func (c *conn) Ping(ctx context.Context) error {
-	level := Weak
-	ctx = callOptions{level: &level}.in(ctx) // whatever ctx says of reads
-	s, err := c.read(ctx, []bind.Stmt{pingStmt}, result.Span{Total: 1})
-	if err != nil {
-		return public(err)
+	if c.closed {
+		return errClosed
 	}
-	s.Close()
-	return nil
+	return public(c.session.Ping(ctx))
 }
-
-// pingCall is not one of a transaction that may be open.
-var pingStmt = bind.Stmt{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}
 
 // ResetSession implements driver.SessionResetter. A transaction that nobody has
 // ended ends here.
@@ -185,29 +174,4 @@ func captures(s *sqltext.Statement, inTx bool) error {
 		return fmt.Errorf("%s cannot be sent: it would change the connection that all clients write through", s.Keyword)
 	}
 	return nil
-}
-
-// send encodes statements and sends them as one request.
-func (c *conn) send(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
-	if c.closed {
-		return nil, errClosed
-	}
-	body, err := bind.AppendAll(req.Frame.Open(bind.Size(stmts)), stmts)
-	if err != nil {
-		return nil, fmt.Errorf("rqlite: %w", err)
-	}
-	req.Body, req.Statements = req.Frame.Close(body), bind.CountOwn(stmts)
-	answer, err := c.post(ctx, &req)
-	if mayChangeSchema(stmts) {
-		c.connector.schema.changed()
-	}
-	return answer, err
-}
-
-// post sends a request.
-func (c *conn) post(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
-	if c.closed {
-		return nil, errClosed
-	}
-	return c.connector.versions.Send(ctx, req)
 }

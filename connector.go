@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -31,16 +30,13 @@ type Connector struct {
 	cfg    *Config
 	client *cluster.Client
 	closed atomic.Bool
-	schema schemaWatch
+	engine *Engine
 
 	scripts sqltext.Cache
 
-	versions       *occ.Versions
-	env            *txn.Env
-	coalescer      *cluster.Coalescer
-	returningAlone atomic.Bool // see coalesces
-	seenReturning  seenReturning
-	compiled       compiledTexts // see conn.check
+	versions *occ.Versions
+	env      *txn.Env
+	compiled compiledTexts // see conn.check
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on
@@ -59,7 +55,6 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		return nil, err
 	}
 	c := &Connector{cfg: cfg}
-	c.schema.asking = make(chan struct{}, 1)
 	c.client = cluster.New(cluster.Config{
 		Hosts:     cfg.addresses(),
 		Scheme:    cfg.scheme(),
@@ -75,14 +70,16 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Logger:    cfg.Logger,
 	})
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
+	c.engine = NewEngine(&Engine{
+		Versions: c.versions, Nodes: c.client, Coalescer: cluster.NewCoalescer(c.client, c.versions.BulkRequest),
+		ReadParams: c.readParamsFor, Queues: c.queues, Alone: c.alone, Warn: cfg.warn,
+		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
+	})
 	c.env = &txn.Env{
-		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: c.readParamsInTx, SchemaChanged: c.schema.changed,
-		Defaults: func(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
-			return (&conn{connector: c}).giveDefaults(ctx, one, before, 0)
-		},
+		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: c.readParamsFor,
+		SchemaChanged: c.engine.SchemaChanged, Defaults: c.engine.Defaults,
 		Location: cfg.Location, Timeout: cfg.requestTimeout(),
 	}
-	c.coalescer = cluster.NewCoalescer(c.client, c.versions.BulkRequest)
 	return c, nil
 }
 
@@ -141,7 +138,15 @@ func (c *Connector) Connect(context.Context) (driver.Conn, error) {
 	if c.closed.Load() {
 		return nil, errors.New("rqlite: the connector is closed")
 	}
-	return &conn{connector: c}, nil
+	return c.newConn(), nil
+}
+
+// newConn returns a connection.
+func (c *Connector) newConn() *conn {
+	inner := &conn{connector: c}
+	inner.session = NewSession(c.engine, &inner.state)
+	inner.session.InTx = inner.inTx
+	return inner
 }
 
 // Driver implements driver.Connector.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -19,20 +20,9 @@ import (
 // (https://rqlite.io/docs/api/non-deterministic/). The driver asks the schema for such defaults, writes
 // them into the INSERT, and then replaces what differs in them as it does everywhere.
 
-// allowedCalls returns which functions each node is to carry out by itself.
-func (c *Config) allowedCalls() (stmts sqltext.Calls) {
-	if c.NoRewriteRandom {
-		stmts |= sqltext.CallsRandom
-	}
-	if c.NoRewriteTime {
-		stmts |= sqltext.CallsTime
-	}
-	return stmts
-}
-
 // withDefaults returns the statements in which each INSERT gives the columns that it leaves out their
 // defaults, if these differ by more than the functions that are allowed.
-func (c *conn) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
+func (c *Session) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
 	if allowed == sqltext.CallsRandom|sqltext.CallsTime {
 		return stmts, nil
 	}
@@ -52,9 +42,15 @@ func (c *conn) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqlt
 	return given, nil
 }
 
+// Defaults returns an INSERT that gives the columns that it leaves out their defaults, and nil where
+// there is nothing to give. The statements before it may create its table.
+func (e *Engine) Defaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
+	return NewSession(e, new(bind.ConnState)).giveDefaults(ctx, one, before, 0)
+}
+
 // giveDefaults returns an INSERT that gives the columns that it leaves out their defaults, and nil
 // where there is nothing to give. The statements before it may create its table.
-func (c *conn) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
+func (c *Session) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
 	if one.LeavesOut == "" {
 		return nil, nil
 	}
@@ -92,7 +88,7 @@ func createdBy(stmts []bind.Stmt, table string) (created sqltext.CreatedTable, o
 
 // warnOfRandom tells the log of columns with a random default: what the driver does not send, such
 // as an INSERT in a trigger, leaves them different on each node.
-func (c *Config) warnOfRandom(stmts []bind.Stmt) {
+func (e *Engine) warnOfRandom(stmts []bind.Stmt) {
 	for i := range stmts {
 		if stmts[i].Kind != sqltext.Schema || stmts[i].Calls&sqltext.CallsRandom == 0 {
 			continue
@@ -100,7 +96,7 @@ func (c *Config) warnOfRandom(stmts []bind.Stmt) {
 		created, _ := stmts[i].Creates()
 		for _, d := range created.Defaults {
 			if d.Calls&sqltext.CallsRandom != 0 {
-				c.warn(fmt.Errorf("rqlite: the column %q of a new table has a random DEFAULT: INSERTs by this driver give it one value for all nodes, "+
+				e.Warn(fmt.Errorf("rqlite: the column %q of a new table has a random DEFAULT: INSERTs by this driver give it one value for all nodes, "+
 					"but rows that a trigger or another client inserts get another value on each node", d.Column))
 			}
 		}
@@ -116,8 +112,8 @@ type knownTables struct {
 
 // defaultsOf returns the defaults of a table that differ, and whether there is such a table. It asks
 // the leader where that is not known, or was asked too long ago.
-func (c *conn) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
-	watch := &c.connector.schema
+func (c *Session) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
+	watch := &c.engine.schema
 	if list, known = watch.defaultsOf(table); known {
 		return list, true, nil
 	}
@@ -164,10 +160,9 @@ func mentions(words ...string) string {
 }
 
 // askTables reads the schema.
-func (c *conn) askTables(ctx context.Context) (*knownTables, error) {
-	level := Weak
+func (c *Session) askTables(ctx context.Context) (*knownTables, error) {
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{tablesCall}, result.Span{Total: 1})
+	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{tablesCall}, result.Span{Total: 1})
 	if errors.Is(err, sqlerr.ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil

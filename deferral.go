@@ -19,7 +19,7 @@ func setsDeferral(stmts []bind.Stmt) bool {
 
 // note takes note of a call outside of a transaction, and reports whether that is all there is to
 // do.
-func (c *conn) note(one *bind.Stmt) (done bool) {
+func (c *Session) note(one *bind.Stmt) (done bool) {
 	c.deferral = nil
 	if done = one.SetsDeferral(); done {
 		c.deferral = one

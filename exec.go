@@ -12,7 +12,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
-	"github.com/go-rqlite/rqlite/internal/txn"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
@@ -27,7 +26,7 @@ func (r execResult) LastInsertId() (int64, error) { return r.lastInsertID, nil }
 // RowsAffected implements driver.Result.
 func (r execResult) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 
-// exec runs a script and returns the result of its last statement. The first
+// Exec runs a script and returns the result of its last statement. The first
 // statement that fails ends it, and what came before it stays, as in SQLite.
 //
 // rqlite goes on behind a failed statement unless the request is a
@@ -35,18 +34,11 @@ func (r execResult) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 // one transaction, and only when that has failed, having left nothing, one by one. A
 // node that forwards may have sent it twice, so that a failure says nothing of the
 // first time: there they go one by one at once.
-func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
-	stmts, err := c.deal(ctx, script, args)
+func (c *Session) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
+	stmts, err := c.freezeWrites(ctx, stmts)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(stmts) == 0:
-		return execResult{}, nil
-	case c.tx != nil:
-		return c.execInTx(ctx, stmts)
-	case c.queueing(ctx).on:
-		_, err := c.enqueue(ctx, stmts)
-		return queuedResult{}, err
 	case setsDeferral(stmts):
 		return c.execEach(ctx, stmts)
 	}
@@ -54,66 +46,22 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	if len(stmts) == 1 {
 		return c.execOne(ctx, stmts)
 	}
-	if c.canShareTransaction(ctx, stmts) && !c.connector.client.Forwarding() {
+	if c.canShareTransaction(ctx, stmts) && !c.engine.Nodes.Forwarding() {
 		r, err := c.execRequest(ctx, stmts, true)
 		var failed *sqlerr.Error
 		switch {
 		case !errors.As(err, &failed):
 			return r, err
-		case c.connector.client.Forwarding(): // perhaps already when it was sent
+		case c.engine.Nodes.Forwarding(): // perhaps already when it was sent
 			return nil, sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message))
 		}
 	}
 	return c.execEach(ctx, stmts)
 }
 
-// execInTx runs a script within the transaction of the connection.
-func (c *conn) execInTx(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
-	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
-		return nil, errQueuedInTx
-	}
-	r, err := c.tx.Exec(ctx, stmts)
-	if err != nil || r == nil {
-		return execResult{}, err
-	}
-	return txResult{r}, nil
-}
-
-// txResult is the result of a write within a transaction.
-type txResult struct{ driver.Result }
-
-// LastInsertId implements driver.Result. From now on the transaction can be committed only if this is
-// the id.
-func (r txResult) LastInsertId() (int64, error) {
-	id, err := r.Result.LastInsertId()
-	return id, public(err)
-}
-
-// RowsAffected implements driver.Result.
-func (r txResult) RowsAffected() (int64, error) {
-	n, err := r.Result.RowsAffected()
-	return n, public(err)
-}
-
-// deal gives the statements of a script their values. Outside of a transaction, they do the same on
-// all nodes then.
-func (c *conn) deal(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) ([]bind.Stmt, error) {
-	stmts, err := bind.Deal(script, args)
-	if err == nil {
-		err = c.refuseHarm(script)
-	}
-	if err != nil {
-		return nil, sqlerr.Refused(err)
-	}
-	if c.tx != nil {
-		return stmts, nil
-	}
-	return c.freezeWrites(ctx, stmts)
-}
-
 // canShareTransaction reports whether statements leave the same behind in one
 // transaction as each on its own, provided that none fails, and nothing if one does.
-func (c *conn) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool {
+func (c *Session) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool {
 	for i := range stmts {
 		switch stmts[i].Kind {
 		case sqltext.Write, sqltext.Schema, sqltext.Read:
@@ -128,7 +76,7 @@ func (c *conn) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool 
 }
 
 // execEach sends every statement in a request of its own.
-func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
+func (c *Session) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	var last driver.Result = execResult{}
 	for i := range stmts {
 		if c.note(&stmts[i]) {
@@ -145,20 +93,20 @@ func (c *conn) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, 
 }
 
 // execOne sends one statement in a request of its own.
-func (c *conn) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
+func (c *Session) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
 	if one, err = c.state.Apply(one); err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	switch {
 	case one[0].Kind == sqltext.Pragma && useOfPragma(one[0].Statement).ignored:
 		return execResult{}, nil
-	case setsForeignKeys(one[0]) && !c.connector.cfg.SendForeignKeys:
+	case setsForeignKeys(one[0]) && !c.engine.SendForeignKeys:
 		return execResult{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
 	if !needsTx(one[0]) {
 		return c.execRequest(ctx, one, false)
 	}
-	err = c.inTx(ctx, func(ctx context.Context, t *txn.Tx) error {
+	err = c.InTx(ctx, func(ctx context.Context, t Tx) error {
 		r, err = t.Exec(ctx, one)
 		return err
 	})
@@ -190,7 +138,7 @@ func inScript(err error, statement, statements int) error {
 }
 
 // execRequest sends statements as one request and returns the result of the last.
-func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
+func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
 	last := &stmts[len(stmts)-1]
 	statements := len(stmts)
 	if last.Returning > 0 {
@@ -221,14 +169,14 @@ func (c *conn) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) 
 	if last.Kind != sqltext.Write {
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
-	r := execResult{lastInsertID: c.connector.versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
+	r := execResult{lastInsertID: c.engine.Versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
 	c.state.Wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
 }
 
 // withoutRows returns nil if a statement with RETURNING was applied. That its rows, which nobody
 // wants, could not be sent is no failure then. The probe behind it tells how many there were.
-func (c *conn) withoutRows(ctx context.Context, probe wire.Result, why error) error {
+func (c *Session) withoutRows(ctx context.Context, probe wire.Result, why error) error {
 	if probe.RowsAffected > 0 || c.defersNothing(ctx) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package rqlite
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"slices"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
-	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 var errConnStateHere = errors.New("last_insert_rowid() and changes() have nothing to tell here: use Exec one by one, or an atomic Batch or a transaction, " +
@@ -19,10 +17,9 @@ var errConnStateHere = errors.New("last_insert_rowid() and changes() have nothin
 
 // freezeWrites returns the statements with literals in place of the present and of random numbers in those
 // that write, and in the defaults that they take, so that all nodes store the same.
-func (c *conn) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt, error) {
-	cfg := c.connector.cfg
-	cfg.warnOfRandom(stmts)
-	stmts, err := c.withDefaults(ctx, stmts, cfg.allowedCalls())
+func (c *Session) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt, error) {
+	c.engine.warnOfRandom(stmts)
+	stmts, err := c.withDefaults(ctx, stmts, c.engine.NodesCall)
 	if err != nil {
 		return nil, err
 	}
@@ -31,10 +28,10 @@ func (c *conn) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt
 		return stmts, nil
 	}
 	now, random := time.Now().UTC(), bind.RandomNumber
-	if cfg.NoRewriteTime {
+	if c.engine.NodesCall&sqltext.CallsTime != 0 {
 		now = time.Time{}
 	}
-	if cfg.NoRewriteRandom {
+	if c.engine.NodesCall&sqltext.CallsRandom != 0 {
 		random = nil
 	}
 	stmts = slices.Clone(stmts)
@@ -59,30 +56,11 @@ func needsTx(one bind.Stmt) bool { return one.SharesRandom || occ.ClearsPart(one
 
 func anyNeedsTx(stmts []bind.Stmt) bool { return slices.ContainsFunc(stmts, needsTx) }
 
-// inTx runs f in a transaction of its own, again after a conflict, until the time-out.
-func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t *txn.Tx) error) error {
-	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	return txn.UntilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
-		t, err := c.begin(ctx, driver.TxOptions{})
-		if err != nil {
-			return err
-		}
-		if err := f(ctx, t.Tx); err != nil {
-			return errors.Join(err, t.Rollback())
-		}
-		return t.commit()
-	})
-}
-
 // oneByOne refuses what needs a request of its own among statements that have none.
-func (c *conn) oneByOne(stmts []bind.Stmt) error {
+func (c *Session) oneByOne(stmts []bind.Stmt) error {
 	for i := range stmts {
 		switch {
-		case setsForeignKeys(stmts[i]) && !c.connector.cfg.SendForeignKeys:
+		case setsForeignKeys(stmts[i]) && !c.engine.SendForeignKeys:
 			return sqlerr.At(errForeignKeys, i, len(stmts))
 		case stmts[i].SharesRandom:
 			return sqlerr.At(bind.ErrRandomHere, i, len(stmts))

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -84,9 +85,8 @@ var foreignKeysCall = bind.DriversOwn("PRAGMA foreign_keys")
 
 // agreeOnForeignKeys returns nil if foreign keys are enforced, or not, as a PRAGMA wants it: programs
 // for SQLite send one when they start.
-func (c *conn) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
-	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{foreignKeysCall}, result.Span{Total: 1})
+func (c *Session) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
+	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{foreignKeysCall}, result.Span{Total: 1})
 	if err != nil {
 		return err
 	}

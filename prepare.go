@@ -29,7 +29,7 @@ func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.read(ctx, []bind.Stmt{explaining(&stmts[0])}, result.Span{Total: len(stmts)})
+	s, err := c.session.Read(ctx, []bind.Stmt{explaining(&stmts[0])}, result.Span{Total: len(stmts)})
 	switch {
 	case errors.Is(err, sqlerr.ReadOnly):
 	case err != nil:

@@ -2,21 +2,16 @@ package rqlite
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
-	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
 var (
@@ -24,24 +19,21 @@ var (
 	errQueuedQuery = errors.New("a queued write gives no rows: use Exec")
 )
 
-// query runs a script; each of its statements gives one result set.
+// Query runs a script; each of its statements gives one result set.
 //
 // Statements that only read go out as one request. Where one of them writes,
 // each goes out on its own, in order, and the first that fails ends the script.
-func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (*result.Sets, error) {
-	stmts, err := c.deal(ctx, script, args)
-	switch {
-	case err != nil:
+func (c *Session) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
+	stmts, err := c.freezeWrites(ctx, stmts)
+	if err != nil {
 		return nil, err
-	case c.tx != nil && len(stmts) > 0:
-		return c.tx.Query(ctx, stmts)
 	}
 	for i := range stmts {
 		if stmts[i].Kind == sqltext.Pragma && !stmts[i].SetsDeferral() {
 			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(stmts)))
 		}
 	}
-	sets := result.NewSets(c.connector.cfg.Location)
+	sets := result.NewSets(c.engine.Location)
 	if err := c.start(ctx, sets, stmts); err != nil {
 		sets.Close()
 		return nil, err
@@ -51,7 +43,7 @@ func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []dri
 }
 
 // start sends the requests that statements take and adds their answers.
-func (c *conn) start(ctx context.Context, sets *result.Sets, stmts []bind.Stmt) error {
+func (c *Session) start(ctx context.Context, sets *result.Sets, stmts []bind.Stmt) error {
 	step := 1
 	if allRead(stmts) {
 		step = len(stmts)
@@ -80,17 +72,17 @@ func allRead(stmts []bind.Stmt) bool {
 }
 
 // request sends statements, which are several only if all of them read.
-func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	stmts, err := c.state.Apply(stmts)
 	if err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	switch stmts[0].Kind {
 	case sqltext.Read:
-		return c.read(ctx, stmts, at)
+		return c.Read(ctx, stmts, at)
 	case sqltext.Unknown:
 		// /db/query tells whether it writes: it refuses what does, without effect.
-		s, err := c.read(ctx, stmts, at)
+		s, err := c.Read(ctx, stmts, at)
 		if errors.Is(err, sqlerr.ReadOnly) {
 			return c.writeRows(ctx, stmts, at)
 		}
@@ -100,9 +92,14 @@ func (c *conn) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (
 	return c.writeRows(ctx, stmts, at)
 }
 
-// read sends statements to /db/query, at the consistency level of the context.
-func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	params, leader, err := c.connector.readParams(ctx, explain(stmts))
+// Read sends statements to /db/query, at the consistency level of the context.
+func (c *Session) Read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+	return c.readAsked(ctx, occ.AsksAsSet, stmts, at)
+}
+
+// readAsked sends statements to /db/query.
+func (c *Session) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+	params, leader, err := c.engine.ReadParams(ctx, explain(stmts), asks)
 	if err != nil {
 		return nil, err
 	}
@@ -114,17 +111,17 @@ func (c *conn) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*re
 }
 
 // readRequest returns the request of statements that read.
-func (c *conn) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
+func (c *Session) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
 	req := cluster.Request{Path: cluster.QueryPath, Params: params, Leader: leader, Stream: true}
-	if c.connector.schema.isDue(stmts) {
+	if c.engine.schema.isDue(stmts) {
 		req.Frame = schemaLook
 	}
 	return req
 }
 
 // writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
-func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	if c.queueing(ctx).on {
+func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+	if c.engine.Queues(ctx) {
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.First, at.Total))
 	}
 	c.state.Lose()
@@ -143,9 +140,9 @@ func (c *conn) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span)
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
-func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (c *Session) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	var set *result.Set
-	err := c.inTx(ctx, func(ctx context.Context, t *txn.Tx) error {
+	err := c.InTx(ctx, func(ctx context.Context, t Tx) error {
 		var err error
 		set, err = t.Rows(ctx, stmts)
 		return err
@@ -156,60 +153,19 @@ func (c *conn) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) 
 	return result.InMemory(set), nil
 }
 
-// readParams returns the URL parameters of a read, and whether only the leader
-// can answer it.
-func (c *Connector) readParams(ctx context.Context, explains bool) (params string, leader bool, err error) {
-	options, err := readOptionsFor(ctx, c.cfg)
-	if err != nil {
-		return "", false, err
-	}
-	params = options.params()
-	if explains { // rqlite 9.4.0 to 10.2.6 takes EXPLAIN of a write for a read only if it parses that
-		params = strings.Replace(params, "&noparse", "&norwtime", 1)
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		// The node need not work longer than anyone waits for it. With a write
-		// this would be replicated, and each node would count for itself.
-		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
-	}
-	return params, options.Level != None && options.Level != Auto, nil
-}
-
-// readParamsInTx returns the URL parameters of a read within a transaction.
-func (c *Connector) readParamsInTx(ctx context.Context, explains bool, asks txn.Asks) (params string, leader bool, err error) {
-	options, err := readOptionsFor(ctx, c.cfg)
-	switch {
-	case err != nil:
-		return "", false, err
-	case asks == txn.AsksLog:
-		ctx = WithConsistency(ctx, Strong)
-	case asks == txn.AsksLeader && options.Level.takesFreshness():
-		ctx = WithConsistency(ctx, Weak)
-	}
-	return c.readParams(ctx, explains)
-}
-
-// readsOnly are the URL parameters of every read. The server is told not to parse it: what it
-// rewrites, on some releases at every level, does not always mean the same, and a read stores
-// nothing that would need it.
-const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
-
 // explain reports whether one of the statements is an EXPLAIN.
 func explain(stmts []bind.Stmt) bool {
 	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Keyword == "EXPLAIN" })
 }
 
-// params returns the options as URL parameters.
-func (o readOptions) params() string {
-	params := readsOnly + o.Level.String()
-	if o.Freshness > 0 {
-		params += "&freshness=" + url.QueryEscape(o.Freshness.String())
+// Ping asks the cluster a question that only a leader can answer.
+func (c *Session) Ping(ctx context.Context) error {
+	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{pingStmt}, result.Span{Total: 1})
+	if err != nil {
+		return err
 	}
-	if o.FreshnessStrict {
-		params += "&freshness_strict"
-	}
-	if o.LinearizableTimeout > 0 {
-		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())
-	}
-	return params
+	s.Close()
+	return nil
 }
+
+var pingStmt = bind.Stmt{Statement: &sqltext.Statement{Text: "SELECT 1", Kind: sqltext.Read}}

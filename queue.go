@@ -4,10 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-
-	"github.com/go-rqlite/rqlite/internal/bind"
-	"github.com/go-rqlite/rqlite/internal/cluster"
-	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
 // queueing says whether writes go into rqlite's queue
@@ -31,44 +27,11 @@ func WithQueue(ctx context.Context, wait bool) context.Context {
 }
 
 // queueing returns what the context says of the queue, or else the Config.
-func (c *conn) queueing(ctx context.Context) queueing {
+func (c *Connector) queueing(ctx context.Context) queueing {
 	if o := callOptionsOf(ctx); o.queueing != nil {
 		return *o.queueing
 	}
-	return queueing{on: c.connector.cfg.Queue, wait: c.connector.cfg.QueueWait}
-}
-
-// enqueue sends statements to the queue of a node and returns their sequence number.
-func (c *conn) enqueue(ctx context.Context, stmts []bind.Stmt) (sequence int64, err error) {
-	if setsDeferral(stmts) { // it would be there for whoever writes next
-		return 0, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction, which the queue has none of")
-	}
-	if err := c.oneByOne(stmts); err != nil {
-		return 0, sqlerr.Refused(err)
-	}
-	c.state.Lose()
-	params := cluster.WriteParams + "&queue"
-	if c.queueing(ctx).wait {
-		params += "&wait"
-	}
-	versions := c.connector.versions
-	if err := versions.Share(ctx); err != nil {
-		return 0, err
-	}
-	defer versions.Unshare()
-	// A follower would take the write as well, but where there are permissions it could
-	// never hand it on.
-	answer, err := c.send(ctx, cluster.Request{
-		Path: cluster.ExecutePath, Params: params, Frame: versions.QueueFrame(), Leader: true, Pinned: true, Write: true,
-	}, stmts)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Close()
-	if err := answer.End(); err != nil {
-		return 0, sqlerr.From(err)
-	}
-	return answer.Trailer().SequenceNumber, nil
+	return queueing{on: c.cfg.Queue, wait: c.cfg.QueueWait}
 }
 
 // queuedResult is the result of a write that is in rqlite's queue: nobody
@@ -113,8 +76,5 @@ func (c *conn) queueBatch(ctx context.Context, b *Batch) (int64, error) {
 	if err != nil || len(stmts) == 0 {
 		return 0, err
 	}
-	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
-		return 0, err
-	}
-	return c.enqueue(ctx, stmts)
+	return c.session.Enqueue(ctx, stmts, c.connector.queueing(ctx).wait)
 }

@@ -18,15 +18,15 @@ func haveReturning(stmts []bind.Stmt) bool {
 
 // undoesReturning reports whether a transaction of the statements is rolled back on every node
 // when one in which the server sees RETURNING fails.
-func (c *conn) undoesReturning(ctx context.Context, stmts []bind.Stmt) bool {
+func (c *Session) undoesReturning(ctx context.Context, stmts []bind.Stmt) bool {
 	says := slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.SaysReturning })
-	return !says || c.connector.client.AllSince(ctx, cluster.UndoesReturning, true)
+	return !says || c.engine.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
 // writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
 // release, which would lose some, it gets them at /db/request, where it sends BLOBs as arrays, and
 // without backquotes.
-func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+func (c *Session) writeForRows(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
 	if !haveReturning(stmts) {
 		return c.write(ctx, req, stmts, how)
 	}
@@ -50,7 +50,7 @@ func (c *conn) writeForRows(ctx context.Context, req cluster.Request, stmts []bi
 }
 
 // writeSeen sends statements once it is known that the server sees their RETURNING clauses.
-func (c *conn) writeSeen(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+func (c *Session) writeSeen(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
 	if err := c.demandSeen(ctx, req.MinRelease, stmts); err != nil {
 		return nil, err
 	}
@@ -61,9 +61,9 @@ func (c *conn) writeSeen(ctx context.Context, req cluster.Request, stmts []bind.
 // apply them and lose the rows. Each that is not plain is run once for each text in a request that is
 // rolled back by its end, because whether the clause is seen depends on the text alone. What else such
 // a trial finds out is left to the statements themselves.
-func (c *conn) demandSeen(ctx context.Context, release cluster.Release, stmts []bind.Stmt) error {
+func (c *Session) demandSeen(ctx context.Context, release cluster.Release, stmts []bind.Stmt) error {
 	for i := range stmts {
-		if !c.connector.seenReturning.lacks(stmts[i]) {
+		if !c.engine.seenReturning.lacks(stmts[i]) {
 			continue
 		}
 		if err := c.trySeen(ctx, release, stmts[i]); err != nil {
@@ -75,7 +75,7 @@ func (c *conn) demandSeen(ctx context.Context, release cluster.Release, stmts []
 
 // trySeen runs a statement in a request that is rolled back. Nothing but what rolls it back may
 // follow it: see guardedProbeText.
-func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
+func (c *Session) trySeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
 	body, err := bind.AppendAll([]byte{'['}, []bind.Stmt{one, bind.Abort})
 	if err != nil {
 		return sqlerr.Refused(err)
@@ -85,7 +85,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 	})
 	switch {
 	case errors.Is(err, sqlerr.ErrUnauthorized):
-		c.connector.seenReturning.add(&one) // nobody can tell: the user may be allowed to execute alone
+		c.engine.seenReturning.add(&one) // nobody can tell: the user may be allowed to execute alone
 		return nil
 	case err != nil:
 		return err
@@ -100,7 +100,7 @@ func (c *conn) trySeen(ctx context.Context, release cluster.Release, one bind.St
 	case len(entry.Columns) == 0:
 		return bind.ErrUnseenReturning
 	}
-	c.connector.seenReturning.add(&one)
+	c.engine.seenReturning.add(&one)
 	return nil
 }
 

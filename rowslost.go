@@ -24,7 +24,7 @@ func lostItsRows(err error, one *bind.Stmt) bool {
 // applies such a statement before it gives the first row, and checks deferred foreign keys at its
 // end. The server has forgotten then that the check failed, so that where there are such
 // keys nobody knows.
-func (c *conn) rowsLost(ctx context.Context, why error) error {
+func (c *Session) rowsLost(ctx context.Context, why error) error {
 	if c.defersNothing(ctx) {
 		return sqlerr.Of(sqlerr.ErrRowsLost, why)
 	}
@@ -39,9 +39,8 @@ func perhapsUndone(why error) error {
 var defersKeysCall = bind.DriversOwn("SELECT 1 WHERE " + occ.DefersKeys)
 
 // defersNothing reports whether it is known that the schema has no deferred foreign keys.
-func (c *conn) defersNothing(ctx context.Context) bool {
-	level := Weak
-	s, err := c.read(callOptions{level: &level}.in(ctx), []bind.Stmt{defersKeysCall}, result.Span{Total: 1})
+func (c *Session) defersNothing(ctx context.Context) bool {
+	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{defersKeysCall}, result.Span{Total: 1})
 	if err != nil {
 		return false
 	}

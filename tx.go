@@ -57,7 +57,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 		return nil, errClosed
 	case c.tx != nil:
 		return nil, errors.New("rqlite: the connection is in a transaction: use SAVEPOINT for one within it")
-	case c.queueing(ctx).on:
+	case c.connector.queueing(ctx).on:
 		return nil, errQueuedInTx
 	}
 	loose, err := isReadCommitted(sql.IsolationLevel(opts.Isolation))
@@ -71,11 +71,9 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	if int(mode) >= len(txModeNames) {
 		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
 	}
-	deferral := c.deferral
-	c.deferral = nil
 	inner, err := txn.Begin(c.connector.env, txn.Options{
 		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: loose, Deferred: mode == TxDeferred,
-		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: txn.RunOf(ctx), State: &c.state, Deferral: deferral,
+		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: txn.RunOf(ctx), State: &c.state, Deferral: c.session.TakeDeferral(),
 	})
 	if err != nil {
 		return nil, err

@@ -16,25 +16,25 @@ type writing struct {
 
 // write sends statements that write, when it is their turn. The entry of the first of them comes next in
 // the answer.
-func (c *conn) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
-	connector := c.connector
-	if err := connector.versions.Share(ctx); err != nil {
+func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+	engine := c.engine
+	if err := engine.Versions.Share(ctx); err != nil {
 		return nil, err
 	}
-	defer connector.versions.Unshare()
-	if connector.coalesces(ctx, stmts, how) {
-		era, ok := connector.coalescer.Begin()
+	defer engine.Versions.Unshare()
+	if engine.coalesces(ctx, stmts, how) {
+		era, ok := engine.Coalescer.Begin()
 		if !ok {
 			answer, err := c.join(ctx, stmts)
 			if !sqlerr.IsEarlier(err) {
 				return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
 			}
 		} else {
-			defer connector.coalescer.End(era)
+			defer engine.Coalescer.End(era)
 		}
 	}
 	if !allRead(stmts) {
-		req.Frame = connector.versions.FrameOf(how.atomic)
+		req.Frame = engine.Versions.FrameOf(how.atomic)
 	}
 	req.Leader, req.Write = true, true
 	return c.send(ctx, req, stmts)

@@ -5,23 +5,14 @@ import (
 	"errors"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// Outcome is what a statement of a batch gave.
-type Outcome struct {
-	LastInsertID int64
-	RowsAffected int64
-	Columns      []string
-	Types        []string
-	Rows         [][]any
-	Err          error
-}
-
 // ExecBatch runs the statements of a batch within the transaction. They fail
 // each on its own, or all together if the batch is atomic.
-func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]Outcome, error) {
+func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error) {
 	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
 		return nil, err
@@ -34,7 +25,7 @@ func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]O
 		o.needsCounts = false
 	}
 	before := len(t.ops)
-	results := make([]Outcome, len(list))
+	results := make([]result.Outcome, len(list))
 	var first error
 	for next := 0; next < len(list); {
 		done, err := t.runAll(ctx, list[next:])
@@ -61,13 +52,13 @@ func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]O
 		next++
 	}
 	for i, o := range list {
-		results[i].of(o)
+		o.tell(&results[i])
 	}
 	return results, first
 }
 
-// of fills in what an operation gave.
-func (r *Outcome) of(o *operation) {
+// tell fills in what the operation gave.
+func (o *operation) tell(r *result.Outcome) {
 	if o.Kind == sqltext.Write && o.failure == "" && o.Returning == 0 {
 		r.LastInsertID, r.RowsAffected = o.lastInsertID, o.rowsAffected
 		o.insertIDSeen = true

@@ -110,12 +110,12 @@ func (t *Tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 // ask sends a request of the reading phase and reads the state from its answer.
 func (t *Tx) ask(ctx context.Context, attempt int, again bool, fresh operations) (*cluster.Answer, occ.State, error) {
 	var state occ.State
-	asks := AsksAsSet
+	asks := occ.AsksAsSet
 	switch {
 	case attempt >= maxMarked:
-		asks = AsksLog
+		asks = occ.AsksLog
 	case t.atLeader:
-		asks = AsksLeader
+		asks = occ.AsksLeader
 	}
 	params, leader, err := t.env.ReadParams(ctx, t.ops.explain() || fresh.explain(), asks)
 	if err != nil {

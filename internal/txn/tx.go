@@ -50,7 +50,7 @@ type Env struct {
 	Nodes    Nodes
 	// ReadParams returns the URL parameters of a read within a transaction, and whether only the leader
 	// can answer it.
-	ReadParams func(ctx context.Context, explains bool, asks Asks) (params string, leader bool, err error)
+	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
 	// Defaults returns an INSERT that gives the columns that it leaves out their defaults, and nil where
 	// there is nothing to give. The statements before it may create its table.
 	Defaults func(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error)
@@ -67,16 +67,6 @@ type Nodes interface {
 	LeaderTells() bool
 	Forwarding() bool
 }
-
-// Asks says whom a read asks.
-type Asks uint8
-
-// The values of Asks.
-const (
-	AsksAsSet  Asks = iota // what the level of the context says
-	AsksLeader             // the leader, if that level lets another node answer
-	AsksLog                // the leader, by the Raft log, so that no write is under way beside it
-)
 
 // Options are those of one transaction.
 type Options struct {

@@ -1,0 +1,197 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// ExecBatch sends statements to /db/execute, as a transaction if it is atomic, and returns what each
+// gave. The error is the first failure of a statement; without outcomes it is that of the whole.
+func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error) {
+	if setsDeferral(stmts) && !atomic {
+		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
+	}
+	c.deferral = nil
+	stmts, err := c.freezeWrites(ctx, stmts)
+	if err != nil {
+		return nil, err
+	}
+	if atomic && (anyNeedsTx(stmts) || bind.AnyTellsConnState(stmts) || !c.undoesReturning(ctx, stmts)) {
+		return c.execBatchInTx(ctx, stmts)
+	}
+	if err := c.oneByOne(stmts); err != nil {
+		return nil, sqlerr.Refused(err)
+	}
+	c.state.Lose()
+	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
+	if atomic {
+		req.Params += cluster.Transaction
+	}
+	answer, err := c.writeForRows(ctx, req, stmts, writing{atomic: atomic})
+	if sqlerr.IsEarlier(err) { // what the node says of itself differs from what the others say of it
+		return c.execBatchInTx(ctx, stmts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.engine.Location}, atomic: atomic, write: true}
+	results, failure := reader.read()
+	if results == nil {
+		return nil, failure
+	}
+	if err := answer.End(); err != nil {
+		return nil, sqlerr.From(err)
+	}
+	if !atomic {
+		failure = c.tellRowsLost(ctx, stmts, results)
+	}
+	state := c.engine.Versions.LastState()
+	for i := range results {
+		results[i].LastInsertID = state.RealRowid(results[i].LastInsertID)
+	}
+	return results, failure
+}
+
+// tellRowsLost says of statements that were applied, without an answer, that they were. It returns
+// the first failure.
+func (c *Session) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results []result.Outcome) (first error) {
+	for i := range results {
+		if lostItsRows(results[i].Err, &stmts[i]) {
+			results[i].Err = c.rowsLost(ctx, results[i].Err)
+		}
+		if first == nil {
+			first = results[i].Err
+		}
+	}
+	return first
+}
+
+// execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
+// where the request of a batch would not be.
+func (c *Session) execBatchInTx(ctx context.Context, stmts []bind.Stmt) (results []result.Outcome, err error) {
+	err = c.InTx(ctx, func(ctx context.Context, t Tx) error {
+		results, err = t.ExecBatch(ctx, true, stmts)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// QueryBatch sends statements to /db/query. The errors are those of ExecBatch.
+func (c *Session) QueryBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error) {
+	c.deferral = nil
+	stmts, err := c.state.Apply(stmts)
+	if err != nil {
+		return nil, sqlerr.Refused(err)
+	}
+	params, leader, err := c.engine.ReadParams(ctx, explain(stmts), occ.AsksAsSet)
+	if err != nil {
+		return nil, err
+	}
+	req := c.readRequest(params, leader, stmts)
+	if atomic {
+		req.Params += cluster.Transaction
+	}
+	answer, err := c.send(ctx, req, stmts)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.engine.Location}, atomic: atomic}
+	results, failure := reader.read()
+	if results == nil {
+		return nil, failure
+	}
+	if err := answer.End(); err != nil {
+		return nil, sqlerr.From(err)
+	}
+	return results, failure
+}
+
+// OnlyReads refuses what does not read. The server refuses it as well, but for
+// a PRAGMA, which changes one of its read connections for good.
+func OnlyReads(stmts []bind.Stmt) error {
+	for i := range stmts {
+		if stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Unknown {
+			return &sqlerr.Error{Message: "it does not only read: use Exec", Code: sqlerr.ReadOnly, ExtendedCode: sqlerr.ReadOnly, Statement: i, Statements: len(stmts)}
+		}
+	}
+	return nil
+}
+
+// batchReader reads the answer to a batch.
+type batchReader struct {
+	answer *cluster.Answer
+	stmts  []bind.Stmt
+	values result.Values
+	atomic bool
+	write  bool
+}
+
+// read returns the results, and the failure of the first statement that failed.
+// Without results the failure is that of the whole.
+func (r *batchReader) read() ([]result.Outcome, error) {
+	results := make([]result.Outcome, len(r.stmts))
+	var first error
+	for i := range results {
+		if err := r.entry(&results[i], i); err != nil {
+			return nil, err
+		}
+		failure := results[i].Err
+		if r.atomic && failure != nil && !errors.Is(failure, sqlerr.ErrRowsLost) {
+			return nil, r.undone(failure)
+		}
+		if first == nil {
+			first = failure
+		}
+	}
+	return results, first
+}
+
+// undone returns the failure of an atomic batch, for which what the entries before it say was
+// rolled back. What only reads need not be.
+func (r *batchReader) undone(failure error) error {
+	if r.write {
+		if err := r.answer.Undone(); err != nil {
+			return sqlerr.From(err)
+		}
+	}
+	return failure
+}
+
+// entry reads the entry of the statement at position i.
+func (r *batchReader) entry(into *result.Outcome, i int) error {
+	entry, err := r.answer.Next()
+	if err != nil {
+		return sqlerr.From(err)
+	}
+	if r.stmts[i].Kind == sqltext.Write {
+		into.LastInsertID, into.RowsAffected = entry.LastInsertID, entry.RowsAffected
+	}
+	set, err := result.Read(r.answer, entry, &r.values, nil)
+	var unread *result.UnreadableValue
+	switch {
+	case errors.As(err, &unread):
+		return result.Unreadable(sqlerr.At(err, i, len(r.stmts)), r.write)
+	case err != nil:
+		return sqlerr.From(err)
+	}
+	into.Columns, into.Types, into.Rows = set.Columns, set.Types, set.Rows
+	switch message := r.answer.Result().Error; {
+	case message != "":
+		into.Err = sqlerr.Failed(message, i, len(r.stmts), r.write)
+	case r.stmts[i].Returning > 0 && len(entry.Columns) == 0:
+		into.Err = result.ErrNotReturned(i, len(r.stmts))
+	}
+	return nil
+}

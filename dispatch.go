@@ -1,0 +1,133 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/txn"
+)
+
+// exec carries out a script: within the transaction of the connection, by the queue, or on its own.
+func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
+	stmts, err := c.deal(script, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(stmts) == 0:
+		return noResult{}, nil
+	case c.tx != nil:
+		return c.execInTx(ctx, stmts)
+	case c.connector.queueing(ctx).on:
+		_, err := c.session.Enqueue(ctx, stmts, c.connector.queueing(ctx).wait)
+		return queuedResult{}, err
+	}
+	return c.session.Exec(ctx, stmts)
+}
+
+// query runs a script; each of its statements gives one result set.
+func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (*result.Sets, error) {
+	stmts, err := c.deal(script, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.tx != nil && len(stmts) > 0:
+		return c.tx.Query(ctx, stmts)
+	}
+	return c.session.Query(ctx, stmts)
+}
+
+// deal gives the statements of a script their values.
+func (c *conn) deal(script []sqltext.Statement, args []driver.NamedValue) ([]bind.Stmt, error) {
+	if c.closed {
+		return nil, errClosed
+	}
+	stmts, err := bind.Deal(script, args)
+	if err == nil {
+		err = c.refuseHarm(script)
+	}
+	if err != nil {
+		return nil, sqlerr.Refused(err)
+	}
+	return stmts, nil
+}
+
+// noResult is the result of statements that write nothing.
+type noResult struct{}
+
+// LastInsertId implements driver.Result.
+func (noResult) LastInsertId() (int64, error) { return 0, nil }
+
+// RowsAffected implements driver.Result.
+func (noResult) RowsAffected() (int64, error) { return 0, nil }
+
+// execInTx runs a script within the transaction of the connection.
+func (c *conn) execInTx(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
+	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
+		return nil, errQueuedInTx
+	}
+	r, err := c.tx.Exec(ctx, stmts)
+	if err != nil || r == nil {
+		return noResult{}, err
+	}
+	return txResult{r}, nil
+}
+
+// txResult is the result of a write within a transaction.
+type txResult struct{ driver.Result }
+
+// LastInsertId implements driver.Result. From now on the transaction can be committed only if this is
+// the id.
+func (r txResult) LastInsertId() (int64, error) {
+	id, err := r.Result.LastInsertId()
+	return id, public(err)
+}
+
+// RowsAffected implements driver.Result.
+func (r txResult) RowsAffected() (int64, error) {
+	n, err := r.Result.RowsAffected()
+	return n, public(err)
+}
+
+// inTx runs f in a transaction of its own, again after a conflict, until the time-out.
+func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t Tx) error) error {
+	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	return txn.UntilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
+		t, err := c.begin(ctx, driver.TxOptions{})
+		if err != nil {
+			return err
+		}
+		if err := f(ctx, t.Tx); err != nil {
+			return errors.Join(err, t.Rollback())
+		}
+		return t.commit()
+	})
+}
+
+// allowedCalls returns which functions each node is to carry out by itself.
+func (c *Config) allowedCalls() (stmts sqltext.Calls) {
+	if c.NoRewriteRandom {
+		stmts |= sqltext.CallsRandom
+	}
+	if c.NoRewriteTime {
+		stmts |= sqltext.CallsTime
+	}
+	return stmts
+}
+
+// WithoutCoalescing returns a context whose writes go out as requests of their own,
+// as all do with coalesce=false in the DSN: at once, and whatever other goroutines
+// write at the time. Reads take no notice.
+func WithoutCoalescing(ctx context.Context) context.Context {
+	o := callOptionsOf(ctx)
+	o.alone = true
+	return o.in(ctx)
+}

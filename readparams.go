@@ -1,0 +1,74 @@
+package rqlite
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
+)
+
+// readParams returns the URL parameters of a read, and whether only the leader
+// can answer it.
+func (c *Connector) readParams(ctx context.Context, explains bool) (params string, leader bool, err error) {
+	options, err := readOptionsFor(ctx, c.cfg)
+	if err != nil {
+		return "", false, err
+	}
+	params = options.params()
+	if explains { // rqlite 9.4.0 to 10.2.6 takes EXPLAIN of a write for a read only if it parses that
+		params = strings.Replace(params, "&noparse", "&norwtime", 1)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		// The node need not work longer than anyone waits for it. With a write
+		// this would be replicated, and each node would count for itself.
+		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
+	}
+	return params, options.Level != None && options.Level != Auto, nil
+}
+
+// readParamsFor returns the URL parameters of a read.
+func (c *Connector) readParamsFor(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
+	options, err := readOptionsFor(ctx, c.cfg)
+	switch {
+	case err != nil:
+		return "", false, err
+	case asks == occ.AsksLog:
+		ctx = WithConsistency(ctx, Strong)
+	case asks == occ.AsksWeak, asks == occ.AsksLeader && options.Level.takesFreshness():
+		level := Weak
+		ctx = callOptions{level: &level}.in(ctx)
+	}
+	return c.readParams(ctx, explains)
+}
+
+// readsOnly are the URL parameters of every read. The server is told not to parse it: what it
+// rewrites, on some releases at every level, does not always mean the same, and a read stores
+// nothing that would need it.
+const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
+
+// params returns the options as URL parameters.
+func (o readOptions) params() string {
+	params := readsOnly + o.Level.String()
+	if o.Freshness > 0 {
+		params += "&freshness=" + url.QueryEscape(o.Freshness.String())
+	}
+	if o.FreshnessStrict {
+		params += "&freshness_strict"
+	}
+	if o.LinearizableTimeout > 0 {
+		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())
+	}
+	return params
+}
+
+// queues reports whether the writes of a call go into the server's queue.
+func (c *Connector) queues(ctx context.Context) bool { return c.queueing(ctx).on }
+
+// alone reports whether the writes of a call must not go out with others.
+func (c *Connector) alone(ctx context.Context) bool {
+	return c.cfg.DisableCoalescing || callOptionsOf(ctx).alone
+}

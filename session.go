@@ -1,0 +1,104 @@
+package rqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// Engine carries out statements outside of transactions. All sessions of a connector share it. It is
+// safe for concurrent use; the exported fields are set before the first statement.
+type Engine struct {
+	Versions  *occ.Versions
+	Nodes     Nodes
+	Coalescer *cluster.Coalescer
+	// ReadParams returns the URL parameters of a read, and whether only the leader can answer it.
+	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
+	// Queues reports whether the writes of a call go into the server's queue.
+	Queues func(ctx context.Context) bool
+	// Alone reports whether the writes of a call must not go out with others.
+	Alone func(ctx context.Context) bool
+	Warn  func(error) // gets errors that concern no caller
+
+	Location        *time.Location // of times that are read; nil leaves them in the zone they are stored with
+	NodesCall       sqltext.Calls  // functions that each node carries out by itself
+	SendForeignKeys bool           // PRAGMA foreign_keys is sent
+
+	schema         schemaWatch
+	returningAlone atomic.Bool // an infinite REAL was seen among rows of RETURNING; see coalesces
+	seenReturning  seenReturning
+}
+
+// NewEngine completes an engine.
+func NewEngine(e *Engine) *Engine {
+	e.schema.asking = make(chan struct{}, 1)
+	return e
+}
+
+// SchemaChanged notes that the schema may have changed just now.
+func (e *Engine) SchemaChanged() { e.schema.changed() }
+
+// Nodes tells of the nodes of the cluster; see package cluster.
+type Nodes interface {
+	LeaderSince(ctx context.Context, release cluster.Release) bool
+	AllSince(ctx context.Context, release cluster.Release, waits bool) bool
+	Forwarding() bool
+}
+
+// Tx is a transaction, as far as statements need one that stand outside of any.
+type Tx interface {
+	Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
+	Rows(ctx context.Context, one []bind.Stmt) (*result.Set, error)
+	ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error)
+}
+
+// Session carries out the statements of one connection of database/sql. It is not safe for concurrent
+// use.
+type Session struct {
+	engine *Engine
+	state  *bind.ConnState
+	// InTx runs f in a transaction of its own, again after a conflict, until the time-out.
+	InTx func(ctx context.Context, f func(ctx context.Context, t Tx) error) error
+	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
+	// has been said of it since the last statement.
+	deferral *bind.Stmt
+}
+
+// NewSession returns a session, which tells state what its statements did.
+func NewSession(engine *Engine, state *bind.ConnState) *Session {
+	return &Session{engine: engine, state: state}
+}
+
+// TakeDeferral returns what was said of deferred foreign keys for the next transaction, nil if nothing.
+func (c *Session) TakeDeferral() *bind.Stmt {
+	deferral := c.deferral
+	c.deferral = nil
+	return deferral
+}
+
+// send encodes statements and sends them as one request.
+func (c *Session) send(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
+	body, err := bind.AppendAll(req.Frame.Open(bind.Size(stmts)), stmts)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: %w", err)
+	}
+	req.Body, req.Statements = req.Frame.Close(body), bind.CountOwn(stmts)
+	answer, err := c.post(ctx, &req)
+	if mayChangeSchema(stmts) {
+		c.engine.schema.changed()
+	}
+	return answer, err
+}
+
+// post sends a request.
+func (c *Session) post(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
+	return c.engine.Versions.Send(ctx, req)
+}
