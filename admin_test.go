@@ -32,6 +32,15 @@ func uploads(path, body string, status int, reply string) step {
 	return step{sends: "application/octet-stream", path: path, body: body, status: status, reply: reply}
 }
 
+// looksAtTheSchema demands that reads look at the schema first.
+func (f *fake) looksAtTheSchema(c *conn) {
+	f.t.Helper()
+	f.then(reads(`[`+check+`,"SELECT a FROM t"]`, results(checked, table("a integer"))))
+	rows, err := c.QueryContext(f.t.Context(), "SELECT a FROM t", nil)
+	require.NoError(f.t, err)
+	require.NoError(f.t, rows.Close())
+}
+
 // database returns a database file of so many pages, whose header is like that
 // of SQLite: a page size of 65536 stands there as 1.
 func database(pageSize, pages int) []byte {
@@ -170,7 +179,7 @@ func TestLoad(t *testing.T) {
 			err := c.Load(t.Context(), strings.NewReader("data"))
 			if test.is == nil {
 				require.NoError(t, err)
-				assert.NotZero(t, c.connector.engine.schema.until.Load(), "reads look at the schema from now on")
+				f.looksAtTheSchema(c)
 				return
 			}
 			require.ErrorIs(t, err, test.is)
@@ -234,10 +243,11 @@ func TestLoadOfHalfAFile(t *testing.T) {
 
 func TestBoot(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, uploads("/boot", "data", 0, ""), uploads("/boot", "data", 400, "invalid SQLite data"), uploads("/boot", "data", 503, "EOF"))
+	f := newFake(t, uploads("/boot", "data", 0, ""))
 	c := f.connect()
 	require.NoError(t, c.Boot(t.Context(), strings.NewReader("data")))
-	assert.NotZero(t, c.connector.engine.schema.until.Load())
+	f.looksAtTheSchema(c)
+	f.then(uploads("/boot", "data", 400, "invalid SQLite data"), uploads("/boot", "data", 503, "EOF"))
 	err := c.Boot(t.Context(), strings.NewReader("data"))
 	var answer *HTTPError
 	require.ErrorAs(t, err, &answer)

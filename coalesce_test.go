@@ -94,7 +94,7 @@ func TestWhatIsCoalesced(t *testing.T) {
 			return rows.Close()
 		}
 	}
-	large := strings.Repeat("x", largestPart)
+	large := strings.Repeat("x", 64<<10)
 	tests := map[string]struct {
 		do    func(*sql.DB) error
 		waits bool

@@ -50,7 +50,7 @@ func scanType(typ string) reflect.Type {
 // length or precision. For an expression it is the type of the first row's value,
 // or "" when that is NULL or there is none.
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
-	name, _, _ := strings.Cut(r.sets.Types[i], "(")
+	name, _, _ := strings.Cut(r.Types[i], "(")
 	return strings.ToUpper(strings.TrimSpace(name))
 }
 
@@ -58,10 +58,10 @@ func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
 // column so declared can be expected to hold. That is any where the type may be no more than that
 // of the first row's value, which rqlite gives an expression: later rows may hold others.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	if r.sets.HasRows && mayBeOfValue(r.sets.Types[i]) {
+	if r.HasRows && mayBeOfValue(r.Types[i]) {
 		return scanTypes.any
 	}
-	return scanType(r.sets.Types[i])
+	return scanType(r.Types[i])
 }
 
 // mayBeOfValue reports whether a type is one of those that rqlite gives a column that declares none.
@@ -72,8 +72,8 @@ func mayBeOfValue(typ string) bool {
 // ColumnTypeLength returns the length of a declared type such as varchar(20).
 // SQLite does not enforce it.
 func (r *rows) ColumnTypeLength(i int) (int64, bool) {
-	numbers := typeArguments(r.sets.Types[i])
-	if len(numbers) != 1 || !mentionsAny(r.sets.Types[i], "char", "text", "clob", "blob", "binary") {
+	numbers := typeArguments(r.Types[i])
+	if len(numbers) != 1 || !mentionsAny(r.Types[i], "char", "text", "clob", "blob", "binary") {
 		return 0, false
 	}
 	return numbers[0], true
@@ -82,8 +82,8 @@ func (r *rows) ColumnTypeLength(i int) (int64, bool) {
 // ColumnTypePrecisionScale returns the numbers of a declared type such as
 // decimal(10,2). SQLite does not enforce them.
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	numbers := typeArguments(r.sets.Types[i])
-	if !mentionsAny(r.sets.Types[i], "decimal", "numeric") {
+	numbers := typeArguments(r.Types[i])
+	if !mentionsAny(r.Types[i], "decimal", "numeric") {
 		return 0, 0, false
 	}
 	switch len(numbers) {

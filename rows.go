@@ -16,24 +16,27 @@ var (
 )
 
 // rows are what database/sql takes for the result sets of a script.
-type rows struct{ sets *result.Sets }
+type rows result.Sets
+
+// sets returns the rows as what they are.
+func (r *rows) sets() *result.Sets { return (*result.Sets)(r) }
 
 // Columns implements driver.Rows.
-func (r *rows) Columns() []string { return r.sets.Columns }
+func (r *rows) Columns() []string { return r.Names }
 
 // Next reads the next row of the current result set.
-func (r *rows) Next(dest []driver.Value) error { return public(r.sets.Next(dest)) }
+func (r *rows) Next(dest []driver.Value) error { return public(r.sets().Next(dest)) }
 
 // HasNextResultSet implements driver.RowsNextResultSet.
-func (r *rows) HasNextResultSet() bool { return r.sets.More() }
+func (r *rows) HasNextResultSet() bool { return r.sets().More() }
 
 // NextResultSet passes over what is left of the current result set and goes to
 // the next one.
-func (r *rows) NextResultSet() error { return public(r.sets.NextSet()) }
+func (r *rows) NextResultSet() error { return public(r.sets().NextSet()) }
 
 // Close ends the reading. Rows that have not been read are not waited for.
 func (r *rows) Close() error {
-	r.sets.Close()
+	r.sets().Close()
 	return nil
 }
 
@@ -42,5 +45,5 @@ func publicRows(sets *result.Sets, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	return &rows{sets}, nil
+	return (*rows)(sets), nil
 }

@@ -2,13 +2,10 @@ package rqlite
 
 import (
 	"context"
-	"errors"
 	"math"
 	"testing"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
-	"github.com/go-rqlite/rqlite/internal/sqlerr"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -52,14 +49,6 @@ func TestErrorOfAScriptThatBrokeOff(t *testing.T) {
 	_, err := f.open("").Exec("INSERT OR FAIL INTO t VALUES(1); INSERT INTO t VALUES(2)")
 	require.ErrorContains(t, err, "rqlite: statement 2 of 2, and those before it were applied: ")
 	require.NotErrorIs(t, err, ErrUnauthorized)
-
-	for _, kept := range []error{ErrIndeterminate, context.Canceled, context.DeadlineExceeded} {
-		err := inScript(sqlerr.Of(kept, errors.New("why")), 1, 2)
-		require.ErrorIs(t, err, kept)
-		require.ErrorContains(t, err, "statement 2 of 2")
-	}
-	assert.ErrorIs(t, inScript(ErrNoLeader, 0, 2), ErrNoLeader, "nothing came before it")
-	assert.NotErrorIs(t, inScript(ErrNoLeader, 1, 2), ErrNoLeader)
 }
 
 // The statements that the driver sends along do not count.

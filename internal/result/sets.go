@@ -11,7 +11,7 @@ import (
 // Sets are the result sets of a script, read from the bodies of the responses as Next asks for them.
 // They are not safe for concurrent use.
 type Sets struct {
-	Columns []string // of the current result set
+	Names []string // of the current result set
 	Types   []string // as rqlite sends them, in lower case
 	HasRows bool     // the current result set began with one
 
@@ -28,15 +28,15 @@ func (r *Sets) Add(s *Source) { r.sources = append(r.sources, s) }
 
 // Open makes the current entry of the first source the current result set.
 func (r *Sets) Open() {
-	r.Columns, r.Types, r.HasRows = nil, nil, false
+	r.Names, r.Types, r.HasRows = nil, nil, false
 	if len(r.sources) == 0 {
 		return // the script has no statement
 	}
 	if set := r.sources[0].set; set != nil {
-		r.Columns, r.Types, r.HasRows = set.Columns, set.Types, len(set.Rows) > 0
+		r.Names, r.Types, r.HasRows = set.Columns, set.Types, len(set.Rows) > 0
 	} else {
 		answer := r.sources[0].answer
-		r.Columns, r.Types, r.HasRows = answer.Result().Columns, answer.Result().Types, answer.HasRows()
+		r.Names, r.Types, r.HasRows = answer.Result().Columns, answer.Result().Types, answer.HasRows()
 	}
 	r.storage = r.storage[:0]
 	for _, typ := range r.Types {
@@ -76,7 +76,7 @@ func (r *Sets) Next(dest []driver.Value) error {
 			w.Seen().Cell(cell)
 		}
 		if dest[i], err = r.values.Value(cell, r.storage[i]); err != nil {
-			return Unreadable(fmt.Errorf("column %d (%s): %w", i+1, r.Columns[i], err), s.wrote)
+			return Unreadable(fmt.Errorf("column %d (%s): %w", i+1, r.Names[i], err), s.wrote)
 		}
 	}
 	return nil

@@ -93,8 +93,9 @@ func (c *Session) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Resul
 }
 
 // execOne sends one statement in a request of its own.
-func (c *Session) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
-	if one, err = c.state.Apply(one); err != nil {
+func (c *Session) execOne(ctx context.Context, one []bind.Stmt) (driver.Result, error) {
+	one, err := c.state.Apply(one)
+	if err != nil {
 		return nil, sqlerr.Refused(err)
 	}
 	switch {
@@ -103,9 +104,14 @@ func (c *Session) execOne(ctx context.Context, one []bind.Stmt) (r driver.Result
 	case setsForeignKeys(one[0]) && !c.engine.SendForeignKeys:
 		return execResult{}, c.agreeOnForeignKeys(ctx, one[0])
 	}
-	if !needsTx(one[0]) {
-		return c.execRequest(ctx, one, false)
+	if needsTx(one[0]) {
+		return c.execInTx(ctx, one)
 	}
+	return c.execRequest(ctx, one, false)
+}
+
+// execInTx runs one statement in a transaction of its own.
+func (c *Session) execInTx(ctx context.Context, one []bind.Stmt) (r driver.Result, err error) {
 	err = c.InTx(ctx, func(ctx context.Context, t Tx) error {
 		r, err = t.Exec(ctx, one)
 		return err
