@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -158,7 +159,7 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	if _, err := readOptionsFor(ctx, c.connector.cfg); err != nil || len(stmts) == 0 {
 		return nil, err
 	}
-	if err := OnlyReads(stmts); err != nil {
+	if err := autocommit.OnlyReads(stmts); err != nil {
 		return nil, err
 	}
 	if c.tx != nil {

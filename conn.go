@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -33,7 +34,7 @@ type conn struct {
 	closed    bool
 	tx        *tx // the transaction that has begun and not ended, or nil
 	state     bind.ConnState
-	session   *Session // its statements outside of transactions
+	session   *autocommit.Session // its statements outside of transactions
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")
@@ -165,7 +166,7 @@ func captures(s *sqltext.Statement, inTx bool) error {
 	case s.Kind == sqltext.Pragma && s.Keyword == "EXPLAIN":
 		return errors.New("EXPLAIN of a PRAGMA that sets or does something would do it, for all clients: leave EXPLAIN out")
 	case s.Kind == sqltext.Pragma && !inTx:
-		return refusesPragma(s)
+		return autocommit.RefusesPragma(s)
 	case !inTx && s.Kind != sqltext.Read && s.Names(occ.Table) && !s.Clears(occ.Table):
 		return occ.ErrOwned
 	case s.Keyword == "VACUUM" && s.Mentions("into"):

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -30,7 +31,7 @@ type Connector struct {
 	cfg    *Config
 	client *cluster.Client
 	closed atomic.Bool
-	engine *Engine
+	engine *autocommit.Engine
 
 	scripts sqltext.Cache
 
@@ -70,7 +71,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Logger:    cfg.Logger,
 	})
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
-	c.engine = NewEngine(&Engine{
+	c.engine = autocommit.NewEngine(&autocommit.Engine{
 		Versions: c.versions, Nodes: c.client, Coalescer: cluster.NewCoalescer(c.client, c.versions.BulkRequest),
 		ReadParams: c.readParamsFor, Queues: c.queues, Alone: c.alone, Warn: cfg.warn,
 		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
@@ -144,7 +145,7 @@ func (c *Connector) Connect(context.Context) (driver.Conn, error) {
 // newConn returns a connection.
 func (c *Connector) newConn() *conn {
 	inner := &conn{connector: c}
-	inner.session = NewSession(c.engine, &inner.state)
+	inner.session = autocommit.NewSession(c.engine, &inner.state)
 	inner.session.InTx = inner.inTx
 	return inner
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 
+	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -94,7 +95,7 @@ func (r txResult) RowsAffected() (int64, error) {
 }
 
 // inTx runs f in a transaction of its own, again after a conflict, until the time-out.
-func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t Tx) error) error {
+func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t autocommit.Tx) error) error {
 	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)

@@ -11,7 +11,7 @@ import (
 // Sets are the result sets of a script, read from the bodies of the responses as Next asks for them.
 // They are not safe for concurrent use.
 type Sets struct {
-	Names []string // of the current result set
+	Names   []string // of the current result set
 	Types   []string // as rqlite sends them, in lower case
 	HasRows bool     // the current result set began with one
 

@@ -1,4 +1,4 @@
-package rqlite
+package autocommit
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package rqlite
+package autocommit
 
 import (
 	"context"
@@ -116,8 +116,8 @@ func isOn(value string) bool {
 	return err == nil && n != 0
 }
 
-// refusesPragma returns why a PRAGMA is not sent.
-func refusesPragma(s *sqltext.Statement) error {
+// RefusesPragma returns why a PRAGMA is not sent.
+func RefusesPragma(s *sqltext.Statement) error {
 	name, _ := s.PragmaSetting()
 	if why := useOfPragma(s).refused; why != "" {
 		return fmt.Errorf("PRAGMA %s is refused: %s", name, why)
