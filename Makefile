@@ -37,6 +37,10 @@ integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands 
 releases: ## Test on each rqlited that RQLITED_BINS lists; ARGS go to go test
 	RQLITED_BINS='$(RQLITED_BINS)' go -C integration run ./releases $(ARGS)
 
+.PHONY: layers
+layers: ## Measure packages, imports and the arrows between files
+	go -C integration run ./layers
+
 .PHONY: lint
 lint: ## Vet and lint every module
 	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && GOBIN=$$bin go install $(GOLANGCI_LINT) && \

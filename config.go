@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 const (

@@ -20,6 +20,7 @@ var (
 	_ driver.ConnPrepareContext = (*conn)(nil)
 	_ driver.ExecerContext      = (*conn)(nil)
 	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
 	_ driver.Pinger             = (*conn)(nil)
 	_ driver.SessionResetter    = (*conn)(nil)
 	_ driver.Validator          = (*conn)(nil)
@@ -83,6 +84,13 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 		return nil, public(err)
 	}
 	return &stmt{conn: c, script: script}, nil
+}
+
+// CheckNamedValue implements driver.NamedValueChecker: JSON is text, although Go holds it in bytes.
+// All else is left to database/sql.
+func (*conn) CheckNamedValue(arg *driver.NamedValue) (err error) {
+	arg.Value, err = jsonText(arg.Value)
+	return err
 }
 
 // Ping asks the cluster a question that only a leader can answer.

@@ -5,11 +5,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"net"
-	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -82,55 +79,6 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Location: cfg.Location, Timeout: cfg.requestTimeout(),
 	}
 	return c, nil
-}
-
-// Idle connections: enough for the goroutines of a busy program, since a
-// request that finds none pays for a new one.
-const (
-	maxIdlePerHost = 2 * cluster.MostAtOnce // nothing is gained by closing them
-	idleTimeout    = 90 * time.Second
-	readBuffer     = 16 << 10
-)
-
-// newTransport returns what carries the requests. It never follows redirects:
-// net/http would turn a redirected POST into a GET.
-func newTransport(cfg *Config) (http.RoundTripper, error) {
-	if cfg.HTTPClient != nil {
-		client := *cfg.HTTPClient
-		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		return &clientTransport{client: &client}, nil
-	}
-	dialer := &net.Dialer{Timeout: cfg.dialTimeout()}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		OnProxyConnectResponse: refusedConnect,
-		DialContext:            dialer.DialContext,
-		TLSHandshakeTimeout:    cfg.dialTimeout(),
-		MaxIdleConnsPerHost:    maxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-		ReadBufferSize:         readBuffer,
-		DisableCompression:     true, // rqlite does not compress, and need not be asked
-	}
-	if cfg.TLS {
-		dialer, err := newTLSDialer(cfg)
-		if err != nil {
-			return nil, err
-		}
-		transport.DialTLSContext = dialer.DialContext
-		transport.TLSClientConfig = dialer.config // for connections through a proxy
-	}
-	return transport, nil
-}
-
-// clientTransport sends requests with a client that the program brought along.
-type clientTransport struct {
-	client *http.Client
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *clientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	req.Header = req.Header.Clone() // a Jar adds to it, and it is shared by all requests to the node
-	return t.client.Do(req)
 }
 
 // Connect implements driver.Connector. It contacts nobody: the first statement

@@ -92,6 +92,12 @@ type callOptions struct {
 	alone               bool // WithoutCoalescing
 }
 
+// queueing says whether writes go into rqlite's queue
+// (https://rqlite.io/docs/api/queued-writes/), and whether to wait for them.
+type queueing struct {
+	on, wait bool
+}
+
 // freshness bounds how old the data of a node may be that answers on its own.
 type freshness struct {
 	bound  time.Duration

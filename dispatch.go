@@ -113,17 +113,6 @@ func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t autocommi
 	})
 }
 
-// allowedCalls returns which functions each node is to carry out by itself.
-func (c *Config) allowedCalls() (stmts sqltext.Calls) {
-	if c.NoRewriteRandom {
-		stmts |= sqltext.CallsRandom
-	}
-	if c.NoRewriteTime {
-		stmts |= sqltext.CallsTime
-	}
-	return stmts
-}
-
 // WithoutCoalescing returns a context whose writes go out as requests of their own,
 // as all do with coalesce=false in the DSN: at once, and whatever other goroutines
 // write at the time. Reads take no notice.

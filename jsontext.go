@@ -8,15 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-var _ driver.NamedValueChecker = (*conn)(nil)
-
-// CheckNamedValue implements driver.NamedValueChecker: JSON is text, although Go holds it in bytes.
-// All else is left to database/sql.
-func (*conn) CheckNamedValue(arg *driver.NamedValue) (err error) {
-	arg.Value, err = jsonText(arg.Value)
-	return err
-}
-
 var errJSONText = errors.New("a json.RawMessage is bound as text, and this one is not valid UTF-8: pass it as []byte for a BLOB")
 
 // jsonText returns the value that a json.RawMessage is bound as, NULL if it is nil. For a value of

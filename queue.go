@@ -6,12 +6,6 @@ import (
 	"errors"
 )
 
-// queueing says whether writes go into rqlite's queue
-// (https://rqlite.io/docs/api/queued-writes/), and whether to wait for them.
-type queueing struct {
-	on, wait bool
-}
-
 // WithQueue returns a context in which Exec hands its statements to the queue of
 // the node that gets them: they are acknowledged before they are applied, so that
 // neither their results nor their failures are known. With wait it returns when

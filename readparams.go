@@ -72,3 +72,14 @@ func (c *Connector) queues(ctx context.Context) bool { return c.queueing(ctx).on
 func (c *Connector) alone(ctx context.Context) bool {
 	return c.cfg.DisableCoalescing || callOptionsOf(ctx).alone
 }
+
+// allowedCalls returns which functions each node is to carry out by itself.
+func (c *Config) allowedCalls() (stmts sqltext.Calls) {
+	if c.NoRewriteRandom {
+		stmts |= sqltext.CallsRandom
+	}
+	if c.NoRewriteTime {
+		stmts |= sqltext.CallsTime
+	}
+	return stmts
+}
