@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 const (

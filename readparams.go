@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 // readParams returns the URL parameters of a read, and whether only the leader
