@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"errors"
+	"io"
 
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
@@ -103,6 +104,9 @@ func (e *HTTPError) internal() *sqlerr.HTTPError {
 // public returns an error of the driver's inner packages as callers see it. It is the only place
 // where these become public. All errors that leave this package pass through it, some more than once.
 func public(err error) error {
+	if err == io.EOF { //nolint:errorlint // it ends every result set, and nothing wraps it
+		return err
+	}
 	switch e := err.(type) { //nolint:errorlint // what wraps them is a failure
 	case nil, *Error, *HTTPError, *failure:
 		return err
