@@ -82,7 +82,7 @@ func (t *Tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 			return nil, err
 		}
 		switch {
-		case state.Marked && attempt < maxMarked:
+		case state.Writing && attempt < maxMarked:
 			answer.Close()
 			if err := pause(ctx, markedPause<<attempt); err != nil {
 				return nil, err
