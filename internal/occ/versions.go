@@ -24,10 +24,10 @@ type Versions struct {
 	warn     func(error)   // gets errors that concern no caller
 	frames   *frames
 
-	Lock writeLock
-	// Backoff learns announcements from ReadState, and from transactions that announce themselves.
 	// Lock is held by the writes of the program: shared by writes outside of transactions, from
 	// Share to Unshare, and exclusively by a transaction.
+	Lock writeLock
+	// Backoff learns announcements from ReadState, and from transactions that announce themselves.
 	Backoff backoff
 	// last is the version that ReadState read last, in order of arrival: an answer from a node that
 	// is behind may lower it. It is 0 before the first.

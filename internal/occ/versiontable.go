@@ -16,8 +16,8 @@ import (
 )
 
 // Table is the version table, from which transactions learn about the writes of others. It is
-// small. Requests that need it create it if it is missing: transactions that write, atomic batches,
-// queued writes and announcements.
+// small. Requests that need it create it if it is missing: transactions that write, atomic
+// requests, queued writes and announcements.
 //
 //	k = 0    v is the version, which every write of this driver moves. The token
 //	         is the writing flag, '~', while a write is under way on a node, else NULL.
