@@ -105,6 +105,8 @@ func (e *Engine) warnOfRandom(stmts []bind.Stmt) {
 
 // knownTables are the tables and views of a schema at a time. A value never changes.
 type knownTables struct {
+	// until is when they must be read again. The zero time, as after a change of the schema, is at
+	// once.
 	until      time.Time
 	defaults   map[string][]sqltext.Default // by the table, as sqltext.FoldName returns it
 	unreadable bool                         // the user is not allowed to read the schema

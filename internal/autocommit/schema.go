@@ -20,7 +20,9 @@ import (
 type schemaWatch struct {
 	// until is when reads need no look any more, in Unix nanoseconds. changed moves it; 0 before
 	// the first change.
-	until  atomic.Int64
+	until atomic.Int64
+	// tables are the known tables, nil before the first question. changed replaces them by none.
+	// Session.defaultsOf stores an answer only if there was no change since it asked.
 	tables atomic.Pointer[knownTables]
 	asking chan struct{} // full while somebody asks for tables, so that one asks for all
 }
