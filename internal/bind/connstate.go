@@ -21,10 +21,10 @@ var (
 // return what another client did. The zero value is that of a new connection. It can only be used
 // by one goroutine at a time.
 type ConnState struct {
-	// Lose sets both lost flags, Inserted and Wrote set them anew. Invariant: a value counts only
-	// while its flag is false.
+	// A value counts only while its flag is false. Lose sets both flags. Inserted and Wrote store
+	// the values that a write reported, and reset or set their flags.
 	rowid, changes         int64
-	rowidLost, changesLost bool // the last write did not report it
+	rowidLost, changesLost bool
 }
 
 // Wrote records a write outside of a transaction that reported what it did. After an INSERT that
