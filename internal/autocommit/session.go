@@ -71,8 +71,8 @@ type Session struct {
 	// each write changes it.
 	engine *Engine
 	state  *bind.ConnState
-	// InTx runs f in a transaction of its own, and again after a conflict, until the time-out. It
-	// is set before the first statement; it may be nil if none needs a transaction.
+	// InTx runs f in a transaction of its own, and again after a conflict, until the timeout. It is
+	// set before the first statement; it may be nil if none needs a transaction.
 	InTx func(ctx context.Context, f func(ctx context.Context, t Tx) error) error
 	// deferral is the PRAGMA defer_foreign_keys that waits for the next transaction, nil if there
 	// is none. note sets it. TakeDeferral, and each other statement that is not queued, resets it.

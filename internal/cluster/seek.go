@@ -17,8 +17,8 @@ const (
 	seekPause = 100 * time.Millisecond
 )
 
-// errSlow says why a node that does not say who leads is not waited for: it may be alive, and wait
-// itself for a leader that hangs.
+// errSlow ends the wait for a node that does not say who leads. It may be alive, and wait itself
+// for a leader that hangs.
 var errSlow = errors.New("the node does not say in time who leads")
 
 // whoLeads is a read that only a leader answers. Asking is free of risk. A write that meets the
