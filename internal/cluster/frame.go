@@ -1,8 +1,8 @@
 package cluster
 
 // Frame is what a caller puts around the statements of a request. The [Answer] reads its entries by
-// itself: Before when [Client.Send] returns, and After in [Answer.End]. A nil *Frame has no
-// statements. A Frame is safe for concurrent use.
+// itself: Before in [Client.Send], and After in [Answer.End]. A nil *Frame has no statements. A
+// Frame is safe for concurrent use.
 type Frame struct {
 	Before, After Elements
 }

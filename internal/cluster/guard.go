@@ -156,7 +156,7 @@ func (g *guard) close() {
 // the other fields.
 type health struct {
 	asking chan struct{} // full while the node is asked, so that one asks for all
-	taken  time.Time
+	taken  time.Time     // when it was asked
 	alive  bool
 }
 
