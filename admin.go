@@ -17,53 +17,52 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
-// Conn is what (*sql.Conn).Raw hands to its function, for what database/sql has
-// no words for. It must not be used outside of that function.
+// Conn is the connection that (*sql.Conn).Raw hands to its function, for tasks outside of
+// database/sql. It must not be used outside of that function.
 //
 // The methods that administer a cluster need permissions of their own, which
-// https://rqlite.io/docs/guides/security/ lists. They are not repeated after a
-// failure, but for those that only ask, which try all nodes.
+// https://rqlite.io/docs/guides/security/ lists. They are not repeated after a failure, except for
+// those that only ask, which try all nodes.
 type Conn interface {
 	driver.Conn
 
-	// ExecBatch, QueryBatch and QueueBatch are what the methods of Batch call.
+	// The methods of Batch call ExecBatch, QueryBatch and QueueBatch.
 	ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error)
 	QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error)
 	QueueBatch(ctx context.Context, b *Batch) (sequence int64, err error)
 
-	// Backup writes a copy of the database to w as it arrives. What w got before
-	// an error is of no use.
+	// Backup writes a copy of the database to w as it arrives. After an error, the content of w is
+	// of no use.
 	Backup(ctx context.Context, w io.Writer, format BackupFormat) error
-	// Load replaces the database of the whole cluster by the SQLite database
-	// file that r holds, or runs the SQL text in it. A text ends with the first
-	// statement that fails, and what came before it stays unless the text has a BEGIN
-	// of its own, as a dump has. A file that is not as long as its header says is not
-	// sent to its end, so that it does no harm; rqlite does not look closely at the
-	// rest, and a damaged file damages the database. A failure after all was sent is
+	// Load replaces the database of the whole cluster by the SQLite database file in r, or runs the
+	// SQL text in r. A text ends with the first statement that fails. The statements before it stay
+	// applied, unless the text has a BEGIN of its own, as a dump has. A file that is shorter or
+	// longer than its header says is not sent to its end, so that it does no harm. rqlite does not
+	// check the rest closely: a damaged file damages the database. A failure after all was sent is
 	// ErrIndeterminate.
 	Load(ctx context.Context, r io.Reader) error
-	// Boot makes the SQLite database file that r holds that of a node which is
-	// alone in its cluster, without the Raft log in between: for large files. What
-	// is said of files at Load holds here too.
+	// Boot makes the SQLite database file in r the database of a node that is alone in its cluster.
+	// It bypasses the Raft log, which suits large files. The rules of Load about files hold here
+	// too.
 	Boot(ctx context.Context, r io.Reader) error
-	// Nodes returns the nodes of the cluster, read-only ones included.
+	// Nodes returns the nodes of the cluster, including read-only ones.
 	Nodes(ctx context.Context) ([]Node, error)
-	// Leader returns the node that leads; without one the error is ErrNoLeader.
+	// Leader returns the node that leads. Without one the error is ErrNoLeader.
 	Leader(ctx context.Context) (Node, error)
 	// Ready returns nil when a node is ready for statements.
 	Ready(ctx context.Context) error
-	// Status returns what a node says of itself, as JSON
+	// Status returns the status that a node reports, as JSON
 	// (https://rqlite.io/docs/guides/monitoring-rqlite/).
 	Status(ctx context.Context) (json.RawMessage, error)
-	// StepDown makes the leader hand over to the node with the given ID, or to
-	// any if it is empty, and waits until it has.
+	// StepDown makes the leader hand over to the node with the given ID, or to any if id is empty,
+	// and waits until it has.
 	StepDown(ctx context.Context, id string) error
-	// Snapshot makes the node that leads take a snapshot and truncate its Raft
-	// log. That there is nothing to do is no error.
+	// Snapshot makes the leader take a snapshot and truncate its Raft log. It is no error if there
+	// is nothing to do.
 	Snapshot(ctx context.Context) error
 }
 
-// Node is a node of the cluster, as the one that was asked knows it.
+// Node is a node of the cluster, as the node that answered knows it.
 type Node struct {
 	ID        string
 	APIAddr   string // the URL of its HTTP API
@@ -107,8 +106,8 @@ func (c *conn) Backup(ctx context.Context, w io.Writer, format BackupFormat) err
 	return check.complete()
 }
 
-// backupCheck looks at a backup as it passes by. The server reports a failure on
-// the way by text behind what it has sent, in an answer that ends as it should.
+// backupCheck checks a backup as it passes by. The server reports a failure on the way as text
+// behind the data, in an answer that ends normally.
 type backupCheck struct {
 	format BackupFormat
 	size   int64
@@ -127,7 +126,7 @@ func (b *backupCheck) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// note takes in the next bytes.
+// note records the next bytes.
 func (b *backupCheck) note(p []byte) {
 	b.size += int64(len(p))
 	if missing := sqliteHeader - len(b.head); missing > 0 {
@@ -137,7 +136,7 @@ func (b *backupCheck) note(p []byte) {
 	b.tail = b.tail[max(0, len(b.tail)-2*len(sqlEnding)):]
 }
 
-// complete reports what is wrong with the backup, if anything can be seen.
+// complete returns an error if the backup is visibly incomplete.
 func (b *backupCheck) complete() error {
 	if !b.isWhole() {
 		return fmt.Errorf("rqlite: the backup is not whole: it has %d bytes, and ends before its end", b.size)
@@ -145,7 +144,7 @@ func (b *backupCheck) complete() error {
 	return nil
 }
 
-// isDatabase reports whether it begins as a database file does.
+// isDatabase reports whether the backup begins as a database file does.
 func (b *backupCheck) isDatabase() bool {
 	return bytes.HasPrefix(b.head, []byte("SQLite format 3\x00"))
 }
@@ -157,9 +156,9 @@ func (b *backupCheck) isWhole() bool {
 	return b.isDatabase() && len(b.head) == sqliteHeader && isDatabaseSize(b.size, b.head)
 }
 
-// isDatabaseSize reports whether a database file of so many bytes can be one
-// with this header, which tells the size in pages unless SQLite before 3.7.0
-// wrote the file last (https://www.sqlite.org/fileformat.html#in_header_database_size).
+// isDatabaseSize reports whether a database file with this header can have so many bytes. The
+// header holds the size in pages, unless SQLite before 3.7.0 wrote the file last
+// (https://www.sqlite.org/fileformat.html#in_header_database_size).
 func isDatabaseSize(size int64, header []byte) bool {
 	page := int64(binary.BigEndian.Uint16(header[16:]))
 	if page == 1 {
@@ -195,9 +194,8 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
-// wholeFile passes on what r holds, and ends with an error instead of io.EOF when
-// that is the beginning of a database file: the server would put it in the place of
-// the database.
+// wholeFile passes on the content of r. It ends with an error instead of io.EOF if that is only the
+// beginning of a database file: the server would replace the database by it.
 type wholeFile struct {
 	r       io.Reader
 	seen    backupCheck
@@ -215,7 +213,7 @@ func (f *wholeFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failure returns what a call with this body failed of.
+// failure returns the error of a call with this body: that of the body, if it has one.
 func (f *wholeFile) failure(err error) error {
 	if refused := f.refused.Load(); refused != nil {
 		return *refused
@@ -223,7 +221,7 @@ func (f *wholeFile) failure(err error) error {
 	return err
 }
 
-// loadFailure reads the answer to a load.
+// loadFailure reads the answer to a load, and returns its failure.
 func loadFailure(body io.Reader) error {
 	var answer struct {
 		Results *[]struct {
@@ -334,7 +332,7 @@ func (c *conn) Snapshot(ctx context.Context) error {
 	return c.act(ctx, &cluster.Call{Path: "/snapshot", Leader: true})
 }
 
-// act posts a call that changes something and has nothing to say.
+// act posts a call that changes something and whose answer has no content.
 func (c *conn) act(ctx context.Context, call *cluster.Call) error {
 	call.Method, call.Write = http.MethodPost, true
 	body, err := c.call(ctx, call)

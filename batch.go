@@ -13,15 +13,13 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
-// Batch is a list of statements that go to rqlite's bulk endpoints as one
-// request: one round trip, and for writes one entry in the Raft log
-// (https://rqlite.io/docs/api/bulk-api/). The zero value is an empty batch, ready
-// for use. A Batch must not be changed while it runs.
+// Batch is a list of statements that go to rqlite's bulk endpoints as one request: one round trip,
+// and for writes one entry in the Raft log (https://rqlite.io/docs/api/bulk-api/). The zero value
+// is an empty batch, ready for use. A Batch must not be changed while it runs.
 type Batch struct {
-	// Atomic makes the batch all or nothing: if a statement fails, nothing of
-	// the batch is applied. For Query it makes all statements read the same state.
-	// Otherwise the statements are independent of each other, and those behind
-	// one that failed run all the same.
+	// Atomic makes the batch all or nothing: if a statement fails, nothing of the batch is applied.
+	// For Query it makes all statements read the same state. Otherwise the statements are
+	// independent, and those after a failed one still run.
 	Atomic bool
 
 	statements []batchStatement
@@ -32,9 +30,9 @@ type batchStatement struct {
 	args  []any
 }
 
-// Add appends a statement with its values, which are those that database/sql
-// takes: any type it can convert, [driver.Valuer], and [sql.Named]. A query of
-// several statements is refused when the batch runs.
+// Add appends a statement with its values. They may be of any type that database/sql takes: any
+// type that it can convert, [driver.Valuer], and [sql.Named]. The batch refuses a query of several
+// statements when it runs.
 func (b *Batch) Add(query string, args ...any) {
 	b.statements = append(b.statements, batchStatement{query: query, args: args})
 }
@@ -42,36 +40,34 @@ func (b *Batch) Add(query string, args ...any) {
 // Len returns the number of statements.
 func (b *Batch) Len() int { return len(b.statements) }
 
-// BatchResult is what the server said of one statement of a batch.
+// BatchResult is the result of one statement of a batch.
 type BatchResult struct {
-	// LastInsertID and RowsAffected are 0 for a statement that writes nothing,
-	// and for one with RETURNING, whose rows tell more.
+	// LastInsertID and RowsAffected are 0 for a statement that writes nothing, and for one with
+	// RETURNING, whose rows tell more.
 	LastInsertID int64
 	RowsAffected int64
-	// Columns, Types and Rows are the result set of a statement that has one.
-	// Types are declared types in lower case, as rqlite sends them. The values in
-	// Rows are of the types that scanning into *any gives.
+	// Columns, Types and Rows are the result set of a statement that has one. Types are declared
+	// types in lower case, as rqlite sends them. The values in Rows have the types that scanning
+	// into *any gives.
 	Columns []string
 	Types   []string
 	Rows    [][]any
-	// Err is the failure of this statement, an [*Error] as a rule.
+	// Err is the failure of this statement, usually an [*Error].
 	Err error
 }
 
-// Exec sends the batch to /db/execute and returns one result for each
-// statement.
+// Exec sends the batch to /db/execute and returns one result for each statement.
 //
-// The error is nil when every statement succeeded. When some failed, it is that
-// of the first of them, and the results tell of all. An Atomic batch has no
-// results then, for nothing was applied, unless all that failed was to get the
-// rows of RETURNING, which is [ErrRowsLost]; nor are there any with other errors.
+// The error is nil if every statement succeeded. If some failed, it is that of the first of them,
+// and the results show all. An Atomic batch then has no results, because nothing was applied,
+// unless it only failed to get the rows of RETURNING, which is [ErrRowsLost]. With other errors
+// there are no results either.
 func (b *Batch) Exec(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 	return b.run(ctx, db, Conn.ExecBatch)
 }
 
-// Query sends the batch to /db/query, at the consistency level of ctx, and
-// returns one result for each statement; errors are as for Exec. A statement
-// that writes is refused.
+// Query sends the batch to /db/query, at the consistency level of ctx, and returns one result for
+// each statement. Its errors are those of Exec. It refuses a statement that writes.
 func (b *Batch) Query(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 	return b.run(ctx, db, Conn.QueryBatch)
 }
@@ -96,7 +92,7 @@ func withConn(ctx context.Context, db *sql.DB, f func(Conn) error) error {
 			switch c := inner.(type) {
 			case Conn:
 				return f(c)
-			case interface{ Raw() driver.Conn }: // what otelsql and others wrap a connection in
+			case interface{ Raw() driver.Conn }: // the wrapper of otelsql and others
 				inner = c.Raw()
 			default:
 				return fmt.Errorf("rqlite: the database is not one of this driver: its connections are of type %T", driverConn)
@@ -110,7 +106,7 @@ func (c *conn) ExecBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	return publicResults(c.execBatch(ctx, b))
 }
 
-// batchResults returns what the statements of a batch gave within a transaction.
+// batchResults turns the outcomes of a batch into results.
 func batchResults(outcomes []result.Outcome, err error) ([]BatchResult, error) {
 	if outcomes == nil {
 		return nil, err
@@ -130,12 +126,12 @@ func publicResults(results []BatchResult, err error) ([]BatchResult, error) {
 	return results, public(err)
 }
 
-// execBatch carries out a batch that may write.
+// execBatch runs a batch that may write.
 func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
 	if c.connector.queueing(ctx).on {
 		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
-	stmts, err := b.calls(c)
+	stmts, err := b.stmts(c)
 	if err != nil || len(stmts) == 0 {
 		return nil, err
 	}
@@ -150,9 +146,9 @@ func (c *conn) QueryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	return publicResults(c.queryBatch(ctx, b))
 }
 
-// queryBatch carries out a batch that reads.
+// queryBatch runs a batch that only reads.
 func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
-	stmts, err := b.calls(c)
+	stmts, err := b.stmts(c)
 	if err != nil {
 		return nil, err
 	}
@@ -168,14 +164,14 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 	return batchResults(c.session.QueryBatch(ctx, b.Atomic, stmts))
 }
 
-// calls parses the statements and deals them their values.
-func (b *Batch) calls(c *conn) ([]bind.Stmt, error) {
+// stmts parses the statements and binds their values.
+func (b *Batch) stmts(c *conn) ([]bind.Stmt, error) {
 	if c.closed {
 		return nil, errClosed
 	}
 	stmts := make([]bind.Stmt, 0, len(b.statements))
 	for i, s := range b.statements {
-		one, err := s.call(c)
+		one, err := s.stmt(c)
 		if err != nil {
 			return nil, sqlerr.Refused(sqlerr.At(err, i, len(b.statements)))
 		}
@@ -184,7 +180,7 @@ func (b *Batch) calls(c *conn) ([]bind.Stmt, error) {
 	return stmts, nil
 }
 
-func (s *batchStatement) call(c *conn) (bind.Stmt, error) {
+func (s *batchStatement) stmt(c *conn) (bind.Stmt, error) {
 	script, err := c.parse(s.query)
 	if err != nil {
 		return bind.Stmt{}, err

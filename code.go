@@ -2,11 +2,11 @@ package rqlite
 
 import "github.com/go-rqlite/rqlite/internal/sqlerr"
 
-// Code is a result code of SQLite, https://www.sqlite.org/rescode.html. It is
-// an error so that it can be the target of [errors.Is].
+// Code is a result code of SQLite, https://www.sqlite.org/rescode.html. It is an error so that it
+// can be the target of [errors.Is].
 type Code int
 
-// The result codes that can be read from what rqlite sends.
+// The result codes that the driver reads from rqlite's messages.
 const (
 	GenericError   Code = 1  // SQLITE_ERROR: a mistake in the SQL, or anything not listed here
 	Busy           Code = 5  // SQLITE_BUSY
@@ -24,7 +24,7 @@ const (
 	NotAuthorized  Code = 23 // SQLITE_AUTH
 	ParameterRange Code = 25 // SQLITE_RANGE
 
-	BusySnapshot Code = 517 // SQLITE_BUSY_SNAPSHOT: what a transaction read was changed by another
+	BusySnapshot Code = 517 // SQLITE_BUSY_SNAPSHOT: another writer changed what a transaction read
 
 	ConstraintCheck      Code = 275  // SQLITE_CONSTRAINT_CHECK
 	ConstraintForeignKey Code = 787  // SQLITE_CONSTRAINT_FOREIGNKEY

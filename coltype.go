@@ -10,7 +10,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/result"
 )
 
-// scanTypes are those that mattn/go-sqlite3 reports: they take NULL.
+// scanTypes are the types that mattn/go-sqlite3 reports. They take NULL.
 var scanTypes = struct{ integer, real, text, blob, boolean, time, any reflect.Type }{
 	reflect.TypeFor[sql.NullInt64](),
 	reflect.TypeFor[sql.NullFloat64](),
@@ -21,8 +21,8 @@ var scanTypes = struct{ integer, real, text, blob, boolean, time, any reflect.Ty
 	reflect.TypeFor[any](),
 }
 
-// scanType returns a Go type that can take every value that a column of a
-// type, in lower case, can be expected to hold.
+// scanType returns a Go type that takes every value to be expected in a column of a type, in lower
+// case.
 func scanType(typ string) reflect.Type {
 	switch result.StorageOf(typ) {
 	case result.BoolStorage:
@@ -46,17 +46,17 @@ func scanType(typ string) reflect.Type {
 	return scanTypes.any
 }
 
-// ColumnTypeDatabaseTypeName returns the declared type in upper case, without
-// length or precision. For an expression it is the type of the first row's value,
-// or "" when that is NULL or there is none.
+// ColumnTypeDatabaseTypeName returns the declared type in upper case, without length or precision.
+// For an expression it is the type of the first row's value, or "" if that is NULL or there is no
+// row.
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
 	name, _, _ := strings.Cut(r.Types[i], "(")
 	return strings.ToUpper(strings.TrimSpace(name))
 }
 
-// ColumnTypeScanType returns a type that takes every value, NULL too, that a
-// column so declared can be expected to hold. That is any where the type may be no more than that
-// of the first row's value, which rqlite gives an expression: later rows may hold others.
+// ColumnTypeScanType returns a type that takes every value, including NULL, to be expected in a
+// column of the declared type. rqlite gives an expression the type of the first row's value, and
+// later rows may hold others. If the type may come from there, the result is any.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	if r.HasRows && mayBeOfValue(r.Types[i]) {
 		return scanTypes.any
@@ -64,13 +64,14 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	return scanType(r.Types[i])
 }
 
-// mayBeOfValue reports whether a type is one of those that rqlite gives a column that declares none.
+// mayBeOfValue reports whether rqlite may have taken a type from a value, for a column that
+// declares none.
 func mayBeOfValue(typ string) bool {
 	return typ == "integer" || typ == "real" || typ == "text" || typ == "blob"
 }
 
-// ColumnTypeLength returns the length of a declared type such as varchar(20).
-// SQLite does not enforce it.
+// ColumnTypeLength returns the length of a declared type such as varchar(20). SQLite does not
+// enforce it.
 func (r *rows) ColumnTypeLength(i int) (int64, bool) {
 	numbers := typeArguments(r.Types[i])
 	if len(numbers) != 1 || !mentionsAny(r.Types[i], "char", "text", "clob", "blob", "binary") {
@@ -79,8 +80,8 @@ func (r *rows) ColumnTypeLength(i int) (int64, bool) {
 	return numbers[0], true
 }
 
-// ColumnTypePrecisionScale returns the numbers of a declared type such as
-// decimal(10,2). SQLite does not enforce them.
+// ColumnTypePrecisionScale returns the numbers of a declared type such as decimal(10,2). SQLite
+// does not enforce them.
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
 	numbers := typeArguments(r.Types[i])
 	if !mentionsAny(r.Types[i], "decimal", "numeric") {
@@ -95,8 +96,8 @@ func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool)
 	return 0, 0, false
 }
 
-// typeArguments returns the numbers in parentheses behind a declared type, nil
-// if there is anything else.
+// typeArguments returns the numbers in parentheses behind a declared type, nil if there is anything
+// else.
 func typeArguments(typ string) []int64 {
 	_, inside, found := strings.Cut(typ, "(")
 	inside, _, closed := strings.Cut(inside, ")")
@@ -114,7 +115,7 @@ func typeArguments(typ string) []int64 {
 	return numbers
 }
 
-// mentionsAny reports whether a type has one of some words in it.
+// mentionsAny reports whether a type contains one of the words.
 func mentionsAny(typ string, words ...string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(typ, word) })
 }

@@ -23,87 +23,84 @@ const (
 	defaultConnectTimeout = 5 * time.Second
 )
 
-// Discovery says how the driver finds the nodes of the cluster beyond the
-// hosts it was given. The zero value is [DiscoveryRedirect].
+// Discovery says how the driver finds the nodes of the cluster beyond the given hosts. The zero
+// value is [DiscoveryRedirect].
 type Discovery uint8
 
 const (
-	// DiscoveryRedirect learns the address of the leader from the redirects
-	// of the other nodes, and talks to it directly.
+	// DiscoveryRedirect learns the address of the leader from the redirects of the other nodes, and
+	// sends requests straight to it.
 	DiscoveryRedirect Discovery = iota
-	// DiscoveryOff uses the given hosts only. They forward to the leader
-	// what they cannot answer: right where the addresses the nodes advertise
-	// cannot be reached, as behind a load balancer.
+	// DiscoveryOff uses only the given hosts. They forward requests that they cannot answer to the
+	// leader. It suits clusters whose advertised addresses cannot be reached, as behind a load
+	// balancer.
 	DiscoveryOff
-	// DiscoveryNodes learns all members of the cluster as well, by asking a
-	// node for them, which needs the permission "status".
+	// DiscoveryNodes also learns all members of the cluster, by asking a node for them. That needs
+	// the permission "status".
 	DiscoveryNodes
 )
 
 // discoveryNames is indexed by Discovery.
 var discoveryNames = []string{"redirect", "off", "nodes"}
 
-// String returns the name used in a DSN, such as "redirect". For an undefined
-// value it returns text that [ParseDiscovery] refuses.
+// String returns the name used in a DSN, such as "redirect". For an undefined value it returns text
+// that [ParseDiscovery] refuses.
 func (d Discovery) String() string { return enumName("Discovery", discoveryNames, d) }
 
-// ParseDiscovery returns the value with the given name. Names are exact and in
-// lower case; the error for any other text lists them.
+// ParseDiscovery returns the value with the given name. Names are exact and in lower case; the
+// error for any other text lists them.
 func ParseDiscovery(s string) (Discovery, error) {
 	return parseEnum[Discovery]("discovery", discoveryNames, s)
 }
 
-// TxMode says how transactions are carried out over a protocol that has none.
-// The zero value is [TxInteractive].
+// TxMode says how the driver runs transactions over a protocol that has none. The zero value is
+// [TxInteractive].
 type TxMode uint8
 
 const (
-	// TxInteractive gives a transaction's statements their real results as
-	// they are called.
+	// TxInteractive gives the statements of a transaction their real results as they are called.
 	TxInteractive TxMode = iota
-	// TxDeferred records a transaction's writes and sends them as one
-	// request at the commit. Their results exist only then, and reads after
-	// the first write are refused.
+	// TxDeferred records the writes of a transaction and sends them as one request at the commit.
+	// Their results exist only then. Reads after the first write are refused.
 	TxDeferred
 )
 
 // txModeNames is indexed by TxMode.
 var txModeNames = []string{"interactive", "deferred"}
 
-// String returns the name used in a DSN, such as "interactive". For an
-// undefined value it returns text that [ParseTxMode] refuses.
+// String returns the name used in a DSN, such as "interactive". For an undefined value it returns
+// text that [ParseTxMode] refuses.
 func (m TxMode) String() string { return enumName("TxMode", txModeNames, m) }
 
-// ParseTxMode returns the value with the given name. Names are exact and in
-// lower case; the error for any other text lists them.
+// ParseTxMode returns the value with the given name. Names are exact and in lower case; the error
+// for any other text lists them.
 func ParseTxMode(s string) (TxMode, error) {
 	return parseEnum[TxMode]("transaction mode", txModeNames, s)
 }
 
-// TxLock says when a transaction takes the write turn, which the writers of one
-// connector have one after the other. The zero value is [TxLockDeferred].
+// TxLock says when a transaction takes the write lock of its connector. A transaction holds it
+// exclusively; writes outside of transactions share it. The zero value is [TxLockDeferred].
 type TxLock uint8
 
 const (
-	// TxLockDeferred takes the turn at the first write of the transaction. What
-	// it has read before may have been changed while it waited, which is a conflict,
-	// as SQLite's BEGIN DEFERRED has it.
+	// TxLockDeferred takes the lock at the first write of the transaction. Other writers may have
+	// changed what it read before that, which is a conflict, as with SQLite's BEGIN DEFERRED.
 	TxLockDeferred TxLock = iota
-	// TxLockImmediate takes the turn when the transaction begins, so that
-	// transactions of one connector never conflict with each other, as SQLite's BEGIN
-	// IMMEDIATE has it. Read-only ones do not take it.
+	// TxLockImmediate takes the lock when the transaction begins. So transactions of one connector
+	// never conflict with each other, as with SQLite's BEGIN IMMEDIATE. Read-only transactions do
+	// not take it.
 	TxLockImmediate
 )
 
 // txLockNames is indexed by TxLock.
 var txLockNames = []string{"deferred", "immediate"}
 
-// String returns the name used in a DSN, such as "immediate". For an undefined
-// value it returns text that [ParseTxLock] refuses.
+// String returns the name used in a DSN, such as "immediate". For an undefined value it returns
+// text that [ParseTxLock] refuses.
 func (l TxLock) String() string { return enumName("TxLock", txLockNames, l) }
 
-// ParseTxLock returns the value with the given name. Names are exact and in
-// lower case; the error for any other text lists them.
+// ParseTxLock returns the value with the given name. Names are exact and in lower case; the error
+// for any other text lists them.
 func ParseTxLock(s string) (TxLock, error) {
 	return parseEnum[TxLock]("transaction lock", txLockNames, s)
 }
@@ -113,147 +110,138 @@ func ParseTxLock(s string) (TxLock, error) {
 type PrepareMode uint8
 
 const (
-	// PrepareLate contacts nobody: a mistake that only SQLite can see, such as a table that
-	// does not exist, is an error of the first call.
+	// PrepareLate sends nothing. A mistake that only SQLite can see, such as a missing table, is an
+	// error of the first call.
 	PrepareLate PrepareMode = iota
-	// PrepareCheck has the server explain the first statement of each text that is new to the
-	// connector, so that such a mistake is an error of Prepare, an [*Error]. Within a
-	// transaction nothing is asked. See "Statements" in the package documentation.
+	// PrepareCheck makes the server explain the first statement of each text that is new to the
+	// connector. A mistake is then an error of Prepare, an [*Error]. Within a transaction it asks
+	// nothing. See "Statements" in the package documentation.
 	PrepareCheck
 )
 
 // prepareModeNames is indexed by PrepareMode.
 var prepareModeNames = []string{"late", "check"}
 
-// String returns the name used in a DSN, such as "check". For an undefined
-// value it returns text that [ParsePrepareMode] refuses.
+// String returns the name used in a DSN, such as "check". For an undefined value it returns text
+// that [ParsePrepareMode] refuses.
 func (m PrepareMode) String() string { return enumName("PrepareMode", prepareModeNames, m) }
 
-// ParsePrepareMode returns the value with the given name. Names are exact and in
-// lower case; the error for any other text lists them.
+// ParsePrepareMode returns the value with the given name. Names are exact and in lower case; the
+// error for any other text lists them.
 func ParsePrepareMode(s string) (PrepareMode, error) {
 	return parseEnum[PrepareMode]("prepare mode", prepareModeNames, s)
 }
 
-// Config holds the settings of a connector. The zero value of every field is
-// its default, so that Config{} reaches a node on localhost:4001. [ParseDSN]
-// makes a Config from text, FormatDSN text from a Config; only the fields
-// HTTPClient, TLSConfig and Logger have no counterpart in a DSN.
+// Config holds the settings of a connector. The zero value of every field is its default, so that
+// Config{} reaches a node on localhost:4001. [ParseDSN] makes a Config from text, and FormatDSN
+// text from a Config. Only the fields HTTPClient, TLSConfig and Logger have no counterpart in a
+// DSN.
 //
-// A Config is plain data: reading it from several goroutines is safe, changing
-// it at the same time is not. Printing one, by fmt or slog, never shows the
-// password.
+// A Config is plain data: several goroutines may read it, but not while one changes it. Printing
+// one, by fmt or slog, never shows the password.
 type Config struct {
-	// Hosts are the nodes to talk to, each "host", "host:port" or, for
-	// IPv6, "[address]:port". The port is 4001 where it is left out. None
-	// at all means localhost.
+	// Hosts are the nodes to use, each "host", "host:port" or, for IPv6, "[address]:port". The
+	// default port is 4001. No hosts mean localhost.
 	Hosts []string
-	// PathPrefix is the path below which a reverse proxy has rqlite, such as
-	// "/rqlite/", at all hosts. It begins and ends with a slash, and the proxy has to remove
-	// it. Requests for the leader are forwarded by the nodes then, as with DiscoveryOff: the
-	// addresses that the nodes name are behind the proxy. Empty means none.
+	// PathPrefix is the path below which a reverse proxy has rqlite, such as "/rqlite/", at all
+	// hosts. It begins and ends with a slash, and the proxy has to remove it. The addresses that
+	// nodes name are behind the proxy. So the nodes forward the requests for the leader, as with
+	// DiscoveryOff. Empty means none.
 	PathPrefix string
 
-	// User and Password are sent by HTTP basic authentication. A password
-	// needs a user. Empty User means no authentication.
+	// User and Password are sent by HTTP basic authentication. A password needs a user. Empty User
+	// means no authentication.
 	User     string
 	Password string
 
-	// TLS makes all requests https. The fields that follow need it.
+	// TLS makes all requests https. The TLS fields below need it.
 	TLS bool
-	// TLSCA names a file with the certificates, in PEM form, of the
-	// authorities to trust. Empty means those of the system.
+	// TLSCA names a PEM file with the certificates of the trusted authorities. Empty means those of
+	// the system.
 	TLSCA string
-	// TLSCert and TLSKey name the files, in PEM form, of the certificate
-	// that identifies this client and of its key. Both or none.
+	// TLSCert and TLSKey name the PEM files of the certificate that identifies this client, and of
+	// its key. Set both or none.
 	TLSCert string
 	TLSKey  string
-	// TLSServerName is the name the certificates of the nodes must be
-	// valid for. Empty means the host that is dialled.
+	// TLSServerName is the name that the certificates of the nodes must be valid for. Empty means
+	// the dialled host.
 	TLSServerName string
-	// TLSInsecureSkipVerify accepts any certificate, which leaves the
-	// connection open to anybody in between. For tests only.
+	// TLSInsecureSkipVerify accepts any certificate, which lets anybody in between read and change
+	// the data. For tests only.
 	TLSInsecureSkipVerify bool
-	// TLSConfig replaces all of the TLS settings above but TLS itself. The
-	// connector uses a copy. Nil means that those settings apply.
+	// TLSConfig replaces all TLS settings above except TLS itself. The connector uses a copy. Nil
+	// means that those settings apply.
 	TLSConfig *tls.Config
 
-	// HTTPClient sends the requests, instead of a client of the connector's
-	// own. Its transport then decides how to dial and whom to trust, which
-	// is why ConnectTimeout and TLS settings cannot be given together with
-	// it. Its Timeout, if any, also cuts off the reading of rows.
+	// HTTPClient sends the requests, instead of a client of the connector's own. Its transport
+	// decides how to dial and whom to trust, so ConnectTimeout and the TLS settings cannot be given
+	// together with it. Its Timeout, if any, also ends the reading of rows.
 	HTTPClient *http.Client
 
-	// Logger gets what is worth knowing but is no error of any call. Nil
-	// means that it is not logged.
+	// Logger gets events that are no error of any call. Nil discards them.
 	Logger *slog.Logger
 
-	// Consistency is the level of reads; see [WithConsistency] for another
-	// level per call.
+	// Consistency is the level of reads; see [WithConsistency] for another level per call.
 	Consistency Consistency
-	// Freshness bounds how long ago a node that answers a read from its own
-	// copy last heard from the leader. Zero means no bound. Only with None
-	// or Auto.
+	// Freshness bounds how long ago a node that answers a read from its own copy last heard from
+	// the leader. Zero means no bound. It works only with None or Auto.
 	Freshness time.Duration
-	// FreshnessStrict also bounds how far behind the leader that node's
-	// data are. It needs Freshness. See [WithFreshness].
+	// FreshnessStrict also bounds how far behind the leader that node's data are. It needs
+	// Freshness. See [WithFreshness].
 	FreshnessStrict bool
-	// LinearizableTimeout bounds how long a linearizable read waits for the
-	// leader to confirm its leadership. Zero means the server's default.
+	// LinearizableTimeout bounds how long a linearizable read waits for the leader to confirm its
+	// leadership. Zero means the server's default.
 	LinearizableTimeout time.Duration
 
-	// Timeout bounds the wait for an answer, retries included, unless the
-	// deadline of the context comes first. It does not bound the reading of
-	// rows. Zero means 30 seconds, and any negative value no bound.
+	// Timeout bounds the wait for an answer, including retries, unless the deadline of the context
+	// comes first. It does not bound the reading of rows. Zero means 30 seconds, and a negative
+	// value no bound.
 	Timeout time.Duration
-	// ConnectTimeout bounds one attempt to connect to one host. Zero means
-	// 5 seconds.
+	// ConnectTimeout bounds one attempt to connect to one host. Zero means 5 seconds.
 	ConnectTimeout time.Duration
 
-	// Discovery says how nodes besides Hosts are found.
+	// Discovery says how the driver finds nodes besides Hosts.
 	Discovery Discovery
-	// PrepareMode says whether Prepare has the server check statements.
+	// PrepareMode says whether Prepare makes the server check statements.
 	PrepareMode PrepareMode
-	// TxMode says how transactions are carried out; see [WithTxMode] for another
-	// way per transaction.
+	// TxMode says how the driver runs transactions; see [WithTxMode] for another mode per
+	// transaction.
 	TxMode TxMode
-	// TxLock says when a transaction that is not read-only begins to keep the
-	// other writers of this connector waiting.
+	// TxLock says when a transaction that is not read-only takes the write lock, so that the other
+	// writers of this connector wait.
 	TxLock TxLock
-	// DisableTxVersion keeps writes outside of transactions from advancing the
-	// version by which transactions, of whatever process, notice them. Only where
-	// transactions and other writes never meet in the same rows.
+	// DisableTxVersion keeps writes outside of transactions from advancing the version.
+	// Transactions, of any process, then do not notice them. It is only for programs whose
+	// transactions and other writers never use the same rows.
 	DisableTxVersion bool
-	// DisableCoalescing sends each write as a request of its own, instead of
-	// joining those that are under way at the same time; see WithoutCoalescing.
+	// DisableCoalescing sends each write as a request of its own, instead of joining concurrent
+	// writes; see WithoutCoalescing.
 	DisableCoalescing bool
 
-	// Queue hands writes to rqlite's queue: they are acknowledged before
-	// they are applied, and their results and errors are lost.
+	// Queue sends writes to rqlite's queue. They are acknowledged before they are applied, and
+	// their results and errors are lost.
 	Queue bool
-	// QueueWait makes a queued write wait until it has been applied, or has
-	// failed, which it does not say. It needs Queue.
+	// QueueWait makes a queued write wait until it has been applied or has failed; the call does
+	// not report which. It needs Queue.
 	QueueWait bool
 
-	// Location is the zone of times that are read. Nil leaves them in the
-	// zone they are stored in.
+	// Location is the zone of times that are read. Nil keeps the zone that they are stored in.
 	Location *time.Location
 
-	// SendForeignKeys sends PRAGMA foreign_keys, which sets for all clients whether foreign keys are
-	// enforced in writes. Without it, one that asks for what is so already has no effect, and others
-	// are refused: rqlited -fk enforces foreign keys.
+	// SendForeignKeys sends PRAGMA foreign_keys, which sets for all clients whether writes enforce
+	// foreign keys. Without it, a pragma that asks for the setting in force has no effect, and
+	// others are refused: rqlited -fk enforces foreign keys.
 	SendForeignKeys bool
 
-	// NoRewriteRandom and NoRewriteTime leave random functions, and the current
-	// time, in writes outside of transactions, instead of replacing them by literals
-	// before a statement is sent. Nodes may then store different values.
+	// NoRewriteRandom and NoRewriteTime leave random functions and the current time in writes
+	// outside of transactions, instead of replacing them by literals. Nodes may then store
+	// different values.
 	NoRewriteRandom bool
 	NoRewriteTime   bool
 }
 
-// Clone returns a copy that shares nothing with c that could be changed
-// through a Config: Hosts and TLSConfig are copied, while HTTPClient, Logger
-// and Location are the same as in c. The clone of nil is nil.
+// Clone returns a copy that shares nothing changeable with c: it copies Hosts and TLSConfig.
+// HTTPClient, Logger and Location are the same as in c. The clone of nil is nil.
 func (c *Config) Clone() *Config {
 	if c == nil {
 		return nil
@@ -272,14 +260,14 @@ func (c Config) String() string {
 	return c.FormatDSN()
 }
 
-// GoString implements [fmt.GoStringer], so that %#v shows no password either.
+// GoString implements [fmt.GoStringer], so that %#v does not show the password either.
 func (c Config) GoString() string { return fmt.Sprintf("rqlite.Config(%q)", c.String()) }
 
 // LogValue implements [slog.LogValuer]: a log shows what String returns.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// validate reports the first setting that cannot be used: what
-// checkContradictions finds, and TLS files that cannot be read.
+// validate returns the first setting that cannot be used: a contradiction, or a TLS file that
+// cannot be read.
 func (c *Config) validate() error {
 	if err := c.checkContradictions(); err != nil {
 		return err
@@ -288,8 +276,8 @@ func (c *Config) validate() error {
 	return err
 }
 
-// checkContradictions looks at the settings alone, not at files. Messages name
-// settings by their keys in a DSN.
+// checkContradictions checks the settings alone, not the files. Messages name settings by their
+// keys in a DSN.
 func (c *Config) checkContradictions() error {
 	for i, host := range c.Hosts {
 		if _, err := parseHost(host); err != nil {
@@ -345,8 +333,8 @@ func (c *Config) checkContradictions() error {
 	return nil
 }
 
-// verifiesNodes reports whether the certificates of the nodes are checked, as
-// far as is known: the transport of an HTTPClient may do as it likes.
+// verifiesNodes reports whether the certificates of the nodes are known to be checked. The
+// transport of an HTTPClient may do anything.
 func (c *Config) verifiesNodes() bool {
 	switch {
 	case !c.TLS || c.HTTPClient != nil || c.TLSInsecureSkipVerify:
@@ -357,8 +345,8 @@ func (c *Config) verifiesNodes() bool {
 	return true
 }
 
-// tlsConfig returns a TLS configuration of the caller's own, read from the
-// files that c names, and nil if c asks for plain http.
+// tlsConfig returns a new TLS configuration, read from the files that c names, and nil if c asks
+// for plain http.
 func (c *Config) tlsConfig() (*tls.Config, error) {
 	if !c.TLS {
 		return nil, nil
@@ -408,8 +396,8 @@ func (c *Config) scheme() string {
 	return "http"
 }
 
-// addresses returns Hosts as "host:port", never empty and each one once. A
-// host that is not valid is left out: validate reports it.
+// addresses returns Hosts as "host:port", never empty and each one once. It leaves out invalid
+// hosts, which validate reports.
 func (c *Config) addresses() []string {
 	if len(c.Hosts) == 0 {
 		return []string{net.JoinHostPort(defaultHost, defaultPort)}
@@ -439,8 +427,8 @@ func (c *Config) dialTimeout() time.Duration {
 	return c.ConnectTimeout
 }
 
-// parseHost returns the "host:port" that s stands for. Its errors never quote
-// s: in a DSN that is put together wrongly it can be a part of the password.
+// parseHost returns the "host:port" that s stands for. Its errors never quote s: in a malformed DSN
+// it can be a part of the password.
 func parseHost(s string) (string, error) {
 	host, port := s, defaultPort
 	if strings.HasPrefix(s, "[") {
@@ -480,9 +468,8 @@ func parseHost(s string) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// notHostRune reports whether r can neither be in a host name nor in the zone
-// of an IPv6 address. A name in another script has to be given in its ASCII
-// form.
+// notHostRune reports whether r can be neither in a host name nor in the zone of an IPv6 address. A
+// name in another script has to be given in its ASCII form.
 func notHostRune(r rune) bool {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
@@ -491,7 +478,7 @@ func notHostRune(r rune) bool {
 	return !strings.ContainsRune("-._", r)
 }
 
-// warn tells the Logger of an error that no call returns.
+// warn sends the Logger an error that no call returns.
 func (c *Config) warn(err error) {
 	if c.Logger != nil {
 		c.Logger.Warn(err.Error())

@@ -27,21 +27,20 @@ var (
 	_ Conn                      = (*conn)(nil)
 )
 
-// conn is what database/sql takes for a connection. It holds no socket: all
-// conns of a connector share its transport, so that one costs nothing to open
-// or keep.
+// conn is a connection of database/sql. It holds no socket: all conns of a connector share its
+// transport, so that it costs nothing to open or keep one. It can only be used by one goroutine at
+// a time.
 type conn struct {
 	connector *Connector
-	closed    bool
-	tx        *tx // the transaction that has begun and not ended, or nil
-	state     bind.ConnState
-	session   *autocommit.Session // its statements outside of transactions
+	closed    bool                // only Close sets it
+	tx        *tx                 // the open transaction, or nil; begin sets it, Commit and Rollback reset it
+	state     bind.ConnState      // of last_insert_rowid() and changes(); shared by tx and session
+	session   *autocommit.Session // runs statements outside of transactions; never changes
 }
 
 var errClosed = errors.New("rqlite: the connection is closed")
 
-// ExecContext runs the statements of a query. It returns the result of the
-// last one.
+// ExecContext runs the statements of a query. It returns the result of the last one.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	script, err := c.parse(query)
 	if err != nil {
@@ -65,8 +64,8 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
-// PrepareContext checks what can be checked without asking the server, and the rest by asking it if
-// the connector is to do so.
+// PrepareContext checks the query as far as possible without the server. If the PrepareMode says
+// so, it also asks the server.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	if c.closed {
 		return nil, errClosed
@@ -75,7 +74,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err != nil {
 		return nil, public(sqlerr.Refused(err))
 	}
-	if len(script) > 0 { // SQLite prepares the first
+	if len(script) > 0 { // SQLite prepares the first statement
 		if word, no := script[0].NoStatement(); no {
 			return nil, public(sqlerr.New(`near "`+word+`": syntax error`, 0, len(script)))
 		}
@@ -101,8 +100,7 @@ func (c *conn) Ping(ctx context.Context) error {
 	return public(c.session.Ping(ctx))
 }
 
-// ResetSession implements driver.SessionResetter. A transaction that nobody has
-// ended ends here.
+// ResetSession implements driver.SessionResetter. It rolls back a transaction that is still open.
 func (c *conn) ResetSession(context.Context) error {
 	if c.closed {
 		return driver.ErrBadConn
@@ -110,7 +108,7 @@ func (c *conn) ResetSession(context.Context) error {
 	return c.endTx()
 }
 
-// endTx rolls back the transaction that is open, if there is one.
+// endTx rolls back the open transaction, if there is one.
 func (c *conn) endTx() error {
 	if c.tx == nil {
 		return nil
@@ -127,9 +125,9 @@ func (c *conn) Close() error {
 	return c.endTx()
 }
 
-// parse splits a query into statements and refuses those that the server must
-// not see: it has one connection for the writes of all clients, so that a BEGIN, a
-// temporary table or an attached database of one would take in the writes of all.
+// parse splits a query into statements and refuses those that the server must not see. The server
+// has one connection for the writes of all clients. A BEGIN, a temporary table or an attached
+// database of one client would affect the writes of all.
 func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 	script, err := c.connector.scripts.Parse(query)
 	if err != nil {
@@ -138,11 +136,12 @@ func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 	return hideVersionTable(script), c.refuseHarm(script)
 }
 
-// hideVersionTable returns a script in which the lists of tables leave out the version table.
+// hideVersionTable removes the version table from lists of tables: it returns a script that does
+// not list it.
 func hideVersionTable(script []sqltext.Statement) []sqltext.Statement {
 	for i := range script {
 		if s := script[i].HideTable(occ.Table); s.Text != script[i].Text {
-			script = slices.Clone(script) // the cache has the one that was given
+			script = slices.Clone(script) // the original belongs to the cache
 			script[i] = s
 		}
 	}

@@ -21,25 +21,26 @@ var (
 	_ io.Closer        = (*Connector)(nil)
 )
 
-// Connector makes the connections of one [database/sql.DB], for
-// [database/sql.OpenDB]. It owns the HTTP connections to the cluster, which all
-// of them share, and what is known of its nodes. It is safe for concurrent use.
+// Connector makes the connections of one [database/sql.DB], for [database/sql.OpenDB]. It owns the
+// HTTP connections to the cluster, which all of them share, and the knowledge of its nodes. It is
+// safe for concurrent use.
 type Connector struct {
-	cfg    *Config
-	client *cluster.Client
-	closed atomic.Bool
-	engine *autocommit.Engine
-
-	scripts sqltext.Cache
-
+	// NewConnector sets these, and nothing changes them. They are safe for concurrent use.
+	cfg      *Config
+	client   *cluster.Client
+	engine   *autocommit.Engine
 	versions *occ.Versions
 	env      *txn.Env
-	compiled compiledTexts // see conn.check
+
+	closed atomic.Bool // only Close sets it
+
+	// These guard themselves.
+	scripts  sqltext.Cache
+	compiled compiledTexts // texts of statements that conn.check found good
 }
 
-// NewConnector returns a connector for a copy of cfg; nil stands for a node on
-// localhost, with all defaults. Nobody is contacted. An error says which setting
-// is wrong; files for TLS are read here.
+// NewConnector returns a connector for a copy of cfg; nil stands for a node on localhost, with all
+// defaults. It sends nothing. Its error says which setting is wrong. It reads the files for TLS.
 func NewConnector(cfg *Config) (*Connector, error) {
 	if cfg == nil {
 		cfg = &Config{}
@@ -81,8 +82,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	return c, nil
 }
 
-// Connect implements driver.Connector. It contacts nobody: the first statement
-// does.
+// Connect implements driver.Connector. It sends nothing: the first statement does.
 func (c *Connector) Connect(context.Context) (driver.Conn, error) {
 	if c.closed.Load() {
 		return nil, errors.New("rqlite: the connector is closed")
@@ -101,10 +101,10 @@ func (c *Connector) newConn() *conn {
 // Driver implements driver.Connector.
 func (c *Connector) Driver() driver.Driver { return &Driver{} }
 
-// Stats is what a connector has done so far, all of its connections together.
+// Stats counts the actions of a connector, over all of its connections.
 type Stats struct {
 	Requests  uint64 // requests for statements
-	Failures  uint64 // those of them that failed in the end, statements that SQLite refused apart
+	Failures  uint64 // requests that failed in the end, without statements that SQLite refused
 	Coalesced uint64 // writes that were handed over to go out with others
 	Retries   uint64 // further attempts at a request
 	Redirects uint64 // redirects to the leader that were followed
@@ -112,22 +112,22 @@ type Stats struct {
 	Fallbacks uint64 // times that requests for the leader began to be forwarded
 }
 
-// Stats returns what the connector has done so far. (*sql.DB).Driver does not
-// lead here: keep the Connector that was given to sql.OpenDB.
+// Stats returns the counts so far. (*sql.DB).Driver does not lead here: keep the Connector that was
+// given to sql.OpenDB.
 func (c *Connector) Stats() Stats { return Stats(c.client.Counts()) }
 
-// Close closes the idle HTTP connections. (*sql.DB).Close calls it. Requests
-// under way are not cut off, and those of an HTTPClient of the program's are left alone.
+// Close closes the idle HTTP connections. (*sql.DB).Close calls it. It does not cut off requests
+// under way, and leaves the connections of the program's HTTPClient alone.
 func (c *Connector) Close() error {
 	c.closed.Store(true)
 	c.client.Close()
 	return nil
 }
 
-// clusterSender sends requests to the cluster.
+// clusterSender sends requests to the cluster. Its errors are those of package sqlerr.
 type clusterSender struct{ client *cluster.Client }
 
-// Send implements sender.
+// Send implements occ.Sender.
 func (s clusterSender) Send(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
 	answer, err := s.client.Send(ctx, req)
 	if err != nil {

@@ -9,49 +9,43 @@ import (
 	"time"
 )
 
-// Consistency is the read consistency level of rqlite: how much a read may
-// miss of what has been written, and what it costs to find out. It has no
-// influence on writes, which always go through the Raft log.
+// Consistency is the read consistency level of rqlite: how much a read may miss of earlier writes,
+// and what it costs to find out. It does not affect writes, which always go through the Raft log.
 //
 // The zero value is [Weak], which is rqlite's own default.
 type Consistency uint8
 
 const (
-	// Weak asks the node that believes itself to be the leader. Right after
-	// a change of leader the old one can answer with data that are about a
-	// second old.
+	// Weak asks the node that believes itself to be the leader. Right after a change of leader the
+	// old one can answer with data that are about a second old.
 	Weak Consistency = iota
-	// Linearizable makes the leader confirm its leadership with a majority
-	// before it answers: a read sees every write that was acknowledged
-	// before the read began.
+	// Linearizable makes the leader confirm its leadership with a majority before it answers. A
+	// read sees every write that was acknowledged before the read began.
 	Linearizable
-	// Strong sends the read itself through the Raft log. It gives what
-	// Linearizable gives at the price of a write, and serves tests more than
-	// programs.
+	// Strong sends the read itself through the Raft log. It gives what Linearizable gives, at the
+	// price of a write. It serves tests more than programs.
 	Strong
-	// None lets any node answer from its own copy, without asking anybody.
-	// How old the answer may be is bounded by a freshness, or not at all.
+	// None lets any node answer from its own copy, without asking others. Only a freshness bounds
+	// how old the answer may be.
 	None
-	// Auto lets the node choose: None on a read-only replica, Weak on any
-	// other node.
+	// Auto lets the node choose: None on a read-only replica, Weak on any other node.
 	Auto
 )
 
 // consistencyNames is indexed by Consistency.
 var consistencyNames = []string{"weak", "linearizable", "strong", "none", "auto"}
 
-// String returns the name rqlite uses for the level, such as "weak". For a
-// value that is no level it returns text that [ParseConsistency] refuses.
+// String returns rqlite's name for the level, such as "weak". For a value that is no level it
+// returns text that [ParseConsistency] refuses.
 func (c Consistency) String() string { return enumName("Consistency", consistencyNames, c) }
 
-// ParseConsistency returns the level with the given name. Names are exact and
-// in lower case; the error for any other text lists them.
+// ParseConsistency returns the level with the given name. Names are exact and in lower case; the
+// error for any other text lists them.
 func ParseConsistency(s string) (Consistency, error) {
 	return parseEnum[Consistency]("consistency level", consistencyNames, s)
 }
 
-// MarshalText implements [encoding.TextMarshaler]. It fails for a value that
-// is no level.
+// MarshalText implements [encoding.TextMarshaler]. It fails for a value that is no level.
 func (c Consistency) MarshalText() ([]byte, error) {
 	if !c.valid() {
 		return nil, errors.New("rqlite: " + invalidLevel(c))
@@ -59,8 +53,8 @@ func (c Consistency) MarshalText() ([]byte, error) {
 	return []byte(c.String()), nil
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler] with the rules of
-// [ParseConsistency]. On an error the receiver keeps its value.
+// UnmarshalText implements [encoding.TextUnmarshaler] with the rules of [ParseConsistency]. On an
+// error the receiver keeps its value.
 func (c *Consistency) UnmarshalText(text []byte) error {
 	level, err := ParseConsistency(string(text))
 	if err != nil {
@@ -72,24 +66,24 @@ func (c *Consistency) UnmarshalText(text []byte) error {
 
 func (c Consistency) valid() bool { return int(c) < len(consistencyNames) }
 
-// takesFreshness reports whether rqlite looks at a freshness for this level.
-// For the others it would silently ignore it.
+// takesFreshness reports whether rqlite obeys a freshness at this level. At the others it would
+// silently ignore it.
 func (c Consistency) takesFreshness() bool { return c == None || c == Auto }
 
 func invalidLevel(c Consistency) string {
 	return fmt.Sprintf("%v is no consistency level; use one of %s", c, strings.Join(consistencyNames, ", "))
 }
 
-// callOptions is what the With… functions put into a context. It is never
-// changed once it is there: each function stores a changed copy. A nil field
-// was not given, so that the setting of the [Config] counts.
+// callOptions are the options that the With… functions put into a context. They never change there:
+// each function stores a changed copy. A nil field was not given, so that the setting of the
+// [Config] counts.
 type callOptions struct {
 	level               *Consistency
 	freshness           *freshness
 	linearizableTimeout *time.Duration
 	queueing            *queueing
 	txMode              *TxMode
-	alone               bool // WithoutCoalescing
+	alone               bool // set by WithoutCoalescing
 }
 
 // queueing says whether writes go into rqlite's queue
@@ -98,7 +92,7 @@ type queueing struct {
 	on, wait bool
 }
 
-// freshness bounds how old the data of a node may be that answers on its own.
+// freshness bounds how old the data may be of a node that answers on its own.
 type freshness struct {
 	bound  time.Duration
 	strict bool
@@ -116,60 +110,54 @@ func (o callOptions) in(ctx context.Context) context.Context {
 	return context.WithValue(ctx, callOptionsKey{}, o)
 }
 
-// WithConsistency returns a context in which reads use the given level instead
-// of that of the DSN. Because a freshness belongs to the level it was chosen
-// with, the DSN's freshness does not apply to such a read; add [WithFreshness]
-// for one that does. The last call wins where contexts are nested.
+// WithConsistency returns a context in which reads use the given level instead of that of the DSN.
+// A freshness belongs to its level, so the DSN's freshness does not apply to such a read; add
+// [WithFreshness] if needed. The last call wins if contexts are nested.
 //
-// A value that is no level is an error of the call that uses the context, not
-// of this function. Writes take no notice.
+// If the value is no level, the call that uses the context fails, not this function. Writes ignore
+// it.
 func WithConsistency(ctx context.Context, level Consistency) context.Context {
 	o := callOptionsOf(ctx)
 	o.level = &level
 	return o.in(ctx)
 }
 
-// WithFreshness returns a context in which a node that answers a read from its
-// own copy refuses to do so when it last heard from the leader more than d
-// ago. With strict set, a node that knows it is behind also refuses when the
-// last change it applied reached it more than d after the leader logged it.
+// WithFreshness returns a context in which a node refuses to answer a read from its own copy if it
+// last heard from the leader more than d ago. With strict set, a node that knows that it is behind
+// also refuses if the last change it applied reached it more than d after the leader logged it.
 //
-// It works for the levels [None] and [Auto] only; reading with it at another
-// level is an error, since rqlite would silently ignore it. Zero d lifts the
-// bound that the DSN sets and then strict must be false; negative d is an
-// error. Errors come from the call that uses the context. Writes take no
-// notice.
+// It works only at the levels [None] and [Auto]. Reading with it at another level is an error,
+// because rqlite would silently ignore it. Zero d removes the bound of the DSN, and then strict
+// must be false. Negative d is an error. Errors come from the call that uses the context. Writes
+// ignore it.
 func WithFreshness(ctx context.Context, d time.Duration, strict bool) context.Context {
 	o := callOptionsOf(ctx)
 	o.freshness = &freshness{bound: d, strict: strict}
 	return o.in(ctx)
 }
 
-// WithLinearizableTimeout returns a context in which a read at level
-// [Linearizable] gives up when the leader could not confirm its leadership
-// within d. Reads at other levels have nothing to wait for and ignore it, and
-// so do writes. Zero means the server's default even if the DSN sets another
-// bound; negative d is an error of the call that uses the context.
+// WithLinearizableTimeout returns a context in which a read at level [Linearizable] gives up if the
+// leader could not confirm its leadership within d. Reads at other levels, and writes, ignore it.
+// Zero means the server's default, even if the DSN sets another bound. Negative d is an error of
+// the call that uses the context.
 func WithLinearizableTimeout(ctx context.Context, d time.Duration) context.Context {
 	o := callOptionsOf(ctx)
 	o.linearizableTimeout = &d
 	return o.in(ctx)
 }
 
-// readOptions says how one read is to be done.
+// readOptions says how to do one read.
 type readOptions struct {
 	Level Consistency
-	// Freshness is zero when there is no bound. It is never set together
-	// with a level for which rqlite ignores it.
+	// Freshness is zero for no bound. It is never set at a level at which rqlite ignores it.
 	Freshness       time.Duration
 	FreshnessStrict bool
-	// LinearizableTimeout is zero for the server's default, and at every
-	// level but Linearizable.
+	// LinearizableTimeout is zero for the server's default, and at every level but Linearizable.
 	LinearizableTimeout time.Duration
 }
 
-// readOptionsFor merges the options in ctx over those of cfg, which must be
-// valid. It fails when what the context asks for makes no sense.
+// readOptionsFor merges the options in ctx over those of cfg, which must be valid. It fails if the
+// options of the context make no sense.
 func readOptionsFor(ctx context.Context, cfg *Config) (readOptions, error) {
 	r := readOptions{
 		Level:               cfg.Consistency,
@@ -196,8 +184,8 @@ func readOptionsFor(ctx context.Context, cfg *Config) (readOptions, error) {
 	return r, nil
 }
 
-// contradiction says what is wrong with the options, or "" if nothing is.
-// [Config] and contexts obey the same rules because both ask here.
+// contradiction says what is wrong with the options, "" if nothing is. [Config] and contexts share
+// these rules.
 func (r readOptions) contradiction() string {
 	switch {
 	case !r.Level.valid():

@@ -13,7 +13,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
-// exec carries out a script: within the transaction of the connection, by the queue, or on its own.
+// exec runs a script: within the open transaction, by the queue, or on its own.
 func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
 	stmts, err := c.deal(script, args)
 	switch {
@@ -30,7 +30,7 @@ func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driv
 	return c.session.Exec(ctx, stmts)
 }
 
-// query runs a script; each of its statements gives one result set.
+// query runs a script. Each of its statements gives one result set.
 func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (*result.Sets, error) {
 	stmts, err := c.deal(script, args)
 	switch {
@@ -81,8 +81,8 @@ func (c *conn) execInTx(ctx context.Context, stmts []bind.Stmt) (driver.Result, 
 // txResult is the result of a write within a transaction.
 type txResult struct{ driver.Result }
 
-// LastInsertId implements driver.Result. From now on the transaction can be committed only if this is
-// the id.
+// LastInsertId implements driver.Result. From now on the transaction commits only if the id stays
+// the same.
 func (r txResult) LastInsertId() (int64, error) {
 	id, err := r.Result.LastInsertId()
 	return id, public(err)
@@ -94,7 +94,7 @@ func (r txResult) RowsAffected() (int64, error) {
 	return n, public(err)
 }
 
-// inTx runs f in a transaction of its own, again after a conflict, until the time-out.
+// inTx runs f in a transaction of its own, and again after a conflict, until the timeout.
 func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t autocommit.Tx) error) error {
 	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
 		var cancel context.CancelFunc
@@ -113,9 +113,9 @@ func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t autocommi
 	})
 }
 
-// WithoutCoalescing returns a context whose writes go out as requests of their own,
-// as all do with coalesce=false in the DSN: at once, and whatever other goroutines
-// write at the time. Reads take no notice.
+// WithoutCoalescing returns a context whose writes go out as requests of their own, at once,
+// whatever other goroutines write at the time. With coalesce=false in the DSN all writes do. Reads
+// ignore it.
 func WithoutCoalescing(ctx context.Context) context.Context {
 	o := callOptionsOf(ctx)
 	o.alone = true

@@ -19,8 +19,8 @@ var (
 // Driver is the database/sql driver that is registered as "rqlite".
 type Driver struct{}
 
-// Open returns a connection of a connector of its own, which is closed with it.
-// database/sql never calls it, but OpenConnector; what wraps drivers may.
+// Open returns a connection with a connector of its own, which is closed with it. database/sql
+// calls OpenConnector instead; wrappers of drivers may call Open.
 func (d *Driver) Open(dsn string) (driver.Conn, error) {
 	c, err := d.OpenConnector(dsn)
 	if err != nil {
@@ -33,14 +33,14 @@ func (d *Driver) Open(dsn string) (driver.Conn, error) {
 	return lone{inner.(*conn)}, nil
 }
 
-// lone is a connection that has its connector for itself.
+// lone is a connection that owns its connector.
 type lone struct{ *conn }
 
 // Close implements driver.Conn.
 func (l lone) Close() error { return errors.Join(l.conn.Close(), l.connector.Close()) }
 
-// OpenConnector parses a DSN and returns its connector. Nobody is contacted.
-// Errors are those of [ParseDSN] and [NewConnector].
+// OpenConnector parses a DSN and returns its connector. It sends nothing. Its errors are those of
+// [ParseDSN] and [NewConnector].
 func (d *Driver) OpenConnector(dsn string) (driver.Connector, error) {
 	cfg, err := ParseDSN(dsn)
 	if err != nil {

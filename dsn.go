@@ -12,19 +12,16 @@ import (
 
 const dsnExample = "rqlite://localhost:4001"
 
-// ParseDSN reads a data source name:
+// ParseDSN parses a data source name:
 //
 //	rqlite://[user:password@]host[:port][,host[:port]…][/][path/][?key=value[&key=value…]]
 //
-// http:// and https:// may stand for rqlite://; https:// means tls=true.
-// User, password, path and values are percent-encoded; the keys are listed in the
-// package documentation. A missing port is 4001, a missing host localhost. An
-// unknown key, a key given twice, a value out of range and settings that
-// contradict each other are errors. TLS files are not opened: that happens
-// when a connector is made.
+// http:// and https:// may stand for rqlite://; https:// means tls=true. User, password, path and
+// values are percent-encoded. The package documentation lists the keys. A missing port is 4001, a
+// missing host localhost. An unknown key, a key given twice, a value out of range and contradictory
+// settings are errors. ParseDSN does not open TLS files; NewConnector does.
 //
-// Errors never show the user, the password or any text that could be part of
-// them.
+// Errors never show the user, the password or any text that could be part of them.
 func ParseDSN(dsn string) (*Config, error) {
 	c, err := parseDSN(dsn)
 	if err != nil {
@@ -64,7 +61,7 @@ func parseDSN(dsn string) (*Config, error) {
 	return c, c.settle(scheme, values)
 }
 
-// cutScheme splits off the scheme. It refuses what no part of a DSN may hold.
+// cutScheme splits off the scheme. It refuses characters that no part of a DSN may hold.
 func cutScheme(dsn string) (scheme, rest string, err error) {
 	if dsn == "" {
 		return "", "", errors.New("it is empty; write for example " + dsnExample)
@@ -80,11 +77,10 @@ func cutScheme(dsn string) (scheme, rest string, err error) {
 	return scheme, rest, nil
 }
 
-// parseTail takes what follows the authority: the path, and the query, which it returns.
+// parseTail parses the path behind the authority, and returns the query.
 func (c *Config) parseTail(tail string) (query string, err error) {
-	// A "/", "?" or "#" in a password that is not encoded ends the authority
-	// too early. Then the "@" that should end the password stands in here,
-	// and nothing of it may show up in a message.
+	// A "/", "?" or "#" in a password that is not encoded ends the authority too early. Then the
+	// "@" that should end the password is in the tail. No message may show any of it.
 	if strings.Contains(tail, "@") {
 		return "", errors.New(`an "@" after the hosts; in user and password write "/", "?", "#" and "@" as %2F, %3F, %23 and %40, in values "@" as %40`)
 	}
@@ -95,8 +91,7 @@ func (c *Config) parseTail(tail string) (query string, err error) {
 	return query, c.parsePrefix(prefix)
 }
 
-// parseAuthority reads [user:password@]host[:port][,host[:port]…]. None of its
-// errors quotes anything.
+// parseAuthority parses [user:password@]host[:port][,host[:port]…]. Its errors quote nothing.
 func (c *Config) parseAuthority(authority string) error {
 	hosts := authority
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
@@ -140,7 +135,7 @@ func (c *Config) parseUserinfo(userinfo string) error {
 	return nil
 }
 
-// splitQuery returns the values by key. All keys are known ones.
+// splitQuery returns the values by key, which are all known.
 func splitQuery(query string) (map[string]string, error) {
 	values := make(map[string]string)
 	for pair := range strings.SplitSeq(query, "&") {
@@ -178,7 +173,7 @@ func shownValue(value string) string {
 	return value
 }
 
-// foreignKeys are keys of other drivers' DSNs, and what takes their place.
+// foreignKeys are keys of other drivers' DSNs, with their replacements.
 var foreignKeys = map[string]string{
 	"_fk":           fkInstead,
 	"_foreign_keys": fkInstead,
@@ -212,7 +207,7 @@ const (
 	fileInstead    = "there is no file to open: leave it out"
 )
 
-// unknownKey says which key was meant, or else which keys there are.
+// unknownKey names the key that was probably meant, or else all keys.
 func unknownKey(name string) error {
 	if len(name) > 40 || strings.ContainsFunc(name, func(r rune) bool { return r != '_' && notHostRune(r) }) {
 		return errors.New("a key is unknown; the keys are " + keyNames())
@@ -240,8 +235,7 @@ func keyNames() string {
 	return strings.Join(names, ", ")
 }
 
-// editDistance returns how many bytes must be inserted, removed or replaced to
-// turn a into b.
+// editDistance returns how many bytes must be inserted, removed or replaced to change a into b.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -262,7 +256,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// settle does what concerns more than one part of the DSN.
+// settle applies the rules that concern several parts of the DSN.
 func (c *Config) settle(scheme string, values map[string]string) error {
 	if _, given := values["tls"]; given && scheme != "rqlite" && c.TLS != (scheme == "https") {
 		return fmt.Errorf("%s:// contradicts tls=%t; leave tls out or begin with rqlite://", scheme, c.TLS)
@@ -276,12 +270,10 @@ func (c *Config) settle(scheme string, values map[string]string) error {
 	return nil
 }
 
-// FormatDSN returns a DSN from which [ParseDSN] makes a Config equal to c,
-// password included: use String for anything that people read. Zero fields are
-// left out, and so is what a DSN cannot express: HTTPClient, TLSConfig, Logger
-// and a Location that [time.LoadLocation] does not know by its name. Hosts
-// are written with their port. For a Config that is not valid the result is
-// not either.
+// FormatDSN returns a DSN from which [ParseDSN] makes a Config equal to c, including the password:
+// use String for people. It leaves out zero fields, and settings that a DSN cannot express:
+// HTTPClient, TLSConfig, Logger and a Location that [time.LoadLocation] does not know by its name.
+// It writes hosts with their port. The DSN of an invalid Config is invalid, too.
 func (c *Config) FormatDSN() string {
 	var b strings.Builder
 	b.WriteString("rqlite://")
@@ -311,25 +303,23 @@ func (c *Config) FormatDSN() string {
 	return b.String()
 }
 
-// dsnKey is all there is to know about one key.
+// dsnKey describes one key.
 type dsnKey struct {
 	name    string
-	doc     string // what it means, for the manual
-	allowed string // what a value may be, for the manual and for errors
+	doc     string // its meaning, for the manual
+	allowed string // the allowed values, for the manual and for errors
 	def     string // the default, for the manual
-	// parse puts a value into a Config. It reports false, and changes
-	// nothing, if the value is not allowed.
+	// parse puts a value into a Config. It returns false, and changes nothing, if the value is not
+	// allowed.
 	parse func(*Config, string) bool
-	// format is the reverse of parse; it reports false for a setting that
-	// has its default.
+	// format is the reverse of parse. It returns false for a setting that has its default.
 	format func(*Config) (string, bool)
 }
 
-// gorqliteDiscovery is the one key that comes from DSNs of another client.
+// gorqliteDiscovery is the only key from the DSNs of another client.
 const gorqliteDiscovery = "disableClusterDiscovery"
 
-// dsnKeys is the only list of keys. Parsing, formatting, errors and the manual
-// follow it.
+// dsnKeys is the only list of keys. Parsing, formatting, errors and the manual follow it.
 var dsnKeys = []dsnKey{
 	enumKey("level", "read consistency level", consistencyNames, func(c *Config) *Consistency { return &c.Consistency }),
 	durationKey("freshness", "how long ago a node that answers from its own copy may have heard from the leader; only with level none or auto", "no bound",
@@ -430,9 +420,8 @@ func durationKey(name, doc, def string, field func(*Config) *time.Duration) dsnK
 	}
 }
 
-// timeoutKey is a durationKey that also takes seconds without a unit, as the
-// DSNs of gorqlite have them, and zero, which in a Config is negative because
-// there zero is the default.
+// timeoutKey is a durationKey that also takes seconds without a unit, as the DSNs of gorqlite have
+// them. It also takes zero for no bound, which is negative in a Config, where zero is the default.
 func timeoutKey(name, doc string, field func(*Config) *time.Duration) dsnKey {
 	return dsnKey{
 		name: name, doc: doc, allowed: "a duration such as 500ms or 5s, a whole number of seconds, or 0 for no bound", def: defaultTimeout.String(),
@@ -482,8 +471,7 @@ func locationKey(name, doc string, field func(*Config) **time.Location) dsnKey {
 	}
 }
 
-// discoveryAliasKey never appears in a formatted DSN: the key it stands for
-// does.
+// discoveryAliasKey never appears in a formatted DSN; the key that it stands for does.
 func discoveryAliasKey(name, doc string) dsnKey {
 	return dsnKey{
 		name: name, doc: doc, allowed: "true or false", def: "false",

@@ -7,63 +7,58 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
-// Errors to be asked for with [errors.Is].
+// Errors to test for with [errors.Is].
 var (
-	// ErrIndeterminate says that a write was sent and no answer came, or none
-	// that tells: it may have been applied, or be applied yet. The driver
-	// never sends such a write again. Look at the data before you do. A write whose
-	// context ended may still be running in the server, where others wait behind it.
+	// ErrIndeterminate says that a write was sent, and that no answer came that tells its outcome:
+	// it may have been applied, or may still be. The driver never sends such a write again. Look at
+	// the data before you do. A write whose context ended may still be running in the server, where
+	// others wait behind it.
 	ErrIndeterminate = sqlerr.ErrIndeterminate
-	// ErrNoLeader says that the cluster had no leader for as long as the call
-	// was willing to wait. Nothing of the call was applied.
+	// ErrNoLeader says that the cluster had no leader for as long as the call would wait. Nothing
+	// of the call was applied.
 	ErrNoLeader = sqlerr.ErrNoLeader
-	// ErrStaleRead says that the node's copy was older than the freshness of
-	// the call allows.
+	// ErrStaleRead says that the node's copy was older than the freshness of the call allows.
 	ErrStaleRead = sqlerr.ErrStaleRead
-	// ErrUnauthorized says that the user is unknown, the password wrong, or the
-	// permission for the call missing.
+	// ErrUnauthorized says that the user is unknown, the password is wrong, or the permission for
+	// the call is missing.
 	ErrUnauthorized = sqlerr.ErrUnauthorized
-	// ErrTxConflict says that a transaction cannot be committed, because something
-	// that it has seen was changed by another writer. Nothing of it was applied. Roll
-	// it back and run it again from the start, as [RunTx] does. Such an error is SQLite's
-	// [BusySnapshot] as well.
+	// ErrTxConflict says that a transaction cannot be committed, because another writer changed
+	// something that it has seen. Nothing of it was applied. Roll it back and run it again from the
+	// start, as [RunTx] does. The error is also SQLite's [BusySnapshot].
 	ErrTxConflict = sqlerr.ErrTxConflict
-	// ErrResultsChanged says that a transaction was committed, but that a
-	// statement of it had another result then than the program was told before.
-	// Values that each node makes up by itself do that, such as those of a column
-	// with DEFAULT CURRENT_TIMESTAMP, and writers that do not use this driver.
+	// ErrResultsChanged says that a transaction was committed, but that one of its statements then
+	// had another result than the program had been told. The causes are values that each node makes
+	// up by itself, such as those of a column with DEFAULT CURRENT_TIMESTAMP, and writers that do
+	// not use this driver.
 	ErrResultsChanged = sqlerr.ErrResultsChanged
-	// ErrRowsLost says that a statement with a RETURNING clause was applied,
-	// but that the server did not send its rows. See "What differs" in the
-	// package documentation for when that happens.
+	// ErrRowsLost says that a statement with a RETURNING clause was applied, but that the server
+	// did not send its rows. See "What differs" in the package documentation for when that happens.
 	ErrRowsLost = sqlerr.ErrRowsLost
 )
 
-// Error is a failure that the server, or the driver before it sends anything,
-// found in a statement. The statement had no effect.
+// Error is a failure that the server found in a statement, or the driver before it sent anything.
+// The statement had no effect.
 type Error struct {
-	// Message is the server's text, SQLite's own as a rule.
+	// Message is the server's text, usually SQLite's own.
 	Message string
-	// Code is SQLite's primary result code, such as [Constraint], and
-	// ExtendedCode its extended one, such as [ConstraintUnique]. rqlite does not
-	// send them: they are read from Message, and are [GenericError] where it does not
-	// tell. SQLite words the violation of a PRIMARY KEY as that of a UNIQUE
-	// constraint, so that it is [ConstraintUnique] too.
+	// Code is SQLite's primary result code, such as [Constraint], and ExtendedCode its extended
+	// one, such as [ConstraintUnique]. rqlite does not send them: the driver reads them from
+	// Message. They are [GenericError] if it does not tell. SQLite words the violation of a PRIMARY
+	// KEY like that of a UNIQUE constraint, so that it is [ConstraintUnique] too.
 	Code         Code
 	ExtendedCode Code
-	// Statement is the position, from 0, of the statement among those of the
-	// call, or -1 where the server does not say which it was.
+	// Statement is the position, from 0, of the failed statement in the call, or -1 if the server
+	// does not say which it was.
 	Statement int
-	// Statements is how many statements the call had.
+	// Statements is the number of statements of the call.
 	Statements int
 }
 
-// Error returns the message, and which statement it is about where the call
-// had several.
+// Error returns the message. If the call had several statements, it names the failed one.
 func (e *Error) Error() string { return e.internal().Error() }
 
-// Is reports whether target is the error's Code or ExtendedCode, so that
-// errors.Is(err, rqlite.ConstraintUnique) works.
+// Is reports whether target is the error's Code or ExtendedCode, so that errors.Is(err,
+// rqlite.ConstraintUnique) works.
 func (e *Error) Is(target error) bool {
 	code, ok := target.(Code)
 	return ok && (code == e.Code || code == e.ExtendedCode)
@@ -76,33 +71,31 @@ func (e *Error) internal() *sqlerr.Error {
 	}
 }
 
-// HTTPError is an answer of the cluster that says nothing of the statements: it
-// had no leader, did not accept the credentials, was not rqlite at all.
+// HTTPError is an answer of the cluster that says nothing about the statements: it had no leader,
+// refused the credentials, or was not rqlite at all.
 type HTTPError struct {
-	// StatusCode is the HTTP status. It can be 200: rqlite reports some
-	// failures that way.
+	// StatusCode is the HTTP status. It can be 200: rqlite reports some failures that way.
 	StatusCode int
-	// Node is the host:port that answered, or "" where the driver does not know.
+	// Node is the host:port that answered, or "" if the driver does not know it.
 	Node string
-	// Message is the text that came with it.
+	// Message is the text of the answer.
 	Message string
 
-	path string // of the request, where it is known
+	path string // of the request, or "" if it is not known
 }
 
 // Error returns the message, the status and the node.
 func (e *HTTPError) Error() string { return e.internal().Error() }
 
-// Is reports whether target is the sentinel, such as [ErrNoLeader], that
-// stands for this answer.
+// Is reports whether target is the sentinel for this answer, such as [ErrNoLeader].
 func (e *HTTPError) Is(target error) bool { return e.internal().Is(target) }
 
 func (e *HTTPError) internal() *sqlerr.HTTPError {
 	return &sqlerr.HTTPError{StatusCode: e.StatusCode, Node: e.Node, Message: e.Message, Path: e.path}
 }
 
-// public returns an error of the driver's inner packages as callers see it. It is the only place
-// where these become public. All errors that leave this package pass through it, some more than once.
+// public turns an error of the driver's inner packages into its public form. It is the only place
+// that does so. All errors that leave this package pass through it, some more than once.
 func public(err error) error {
 	if err == io.EOF { //nolint:errorlint // it ends every result set, and nothing wraps it
 		return err
@@ -121,8 +114,8 @@ func public(err error) error {
 	return err
 }
 
-// failure is an error of the driver's inner packages that has parts. errors.Is finds its sentinels and
-// codes, and errors.As an [*Error] or [*HTTPError] within it.
+// failure is an error of the driver's inner packages that has parts. errors.Is finds its sentinels
+// and codes, and errors.As an [*Error] or [*HTTPError] in it.
 type failure struct{ inner error }
 
 // Error implements error.
@@ -131,7 +124,7 @@ func (f *failure) Error() string { return f.inner.Error() }
 // Unwrap returns the inner error.
 func (f *failure) Unwrap() error { return f.inner }
 
-// Is reports whether the inner error is of a code.
+// Is reports whether the inner error has a code.
 func (f *failure) Is(target error) bool {
 	code, ok := target.(Code)
 	return ok && errors.Is(f.inner, sqlerr.Code(code))

@@ -10,7 +10,7 @@ import (
 
 var errJSONText = errors.New("a json.RawMessage is bound as text, and this one is not valid UTF-8: pass it as []byte for a BLOB")
 
-// jsonText returns the value that a json.RawMessage is bound as, NULL if it is nil. For a value of
+// jsonText returns the value as which a json.RawMessage is bound, NULL if it is nil. For a value of
 // another type the error is driver.ErrSkip.
 func jsonText(value any) (driver.Value, error) {
 	var raw json.RawMessage

@@ -10,7 +10,7 @@ import (
 // behindProxy reports whether the nodes are below a path of a proxy.
 func (c *Config) behindProxy() bool { return c.PathPrefix != "" && c.PathPrefix != "/" }
 
-// checkPrefix returns what is wrong with a PathPrefix. It does not quote it.
+// checkPrefix returns what is wrong with a PathPrefix. Its errors do not quote it.
 func checkPrefix(prefix string) error {
 	switch {
 	case prefix == "" || prefix == "/":
@@ -23,8 +23,8 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// parsePrefix reads the path. One without a slash at its end is taken for the name of a
-// database, which the DSNs of many other drivers have there.
+// parsePrefix parses the path. It refuses one without a slash at its end: in the DSNs of many other
+// drivers that is the name of a database.
 func (c *Config) parsePrefix(prefix string) error {
 	if prefix == "" || prefix == "/" {
 		return nil

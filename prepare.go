@@ -12,11 +12,11 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// check asks the server whether SQLite can compile the first statement of a script that is
-// prepared, if the connector is to do so. Those behind it may need what it makes.
+// check asks the server whether SQLite can compile the first statement of a prepared script, if the
+// PrepareMode says so. The statements behind it may need what the first creates.
 //
-// The server is not let parse EXPLAIN: on some releases it would print it anew, and change it. One
-// of a write it then refuses to read up to rqlite 10.2.6. It does so when SQLite has compiled
+// The server must not parse EXPLAIN: some releases would print it anew, and change it. Up to rqlite
+// 10.2.6 the server then refuses EXPLAIN of a write as a read. It does so after SQLite has compiled
 // it, so that this is a good answer.
 func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	if c.connector.cfg.PrepareMode != PrepareCheck || c.tx != nil || len(stmts) == 0 || !canExplain(&stmts[0]) {
@@ -41,7 +41,7 @@ func (c *conn) check(ctx context.Context, stmts []sqltext.Statement) error {
 	return nil
 }
 
-// canExplain reports whether EXPLAIN tells something of a statement. SQLite carries out some
+// canExplain reports whether EXPLAIN of a statement is useful and harmless. SQLite carries out some
 // PRAGMAs when it compiles them.
 func canExplain(s *sqltext.Statement) bool {
 	switch s.Kind {
@@ -58,14 +58,15 @@ func explaining(s *sqltext.Statement) bind.Stmt {
 		Statement: &sqltext.Statement{
 			Text: "EXPLAIN " + s.Text,
 			Kind: sqltext.Read,
-			Star: true, // so that the server looks at the schema first: what it remembers of it may be old
+			Star: true, // so that the server looks at the schema first; it may remember an old one
 		},
 		Values: make([]any, s.NumParams),
 	}
 }
 
-// checkLevel returns a context in which a statement is checked: a read where it would be read, and all
-// else by the leader. The entry that a strong read makes in the Raft log is left out.
+// checkLevel returns the context for the check of a statement. A read is checked where it would be
+// read, and all else by the leader. The check avoids the entry that a strong read makes in the Raft
+// log.
 func (c *conn) checkLevel(ctx context.Context, kind sqltext.Kind) (context.Context, error) {
 	options, err := readOptionsFor(ctx, c.connector.cfg)
 	if err != nil {
@@ -85,14 +86,15 @@ func (c *conn) checkLevel(ctx context.Context, kind sqltext.Kind) (context.Conte
 	return o.in(ctx), nil
 }
 
-// compiledTexts are the texts of statements that SQLite has compiled. The zero value is empty. It is
-// safe for concurrent use.
+// compiledTexts are the texts of statements that SQLite has compiled. The zero value is empty. They
+// are safe for concurrent use.
 type compiledTexts struct {
+	// mu guards texts. Invariant: len(texts) <= mostCompiled.
 	mu    sync.Mutex
-	texts map[[sha256.Size]byte]struct{} // by their sums, for they may be long
+	texts map[[sha256.Size]byte]struct{} // by their sums, because they may be long
 }
 
-// mostCompiled bounds the texts that are remembered.
+// mostCompiled bounds the remembered texts.
 const mostCompiled = 1000
 
 // has reports whether a text is remembered.
@@ -104,7 +106,7 @@ func (c *compiledTexts) has(text string) bool {
 	return ok
 }
 
-// add remembers a text, in place of any other when there are too many.
+// add remembers a text, instead of another if there are too many.
 func (c *compiledTexts) add(text string) {
 	sum := sha256.Sum256([]byte(text))
 	c.mu.Lock()

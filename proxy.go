@@ -9,8 +9,8 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
-// refusedConnect is called with a proxy's answer to CONNECT, which is how it is asked to let
-// https through. It makes an answer that refuses this an error that names the proxy.
+// refusedConnect gets a proxy's answer to CONNECT, which asks it to let https through. If the
+// answer refuses that, the error names the proxy.
 func refusedConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
@@ -18,8 +18,8 @@ func refusedConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *
 	return &cluster.ProxyError{Proxy: ofEnvironment("https", proxy), Status: answer.StatusCode}
 }
 
-// proxies returns what names the proxy of a request for a message, and "" where it has none. As far
-// as the transport of an HTTPClient tells, that is known too. The result is nil if it does not.
+// proxies returns a function that names the proxy of a request for a message, "" for none. It also
+// looks into the transport of an HTTPClient. It returns nil if the transport does not tell.
 func proxies(by http.RoundTripper) func(*http.Request) string {
 	name := ofEnvironment
 	if c, ok := by.(*clientTransport); ok {
@@ -39,7 +39,7 @@ func proxies(by http.RoundTripper) func(*http.Request) string {
 	}
 }
 
-// ofEnvironment names a proxy, without the password that may be with it, and where it comes from.
+// ofEnvironment names a proxy, without its password, and the variable that it comes from.
 func ofEnvironment(scheme string, proxy *url.URL) string {
 	return proxy.Host + " of " + strings.ToUpper(scheme) + "_PROXY"
 }

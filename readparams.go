@@ -12,8 +12,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// readParams returns the URL parameters of a read, and whether only the leader
-// can answer it.
+// readParams returns the URL parameters of a read, and whether only the leader can answer it.
 func (c *Connector) readParams(ctx context.Context, explains bool) (params string, leader bool, err error) {
 	options, err := readOptionsFor(ctx, c.cfg)
 	if err != nil {
@@ -24,14 +23,14 @@ func (c *Connector) readParams(ctx context.Context, explains bool) (params strin
 		params = strings.Replace(params, "&noparse", "&norwtime", 1)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		// The node need not work longer than anyone waits for it. With a write
-		// this would be replicated, and each node would count for itself.
+		// The node need not work after the caller has given up. A write must not have this
+		// parameter: it would be replicated, and each node would measure for itself.
 		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
 	}
 	return params, options.Level != None && options.Level != Auto, nil
 }
 
-// readParamsFor returns the URL parameters of a read.
+// readParamsFor is readParams for a read of the driver's own, at the level that asks says.
 func (c *Connector) readParamsFor(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
 	options, err := readOptionsFor(ctx, c.cfg)
 	switch {
@@ -46,9 +45,9 @@ func (c *Connector) readParamsFor(ctx context.Context, explains bool, asks occ.A
 	return c.readParams(ctx, explains)
 }
 
-// readsOnly are the URL parameters of every read. The server is told not to parse it: what it
-// rewrites, on some releases at every level, does not always mean the same, and a read stores
-// nothing that would need it.
+// readsOnly are the URL parameters of every read. The server must not parse the statement: some
+// releases rewrite it at every level, and that can change its meaning. A read stores nothing, so it
+// needs no rewriting.
 const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
 
 // params returns the options as URL parameters.

@@ -15,10 +15,10 @@ var (
 	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
 )
 
-// rows are what database/sql takes for the result sets of a script.
+// rows are the result sets of a script for database/sql.
 type rows result.Sets
 
-// sets returns the rows as what they are.
+// sets returns the rows as their internal type.
 func (r *rows) sets() *result.Sets { return (*result.Sets)(r) }
 
 // Columns implements driver.Rows.
@@ -30,17 +30,16 @@ func (r *rows) Next(dest []driver.Value) error { return public(r.sets().Next(des
 // HasNextResultSet implements driver.RowsNextResultSet.
 func (r *rows) HasNextResultSet() bool { return r.sets().More() }
 
-// NextResultSet passes over what is left of the current result set and goes to
-// the next one.
+// NextResultSet skips the rest of the current result set and goes to the next one.
 func (r *rows) NextResultSet() error { return public(r.sets().NextSet()) }
 
-// Close ends the reading. Rows that have not been read are not waited for.
+// Close ends the reading, without waiting for unread rows.
 func (r *rows) Close() error {
 	r.sets().Close()
 	return nil
 }
 
-// publicRows returns result sets as rows, and an error made public.
+// publicRows returns result sets as rows, or the error made public.
 func publicRows(sets *result.Sets, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, public(err)

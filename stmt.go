@@ -13,17 +13,17 @@ var (
 	_ driver.StmtQueryContext = (*stmt)(nil)
 )
 
-// stmt is a statement that the driver has parsed. rqlite knows none: it is sent
-// with every call, and what SQLite thinks of it shows at the first, unless it was checked; but for a
-// first word that begins no statement.
+// stmt is a statement that the driver has parsed. rqlite has no prepared statements: the text is
+// sent with every call. SQLite's errors show at the first call, unless Prepare checked the
+// statement, or its first word begins no statement.
 type stmt struct {
 	conn   *conn
 	script []sqltext.Statement
 	closed bool
 }
 
-// NumInput returns how many values the statement takes, or -1, which leaves
-// the count to the call, when some of them can be given by name.
+// NumInput returns how many values the statement takes. It returns -1 if some of them can be given
+// by name, so that database/sql does not check the count.
 func (s *stmt) NumInput() int {
 	n := 0
 	for i := range s.script {

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// tlsDialer opens TLS connections. It reads the files of the configuration
-// again when they have changed, so that certificates can be renewed under a
-// running program. It is safe for concurrent use.
+// tlsDialer opens TLS connections. It reads changed files of the configuration again, so that
+// certificates can be renewed while the program runs. It is safe for concurrent use.
 type tlsDialer struct {
 	cfg  *Config
 	dial net.Dialer
 
+	// mu guards config and files, which current changes together.
 	mu     sync.Mutex
 	config *tls.Config
-	files  [3]fileState // of those that config was made of
+	files  [3]fileState // states of the files that config was made of
 }
 
 // fileState tells one state of a file from another.
@@ -38,8 +38,8 @@ func newTLSDialer(cfg *Config) (*tlsDialer, error) {
 	return d, err
 }
 
-// look returns the state of the files; that of one that is not there, or not
-// asked for, is zero.
+// look returns the states of the files. A file that is missing, or not configured, has the zero
+// state.
 func (d *tlsDialer) look() (states [3]fileState) {
 	for i, path := range []string{d.cfg.TLSCA, d.cfg.TLSCert, d.cfg.TLSKey} {
 		if path == "" {
@@ -52,9 +52,8 @@ func (d *tlsDialer) look() (states [3]fileState) {
 	return states
 }
 
-// current returns the configuration that the files give. One that cannot be
-// used, as in the middle of a renewal, leaves that of before in force, and is
-// read again at the next connection.
+// current returns the configuration of the present files. If they cannot be used, as in the middle
+// of a renewal, the earlier configuration stays, and the next connection reads them again.
 func (d *tlsDialer) current() *tls.Config {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -76,8 +75,7 @@ func (d *tlsDialer) current() *tls.Config {
 	return config
 }
 
-// DialContext opens a connection and shakes hands. Each of the two is bounded
-// by the connect_timeout.
+// DialContext opens a connection and shakes hands. The connect_timeout bounds each of the two.
 func (d *tlsDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	raw, err := d.dial.DialContext(ctx, network, address)
 	if err != nil {

@@ -8,16 +8,16 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
-// Idle connections: enough for the goroutines of a busy program, since a
-// request that finds none pays for a new one.
+// Idle connections. There are enough for the goroutines of a busy program, because a request that
+// finds none pays for a new one.
 const (
-	maxIdlePerHost = 2 * cluster.MostAtOnce // nothing is gained by closing them
+	maxIdlePerHost = 2 * cluster.MostAtOnce // closing them gains nothing
 	idleTimeout    = 90 * time.Second
 	readBuffer     = 16 << 10
 )
 
-// newTransport returns what carries the requests. It never follows redirects:
-// net/http would turn a redirected POST into a GET.
+// newTransport returns the transport of the requests. It never follows redirects: net/http would
+// turn a redirected POST into a GET.
 func newTransport(cfg *Config) (http.RoundTripper, error) {
 	if cfg.HTTPClient != nil {
 		client := *cfg.HTTPClient
@@ -33,7 +33,7 @@ func newTransport(cfg *Config) (http.RoundTripper, error) {
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleTimeout,
 		ReadBufferSize:         readBuffer,
-		DisableCompression:     true, // rqlite does not compress, and need not be asked
+		DisableCompression:     true, // rqlite does not compress
 	}
 	if cfg.TLS {
 		dialer, err := newTLSDialer(cfg)
@@ -46,13 +46,13 @@ func newTransport(cfg *Config) (http.RoundTripper, error) {
 	return transport, nil
 }
 
-// clientTransport sends requests with a client that the program brought along.
+// clientTransport sends requests with a client of the program.
 type clientTransport struct {
 	client *http.Client
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *clientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	req.Header = req.Header.Clone() // a Jar adds to it, and it is shared by all requests to the node
+	req.Header = req.Header.Clone() // a Jar adds to it, and all requests to the node share it
 	return t.client.Do(req)
 }

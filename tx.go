@@ -18,16 +18,15 @@ type tx struct {
 	conn *conn
 }
 
-// Rollback implements driver.Tx. Nothing has been applied, so that nothing is sent.
+// Rollback implements driver.Tx. Nothing was applied, so it sends nothing.
 func (t *tx) Rollback() error {
 	t.conn.tx = nil
 	t.Tx.Rollback()
 	return nil
 }
 
-// Commit implements driver.Tx. When it returns nil all of the transaction has
-// been applied, and otherwise nothing of it, but for ErrIndeterminate and
-// ErrResultsChanged.
+// Commit implements driver.Tx. If it returns nil, all of the transaction was applied. Otherwise
+// nothing was, except after ErrIndeterminate and ErrResultsChanged.
 func (t *tx) Commit() error { return public(t.commit()) }
 
 func (t *tx) commit() error {
@@ -40,8 +39,7 @@ func (c *conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// BeginTx begins a transaction. Nothing is sent, unless the transaction is a
-// further try of RunTx.
+// BeginTx begins a transaction. It sends nothing, unless the transaction is a further run of RunTx.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	t, err := c.begin(ctx, opts)
 	if err != nil {
@@ -60,7 +58,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	case c.connector.queueing(ctx).on:
 		return nil, errQueuedInTx
 	}
-	loose, err := isReadCommitted(sql.IsolationLevel(opts.Isolation))
+	readCommitted, err := isReadCommitted(sql.IsolationLevel(opts.Isolation))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +70,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
 	}
 	inner, err := txn.Begin(c.connector.env, txn.Options{
-		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: loose, Deferred: mode == TxDeferred,
+		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: readCommitted, Deferred: mode == TxDeferred,
 		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: txn.RunOf(ctx), State: &c.state, Deferral: c.session.TakeDeferral(),
 	})
 	if err != nil {
@@ -84,7 +82,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 
 var errQueuedInTx = errors.New("rqlite: a queued write cannot belong to a transaction: leave out queue or WithQueue")
 
-// isReadCommitted reports whether an isolation level lets go of what was read.
+// isReadCommitted reports whether at an isolation level reads need not hold at the commit.
 func isReadCommitted(level sql.IsolationLevel) (bool, error) {
 	switch level {
 	case sql.LevelDefault, sql.LevelSerializable, sql.LevelSnapshot, sql.LevelRepeatableRead:
@@ -98,9 +96,8 @@ func isReadCommitted(level sql.IsolationLevel) (bool, error) {
 	return false, fmt.Errorf("rqlite: there is no isolation level %q: use sql.LevelSerializable or sql.LevelReadCommitted", level)
 }
 
-// WithTxMode returns a context for BeginTx in which the transaction is carried
-// out by the given mode instead of that of the DSN. A value that is no mode is an
-// error of BeginTx. Other calls take no notice.
+// WithTxMode returns a context in which BeginTx uses the given mode instead of that of the DSN. If
+// the value is no mode, BeginTx fails. Other calls ignore it.
 func WithTxMode(ctx context.Context, mode TxMode) context.Context {
 	o := callOptionsOf(ctx)
 	o.txMode = &mode

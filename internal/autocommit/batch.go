@@ -12,8 +12,9 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// ExecBatch sends statements to /db/execute, as a transaction if it is atomic, and returns what each
-// gave. The error is the first failure of a statement; without outcomes it is that of the whole.
+// ExecBatch sends statements to /db/execute, as a transaction if the batch is atomic, and returns
+// the outcome of each. The error is the first failure of a statement. Without outcomes it is that
+// of the whole batch.
 func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error) {
 	if setsDeferral(stmts) && !atomic {
 		return nil, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction: set Atomic")
@@ -34,8 +35,8 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 	if atomic {
 		req.Params += cluster.Transaction
 	}
-	answer, err := c.writeForRows(ctx, req, stmts, writing{atomic: atomic})
-	if sqlerr.IsEarlier(err) { // what the node says of itself differs from what the others say of it
+	answer, err := c.writeForRows(ctx, req, stmts, writeOptions{atomic: atomic})
+	if sqlerr.IsEarlier(err) { // the node's own release is earlier than the other nodes say
 		return c.execBatchInTx(ctx, stmts)
 	}
 	if err != nil {
@@ -60,7 +61,7 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 	return results, failure
 }
 
-// tellRowsLost says of statements that were applied, without an answer, that they were. It returns
+// tellRowsLost corrects the errors of statements that were applied but lost their rows. It returns
 // the first failure.
 func (c *Session) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results []result.Outcome) (first error) {
 	for i := range results {
@@ -74,8 +75,8 @@ func (c *Session) tellRowsLost(ctx context.Context, stmts []bind.Stmt, results [
 	return first
 }
 
-// execBatchInTx carries out an atomic batch by a transaction of its own, which is atomic also
-// where the request of a batch would not be.
+// execBatchInTx runs an atomic batch in a transaction of its own. That is atomic even where the
+// request of a batch would not be.
 func (c *Session) execBatchInTx(ctx context.Context, stmts []bind.Stmt) (results []result.Outcome, err error) {
 	err = c.InTx(ctx, func(ctx context.Context, t Tx) error {
 		results, err = t.ExecBatch(ctx, true, stmts)
@@ -87,7 +88,7 @@ func (c *Session) execBatchInTx(ctx context.Context, stmts []bind.Stmt) (results
 	return results, nil
 }
 
-// QueryBatch sends statements to /db/query. The errors are those of ExecBatch.
+// QueryBatch sends statements to /db/query. Its errors are those of ExecBatch.
 func (c *Session) QueryBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error) {
 	c.deferral = nil
 	stmts, err := c.state.Apply(stmts)
@@ -118,8 +119,8 @@ func (c *Session) QueryBatch(ctx context.Context, atomic bool, stmts []bind.Stmt
 	return results, failure
 }
 
-// OnlyReads refuses what does not read. The server refuses it as well, but for
-// a PRAGMA, which changes one of its read connections for good.
+// OnlyReads refuses statements that do not only read. The server refuses them as well, except for a
+// PRAGMA, which changes one of its read connections for good.
 func OnlyReads(stmts []bind.Stmt) error {
 	for i := range stmts {
 		if stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Unknown {
@@ -138,8 +139,8 @@ type batchReader struct {
 	write  bool
 }
 
-// read returns the results, and the failure of the first statement that failed.
-// Without results the failure is that of the whole.
+// read returns the results, and the failure of the first statement that failed. Without results the
+// failure is that of the whole batch.
 func (r *batchReader) read() ([]result.Outcome, error) {
 	results := make([]result.Outcome, len(r.stmts))
 	var first error
@@ -149,7 +150,7 @@ func (r *batchReader) read() ([]result.Outcome, error) {
 		}
 		failure := results[i].Err
 		if r.atomic && failure != nil && !errors.Is(failure, sqlerr.ErrRowsLost) {
-			return nil, r.undone(failure)
+			return nil, r.rolledBack(failure)
 		}
 		if first == nil {
 			first = failure
@@ -158,9 +159,9 @@ func (r *batchReader) read() ([]result.Outcome, error) {
 	return results, first
 }
 
-// undone returns the failure of an atomic batch, for which what the entries before it say was
-// rolled back. What only reads need not be.
-func (r *batchReader) undone(failure error) error {
+// rolledBack returns the failure of an atomic batch. If the batch writes, it demands that the
+// server has rolled back the entries before it.
+func (r *batchReader) rolledBack(failure error) error {
 	if r.write {
 		if err := r.answer.Undone(); err != nil {
 			return sqlerr.From(err)

@@ -11,17 +11,17 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// largestPart is how many bytes a write may have to go out with others. What is
-// larger gains little, and would keep them waiting.
+// largestPart is the size in bytes up to which a write goes out with others. A larger one gains
+// little, and would make the others wait.
 const largestPart = 64 << 10
 
-// coalesces reports whether statements may go out with those of others. These are single
-// statements that write rows. What returns rows is kept in memory until all of the bulk has
-// arrived, so that only an INSERT of given rows does, which has no more to return.
+// coalesces reports whether statements may go out with those of other callers: a single statement
+// that writes rows. Returned rows stay in memory until all of the bulk has arrived. So a statement
+// with RETURNING joins only if it is an INSERT of given rows, which returns no more than those.
 //
-// An infinite REAL among the rows of one makes the server fail to answer all of a
-// bulk. Where that was seen, statements that return rows go alone from then on.
-func (e *Engine) coalesces(ctx context.Context, stmts []bind.Stmt, how writing) bool {
+// An infinite REAL among the returned rows makes the server fail to answer the whole bulk. After
+// that was seen once, statements that return rows go alone.
+func (e *Engine) coalesces(ctx context.Context, stmts []bind.Stmt, how writeOptions) bool {
 	first := &stmts[0]
 	return !e.Alone(ctx) && !how.atomic &&
 		bind.CountOwn(stmts) == 1 && first.Kind == sqltext.Write && !first.ConflictFail &&
@@ -38,8 +38,8 @@ func returnsFew(s *sqltext.Statement) bool {
 	return beginsInsert(s) && !strings.Contains(strings.ToUpper(s.Text), "SELECT")
 }
 
-// join sends statements with those of others. The failure is [cluster.Error.Earlier] where they have
-// to go alone.
+// join sends statements with those of other callers. If they have to go alone, the failure is
+// [cluster.Error.Earlier].
 func (c *Session) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer, error) {
 	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(stmts)), stmts)
 	if err != nil {

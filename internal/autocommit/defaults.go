@@ -15,13 +15,14 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// An INSERT is sent as it is written, and each node carries it out. So a column that it leaves out,
-// and whose DEFAULT takes a random number or reads the clock, would get another value on each node
-// (https://rqlite.io/docs/api/non-deterministic/). The driver asks the schema for such defaults, writes
-// them into the INSERT, and then replaces what differs in them as it does everywhere.
+// Each node carries out an INSERT as it was sent. A left-out column whose DEFAULT takes a random
+// number or reads the clock would get another value on each node
+// (https://rqlite.io/docs/api/non-deterministic/). So the driver asks the schema for such defaults
+// and writes them into the INSERT. Then it replaces their random numbers and times by literals, as
+// everywhere.
 
-// withDefaults returns the statements in which each INSERT gives the columns that it leaves out their
-// defaults, if these differ by more than the functions that are allowed.
+// withDefaults returns the statements with each INSERT giving its left-out columns their defaults,
+// if these call functions, other than the allowed ones, that differ between nodes.
 func (c *Session) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
 	if allowed == sqltext.CallsRandom|sqltext.CallsTime {
 		return stmts, nil
@@ -42,14 +43,13 @@ func (c *Session) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed s
 	return given, nil
 }
 
-// Defaults returns an INSERT that gives the columns that it leaves out their defaults, and nil where
-// there is nothing to give. The statements before it may create its table.
+// Defaults returns an INSERT that gives its left-out columns their defaults, nil if there is
+// nothing to give. The statements before it may create its table.
 func (e *Engine) Defaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
 	return NewSession(e, new(bind.ConnState)).giveDefaults(ctx, one, before, 0)
 }
 
-// giveDefaults returns an INSERT that gives the columns that it leaves out their defaults, and nil
-// where there is nothing to give. The statements before it may create its table.
+// giveDefaults is Defaults, except for defaults that only call allowed functions.
 func (c *Session) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
 	if one.LeavesOut == "" {
 		return nil, nil
@@ -73,7 +73,7 @@ func (c *Session) giveDefaults(ctx context.Context, one *bind.Stmt, before []bin
 	return &statement, nil
 }
 
-// createdBy returns what the last CREATE TABLE of a table among statements declares.
+// createdBy returns the last CREATE TABLE of a table among statements, parsed.
 func createdBy(stmts []bind.Stmt, table string) (created sqltext.CreatedTable, ok bool) {
 	for _, one := range slices.Backward(stmts) {
 		if one.Kind != sqltext.Schema {
@@ -86,8 +86,8 @@ func createdBy(stmts []bind.Stmt, table string) (created sqltext.CreatedTable, o
 	return sqltext.CreatedTable{}, false
 }
 
-// warnOfRandom tells the log of columns with a random default: what the driver does not send, such
-// as an INSERT in a trigger, leaves them different on each node.
+// warnOfRandom warns of columns with a random default. Inserts that the driver does not send, as
+// those of triggers, leave them different on each node.
 func (e *Engine) warnOfRandom(stmts []bind.Stmt) {
 	for i := range stmts {
 		if stmts[i].Kind != sqltext.Schema || stmts[i].Calls&sqltext.CallsRandom == 0 {
@@ -103,15 +103,17 @@ func (e *Engine) warnOfRandom(stmts []bind.Stmt) {
 	}
 }
 
-// knownTables are the tables and views of a schema, for a while. It is never changed.
+// knownTables are the tables and views of a schema at a time. A value never changes.
 type knownTables struct {
+	// until is when they must be read again. The zero time, as after a change of the schema, is at
+	// once.
 	until      time.Time
 	defaults   map[string][]sqltext.Default // by the table, as sqltext.FoldName returns it
-	unreadable bool                         // the user may not ask
+	unreadable bool                         // the user is not allowed to read the schema
 }
 
-// defaultsOf returns the defaults of a table that differ, and whether there is such a table. It asks
-// the leader where that is not known, or was asked too long ago.
+// defaultsOf returns the defaults of a table that differ between nodes, and whether the table
+// exists. It asks the leader if they are not known, or are too old.
 func (c *Session) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
 	watch := &c.engine.schema
 	if list, known = watch.defaultsOf(table); known {
@@ -136,7 +138,8 @@ func (c *Session) defaultsOf(ctx context.Context, table string) (list []sqltext.
 	return list, known, nil
 }
 
-// defaultsOf returns what is remembered of a table.
+// defaultsOf returns the remembered defaults of a table. A table counts as known, without defaults,
+// if the user is not allowed to read the schema.
 func (w *schemaWatch) defaultsOf(table string) (list []sqltext.Default, known bool) {
 	tables := w.tables.Load()
 	if tables == nil || time.Now().After(tables.until) {
@@ -146,12 +149,12 @@ func (w *schemaWatch) defaultsOf(table string) (list []sqltext.Default, known bo
 	return list, known || tables.unreadable
 }
 
-// tablesCall asks for all tables and views, and how those were created that may have a default
-// which differs.
-var tablesCall = bind.DriversOwn("SELECT name,CASE WHEN lower(sql) GLOB '*default*' AND (" +
+// tablesStmt asks for all tables and views, and for the text of those that may have a default that
+// differs between nodes.
+var tablesStmt = bind.DriversOwn("SELECT name,CASE WHEN lower(sql) GLOB '*default*' AND (" +
 	mentions("random", "current_", "date", "time", "julianday", "unixepoch") + ") THEN sql END FROM sqlite_schema WHERE type IN ('table','view')")
 
-// mentions returns the condition that sql mentions one of some words.
+// mentions returns the condition that sql mentions one of the words. It changes them.
 func mentions(words ...string) string {
 	for i, word := range words {
 		words[i] = "lower(sql) GLOB '*" + word + "*'"
@@ -162,7 +165,7 @@ func mentions(words ...string) string {
 // askTables reads the schema.
 func (c *Session) askTables(ctx context.Context) (*knownTables, error) {
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
-	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{tablesCall}, result.Span{Total: 1})
+	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{tablesStmt}, result.Span{Total: 1})
 	if errors.Is(err, sqlerr.ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil
@@ -182,7 +185,7 @@ func (c *Session) askTables(ctx context.Context) (*knownTables, error) {
 	return tables, sqlerr.From(s.Answer().End())
 }
 
-// declaredDefaults returns the defaults that differ of a table, as it was created.
+// declaredDefaults returns the defaults in a CREATE statement that differ between nodes.
 func declaredDefaults(create any) []sqltext.Default {
 	text, _ := create.(string)
 	script, err := sqltext.Parse(text)

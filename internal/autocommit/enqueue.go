@@ -15,7 +15,7 @@ func (c *Session) Enqueue(ctx context.Context, stmts []bind.Stmt, wait bool) (se
 	if stmts, err = c.freezeWrites(ctx, stmts); err != nil {
 		return 0, err
 	}
-	if setsDeferral(stmts) { // it would be there for whoever writes next
+	if setsDeferral(stmts) { // it would apply to the next write of any client
 		return 0, errors.New("rqlite: PRAGMA defer_foreign_keys belongs to a transaction, which the queue has none of")
 	}
 	if err := c.oneByOne(stmts); err != nil {
@@ -31,8 +31,8 @@ func (c *Session) Enqueue(ctx context.Context, stmts []bind.Stmt, wait bool) (se
 		return 0, err
 	}
 	defer versions.Unshare()
-	// A follower would take the write as well, but where there are permissions it could
-	// never hand it on.
+	// A follower would take the write as well. Where there are permissions it could never hand it
+	// on.
 	answer, err := c.send(ctx, cluster.Request{
 		Path: cluster.ExecutePath, Params: params, Frame: versions.QueueFrame(), Leader: true, Pinned: true, Write: true,
 	}, stmts)

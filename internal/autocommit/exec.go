@@ -15,7 +15,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// execResult is what the server said of a write.
+// execResult is the server's answer to a write.
 type execResult struct {
 	lastInsertID, rowsAffected int64
 }
@@ -26,14 +26,14 @@ func (r execResult) LastInsertId() (int64, error) { return r.lastInsertID, nil }
 // RowsAffected implements driver.Result.
 func (r execResult) RowsAffected() (int64, error) { return r.rowsAffected, nil }
 
-// Exec runs a script and returns the result of its last statement. The first
-// statement that fails ends it, and what came before it stays, as in SQLite.
+// Exec runs a script and returns the result of its last statement. The first failure ends the
+// script, and the statements before it stay applied, as in SQLite.
 //
-// rqlite goes on behind a failed statement unless the request is a
-// transaction, and a transaction leaves nothing. So several statements go out as
-// one transaction, and only when that has failed, having left nothing, one by one. A
-// node that forwards may have sent it twice, so that a failure says nothing of the
-// first time: there they go one by one at once.
+// rqlite goes on after a failed statement unless the request is a transaction, and a transaction
+// leaves nothing. So several statements go out as one transaction first. If that fails, it has left
+// nothing, and the statements go out one by one. A node that forwards may have sent the transaction
+// twice, so that a failure says nothing of the first time. There the statements go out one by one
+// at once.
 func (c *Session) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	stmts, err := c.freezeWrites(ctx, stmts)
 	switch {
@@ -59,8 +59,8 @@ func (c *Session) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, e
 	return c.execEach(ctx, stmts)
 }
 
-// canShareTransaction reports whether statements leave the same behind in one
-// transaction as each on its own, provided that none fails, and nothing if one does.
+// canShareTransaction reports whether statements have the same effect in one transaction as one by
+// one, provided that none fails, and none if one does.
 func (c *Session) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bool {
 	for i := range stmts {
 		switch stmts[i].Kind {
@@ -75,7 +75,7 @@ func (c *Session) canShareTransaction(ctx context.Context, stmts []bind.Stmt) bo
 	return !anyNeedsTx(stmts) && !bind.AnyTellsConnState(stmts) && c.undoesReturning(ctx, stmts)
 }
 
-// execEach sends every statement in a request of its own.
+// execEach sends each statement in a request of its own.
 func (c *Session) execEach(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	var last driver.Result = execResult{}
 	for i := range stmts {
@@ -122,10 +122,9 @@ func (c *Session) execInTx(ctx context.Context, one []bind.Stmt) (r driver.Resul
 	return r, nil
 }
 
-// inScript says of an error about a request's only statement which one of the
-// script's it was. What it says of the statement, such as that nothing was applied,
-// does not hold of the script when others came before it, so that only a context's
-// end, and doubt, can still be asked for.
+// inScript turns the error of a request into that of a script: it says which statement failed. The
+// request's error may say that nothing was applied, but the statements before it were. So only
+// cancellation, ErrIndeterminate and ErrRowsLost stay visible to errors.Is.
 func inScript(err error, statement, statements int) error {
 	var failed *sqlerr.Error
 	if errors.As(err, &failed) {
@@ -154,7 +153,7 @@ func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic boo
 	if atomic {
 		params += cluster.Transaction
 	}
-	answer, err := c.write(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params}, stmts, writing{atomic: atomic})
+	answer, err := c.write(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params}, stmts, writeOptions{atomic: atomic})
 	if err != nil {
 		return nil, err
 	}
@@ -180,8 +179,9 @@ func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic boo
 	return r, nil
 }
 
-// withoutRows returns nil if a statement with RETURNING was applied. That its rows, which nobody
-// wants, could not be sent is no failure then. The probe behind it tells how many there were.
+// withoutRows returns nil if a statement with RETURNING was applied. The program does not want its
+// rows, so it is no failure that the server could not send them. The probe behind the statement
+// tells how many there were.
 func (c *Session) withoutRows(ctx context.Context, probe wire.Result, why error) error {
 	if probe.RowsAffected > 0 || c.defersNothing(ctx) {
 		return nil
@@ -189,14 +189,14 @@ func (c *Session) withoutRows(ctx context.Context, probe wire.Result, why error)
 	return perhapsUndone(why)
 }
 
-// writesBefore reports whether one of the statements before the last writes.
+// writesBefore reports whether a statement before the last one writes.
 func writesBefore(stmts []bind.Stmt) bool {
 	return slices.ContainsFunc(stmts[:len(stmts)-1], func(one bind.Stmt) bool { return one.Kind != sqltext.Read })
 }
 
-// readEntries reads the entries of a request and returns the last one. The
-// first statement that failed is the error, unless the request failed as a whole. An atomic one
-// ends with it.
+// readEntries reads the entries of a request and returns the last one. The error is the first
+// failure of a statement, unless the request failed as a whole. An atomic request ends with that
+// failure.
 func readEntries(answer *cluster.Answer, entries, statements int, atomic bool) (last wire.Result, err error) {
 	var failure error
 	for i := range entries {

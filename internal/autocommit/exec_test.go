@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What an error says of a statement that was not applied does not hold of a script of which a part was.
+// What an error says of a statement that was not applied does not hold of a script of which a part
+// was.
 func TestInScript(t *testing.T) {
 	t.Parallel()
 	for _, kept := range []error{sqlerr.ErrIndeterminate, context.Canceled, context.DeadlineExceeded} {

@@ -15,8 +15,8 @@ import (
 var errConnStateHere = errors.New("last_insert_rowid() and changes() have nothing to tell here: use Exec one by one, or an atomic Batch or a transaction, " +
 	"or Result.LastInsertId and RETURNING")
 
-// freezeWrites returns the statements with literals in place of the present and of random numbers in those
-// that write, and in the defaults that they take, so that all nodes store the same.
+// freezeWrites returns the statements with literals for the present time and random numbers in
+// those that write, and in the defaults that they take. So all nodes store the same.
 func (c *Session) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt, error) {
 	c.engine.warnOfRandom(stmts)
 	stmts, err := c.withDefaults(ctx, stmts, c.engine.NodesCall)
@@ -49,14 +49,14 @@ func (c *Session) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.S
 	return stmts, nil
 }
 
-// needsTx reports whether a statement has to run in a transaction: one for which SQLite takes a random
-// number for each row is right if it writes a single one, which a transaction finds out before it
-// commits. See clearsPart for the other.
+// needsTx reports whether a statement has to run in a transaction of its own. If SQLite takes a
+// random number for each row, the driver's single literal is right only for one row; the
+// transaction finds that out before it commits. For the other reason see occ.ClearsPart.
 func needsTx(one bind.Stmt) bool { return one.SharesRandom || occ.ClearsPart(one.Statement) }
 
 func anyNeedsTx(stmts []bind.Stmt) bool { return slices.ContainsFunc(stmts, needsTx) }
 
-// oneByOne refuses what needs a request of its own among statements that have none.
+// oneByOne refuses statements that need a request of their own, where they have none.
 func (c *Session) oneByOne(stmts []bind.Stmt) error {
 	for i := range stmts {
 		switch {

@@ -13,14 +13,14 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// pragmaUse is what becomes of a PRAGMA that sets something, outside of transactions. On rqlite it
-// would set it for the connection that all clients write by, on every node, and not for the
+// pragmaUse says how the driver treats a PRAGMA that sets something, outside of transactions.
+// rqlite would set it for the connection by which all clients write, on every node, and not for the
 // connections that read (https://www.sqlite.org/pragma.html).
 type pragmaUse struct {
-	// ignored says that the setting makes no difference to what a program sees, or is so already:
-	// programs for SQLite send it when they start.
+	// ignored says that the setting does not change what a program sees, or is in force already.
+	// Programs for SQLite send such pragmas when they start.
 	ignored bool
-	refused string // why it is not sent, and what to do instead; "" if it is
+	refused string // why it is not sent, and the alternative; "" if it is sent
 }
 
 const (
@@ -53,10 +53,10 @@ var pragmaUses = map[string]pragmaUse{
 	"writable_schema":           {refused: "it would let all clients break the schema: use ALTER TABLE"},
 }
 
-// errJournalMode is why no other mode of the journal can be had.
+// errJournalMode says why no other journal mode is possible.
 var errJournalMode = errors.New("rqlite keeps its database in WAL mode: leave PRAGMA journal_mode out")
 
-// useOfPragma returns what becomes of a statement that is a PRAGMA.
+// useOfPragma returns how the driver treats a PRAGMA.
 func useOfPragma(s *sqltext.Statement) pragmaUse {
 	name, value := s.PragmaSetting()
 	if name == "journal_mode" {
@@ -68,11 +68,11 @@ func useOfPragma(s *sqltext.Statement) pragmaUse {
 	return pragmaUses[name]
 }
 
-// errForeignKeys is why foreign keys cannot be switched on or off.
+// errForeignKeys says why foreign keys cannot be switched on or off.
 var errForeignKeys = errors.New("PRAGMA foreign_keys would set it for all clients, in writes and not in reads: start each rqlited with -fk to enforce foreign keys, " +
 	"or set send_foreign_keys in the DSN to have it sent")
 
-// setsForeignKeys reports whether a call says whether foreign keys are to be enforced.
+// setsForeignKeys reports whether a statement sets whether foreign keys are enforced.
 func setsForeignKeys(one bind.Stmt) bool {
 	if one.Kind != sqltext.Pragma {
 		return false
@@ -81,12 +81,12 @@ func setsForeignKeys(one bind.Stmt) bool {
 	return name == "foreign_keys"
 }
 
-var foreignKeysCall = bind.DriversOwn("PRAGMA foreign_keys")
+var foreignKeysStmt = bind.DriversOwn("PRAGMA foreign_keys")
 
-// agreeOnForeignKeys returns nil if foreign keys are enforced, or not, as a PRAGMA wants it: programs
-// for SQLite send one when they start.
+// agreeOnForeignKeys returns nil if the server enforces foreign keys exactly if the PRAGMA wants
+// it. Programs for SQLite send that PRAGMA when they start.
 func (c *Session) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
-	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{foreignKeysCall}, result.Span{Total: 1})
+	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{foreignKeysStmt}, result.Span{Total: 1})
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func isOn(value string) bool {
 	return err == nil && n != 0
 }
 
-// RefusesPragma returns why a PRAGMA is not sent.
+// RefusesPragma returns why a PRAGMA is not sent, nil if it is.
 func RefusesPragma(s *sqltext.Statement) error {
 	name, _ := s.PragmaSetting()
 	if why := useOfPragma(s).refused; why != "" {

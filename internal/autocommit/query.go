@@ -19,10 +19,10 @@ var (
 	errQueuedQuery = errors.New("a queued write gives no rows: use Exec")
 )
 
-// Query runs a script; each of its statements gives one result set.
+// Query runs a script. Each of its statements gives one result set.
 //
-// Statements that only read go out as one request. Where one of them writes,
-// each goes out on its own, in order, and the first that fails ends the script.
+// Statements that only read go out as one request. If one of them writes, each goes out on its own,
+// in order, and the first failure ends the script.
 func (c *Session) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
 	stmts, err := c.freezeWrites(ctx, stmts)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *Session) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, e
 	return sets, nil
 }
 
-// start sends the requests that statements take and adds their answers.
+// start sends the requests of statements and adds their answers.
 func (c *Session) start(ctx context.Context, sets *result.Sets, stmts []bind.Stmt) error {
 	step := 1
 	if allRead(stmts) {
@@ -71,7 +71,7 @@ func allRead(stmts []bind.Stmt) bool {
 	return true
 }
 
-// request sends statements, which are several only if all of them read.
+// request sends statements. There are several only if all of them read.
 func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	stmts, err := c.state.Apply(stmts)
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span
 	case sqltext.Read:
 		return c.Read(ctx, stmts, at)
 	case sqltext.Unknown:
-		// /db/query tells whether it writes: it refuses what does, without effect.
+		// /db/query refuses a statement that writes, without effect.
 		s, err := c.Read(ctx, stmts, at)
 		if errors.Is(err, sqlerr.ReadOnly) {
 			return c.writeRows(ctx, stmts, at)
@@ -119,7 +119,7 @@ func (c *Session) readRequest(params string, leader bool, stmts []bind.Stmt) clu
 	return req
 }
 
-// writeRows sends a statement to /db/execute, which sends back the rows of RETURNING.
+// writeRows sends a statement to /db/execute, which returns the rows of RETURNING.
 func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	if c.engine.Queues(ctx) {
 		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.First, at.Total))
@@ -128,7 +128,7 @@ func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Sp
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
-	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Stream: true}, stmts, writing{rows: true})
+	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Stream: true}, stmts, writeOptions{rows: true})
 	if err != nil {
 		return nil, err
 	}

@@ -16,17 +16,17 @@ func haveReturning(stmts []bind.Stmt) bool {
 	return slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Returning > 0 })
 }
 
-// undoesReturning reports whether a transaction of the statements is rolled back on every node
-// when one in which the server sees RETURNING fails.
+// undoesReturning reports whether every node rolls back a transaction of the statements when one
+// fails in which the server sees RETURNING.
 func (c *Session) undoesReturning(ctx context.Context, stmts []bind.Stmt) bool {
 	says := slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.SaysReturning })
 	return !says || c.engine.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
-// writeForRows sends statements whose rows of RETURNING are wanted. If the leader is of an earlier
-// release, which would lose some, it gets them at /db/request, where it sends BLOBs as arrays, and
-// without backquotes.
-func (c *Session) writeForRows(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+// writeForRows sends statements whose rows of RETURNING the program wants. If the leader's release
+// is earlier and would lose some rows, it sends them to /db/request instead, which sends BLOBs as
+// arrays, and without backquotes.
+func (c *Session) writeForRows(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writeOptions) (*cluster.Answer, error) {
 	if !haveReturning(stmts) {
 		return c.write(ctx, req, stmts, how)
 	}
@@ -46,36 +46,37 @@ func (c *Session) writeForRows(ctx context.Context, req cluster.Request, stmts [
 		}
 	}
 	req.Path, req.Params, req.MinRelease = cluster.RequestPath, cluster.BlobsAsArrays+"&norwtime", 0
-	return c.writeSeen(ctx, req, earlier, writing{rows: how.rows})
+	return c.writeSeen(ctx, req, earlier, writeOptions{rows: how.rows})
 }
 
-// writeSeen sends statements once it is known that the server sees their RETURNING clauses.
-func (c *Session) writeSeen(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+// writeSeen sends statements after it has made sure that the server sees their RETURNING clauses.
+func (c *Session) writeSeen(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writeOptions) (*cluster.Answer, error) {
 	if err := c.demandSeen(ctx, req.MinRelease, stmts); err != nil {
 		return nil, err
 	}
 	return c.write(ctx, req, stmts, how)
 }
 
-// demandSeen refuses statements of which the server does not see the RETURNING clause: it would
-// apply them and lose the rows. Each that is not plain is run once for each text in a request that is
-// rolled back by its end, because whether the clause is seen depends on the text alone. What else such
-// a trial finds out is left to the statements themselves.
+// demandSeen refuses statements whose RETURNING clause the server does not see: it would apply them
+// and lose the rows. It tries each text that is not plain once, in a request that is rolled back by
+// its end. That is enough, because only the text decides. It leaves everything else that such a
+// trial finds to the statements themselves.
 func (c *Session) demandSeen(ctx context.Context, release cluster.Release, stmts []bind.Stmt) error {
 	for i := range stmts {
 		if !c.engine.seenReturning.lacks(stmts[i]) {
 			continue
 		}
-		if err := c.trySeen(ctx, release, stmts[i]); err != nil {
-			return atCall(err, i, len(stmts))
+		if err := c.trialSeen(ctx, release, stmts[i]); err != nil {
+			return unseenAt(err, i, len(stmts))
 		}
 	}
 	return nil
 }
 
-// trySeen runs a statement in a request that is rolled back. Nothing but what rolls it back may
-// follow it: see guardedProbeText.
-func (c *Session) trySeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
+// trialSeen runs a statement in a request that is rolled back by its end. Only the statement that
+// rolls back may follow it: before rqlite 9.4.2 the server may go on after a failure with RETURNING
+// and commit what follows.
+func (c *Session) trialSeen(ctx context.Context, release cluster.Release, one bind.Stmt) error {
 	body, err := bind.AppendAll([]byte{'['}, []bind.Stmt{one, bind.Abort})
 	if err != nil {
 		return sqlerr.Refused(err)
@@ -85,7 +86,7 @@ func (c *Session) trySeen(ctx context.Context, release cluster.Release, one bind
 	})
 	switch {
 	case errors.Is(err, sqlerr.ErrUnauthorized):
-		c.engine.seenReturning.add(&one) // nobody can tell: the user may be allowed to execute alone
+		c.engine.seenReturning.add(&one) // nobody can tell: the user may have only the permission to execute
 		return nil
 	case err != nil:
 		return err
@@ -104,26 +105,27 @@ func (c *Session) trySeen(ctx context.Context, release cluster.Release, one bind
 	return nil
 }
 
-// atCall says which of several statements was not sent because the server would not see it.
-func atCall(err error, i, n int) error {
+// unseenAt says which of several statements was not sent because the server would not see its
+// RETURNING clause.
+func unseenAt(err error, i, n int) error {
 	if errors.Is(err, bind.ErrUnseenReturning) {
 		return sqlerr.Refused(sqlerr.At(err, i, n))
 	}
 	return err
 }
 
-// seenReturning are the texts of statements whose RETURNING clause the server has seen. The zero
+// seenReturning holds the texts of statements whose RETURNING clause the server has seen. The zero
 // value is empty. It is safe for concurrent use.
 type seenReturning struct {
+	// mu guards texts. Invariant: len(texts) <= mostSeen. A full map is replaced by an empty one.
 	mu    sync.RWMutex
 	texts map[string]struct{}
 }
 
-// mostSeen bounds the texts that are remembered: those of a program are few, unless it writes
-// values into them.
+// mostSeen bounds the remembered texts. A program has few, unless it writes values into them.
 const mostSeen = 1000
 
-// lacks reports whether it is not known that the server sees the RETURNING clause of a call.
+// lacks reports whether it is unknown that the server sees the statement's RETURNING clause.
 func (s *seenReturning) lacks(one bind.Stmt) bool {
 	if one.Returning == 0 || one.Plain {
 		return false
@@ -134,7 +136,7 @@ func (s *seenReturning) lacks(one bind.Stmt) bool {
 	return !ok
 }
 
-// add notes that the server sees the clause of a call, if it has one.
+// add notes that the server sees the statement's RETURNING clause, if it has one.
 func (s *seenReturning) add(one *bind.Stmt) {
 	if one.Returning == 0 || one.Plain {
 		return

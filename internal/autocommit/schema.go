@@ -10,23 +10,25 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// schemaWatch works around a flaw of the server. After a change of schema, the
-// first statement on each of its read connections answers with the columns, and
-// the declared types, of before: values come under wrong names, or are read as
-// of another type. A statement that looks at the schema first, in the same
+// schemaWatch works around a flaw of the server. After a change of schema, the first statement on
+// each of its read connections answers with the old columns and declared types: values come under
+// wrong names, or are read as another type. A statement that looks at the schema first, in the same
 // request, cures the connection.
 //
-// It is sent along with every SELECT *, whose columns any change moves, and with
-// every read for a while after this connector may have changed the schema. It is
-// safe for several goroutines.
+// The driver sends it with every SELECT *, whose columns any change moves, and with every read for
+// a while after this connector may have changed the schema. schemaWatch is safe for concurrent use.
 type schemaWatch struct {
-	until  atomic.Int64 // Unix nanoseconds
+	// until is when reads need no look any more, in Unix nanoseconds. changed moves it; 0 before
+	// the first change.
+	until atomic.Int64
+	// tables are the known tables, nil before the first question. changed replaces them by none.
+	// Session.defaultsOf stores an answer only if there was no change since it asked.
 	tables atomic.Pointer[knownTables]
-	asking chan struct{} // holds one while somebody asks for tables
+	asking chan struct{} // full while somebody asks for tables, so that one asks for all
 }
 
-// schemaSettles is how long reads are checked after a change: twice as long as
-// rqlite keeps a read connection that nobody uses.
+// schemaSettles is how long reads are checked after a change: twice as long as rqlite keeps an
+// unused read connection.
 const schemaSettles = time.Minute
 
 // schemaLook is the frame of reads that need the look at the schema in front of them.
@@ -65,11 +67,11 @@ func selectsStar(stmts []bind.Stmt) bool {
 	return false
 }
 
-// mayChangeSchema reports whether one of the statements can be a change of schema.
+// mayChangeSchema reports whether one of the statements may change the schema.
 func mayChangeSchema(stmts []bind.Stmt) bool {
 	for i := range stmts {
 		if stmts[i].Added {
-			continue // the driver's own table is nobody else's
+			continue // only the driver uses its own table
 		}
 		switch stmts[i].Kind {
 		case sqltext.Schema, sqltext.Maintenance, sqltext.Unknown:

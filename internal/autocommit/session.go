@@ -14,8 +14,9 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// Engine carries out statements outside of transactions. All sessions of a connector share it. It is
-// safe for concurrent use; the exported fields are set before the first statement.
+// Engine carries out statements outside of transactions. All sessions of a connector share it. It
+// is safe for concurrent use. The exported fields are set before the first statement and never
+// change.
 type Engine struct {
 	Versions  *occ.Versions
 	Nodes     Nodes
@@ -28,16 +29,19 @@ type Engine struct {
 	Alone func(ctx context.Context) bool
 	Warn  func(error) // gets errors that concern no caller
 
-	Location        *time.Location // of times that are read; nil leaves them in the zone they are stored with
-	NodesCall       sqltext.Calls  // functions that each node carries out by itself
+	Location        *time.Location // of times that are read; nil keeps the zone that they are stored with
+	NodesCall       sqltext.Calls  // functions that the driver leaves to each node
 	SendForeignKeys bool           // PRAGMA foreign_keys is sent
 
-	schema         schemaWatch
-	returningAlone atomic.Bool // an infinite REAL was seen among rows of RETURNING; see coalesces
+	// schema and seenReturning guard themselves.
+	schema schemaWatch
+	// returningAlone says that an infinite REAL was seen among rows of RETURNING; see coalesces.
+	// join sets it, and nothing resets it.
+	returningAlone atomic.Bool
 	seenReturning  seenReturning
 }
 
-// NewEngine completes an engine.
+// NewEngine completes an engine whose exported fields are set.
 func NewEngine(e *Engine) *Engine {
 	e.schema.asking = make(chan struct{}, 1)
 	return e
@@ -46,38 +50,42 @@ func NewEngine(e *Engine) *Engine {
 // SchemaChanged notes that the schema may have changed just now.
 func (e *Engine) SchemaChanged() { e.schema.changed() }
 
-// Nodes tells of the nodes of the cluster; see package cluster.
+// Nodes tells about the nodes of the cluster; see package cluster.
 type Nodes interface {
 	LeaderSince(ctx context.Context, release cluster.Release) bool
 	AllSince(ctx context.Context, release cluster.Release, waits bool) bool
 	Forwarding() bool
 }
 
-// Tx is a transaction, as far as statements need one that stand outside of any.
+// Tx is a transaction, for statements outside of any that need one.
 type Tx interface {
 	Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 	Rows(ctx context.Context, one []bind.Stmt) (*result.Set, error)
 	ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error)
 }
 
-// Session carries out the statements of one connection of database/sql. It is not safe for concurrent
-// use.
+// Session carries out the statements of one connection of database/sql. It is used by one goroutine
+// at a time.
 type Session struct {
+	// engine and state never change. The transactions of the connection share what state points to:
+	// each write changes it.
 	engine *Engine
 	state  *bind.ConnState
-	// InTx runs f in a transaction of its own, again after a conflict, until the time-out.
+	// InTx runs f in a transaction of its own, and again after a conflict, until the timeout. It is
+	// set before the first statement; it may be nil if none needs a transaction.
 	InTx func(ctx context.Context, f func(ctx context.Context, t Tx) error) error
-	// deferral sets, for the next transaction, whether foreign keys are deferred; nil if nothing
-	// has been said of it since the last statement.
+	// deferral is the PRAGMA defer_foreign_keys that waits for the next transaction, nil if there
+	// is none. note sets it. TakeDeferral, and each other statement that is not queued, resets it.
 	deferral *bind.Stmt
 }
 
-// NewSession returns a session, which tells state what its statements did.
+// NewSession returns a session that tells state what its statements did. InTx is left to set.
 func NewSession(engine *Engine, state *bind.ConnState) *Session {
 	return &Session{engine: engine, state: state}
 }
 
-// TakeDeferral returns what was said of deferred foreign keys for the next transaction, nil if nothing.
+// TakeDeferral removes and returns the PRAGMA defer_foreign_keys for the next transaction, nil if
+// there is none.
 func (c *Session) TakeDeferral() *bind.Stmt {
 	deferral := c.deferral
 	c.deferral = nil

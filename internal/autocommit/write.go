@@ -8,29 +8,29 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
-// writing says how statements that write are sent.
-type writing struct {
+// writeOptions says how statements that write are sent.
+type writeOptions struct {
 	atomic bool // as a transaction
-	rows   bool // the rows of RETURNING are wanted
+	rows   bool // the program wants the rows of RETURNING
 }
 
-// write sends statements that write, when it is their turn. The entry of the first of them comes next in
-// the answer.
-func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writing) (*cluster.Answer, error) {
+// write sends statements that write, when the write lock lets them. In the answer, the entry of the
+// first statement comes next.
+func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writeOptions) (*cluster.Answer, error) {
 	engine := c.engine
 	if err := engine.Versions.Share(ctx); err != nil {
 		return nil, err
 	}
 	defer engine.Versions.Unshare()
 	if engine.coalesces(ctx, stmts, how) {
-		era, ok := engine.Coalescer.Begin()
+		generation, ok := engine.Coalescer.Begin()
 		if !ok {
 			answer, err := c.join(ctx, stmts)
 			if !sqlerr.IsEarlier(err) {
 				return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
 			}
 		} else {
-			defer engine.Coalescer.End(era)
+			defer engine.Coalescer.End(generation)
 		}
 	}
 	if !allRead(stmts) {

@@ -9,30 +9,33 @@ import (
 )
 
 var (
-	// ErrTotalChanges is why total_changes() is refused.
+	// ErrTotalChanges says why total_changes() is refused.
 	ErrTotalChanges = errors.New("total_changes() counts what a node has done for all clients: use RowsAffected of each write")
 
 	errConnStateLost = errors.New("last_insert_rowid() and changes() are not known behind a Query that writes, several statements in one Exec, a Batch or a queued write, " +
 		"nor the rowid behind an INSERT that may have updated a row: use what these return")
 )
 
-// ConnState is what the functions last_insert_rowid() and changes() tell a connection of
-// database/sql: what its last writes did. The one connection that rqlite writes by would tell
-// what somebody else did. The zero value is that of a new connection.
+// ConnState holds the values of last_insert_rowid() and changes() for one connection of
+// database/sql: what its last writes did. rqlite's own connection for writes is shared, and would
+// return what another client did. The zero value is that of a new connection. It can only be used
+// by one goroutine at a time.
 type ConnState struct {
+	// A value counts only while its flag is false. Lose sets both flags. Inserted and Wrote store
+	// the values that a write reported, and reset or set their flags.
 	rowid, changes         int64
-	rowidLost, changesLost bool // a write has not told
+	rowidLost, changesLost bool
 }
 
-// Wrote takes note of a write outside of a transaction that told what it did. An INSERT that has
-// updated a row tells the rowid of somebody else's.
+// Wrote records a write outside of a transaction that reported what it did. After an INSERT that
+// may have updated a row the rowid is not known: it may be that of another client.
 func (s *ConnState) Wrote(statement *sqltext.Statement, rowid, changes int64) {
 	s.Inserted(statement, rowid, changes)
 	s.rowidLost = s.rowidLost || changes > 0 && statement.Upserts()
 }
 
-// Inserted takes note of a write that told what it did, and of the rowid if it may have inserted a
-// row. Without a rowid it is not known.
+// Inserted records a write that reported what it did, with the rowid if it may have inserted a row.
+// A rowid of 0 means that it is not known.
 func (s *ConnState) Inserted(statement *sqltext.Statement, rowid, changes int64) {
 	s.changes, s.changesLost = changes, false
 	if statement.Insert && changes > 0 {
@@ -40,10 +43,10 @@ func (s *ConnState) Inserted(statement *sqltext.Statement, rowid, changes int64)
 	}
 }
 
-// Lose takes note of writes that did not tell what they did.
+// Lose records writes that did not report what they did.
 func (s *ConnState) Lose() { s.rowidLost, s.changesLost = true, true }
 
-// tells reports whether what a statement asks for is known.
+// tells reports whether the values that a statement asks for are known.
 func (s *ConnState) tells(statement *sqltext.Statement) bool {
 	return (!s.rowidLost || statement.Calls&sqltext.CallsLastInsertRowid == 0) && (!s.changesLost || statement.Calls&sqltext.CallsChanges == 0)
 }
@@ -60,7 +63,7 @@ func AnyTellsConnState(stmts []Stmt) bool {
 	return slices.ContainsFunc(stmts, func(one Stmt) bool { return TellsConnState(one.Statement) })
 }
 
-// Apply returns the statements with literals in place of what the connection did.
+// Apply returns the statements with literals for what the connection did. It does not change stmts.
 func (s *ConnState) Apply(stmts []Stmt) ([]Stmt, error) {
 	if !AnyTellsConnState(stmts) {
 		return stmts, nil

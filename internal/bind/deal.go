@@ -8,13 +8,13 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// Deal gives every statement of a script the values that are its own.
+// Deal gives each statement of a script its own values.
 //
-// Positional values go to the statements in order, to each as many as it has
-// parameters that are not given by name. Named values, as sql.Named makes them, go
-// to every parameter of that name, whatever its prefix; one that no parameter asks for is
-// ignored, so that one list can serve many statements. A positional value too few or too
-// many is an error, which SQLite itself would bind as NULL or ignore: it is a mistake.
+// Positional values go to the statements in order, to each as many as it has parameters that are
+// not given by name. Named values, as sql.Named makes them, go to every parameter of that name,
+// whatever its prefix. A named value without a parameter is ignored, so that one list can serve
+// many statements. A positional value too few or too many is an error, although SQLite would bind
+// NULL or ignore it: it is a mistake.
 func Deal(script []sqltext.Statement, args []driver.NamedValue) ([]Stmt, error) {
 	stmts := make([]Stmt, len(script))
 	hand := hand{args: args}
@@ -32,10 +32,10 @@ func Deal(script []sqltext.Statement, args []driver.NamedValue) ([]Stmt, error) 
 	return stmts, hand.finish()
 }
 
-// hand is the values of a call that have not been dealt yet.
+// hand holds the values of a call that have not been dealt yet.
 type hand struct {
 	args []driver.NamedValue
-	next int // the positional values before it are dealt
+	next int // position in args; the positional values before it are dealt
 }
 
 func (h *hand) take(s *sqltext.Statement) ([]any, error) {

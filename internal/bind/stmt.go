@@ -15,12 +15,12 @@ import (
 type Stmt struct {
 	*sqltext.Statement
 	Values []any
-	// Written is the text before literals took the place of what differs between nodes, which the
-	// server parses alike; "" if nothing did.
+	// Written is the text before literals replaced what differs between nodes. The server parses it
+	// in the same way. It is "" if nothing was replaced.
 	Written string
-	Added   bool // by the driver: it does not count as one of the program's
-	// randomPerRow says that SQLite takes a random number for each row of the statement, which has
-	// one for all.
+	Added   bool // the driver added it: it does not count as one of the program's
+	// SharesRandom says that one literal replaced random numbers that SQLite would take for each
+	// row.
 	SharesRandom bool
 }
 
@@ -50,8 +50,7 @@ func AppendAll(body []byte, stmts []Stmt) ([]byte, error) {
 	return body, nil
 }
 
-// CountOwn counts the statements of the program, without those that the driver
-// sends along.
+// CountOwn counts the statements of the program, without those that the driver added.
 func CountOwn(stmts []Stmt) int {
 	n := 0
 	for i := range stmts {
@@ -62,7 +61,7 @@ func CountOwn(stmts []Stmt) int {
 	return n
 }
 
-// SQL returns the statement as it is to be sent.
+// SQL returns the text of the statement as the driver sends it.
 func (c *Stmt) SQL() string {
 	s := *c.Statement
 	if c.hasBlobLookalike() {
@@ -80,9 +79,9 @@ func (c *Stmt) SQL() string {
 	return s.Text
 }
 
-// hasBlobLookalike reports whether one of the values is a text that rqlite
-// would take for a BLOB. Such a text is written into the statement as a literal,
-// which it leaves alone, and which SQLite treats as the parameter it stands for.
+// hasBlobLookalike reports whether rqlite would take one of the values, a text, for a BLOB. The
+// driver writes such a text into the statement as a literal. rqlite leaves that alone, and SQLite
+// treats it as the parameter.
 func (c *Stmt) hasBlobLookalike() bool {
 	for _, v := range c.Values {
 		if text, ok := v.(string); ok && looksLikeBlob(text) {
@@ -92,8 +91,8 @@ func (c *Stmt) hasBlobLookalike() bool {
 	return false
 }
 
-// looksLikeBlob reports whether rqlite would bind a text as a BLOB: it does so
-// with x'6869', in either case and with space around it.
+// looksLikeBlob reports whether rqlite would bind a text as a BLOB: it does so with x'6869', in
+// either case and with space around it.
 func looksLikeBlob(s string) bool {
 	if len(s) < 3 || s[len(s)-1] != '\'' && s[len(s)-1] > ' ' && s[len(s)-1] < 0x80 {
 		return false
@@ -107,9 +106,8 @@ func looksLikeBlob(s string) bool {
 	return err == nil
 }
 
-// Frozen returns the statement with literals in place of time and random numbers, so
-// that it does the same whenever, and wherever, it is run. See [sqltext.Statement.Freeze] for a zero
-// now and a nil random.
+// Frozen returns the statement with literals for times and random numbers, so that it does the same
+// whenever and wherever it runs. See [sqltext.Statement.Freeze] for a zero now and a nil random.
 func (c *Stmt) Frozen(now time.Time, random func() int64) (*sqltext.Statement, error) {
 	if !now.IsZero() {
 		if err := c.checkTimeParams(); err != nil {
@@ -120,7 +118,7 @@ func (c *Stmt) Frozen(now time.Time, random func() int64) (*sqltext.Statement, e
 	return &frozen, err
 }
 
-// checkTimeParams refuses a value by which a date function would read the clock of each node.
+// checkTimeParams refuses a value that makes a date function read the clock of each node.
 func (c *Stmt) checkTimeParams() error {
 	for _, index := range c.TimeParams() {
 		text, ok := c.Values[index-1].(string)
@@ -140,7 +138,7 @@ func isNow(text string) bool {
 	return strings.EqualFold(text, "now") || strings.EqualFold(text, "subsec") || strings.EqualFold(text, "subsecond")
 }
 
-// ParsedLike returns a text that the server parses as it does that of the call.
+// ParsedLike returns a text that the server parses as it does that of the statement.
 func (c *Stmt) ParsedLike() string {
 	if c.Written != "" {
 		return c.Written

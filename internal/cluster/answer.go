@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	// maxDrain and drainTime bound what Close reads of an answer that was not
-	// read to its end: so much is cheaper than a new connection.
+	// maxDrain and drainTime bound what Close reads of an answer that the caller did not read to
+	// its end. Reading so much is cheaper than a new connection.
 	maxDrain  = 64 << 10
 	drainTime = 50 * time.Millisecond
 )
 
-// Answer is the response to a request, read as it arrives. It is not safe for
-// concurrent use. Its errors are io.EOF, where a method of [wire.Decoder] says
-// so, and [*Error].
+// Answer is the response to a request, read as it arrives. It can only be used by one goroutine at
+// a time. Its errors are [*Error], and io.EOF where a method of [wire.Decoder] says so.
 type Answer struct {
 	Node string // host:port of the node that answered
 
@@ -26,8 +25,8 @@ type Answer struct {
 	guard *guard
 	body  responseBody
 	dec   *wire.Decoder
-	first *wire.Result // read already, not yet handed out
-	held  *recorder    // what was read of the answer to a bulk, else nil
+	first *wire.Result // read already, not yet handed out by Next
+	held  *recorder    // keeps what was read of the answer to a bulk; nil for others
 	ended bool         // the entries of the frame's After have been read
 }
 
@@ -42,13 +41,13 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	return a
 }
 
-// recorder keeps what is read.
+// recorder keeps what it reads.
 type recorder struct {
 	io.ReadCloser
 	bytes []byte
 }
 
-// maxHeld bounds what is kept of an answer: SQLite's bound on a single value.
+// maxHeld bounds what a recorder keeps: SQLite's bound on a single value.
 const maxHeld = 1 << 30
 
 // Read implements io.Reader.
@@ -61,8 +60,8 @@ func (r *recorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rest reads the rest of the current entry of the answer to a bulk, and returns all
-// of it as the server sent it.
+// rest reads the rest of the current entry of the answer to a bulk. It returns the whole entry as
+// the server sent it.
 func (a *Answer) rest() ([]byte, error) {
 	begin, end, err := a.dec.Rest()
 	if err != nil {
@@ -71,7 +70,7 @@ func (a *Answer) rest() ([]byte, error) {
 	return a.held.bytes[begin:end], nil
 }
 
-// failure returns an error of one of the answer's methods as what it is.
+// failure returns an error of one of the answer's methods as an *Error.
 func (a *Answer) failure(err error) *Error {
 	var failure *Error
 	if errors.As(err, &failure) {
@@ -80,7 +79,7 @@ func (a *Answer) failure(err error) *Error {
 	return a.broken(err)
 }
 
-// Next goes to the next entry, which must be there; see [wire.Decoder.NextResult].
+// Next goes to the next entry. It is an error if there is none; see [wire.Decoder.NextResult].
 func (a *Answer) Next() (*wire.Result, error) {
 	if first := a.first; first != nil {
 		a.first = nil
@@ -99,9 +98,9 @@ func (a *Answer) Next() (*wire.Result, error) {
 	return nil, a.broken(errTooFew)
 }
 
-// End reads the entries of the frame, if there are any behind those of the caller, and demands
-// that no entry follows, and that the request as a whole did not fail, which stands behind the last
-// one. An error is an [*Error], or that of the Frame's After.
+// End reads the entries of the frame's After, if there are any. It demands that no other entry
+// follows, and that the request as a whole did not fail, which only shows behind the last entry.
+// Its error is an [*Error], or that of the After.
 func (a *Answer) End() error {
 	if f := a.req.Frame; f != nil && !a.ended {
 		a.ended = true
@@ -122,11 +121,12 @@ func (a *Answer) End() error {
 	return nil
 }
 
-// Undone demands that no entry follows the failure of a statement in a transaction: one that
-// does is of a statement that was not rolled back. Then the outcome of the request is unknown.
+// Undone demands that no entry follows the failure of a statement in a transaction. One that
+// follows belongs to a statement that was not rolled back. Then the outcome of the request is
+// unknown.
 func (a *Answer) Undone() error {
 	if _, err := a.dec.NextResult(); err != nil {
-		return nil // whatever it is, it came behind the failure, which is enough
+		return nil // this error follows the failure of the statement, which is enough
 	}
 	return a.broken(errGoesOn)
 }
@@ -137,7 +137,7 @@ var (
 	errTooMany = &wire.SyntaxError{Message: "it has more results than the request has statements"}
 )
 
-// failed returns the failure of the request as a whole that the answer reports.
+// failed returns the failure of the request as a whole, if the answer reports one.
 func (a *Answer) failed() *Error {
 	message := a.dec.Trailer().Error
 	outcome := a.guard.outcome(http.StatusOK, message)
@@ -186,14 +186,14 @@ func (a *Answer) broken(err error) *Error {
 	case why != nil:
 		e = stopped(why, a.Node, a.req, true)
 	case errors.As(err, &syntax) && !a.req.Write:
-		e.Outcome = Refused // whoever answers so will do it again
+		e.Outcome = Refused // the same request would get the same answer
 	}
 	e.Write = a.req.Write
 	return e
 }
 
-// Close ends the answer. What is left of a short one is read, so that the
-// connection can be used again; a long one is cut off. Closing again does nothing.
+// Close ends the answer. It reads the rest of a short one, so that the connection can be used
+// again, and cuts off a long one. Closing again does nothing.
 func (a *Answer) Close() {
 	if a.dec == nil {
 		return
@@ -204,7 +204,7 @@ func (a *Answer) Close() {
 	a.guard.close()
 }
 
-// responseBody remembers whether the body has been read to its end.
+// responseBody remembers whether the body was read to its end.
 type responseBody struct {
 	io.ReadCloser
 	ended bool
@@ -217,7 +217,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish closes the body, having read the little that may be left of it.
+// finish reads a short rest of the body, and closes it.
 func (b *responseBody) finish() {
 	if !b.ended {
 		cut := time.AfterFunc(drainTime, func() { b.Close() })

@@ -6,25 +6,31 @@ import (
 	"time"
 )
 
-// bulk is a request of several parts.
+// bulk is a request of several parts. One goroutine sends it. q.mu guards the fields that the
+// callers of the parts use.
 type bulk struct {
-	q      *Coalescer
-	req    Request // without the body
-	parts  []*part
+	// q, and req without Body and Statements, never change after run has begun. compose returns the
+	// body of each attempt.
+	q   *Coalescer
+	req Request // without the body
+	// parts are those whose callers still wait at the last attempt. Only compose changes them,
+	// under q.mu.
+	parts []*part
+	// cancel ends the request. begin sets it, and leave calls it when live becomes 0.
 	cancel context.CancelCauseFunc
-	live   int    // parts whose callers wait
-	last   *Error // of the attempt before; nil if there was none
+	live   int    // parts whose callers wait, from begin on; guarded by q.mu
+	last   *Error // of the last failed attempt that was no redirect, or nil; withdraw sets it under q.mu
 }
 
-// send sends parts as one request, and gives each its answer. What was refused as
-// a whole without effect is taken apart, so that only the guilty part fails.
+// send sends parts as one request, and gives each its answer. If the server refused all of it
+// without effect, send splits the parts, so that only the guilty one fails.
 func (q *Coalescer) send(parts []*part, atomic bool) {
 	b := &bulk{q: q, req: q.bulk(atomic), parts: parts}
 	err := b.run(atomic)
 	switch {
 	case err == nil:
 	case atomic && err.undone():
-		q.tried(false)
+		q.triedAtomic(false)
 		q.send(parts, false)
 	case len(parts) > 1 && err.undone():
 		q.send(parts[:len(parts)/2], false)
@@ -34,7 +40,7 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	}
 }
 
-// undone reports whether a bulk failed for a statement's sake, without effect.
+// undone reports whether a bulk failed because of a statement, without effect.
 func (e *Error) undone() bool {
 	switch e.Status {
 	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
@@ -43,8 +49,8 @@ func (e *Error) undone() bool {
 	return false
 }
 
-// run sends the bulk and hands out its answer. The callers have no error of its
-// yet when it returns one.
+// run sends the bulk and hands out its answer. If it returns an error, the callers have not been
+// told.
 func (b *bulk) run(atomic bool) *Error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -65,17 +71,17 @@ func (b *bulk) run(atomic bool) *Error {
 	switch {
 	case err != nil:
 		if atomic && err.forwarded && err.Outcome == Refused {
-			err.Outcome = Unknown // of the first of two tries
+			err.Outcome = Unknown // the refusal is that of the second of two attempts
 		}
 		b.withdraw(err)
 		err.Write = true
 	case atomic:
-		b.q.tried(true)
+		b.q.triedAtomic(true)
 	}
 	return err
 }
 
-// begin takes the parts into the bulk, and reports whether anyone waits for it.
+// begin puts the parts into the bulk, and reports whether any caller waits for it.
 func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
@@ -89,8 +95,8 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 	return b.live > 0
 }
 
-// compose returns the body of an attempt, and how many statements it has. Who leaves
-// from now on does not know what became of its part; who has left before has none.
+// compose returns the body of an attempt, and its number of statements. Callers that gave up
+// earlier are left out; later ones get an unknown outcome.
 func (b *bulk) compose() (body []byte, statements int) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
@@ -114,15 +120,15 @@ func (b *bulk) compose() (body []byte, statements int) {
 	return b.req.Frame.Close(body), len(b.parts)
 }
 
-// withdraw takes note of a failed attempt at a request. See [bulk.withdraw].
+// withdraw records a failed attempt at a request. See [bulk.withdraw].
 func (req *Request) withdraw(err *Error) {
 	if req.bulk != nil {
 		req.bulk.withdraw(err)
 	}
 }
 
-// withdraw takes note of a failed attempt. If it had no effect, who leaves before the next
-// one knows that nothing was applied.
+// withdraw records a failed attempt. If it had no effect, callers that leave before the next
+// attempt learn that nothing was applied.
 func (b *bulk) withdraw(err *Error) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
@@ -162,7 +168,7 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 		}
 		entries = append(entries, raw)
 	}
-	answer.ended = true // the entries of the frame are among those
+	answer.ended = true // the entries of the frame are among those read
 	if err := answer.End(); err != nil {
 		return answer.failure(err)
 	}
@@ -189,7 +195,7 @@ func (b *bulk) handOut(answer *Answer, entries [][]byte) {
 	}
 }
 
-// readFrame reads the entries of the frame on one side of the parts.
+// readFrame reads the entries of one side of the frame. Their failure goes to the log.
 func (b *bulk) readFrame(guard *guard, elements *Elements, entries [][]byte) {
 	a := subAnswerOf(guard, entries)
 	defer a.Close()

@@ -8,28 +8,27 @@ import (
 	"time"
 )
 
-// Call is a request beside those for statements: it goes out once, and what
-// comes back is the caller's to understand.
+// Call is a request that is not for statements. It goes out as it is, and the caller reads the
+// answer.
 type Call struct {
 	Method      string
 	Path        string
 	Params      string
 	ContentType string    // of Body
 	Body        io.Reader // nil for none; it is read once
-	// Leader says that the call is the leader's, which is sought if it is not
-	// known. Where requests are forwarded, it goes to a host of the configuration.
+	// Leader sends the call to the leader, which is sought if it is not known. If requests are
+	// forwarded, the call goes to a host of the configuration.
 	Leader bool
 	// Write says that the call may have an effect.
 	Write bool
 }
 
-// Do sends a call and returns the body of its answer, which the caller closes.
-// Any status but 200 and 204 is an error. The client's time-out
-// bounds the wait for the answer to begin, but not that for the caller to send a
-// body, which is why a call with one has none.
+// Do sends a call and returns the body of its answer, which the caller closes. Any status but 200
+// and 204 is an error. The client's timeout bounds the wait for the answer to begin. It does not
+// bound a call with a body, because the caller may send that slowly.
 //
-// A call without a body is tried on each of the nodes in turn until one answers,
-// provided that it does not write. An error is an [*Error].
+// A call without a body that does not write tries each node until one answers. An error is an
+// [*Error].
 func (c *Client) Do(ctx context.Context, call *Call) (io.ReadCloser, error) {
 	_, body, err := c.do(ctx, call)
 	if err != nil {
@@ -53,7 +52,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 	var last *Error
 	attempt := 0
 	if call.Leader && c.routes.leader.Load() != nil && !c.routes.forwarding() {
-		attempt = -1 // the leader, before the nodes in turn
+		attempt = -1 // the leader, before all nodes
 	}
 	for ; attempt < len(c.routes.nodes()); attempt++ {
 		if why := c.over(ctx, until); why != nil {
@@ -76,7 +75,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 }
 
 func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Request, until time.Time) (io.ReadCloser, *Error) {
-	way := new(sendTrace)
+	trace := new(sendTrace)
 	ctx, guard := c.guard(ctx, node, req, until)
 	if call.Write {
 		if err := c.admit(ctx, guard, node, req); err != nil {
@@ -85,9 +84,9 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 		}
 	}
 	if call.Body != nil {
-		guard.lift() // a long body may keep the node busy
+		guard.lift() // the node may be busy with a long body
 	}
-	hreq, err := http.NewRequestWithContext(way.follow(ctx), call.Method, "", call.Body)
+	hreq, err := http.NewRequestWithContext(trace.follow(ctx), call.Method, "", call.Body)
 	if err != nil {
 		guard.close()
 		return nil, &Error{Outcome: Refused, Node: node.host, Err: err}
@@ -101,7 +100,7 @@ func (c *Client) callOnce(ctx context.Context, node *node, call *Call, req *Requ
 	}
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
-		failure := transportError(guard, req, way, err)
+		failure := transportError(guard, req, trace, err)
 		guard.close()
 		return nil, failure
 	}

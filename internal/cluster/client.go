@@ -12,39 +12,38 @@ import (
 
 // Config says how to reach a cluster.
 type Config struct {
-	// Hosts are the addresses, "host:port", that the cluster is known by. They
-	// are never forgotten. At least one is needed.
+	// Hosts are the known addresses of the cluster, "host:port". The client never forgets them.
+	// There must be at least one.
 	Hosts []string
 	// Scheme is "http" or "https".
 	Scheme string
-	// Prefix stands before the path of each request, such as "/rqlite"; a proxy before the
-	// nodes removes it. The addresses that nodes name are behind that proxy, which is why
-	// Redirect and Members do not go with it.
+	// Prefix is put before the path of each request, such as "/rqlite". A proxy before the nodes
+	// removes it. The addresses that nodes name are behind that proxy, so Redirect and Members must
+	// be off.
 	Prefix string
-	// User and Password are sent by basic authentication to trusted nodes,
-	// when User is not empty.
+	// User and Password go to trusted nodes by basic authentication, unless User is empty.
 	User, Password string
 	// Transport carries the requests. It must not follow redirects itself.
 	Transport http.RoundTripper
-	// Proxy names the proxy by which a request goes, for messages; "" is none. It may be nil.
+	// Proxy names the proxy of a request, for messages; "" for none. It may be nil.
 	Proxy func(*http.Request) string
-	// Verified says that Transport verifies the certificates of https nodes,
-	// so that what such a node says of others can be trusted.
+	// Verified says that Transport verifies the certificates of https nodes, so that the client can
+	// trust the addresses that such a node names.
 	Verified bool
-	// Timeout bounds the wait for an answer, repetitions included, of a request
-	// whose context has no earlier deadline. Zero or less is no bound.
+	// Timeout bounds the wait for an answer, repetitions included, if the context of the request
+	// has no earlier deadline. Zero or less is no bound.
 	Timeout time.Duration
-	// Redirect makes requests for the leader go to it directly, at the address
-	// that the other nodes redirect to. Without it they are forwarded.
+	// Redirect sends requests for the leader straight to it, at the address that other nodes
+	// redirect to. Without it the nodes forward them.
 	Redirect bool
-	// Members makes the client ask for the other nodes of the cluster, and use
-	// them for requests that any node can answer.
+	// Members makes the client ask for the other nodes of the cluster, and use them for requests
+	// that any node can answer.
 	Members bool
-	// Logger gets what a person who looks for a fault wants to know. Nil is silence.
+	// Logger gets messages for people who look for a fault. Nil discards them.
 	Logger *slog.Logger
 }
 
-// queryPath is where requests go that read, and executePath is where those go that write.
+// queryPath and executePath are the endpoints of statements that read, and that write.
 const (
 	queryPath   = "/db/query"
 	executePath = "/db/execute"
@@ -57,13 +56,13 @@ type Client struct {
 	lowest   lowest
 	seekSlot chan struct{} // full while a request seeks the leader for all
 
-	reads, writes chan struct{} // one for each request that waits for its answer
+	reads, writes chan struct{} // one element for each request that waits for its answer
 
-	closing context.Context // ends with Close, and with it what goes on behind the requests
+	closing context.Context // ends with Close, and with it the work in the background
 	close   context.CancelFunc
 }
 
-// New returns a Client. It contacts nobody.
+// New returns a Client. It sends nothing.
 func New(cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -79,8 +78,7 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// Close closes the connections that no request is using. Requests under way
-// are not cut off.
+// Close closes the connections that no request is using. It does not cut off requests under way.
 func (c *Client) Close() {
 	c.close()
 	c.closeIdle()
@@ -93,8 +91,7 @@ func (c *Client) closeIdle() {
 	}
 }
 
-// Forwarding reports whether requests for the leader are now forwarded by the nodes
-// that get them.
+// Forwarding reports whether nodes now forward the requests for the leader.
 func (c *Client) Forwarding() bool { return c.routes.forwarding() }
 
 // Request is one request to the cluster.
@@ -103,30 +100,29 @@ type Request struct {
 	Params string // URL parameters, encoded, without the question mark
 	Body   []byte // JSON, with the statements of the frame
 	Frame  *Frame // nil for none
-	// Leader says that only the leader can answer, so that the request goes
-	// straight to it. Otherwise any node will do.
+	// Leader says that only the leader can answer. The request goes straight to it; otherwise to
+	// any node.
 	Leader bool
-	// Pinned says that the node which gets the request does not redirect it, as
-	// with queued writes, so that the leader has to be known.
+	// Pinned says that a node does not redirect the request, as with queued writes. So the leader
+	// must be known.
 	Pinned bool
-	// Write says that the request may have an effect, so that it is repeated
-	// only when it provably had none.
+	// Write says that the request may have an effect. It is repeated only if it provably had none.
 	Write bool
-	// MinRelease is the first release that does what the request relies on. It is not sent to a
-	// node of an earlier one, or one that is not known. Zero is [Oldest].
+	// MinRelease is the oldest release that does what the request relies on. The request is not
+	// sent to a node of an earlier or unknown release. Zero is [Oldest].
 	MinRelease Release
-	// Statements is how many statements the request has, those that the driver
-	// adds apart. It matters for writes.
+	// Statements is the number of the caller's statements, without those of the driver. It matters
+	// for writes.
 	Statements int
-	// Stream says that the caller reads rows at its own pace: the time-out ends
-	// with the arrival of the first entry instead of the end of the answer.
+	// Stream says that the caller reads rows at its own pace: the timeout ends with the first entry
+	// instead of the end of the answer.
 	Stream bool
 
-	bulk *bulk // says before each attempt what the body is; nil if Body is
+	bulk *bulk // gives the body of each attempt; nil if Body is the body
 	way  way
 }
 
-// way is how a request for the leader gets from another node to it.
+// way is how a request for the leader gets to it from another node.
 type way uint8
 
 const (
@@ -135,10 +131,10 @@ const (
 	byOthers            // forwarded
 )
 
-// MostAtOnce is how many requests that write, and how many that do not, wait for
-// answers at once; the others wait for these. An answer that is being read does not count,
-// so that a program may do anything while it reads one. More at once would not be faster,
-// and each takes a connection.
+// MostAtOnce is how many requests that write, and how many that do not, wait for answers at the
+// same time. The others wait for these. An answer that is being read does not count, so that a
+// program can send requests while it reads. More at once would not be faster, and each takes a
+// connection.
 const MostAtOnce = 256
 
 const (
@@ -147,12 +143,12 @@ const (
 	maxRedirects = 5 // in a row, without a node that answers
 )
 
-// Send sends the request and returns the answer, of which the first entry has
-// been read. The caller closes it.
+// Send sends the request and returns the answer, whose first entry has been read. The caller closes
+// it.
 //
-// What provably had no effect is tried again, on other nodes where there are
-// any, until the context or the client's time-out ends; requests that do not
-// write are tried again after any failure. An error is an [*Error], or that of the Frame's Before.
+// Send repeats a request that provably had no effect, on other nodes if there are any, until the
+// context or the client's timeout ends. It repeats requests that do not write after any failure. An
+// error is an [*Error], or that of the Frame's Before.
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.begin()
 	answer, err := c.send(ctx, req, c.until(ctx))
@@ -170,7 +166,7 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	return answer, nil
 }
 
-// begin takes note of a request.
+// begin counts a request, and starts due work in the background.
 func (c *Client) begin() {
 	c.routes.counts.requests.Add(1)
 	c.lookBack()
@@ -230,15 +226,15 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		last, redirects = err, 0
 		c.cfg.Logger.DebugContext(ctx, "rqlite: trying again", "node", node.host, "error", err)
 		if c.routes.untried(attempt + 1) {
-			continue // another node may do better at once
+			continue // another node may succeed at once
 		}
 		sleep(ctx, pause/2+rand.N(pause/2), until)
 		pause = min(2*pause, longestPause)
 	}
 }
 
-// enter waits until the leader is known, where a request needs it, and the request may
-// wait for an answer. Who enters has to receive from the channel to leave.
+// enter waits until the request may wait for an answer, and the leader is known if it needs it. The
+// caller has to receive from the channel to leave.
 func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan struct{}, *Error) {
 	places := c.reads
 	if req.Write {
@@ -260,14 +256,14 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan
 	}
 }
 
-// take waits for a place, and returns why the request cannot wait any longer.
+// take waits for a place. It returns why the request cannot wait any longer, or nil.
 func (c *Client) take(ctx context.Context, places chan struct{}, until time.Time) error {
 	select {
 	case places <- struct{}{}:
 		return nil
 	default:
 	}
-	var late <-chan time.Time // never, without a time-out
+	var late <-chan time.Time // never, without a timeout
 	if !until.IsZero() {
 		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
@@ -283,9 +279,8 @@ func (c *Client) take(ctx context.Context, places chan struct{}, until time.Time
 	}
 }
 
-// mustSeek reports whether the leader has to be found before a request goes out.
-// The first request of a client goes to the first host, which redirects it; a write
-// that stays where it arrives must not.
+// mustSeek reports whether the leader has to be found before a request goes out. The first request
+// of a client goes to the first host, which redirects it. A pinned request would stay there.
 func (c *Client) mustSeek(req *Request) bool {
 	if !req.Leader || c.routes.forwarding() {
 		return false
@@ -296,8 +291,8 @@ func (c *Client) mustSeek(req *Request) bool {
 	return c.routes.lost.Load()
 }
 
-// failed takes note of a failed attempt. That the caller's patience, or the
-// time-out, ended before the node answered says little of the node: so it is asked.
+// failed records a failed attempt. If the caller or the timeout ended it before the node answered,
+// that says little about the node. So the node is asked.
 func (c *Client) failed(node *node, err *Error) {
 	c.routes.failed(node, err)
 	if err.sent && errors.Is(err.Err, context.DeadlineExceeded) {
@@ -330,8 +325,8 @@ func (c *Client) over(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// outOfTime returns err, and with it what the attempt before it died of: that
-// is what the person reading wants to know when time has run out.
+// outOfTime returns err, which says that time ran out, together with the failure of the attempt
+// before it, which says why.
 func outOfTime(err, last *Error) *Error {
 	ranOut := errors.Is(err.Err, context.Canceled) || errors.Is(err.Err, context.DeadlineExceeded)
 	if !ranOut || last == nil || err.Status != 0 || err.Outcome == Unknown {
@@ -345,8 +340,7 @@ func outOfTime(err, last *Error) *Error {
 	return &combined
 }
 
-// sleep waits for d, or for the end of the context or the time-out where that
-// comes first.
+// sleep waits for d, or until the context or the timeout ends.
 func sleep(ctx context.Context, d time.Duration, until time.Time) {
 	if !until.IsZero() {
 		d = min(d, time.Until(until))
@@ -359,8 +353,8 @@ func sleep(ctx context.Context, d time.Duration, until time.Time) {
 	}
 }
 
-// stopped is the error of a request, or an attempt at it, whose context has
-// ended: by the caller's doing, the time-out's, or that of a node that hangs.
+// stopped is the error of a request or attempt whose context has ended: the caller, the timeout or
+// a hanging node ended it.
 func stopped(why error, host string, req *Request, sent bool) *Error {
 	e := &Error{Outcome: Refused, Node: host, Err: why, sent: sent}
 	switch {
@@ -372,8 +366,8 @@ func stopped(why error, host string, req *Request, sent bool) *Error {
 	return e
 }
 
-// waited makes the error of a write that ran out of time before it was sent say what it waited
-// for, and what that means.
+// waited adds to the error of a write that ran out of time before it was sent: the reason for its
+// wait, and the consequence.
 func (e *Error) waited(req *Request, what string) *Error {
 	e.setWaited(req, what)
 	return e
@@ -386,9 +380,8 @@ func (e *Error) setWaited(req *Request, what string) {
 	}
 }
 
-// cause returns why a context ended. It is always context.Canceled or
-// context.DeadlineExceeded, whatever reason the caller gave besides, or errHangs or
-// errSlow.
+// cause returns why a context ended. The error always wraps context.Canceled or
+// context.DeadlineExceeded, whatever cause the caller gave, or is errHangs or errSlow.
 func cause(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) ||

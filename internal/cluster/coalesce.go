@@ -9,90 +9,98 @@ import (
 )
 
 const (
-	// mostUnderWay is how many requests are under way at most before writes wait for each
-	// other.
+	// mostUnderWay is how many requests may be under way before writes wait for each other.
 	mostUnderWay = 2
-	// secondBulkThreshold is how many writes have to wait for a second bulk to leave while one is under
-	// way. Fewer are better off with the next: the server takes its time for each request.
+	// secondBulkThreshold is how many writes must wait for a second bulk to leave while one is
+	// under way. Fewer are better off with the next bulk, because each request takes the server
+	// time.
 	secondBulkThreshold = 256
-	// mostParts and mostBytes bound a bulk request. The server takes some 40 µs for a
-	// statement, which all of the bulk wait for.
+	// mostParts and mostBytes bound a bulk. The server takes about 40 µs per statement, and each
+	// part waits for all of the bulk.
 	mostParts = 512
 	mostBytes = 1 << 20
-	// mostStalled is how many requests may be stuck before writes wait for them all the same.
+	// mostStalled is how many requests may be stalled before writes wait for them all the same.
 	mostStalled = 8
 )
 
-// Coalescer joins writes of several callers that are under way at the same time:
-// while requests are on their way, those that come wait together and leave as the
-// next one. A write that meets no others waits for nothing. It is safe for concurrent
-// use.
+// Coalescer joins concurrent writes of several callers. While requests are under way, new writes
+// wait together, and leave as the next request. A write that meets no others does not wait. A
+// Coalescer is safe for concurrent use.
 type Coalescer struct {
-	// Patience is how long writes wait at least, and half as long as they wait at most, while
-	// no request ends. Set it before the first.
+	// Patience bounds how long writes wait while no request completes: the first of them waits
+	// between Patience and twice that. Set it before the first write.
 	Patience time.Duration
 
+	// client and bulk never change.
 	client *Client
 	bulk   func(atomic bool) Request
 
-	mu            sync.Mutex
-	generation    int     // of the requests under way that others wait for
-	underWay      int     // these requests
-	bulks         int     // those of them that are of several parts
-	stalled       int     // requests of eras before
-	waiting       []*part // in order of arrival; some may have been left
-	gone          int     // so many have
-	nonAtomicLeft int     // so many bulks go without a transaction, because one before them failed
-	penalty       int     // singly after the next failure
+	// mu guards all that follows.
+	//
+	// Invariant: 0 <= bulks <= underWay <= mostUnderWay, stalled <= mostStalled.
+	mu         sync.Mutex
+	generation int     // grows when look gives up on the requests under way
+	underWay   int     // requests of this generation without an answer
+	bulks      int     // those of them that have several parts
+	stalled    int     // requests of earlier generations without an answer
+	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
+	gone       int     // number of parts in waiting whose callers have left
+	// nonAtomicLeft is how many bulks are still to go without a transaction, because one failed as
+	// a transaction. penalty is how many that were after the last such failure. The next doubles
+	// it, and a success resets it. Both are at most mostNonAtomic.
+	nonAtomicLeft int
+	penalty       int
 
-	watch    *time.Timer // runs while writes wait; nil before any did
+	// watch fires look while watching. It is nil before the first write waits. Invariant: watching
+	// || no write waits.
+	watch    *time.Timer
 	watching bool
-	moves    int // requests that have ended, and times that a first write came to wait
-	seen     int // of them, when the watch looked last
+	moves    int // requests that have ended, plus the times that a write began to wait alone; it only grows
+	seen     int // moves when look ran last, or when the watch began
 }
 
-// NewCoalescer returns a coalescer of writes. For each request that it sends, bulk returns the path,
-// the parameters and the frame: atomic is a transaction, of which everything is undone when a
-// statement fails; otherwise the statements are independent of each other. An error in reading the
-// frame's entries goes to the log: it does not concern the callers.
+// NewCoalescer returns a coalescer of writes. bulk returns the path, the parameters and the frame
+// of each request. If atomic, the request is a transaction, which a failing statement rolls back;
+// otherwise its statements are independent. An error from reading the frame's entries goes to the
+// log, because it does not concern the callers.
 func NewCoalescer(client *Client, bulk func(atomic bool) Request) *Coalescer {
 	return &Coalescer{Patience: patience, client: client, bulk: bulk}
 }
 
 // Part is the statement of one caller, and what the driver adds to it.
 type Part struct {
-	Elements []byte // of a request's body, separated by commas
-	Entries  int    // that answer them
-	// Apart says that the part must not be in a transaction with others, for it would not be
-	// rolled back if it failed.
+	Elements []byte // elements of a request's body, separated by commas
+	Entries  int    // number of entries that answer them
+	// Apart says that a transaction with others would not be rolled back if the part failed. So it
+	// must not be in one.
 	Apart bool
 	// MinRelease is that of the request; see [Request.MinRelease].
 	MinRelease Release
 }
 
-// part is one that waits, or has been sent.
+// part is a Part that waits, or has been sent.
 type part struct {
 	Part
 
-	// The rest is guarded by the coalescer's mu until done is closed.
-	taken  bool  // it does not wait any more
-	bulk   *bulk // nil before that begins
-	sent   bool  // the server may have got it
-	left   bool  // the caller does not wait any more
-	done   chan struct{}
+	// The coalescer's mu guards the rest, until done is closed.
+	taken  bool          // it no longer waits
+	bulk   *bulk         // nil before the bulk begins
+	sent   bool          // the server may have received it
+	left   bool          // the caller has given up
+	done   chan struct{} // closed when answer or err is set, unless the caller has left before
 	answer *Answer
 	err    *Error
 }
 
-// batch is a request that leaves, or has left.
+// batch is the parts of one request, and its generation.
 type batch struct {
-	parts      []*part // none if its caller sends it by itself
+	parts      []*part // nil if the caller sends its write by itself
 	generation int
 }
 
-// Begin reports whether a caller may send its write by itself, at once. It has to
-// call End with the era when the answer has come. Otherwise it has to call Join.
-func (q *Coalescer) Begin() (era int, ok bool) {
+// Begin reports whether a caller may send its write by itself, at once. Then it has to call End
+// with the generation when the answer has come. Otherwise it has to call Join.
+func (q *Coalescer) Begin() (generation int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.wait() > 0 || !q.room() {
@@ -102,15 +110,15 @@ func (q *Coalescer) Begin() (era int, ok bool) {
 	return q.generation, true
 }
 
-// End lets those go that have come meanwhile.
-func (q *Coalescer) End(era int) {
-	if next, ok := q.next(batch{generation: era}); ok {
+// End ends a write that its caller sent by itself. It lets waiting writes leave.
+func (q *Coalescer) End(generation int) {
+	if next, ok := q.next(batch{generation: generation}); ok {
 		go q.work(next)
 	}
 }
 
-// room reports whether a request may leave. Single writes go side by side, so that
-// two writers far away from the server do not wait for each other. The caller holds q.mu.
+// room reports whether a request may leave. Single writes go side by side, so that two writers far
+// from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
 	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || q.wait() >= secondBulkThreshold)
 }
@@ -118,7 +126,7 @@ func (q *Coalescer) room() bool {
 // wait returns how many writes wait. The caller holds q.mu.
 func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
 
-// depart takes note of a request of so many parts that leaves. The caller holds q.mu.
+// depart counts a request of so many parts that leaves. The caller holds q.mu.
 func (q *Coalescer) depart(parts int) {
 	q.underWay++
 	if parts > 1 {
@@ -126,9 +134,9 @@ func (q *Coalescer) depart(parts int) {
 	}
 }
 
-// Join sends a caller's statement together with those of others, and returns the entries
-// that answer it. An error is an [*Error]; it says that nothing
-// was sent where the context, or the client's time-out, has ended before that.
+// Join sends a caller's statement together with those of others, and returns the entries that
+// answer it. An error is an [*Error]. It says that nothing was sent if the context, or the client's
+// timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*Answer, error) {
 	p := &part{Part: statement, done: make(chan struct{})}
 	q.queue(p)
@@ -162,7 +170,7 @@ func (q *Coalescer) queue(p *part) {
 	}
 	q.waiting = append(q.waiting, p)
 	q.client.routes.counts.coalesced.Add(1)
-	if q.room() { // one has ended since Begin, or there is a crowd
+	if q.room() { // a request has ended since Begin, or many writes wait
 		go q.work(q.take())
 	} else {
 		q.keepWatch()
@@ -187,7 +195,7 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 		return withWrite(stopped(why, "", req, false).waited(req, "the writes under way; nothing was sent"))
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
-		p.bulk.cancel(why) // a node that was too slow for all is looked into
+		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
 	err := stopped(why, "", req, p.sent)
 	if !p.sent {
@@ -196,23 +204,23 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 	return withWrite(outOfTime(err, p.bulk.last))
 }
 
-// forget frees what a part takes that was left while it waits. The caller holds q.mu.
+// forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.
 func (q *Coalescer) forget(p *part) {
 	p.Elements = nil
-	if q.gone++; 2*q.gone > len(q.waiting) { // so that each costs the same, however many they are
+	if q.gone++; 2*q.gone > len(q.waiting) { // so that each costs the same, however many there are
 		q.waiting = slices.DeleteFunc(q.waiting, func(p *part) bool { return p.left })
 		q.gone = 0
 	}
 }
 
-// withWrite marks an error as that of a write.
+// withWrite sets Write in an error.
 func withWrite(e *Error) *Error {
 	e.Write = true
 	return e
 }
 
-// take takes the parts of the next request out of those that wait, of which there are
-// some. The caller holds q.mu.
+// take takes the parts of the next request out of waiting, which must not be empty. The caller
+// holds q.mu.
 func (q *Coalescer) take() batch {
 	parts := make([]*part, 0, min(q.wait(), mostParts))
 	size, n := 0, 0
@@ -233,8 +241,7 @@ func (q *Coalescer) take() batch {
 	return batch{parts, q.generation}
 }
 
-// next returns the request that takes the place of one that has ended, if any
-// leaves now.
+// next returns the request that takes the place of one that has ended, if one leaves now.
 func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -254,8 +261,7 @@ func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	return q.take(), true
 }
 
-// keepWatch looks from time to time whether writes wait for requests that are stuck. The
-// caller holds q.mu.
+// keepWatch starts the watch over writes that wait. The caller holds q.mu.
 func (q *Coalescer) keepWatch() {
 	if q.watching {
 		return
@@ -268,9 +274,9 @@ func (q *Coalescer) keepWatch() {
 	q.watch.Reset(q.Patience)
 }
 
-// look lets those that wait go on without the requests under way, if none has ended since
-// the last time, and they wait since before that: a connection that hangs must not hold up
-// what can go by another.
+// look lets waiting writes leave without regard to the requests under way, if none of those has
+// ended since the last look, and the writes have waited since then. A connection that hangs must
+// not delay writes that can use another.
 func (q *Coalescer) look() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -288,11 +294,11 @@ func (q *Coalescer) look() {
 	q.watch.Reset(q.Patience)
 }
 
-// work sends bulks for as long as parts wait.
+// work sends bulks while parts wait.
 func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
-		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && canBeUndone(d.parts) && q.triesAtomic())
+		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && canBeUndone(d.parts) && q.mayBeAtomic())
 		q.gather(n)
 		d, ok = q.next(d)
 	}
@@ -303,15 +309,15 @@ func canBeUndone(parts []*part) bool {
 	return !slices.ContainsFunc(parts, func(p *part) bool { return p.Apart })
 }
 
-// gather lets those run who got their answers from a bulk of n parts, for they may have more
-// to write, until all of them wait again or no more come. The server takes longer for one more
-// request than they take to come back: three nodes took 1.2 times as many writes of 64, and
-// of 256, goroutines.
+// gather waits for the callers that got their answers from a bulk of n parts, because they may have
+// more to write. It ends when as many writes wait again, or no more come. One more request costs
+// the server more time than the callers need to come back: three nodes took 1.2 times as many
+// writes of 64, and of 256, goroutines.
 func (q *Coalescer) gather(n int) {
 	const (
 		longest = time.Millisecond
 		quiet   = 100 * time.Microsecond
-		yields  = 10_000 // no more than fit in, but for tests in which time stands still
+		yields  = 10_000 // more than fit in; for tests in which time stands still
 	)
 	if n == 1 {
 		return
@@ -337,9 +343,9 @@ func (q *Coalescer) countWaiting() int {
 	return q.wait()
 }
 
-// triesAtomic reports whether a bulk is to be tried as a transaction, which the
-// server commits at once instead of each statement by itself.
-func (q *Coalescer) triesAtomic() bool {
+// mayBeAtomic reports whether a bulk is to be tried as a transaction, which the server commits once
+// instead of per statement. It counts nonAtomicLeft down.
+func (q *Coalescer) mayBeAtomic() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.nonAtomicLeft > 0 {
@@ -352,9 +358,9 @@ func (q *Coalescer) triesAtomic() bool {
 // mostNonAtomic bounds how many bulks go without a transaction after one has failed.
 const mostNonAtomic = 64
 
-// tried takes note of what became of a bulk as a transaction. Where statements fail
-// often, the attempts would be in vain.
-func (q *Coalescer) tried(worked bool) {
+// triedAtomic records the result of a bulk as a transaction. If statements fail often, further
+// attempts would be in vain.
+func (q *Coalescer) triedAtomic(worked bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if worked {

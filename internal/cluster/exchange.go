@@ -17,16 +17,16 @@ import (
 // maxMessage bounds how much of the text of a failure is read.
 const maxMessage = 4 << 10
 
-// exchange sends the request to one node, once. The guard's context is ctx.
+// exchange sends the request to one node, once. ctx is the context of the guard.
 func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Request) (*Answer, *Error) {
 	if err := c.admit(ctx, guard, node, req); err != nil {
 		return nil, err
 	}
-	var way *sendTrace
+	var trace *sendTrace
 	traced := ctx
-	if req.Write { // only then does it matter how far the request got
-		way = new(sendTrace)
-		traced = way.follow(ctx)
+	if req.Write { // only for a write it matters how far the request got
+		trace = new(sendTrace)
+		traced = trace.follow(ctx)
 	}
 	guard.forwarded = req.Leader && !c.redirects(req)
 	hreq, err := c.httpRequest(traced, node, req, guard.forwarded)
@@ -35,7 +35,7 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 	}
 	resp, err := c.cfg.Transport.RoundTrip(hreq)
 	if err != nil {
-		return nil, transportError(guard, req, way, err)
+		return nil, transportError(guard, req, trace, err)
 	}
 	guard.hears()
 	node.notes(resp.Header)
@@ -50,8 +50,8 @@ func (c *Client) exchange(ctx context.Context, guard *guard, node *node, req *Re
 }
 
 func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forwarded bool) (*http.Request, error) {
-	// net/http sends the headers and the body in one piece if it knows the
-	// type of the body, and otherwise in two.
+	// net/http sends the headers and the body in one piece if it knows the type of the body, and
+	// otherwise in two.
 	hreq, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(req.Body))
 	if err != nil {
 		return nil, err
@@ -59,12 +59,12 @@ func (c *Client) httpRequest(ctx context.Context, node *node, req *Request, forw
 	hreq.URL.Scheme, hreq.URL.Host = node.scheme, node.host
 	hreq.URL.Path, hreq.URL.RawQuery = c.cfg.Prefix+req.Path, req.query(forwarded)
 	hreq.Host = node.host
-	hreq.Header = node.header // shared, and written by nobody
+	hreq.Header = node.header // shared; nobody changes it
 	return hreq, nil
 }
 
-// redirects reports whether a request is to be redirected by a node that does
-// not lead: while forwarding, the server may apply a write twice.
+// redirects reports whether a node that does not lead is to redirect the request: a node that
+// forwards may apply a write twice.
 func (c *Client) redirects(req *Request) bool {
 	switch {
 	case !req.Leader || req.Pinned:
@@ -77,7 +77,7 @@ func (c *Client) redirects(req *Request) bool {
 	return !c.routes.forwarding()
 }
 
-// query returns the URL's parameters, with "redirect" for what must not be forwarded.
+// query returns the URL parameters, with "redirect" for a request that must not be forwarded.
 func (req *Request) query(forwarded bool) string {
 	switch {
 	case !req.Leader || req.Pinned || forwarded:
@@ -88,10 +88,10 @@ func (req *Request) query(forwarded bool) string {
 	return req.Params + "&redirect"
 }
 
-// transportError sorts a failure to get any answer.
-func transportError(guard *guard, req *Request, way *sendTrace, err error) *Error {
+// transportError classifies a failure to get any answer.
+func transportError(guard *guard, req *Request, trace *sendTrace, err error) *Error {
 	if why := guard.ended(); why != nil {
-		e := stopped(why, guard.node.host, req, way.arrived())
+		e := stopped(why, guard.node.host, req, trace.arrived())
 		if !e.sent {
 			e.setWaited(req, "a connection; nothing was sent")
 		}
@@ -100,18 +100,18 @@ func transportError(guard *guard, req *Request, way *sendTrace, err error) *Erro
 	if e := refusedByProxy(guard.node, err); e != nil {
 		return e
 	}
-	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: way.arrived()}
+	e := &Error{Outcome: Unknown, Node: guard.node.host, Err: err, sent: trace.arrived()}
 	var op *net.OpError
 	switch {
 	case isCertificateError(err):
 		e.Outcome = Refused
-	case !e.sent, !way.wrote() && errors.As(err, &op) && op.Op == "dial":
+	case !e.sent, !trace.wrote() && errors.As(err, &op) && op.Op == "dial":
 		e.Outcome, e.sent = Repeat, false // the node never got the statements
 	}
 	return e
 }
 
-// statusError sorts an answer other than 200, which carries a message.
+// statusError classifies an answer other than 200, which carries a message.
 func statusError(guard *guard, resp *http.Response) *Error {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
@@ -125,7 +125,7 @@ func statusError(guard *guard, resp *http.Response) *Error {
 		sent:    true,
 	}
 	if why := guard.ended(); err != nil && why != nil {
-		e.Message, e.Err = "", why // half a message says less than why there is no more
+		e.Message, e.Err = "", why // the reason says more than half a message
 	}
 	if guard.isForeign(resp, message) {
 		guard.disown(e)
@@ -141,8 +141,8 @@ func statusError(guard *guard, resp *http.Response) *Error {
 	return e
 }
 
-// open reads the answer up to its first entry, so that the failures which come
-// as a 200 with a top-level "error" are found before anyone else sees them.
+// open reads the answer up to its first entry. So it finds the failures that come as a 200 with a
+// top-level "error" before the caller sees the answer.
 func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	a := newAnswer(guard, req, resp.Body)
 	first, err := a.dec.NextResult()
@@ -154,7 +154,7 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	case errors.Is(err, io.EOF):
 		failure := a.failed()
 		if failure == nil {
-			return a, nil // there are no entries, which the caller may expect
+			return a, nil // there are no entries; the caller may expect none
 		}
 		a.Close()
 		return nil, failure
@@ -168,13 +168,14 @@ func open(guard *guard, req *Request, resp *http.Response) (*Answer, *Error) {
 	return nil, broken
 }
 
-// sendTrace follows a request on its way, to learn whether the node can have got it.
+// sendTrace follows a request on its way, to learn whether the node can have received it. The
+// transport sets the fields; they never go back.
 type sendTrace struct {
-	begun  atomic.Bool // the transport tells of its steps
+	begun  atomic.Bool // the transport reports its steps
 	headed atomic.Bool // it has written the headers, which go before the body
 }
 
-// follow returns a context that makes the transport leave a trail.
+// follow returns a context that makes the transport report its steps to t.
 func (t *sendTrace) follow(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:      func(string) { t.begun.Store(true) },
@@ -182,10 +183,10 @@ func (t *sendTrace) follow(ctx context.Context) context.Context {
 	})
 }
 
-// arrived reports whether the node can have got the statements. A transport
-// that leaves no trail may have done anything, and nil, no trail, says nothing.
+// arrived reports whether the node can have received the statements. If the transport reports
+// nothing, or t is nil, that is not known.
 func (t *sendTrace) arrived() bool { return t == nil || t.headed.Load() || !t.begun.Load() }
 
-// wrote reports whether the transport has told of writing to a node. One that
-// tries again by itself can have failed to connect the second time.
+// wrote reports whether the transport has reported that it wrote to a node. A transport that tries
+// again by itself may have failed to connect the second time.
 func (t *sendTrace) wrote() bool { return t != nil && t.headed.Load() }

@@ -8,24 +8,25 @@ import (
 )
 
 const (
-	// firstBack and longestBack bound how long requests are forwarded before the way straight to
-	// the leader is looked for again; it doubles each time.
+	// firstBack and longestBack bound how long requests are forwarded before the client looks again
+	// for the direct way to the leader. The time doubles with each look.
 	firstBack   = time.Second
 	longestBack = 5 * time.Second
-	// backEach bounds the wait for one node's answer then, and backWithin that for all.
+	// backEach bounds the wait for one node's answer in such a look, and backWithin the whole look.
 	backEach   = 2 * time.Second
 	backWithin = 10 * time.Second
 )
 
-// back is when the way straight to the leader is looked for again.
+// back says when to look again for the direct way to the leader. postpone sets due and wait
+// together; lookBack sets looking.
 type back struct {
 	due     atomic.Int64 // Unix nanoseconds
-	wait    atomic.Int64 // nanoseconds until the time after that
-	looking atomic.Bool
+	wait    atomic.Int64 // nanoseconds from the next look to the one after it
+	looking atomic.Bool  // one look is under way
 }
 
-// forward makes requests for the leader go by way of the other nodes, until the way straight
-// to it is found again. See [Client.lookBack].
+// forward sends requests for the leader by way of the other nodes, until the direct way is found
+// again. See [Client.lookBack].
 func (r *routes) forward(why, host string) {
 	r.leader.Store(nil)
 	r.answered.Store(nil)
@@ -37,7 +38,7 @@ func (r *routes) forward(why, host string) {
 	r.cfg.Logger.Warn("rqlite: requests for the leader are forwarded", "why", why, "leader", host)
 }
 
-// cutOff takes note of a leader that other nodes reach, and this client does not.
+// cutOff records a leader that other nodes reach, but this client does not.
 func (r *routes) cutOff(leader *node) {
 	r.apart.Store(leader)
 	r.forward("the leader does not answer, though it answers other nodes", leader.host)
@@ -51,14 +52,14 @@ func (r *routes) direct(leader *node) {
 	r.cfg.Logger.Info("rqlite: requests go straight to the leader again", "node", leader.host)
 }
 
-// postpone makes the next look due after wait, and the one after that later.
+// postpone makes the next look due after wait, and the one after it later.
 func (b *back) postpone(wait time.Duration) {
 	b.due.Store(time.Now().Add(wait).UnixNano())
 	b.wait.Store(int64(min(2*wait, longestBack)))
 }
 
-// lookBack looks for the way straight to the leader, where requests are forwarded. It does so
-// beside the requests, from time to time: none of them tries an address that may be dead.
+// lookBack looks for the direct way to the leader from time to time, while requests are forwarded.
+// It does so in the background: no request tries an address that may be dead.
 func (c *Client) lookBack() {
 	r := &c.routes
 	if !r.forwards.Load() && r.apart.Load() == nil {
@@ -82,7 +83,7 @@ func (c *Client) lookBack() {
 	}()
 }
 
-// meetAgain asks the node that this client was cut off from whether it still is.
+// meetAgain asks the node that this client was cut off from whether it answers again.
 func (c *Client) meetAgain(ctx context.Context) {
 	n := c.routes.apart.Load()
 	if n == nil {
@@ -96,8 +97,8 @@ func (c *Client) meetAgain(ctx context.Context) {
 	}
 }
 
-// findWay asks the nodes who leads, and then the one that they name. If that answers, requests
-// go straight to it from now on.
+// findWay asks the nodes which one leads, and then the one that they name. If that answers,
+// requests go straight to it.
 func (c *Client) findWay(ctx context.Context) {
 	for _, node := range c.routes.inTurn() {
 		err := c.askOnce(ctx, node, &whoLeads, backEach, time.Time{})
@@ -117,10 +118,10 @@ func (c *Client) findWay(ctx context.Context) {
 	}
 }
 
-// reaches reports whether a node that has named a leader hands requests on to it, while the
-// leader does not answer this client. An election looks different: the nodes name nobody then,
-// or do not answer, and a request that is handed on fails. For the leader may have changed
-// meanwhile, the node has to name the same one again.
+// reaches reports whether a node that named a leader hands requests on to it, while the leader does
+// not answer this client. During an election the nodes name no leader or do not answer, and a
+// request that is handed on fails. The leader may have changed meanwhile, so the node has to name
+// the same one again.
 func (c *Client) reaches(ctx context.Context, from *node, to *redirect, wait time.Duration, until time.Time) bool {
 	if c.askOnce(ctx, from, &handedOn, wait, until) != nil {
 		return false
@@ -129,7 +130,7 @@ func (c *Client) reaches(ctx context.Context, from *node, to *redirect, wait tim
 	return err != nil && err.redirect != nil && *err.redirect == *to
 }
 
-// unanswered reports whether the node has given no answer, and was not merely slow.
+// unanswered reports whether the node gave no answer, and was not merely slow.
 func (e *Error) unanswered() bool {
 	return e.foreign || e.Status == 0 && !errors.Is(e.Err, errSlow)
 }

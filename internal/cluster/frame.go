@@ -1,8 +1,8 @@
 package cluster
 
-// Frame is what a caller of the client sends around the statements of a request. The [Answer]
-// reads its entries by itself: Before has been read when [Client.Send] returns, and After when
-// [Answer.End] does. A nil *Frame has no statements. A Frame is safe for concurrent use.
+// Frame is what a caller puts around the statements of a request. The [Answer] reads its entries by
+// itself: Before in [Client.Send], and After in [Answer.End]. A nil *Frame has no statements. A
+// Frame is safe for concurrent use.
 type Frame struct {
 	Before, After Elements
 }
@@ -10,9 +10,9 @@ type Frame struct {
 // Elements are statements of a frame. The zero value has none.
 type Elements struct {
 	JSON  []byte // elements of the body, separated by commas
-	Count int    // of them
-	// Read reads the entries that answer them; nil where the answer has none, as with queued writes.
-	// Its error is that of Send or End, which return an [*Error] otherwise.
+	Count int    // number of elements
+	// Read reads the entries that answer them. It is nil if the answer has none, as with queued
+	// writes. Send or End return its error as it is; their other errors are [*Error].
 	Read func(*Answer) error
 }
 
@@ -24,8 +24,8 @@ func (e *Elements) read(a *Answer) error {
 	return e.Read(a)
 }
 
-// Open returns the beginning of a body of about so many bytes beside the frame: the statements
-// come next, separated by commas.
+// Open returns the beginning of a body of about size bytes plus the frame. The statements come
+// next, separated by commas.
 func (f *Frame) Open(size int) []byte {
 	if f == nil {
 		return append(make([]byte, 0, size+2), '[')
@@ -37,7 +37,7 @@ func (f *Frame) Open(size int) []byte {
 	return body
 }
 
-// Close returns the body with what follows the statements, of which there is one at least.
+// Close returns the body with its end. There must be at least one statement before.
 func (f *Frame) Close(body []byte) []byte {
 	if f != nil && f.After.Count > 0 {
 		body = append(append(body, ','), f.After.JSON...)
@@ -45,14 +45,14 @@ func (f *Frame) Close(body []byte) []byte {
 	return append(body, ']')
 }
 
-// NewElements returns statements for a frame, and what reads their entries. No text may hold a
-// character that JSON escapes.
+// NewElements returns statements for a frame, and the function that reads their entries. No text
+// may hold a character that JSON escapes.
 func NewElements(read func(*Answer) error, texts ...string) Elements {
 	return Elements{JSON: appendTexts(nil, texts), Count: len(texts), Read: read}
 }
 
-// BodyOf returns the body of a request of some statements without values. No text may hold a
-// character that JSON escapes.
+// BodyOf returns the body of a request of statements without values. No text may hold a character
+// that JSON escapes.
 func BodyOf(texts ...string) []byte { return append(appendTexts([]byte{'['}, texts), ']') }
 
 func appendTexts(body []byte, texts []string) []byte {

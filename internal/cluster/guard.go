@@ -13,36 +13,36 @@ import (
 	"time"
 )
 
-// patience is how long a node may take to answer before it is asked whether it
-// is alive, and how long it may take to say so. A node that is paused, or cut off
-// without a word, keeps its connections; one that works on a long query still
-// answers others.
+// patience is how long a node may take to answer before it is asked whether it is alive, and how
+// long it may take to say so. A node that is paused or silently cut off keeps its connections. A
+// node that works on a long query still answers other requests.
 const patience = 500 * time.Millisecond
 
-// errHangs is why an attempt is given up on a node that is not alive.
+// errHangs says why an attempt on a node that is not alive was given up.
 var errHangs = errors.New("the node does not answer")
 
-// guard watches over one attempt. It cuts the attempt off when the client's
-// time-out comes, or when the node turns out to hang: after one sign of it for a
-// read, which can go elsewhere, and two for a write, which cannot.
+// guard watches over one attempt. It cuts the attempt off when the client's timeout passes, or when
+// the node turns out to hang. A read, which can go elsewhere, ends after one sign of that. A write,
+// which cannot, ends after two. client, node, req, until, ctx and cancel never change.
 type guard struct {
 	client *Client
 	node   *node
 	req    *Request
-	// forwarded says that the node hands the request on if it does not lead.
+	// forwarded says that the node hands the request on if it does not lead. exchange sets it
+	// before it sends.
 	forwarded bool
-	until     time.Time       // when the time-out comes; zero is never
-	signs     int             // how many more signs of hanging it takes
+	until     time.Time       // when the timeout passes; zero is never
+	signs     int             // further signs of hanging that it takes; guarded by mu
 	ctx       context.Context // of the attempt
 	cancel    context.CancelCauseFunc
 
 	mu    sync.Mutex
-	timer *time.Timer // nil once nothing is left to watch
-	heard bool        // the node has begun to answer
+	timer *time.Timer // nil once nothing is left to watch; it never comes back
+	heard bool        // the node has begun to answer; it stays so
 }
 
-// until returns when the client's time-out ends a request that begins now. It
-// is zero where the context ends first, or nothing does.
+// until returns when the client's timeout ends a request that begins now. It is zero if the context
+// ends first, or if there is no timeout.
 func (c *Client) until(ctx context.Context) time.Time {
 	if c.cfg.Timeout <= 0 {
 		return time.Time{}
@@ -54,12 +54,12 @@ func (c *Client) until(ctx context.Context) time.Time {
 	return until
 }
 
-// timedOut is why a request ends that the client's time-out ends.
+// timedOut is the error of a request that the client's timeout ends.
 func (c *Client) timedOut() error {
 	return fmt.Errorf("no answer within %v, the time-out of the connection: %w", c.cfg.Timeout, context.DeadlineExceeded)
 }
 
-// guard begins to watch over an attempt, which gets the context returned.
+// guard begins to watch over an attempt, which has to use the returned context.
 func (c *Client) guard(ctx context.Context, node *node, req *Request, until time.Time) (context.Context, *guard) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	g := &guard{client: c, node: node, req: req, until: until, signs: 1, ctx: ctx, cancel: cancel}
@@ -80,9 +80,8 @@ func (g *guard) ended() error {
 	return cause(g.ctx)
 }
 
-// wait returns how long there is nothing to look at: until the time-out when
-// the node has begun to answer, or when there is no time to ask it anything. The
-// caller holds g.mu.
+// wait returns how long to wait for the next look: until the timeout if the node has begun to
+// answer, or if there is no time to ask it anything. The caller holds g.mu.
 func (g *guard) wait() time.Duration {
 	if g.until.IsZero() {
 		return patience
@@ -132,13 +131,14 @@ func (g *guard) hears() {
 	g.timer.Reset(g.wait())
 }
 
-// lift ends the time-out, and leaves the rest to the caller's context.
+// lift ends the timeout, and leaves the attempt to the caller's context.
 func (g *guard) lift() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stop()
 }
 
+// stop ends the watch. The caller holds g.mu.
 func (g *guard) stop() {
 	if g.timer != nil {
 		g.timer.Stop()
@@ -152,15 +152,16 @@ func (g *guard) close() {
 	g.cancel(nil)
 }
 
-// health is when a node was last asked whether it is alive, and what came of it.
+// health is the last answer to the question whether a node is alive. Whoever fills asking may use
+// the other fields.
 type health struct {
-	asking chan struct{} // full while it is asked, so that one asks for all
-	taken  time.Time
+	asking chan struct{} // full while the node is asked, so that one asks for all
+	taken  time.Time     // when it was asked
 	alive  bool
 }
 
-// alive asks a node whether it is: any answer by HTTP is one, also that the
-// question is not allowed.
+// alive asks a node whether it is alive. Any answer by HTTP says yes, even one that refuses the
+// question.
 func (c *Client) alive(n *node) bool {
 	n.health.asking <- struct{}{}
 	defer func() { <-n.health.asking }()
@@ -175,8 +176,8 @@ func (c *Client) alive(n *node) bool {
 	return n.health.alive
 }
 
-// suspect finds out, behind the requests, whether a node hangs. Requests with
-// less patience than the guard would never learn it.
+// suspect finds out in the background whether a node hangs. Requests with less patience than the
+// guard would never learn it.
 func (c *Client) suspect(n *node) {
 	if !n.suspected.CompareAndSwap(false, true) {
 		return
@@ -189,8 +190,8 @@ func (c *Client) suspect(n *node) {
 	}()
 }
 
-// ask asks a node for nothing but an answer, which also names its release. The error wraps
-// errForeign if the answer is not rqlite's.
+// ask asks a node for any answer, which also names its release. The error wraps errForeign if the
+// answer is not rqlite's.
 func (c *Client) ask(ctx context.Context, n *node) error {
 	hreq, err := http.NewRequestWithContext(ctx, http.MethodGet, "", nil)
 	if err != nil {

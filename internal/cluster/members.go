@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// membersEvery is how long what is known of the members counts as fresh.
+	// membersEvery is how long knowledge of the members counts as fresh.
 	membersEvery = 30 * time.Second
 	// membersWithin bounds the question for them.
 	membersWithin = 5 * time.Second
-	// maxMembers and maxMembersBody bound what is taken for an answer.
+	// maxMembers and maxMembersBody bound what the client reads of an answer.
 	maxMembers     = 256
 	maxMembersBody = 1 << 20
 )
@@ -35,7 +35,7 @@ type Member struct {
 	Error     string `json:"error"`
 }
 
-// Members asks a node for the nodes of the cluster, read-only ones included.
+// Members asks a node for the nodes of the cluster, including read-only ones.
 func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	_, members, err := c.members(ctx)
 	if err != nil {
@@ -58,8 +58,8 @@ func (c *Client) members(ctx context.Context) (*node, []Member, *Error) {
 	return node, members, nil
 }
 
-// readMembers demands the list, which may be null: a document without it is the
-// older form that a node gives which does not know of "ver", or no answer to this.
+// readMembers demands the list, which may be null. A document without it is the older form, of a
+// node that does not know "ver", or no answer to this question.
 func readMembers(r io.Reader) ([]Member, error) {
 	var answer struct {
 		Nodes json.RawMessage `json:"nodes"`
@@ -75,9 +75,8 @@ func readMembers(r io.Reader) ([]Member, error) {
 	return members, err
 }
 
-// refresh asks for the members behind the requests, when what is known of them
-// is old and nobody is asking already. What is known of their releases is kept if they do not
-// answer, for an upgrade makes them only later.
+// refresh asks for the members in the background, if the knowledge of them is old and nobody else
+// is asking. If they do not answer, their known releases stay: an upgrade only makes them later.
 func (c *Client) refresh() {
 	now := time.Now().UnixNano()
 	due := c.routes.membersDue.Load()
@@ -109,13 +108,13 @@ func (c *Client) refresh() {
 	}()
 }
 
-// setMembers takes over what from said of the members.
+// setMembers stores the members that from named.
 func (r *routes) setMembers(from *node, members []Member) {
 	nodes := append([]*node(nil), r.hosts...)
 	for _, m := range members[:min(len(members), maxMembers)] {
 		u, err := url.Parse(m.APIAddr)
 		if err != nil || u.Host == "" || u.Scheme != r.cfg.Scheme || !m.Reachable {
-			continue // also what would downgrade https
+			continue // also an address that would downgrade https
 		}
 		n := r.node(u.Scheme, u.Host, r.trusts(from, u))
 		if slices.Contains(nodes, n) || r.cfg.User != "" && n.header["Authorization"] == nil {

@@ -11,15 +11,15 @@ type Outcome uint8
 // The outcomes. The rules are those of the server's source and documentation,
 // https://rqlite.io/docs/api/api/#handling-errors.
 const (
-	// Answered: the server said what became of the statements.
+	// Answered: the server answered the statements.
 	Answered Outcome = iota
-	// Refused: it had no effect, and sending it again would not help.
+	// Refused: it had no effect, and repeating it would not help.
 	Refused
 	// Repeat: it had no effect, and may succeed later or elsewhere.
 	Repeat
-	// Unknown: it may have had its effect, or have it still.
+	// Unknown: it may have had its effect, or may still have it.
 	Unknown
-	// Applied: it had its effect, but what the server had to say of it is lost.
+	// Applied: it had its effect, but the server's answer is lost.
 	Applied
 )
 
@@ -40,11 +40,11 @@ func (o Outcome) String() string {
 	return "invalid"
 }
 
-// Classify tells the outcome of a request from the HTTP status of the answer
-// and its message: the body of an answer other than 200, and the top-level
-// "error" of a 200, where it is "" when the statements were answered.
+// Classify returns the outcome of a request from the HTTP status and the message of the answer. The
+// message is the body of an answer other than 200, and the top-level "error" of a 200, "" if the
+// statements were answered.
 //
-// What it does not know is Unknown: only that is never wrong.
+// It returns Unknown for messages that it does not know: only that is never wrong.
 func Classify(status int, message string) Outcome {
 	switch {
 	case status == http.StatusOK && message == "":
@@ -83,8 +83,8 @@ func classifyMessage(message string) Outcome {
 	return Unknown
 }
 
-// isLeaderless recognises what a node answers before it proposes anything,
-// because it is not the leader, knows none, or has just started.
+// isLeaderless recognises the answers of a node before it proposes anything, because it is not the
+// leader, knows none, or has just started.
 func isLeaderless(message string) bool {
 	message = strings.TrimPrefix(message, "leader address: ") // of queued writes, up to rqlite 10.2.7
 	switch strings.TrimSpace(message) {
@@ -94,15 +94,15 @@ func isLeaderless(message string) bool {
 	return false
 }
 
-// isUnsendable recognises what a node answers when there is an infinite REAL among
-// the rows, which JSON cannot carry.
+// isUnsendable recognises the answer of a node that has an infinite REAL among its rows, which JSON
+// cannot carry.
 func isUnsendable(message string) bool { return strings.Contains(message, "json: unsupported value") }
 
-// outcome tells the outcome of an answer to the request of a guard.
+// outcome returns the outcome of an answer to the guard's request.
 //
-// A node that forwards a write tries twice, and tells of the second try alone: that
-// it could not reach a leader says nothing of the first. And of several statements
-// some may have been rolled back before the rows of another could not be sent.
+// A node that forwards a write tries twice, and reports only the second attempt. That it could not
+// reach a leader says nothing of the first. And if the rows of one of several statements could not
+// be sent, others may have been rolled back before.
 func (g *guard) outcome(status int, message string) Outcome {
 	outcome := Classify(status, message)
 	switch {
@@ -118,18 +118,18 @@ func (g *guard) outcome(status int, message string) Outcome {
 type Error struct {
 	Outcome Outcome
 	Write   bool   // of the request
-	Status  int    // the HTTP status of the answer; 0 when there was none
+	Status  int    // the HTTP status of the answer; 0 if there was none
 	Node    string // host:port of the node that was asked
-	Message string // what the server said, or "" when there was no answer
-	Err     error  // what the transport or the decoder said; may be nil
+	Message string // the server's message; "" if there was no answer
+	Err     error  // the error of the transport or the decoder; may be nil
 
 	redirect *redirect
-	sent     bool // the node can have got the request
-	// forwarded says that the node has answered, and hands requests on if it does not lead:
-	// it tries twice, and tells of the second try.
+	sent     bool // the node can have received the request
+	// forwarded says that the node answered, and hands requests on if it does not lead. Such a node
+	// tries twice, and reports only the second attempt.
 	forwarded bool
-	foreign   bool // what answered is not rqlite
-	lasting   bool // and would answer so again
+	foreign   bool // the answer is not rqlite's
+	lasting   bool // and would stay the same
 }
 
 // Error implements error.
@@ -150,8 +150,8 @@ func (e *Error) text() string {
 	return strings.ToLower(http.StatusText(e.Status))
 }
 
-// Unsendable reports whether the node failed to send rows that it had. They belong to
-// any of the statements.
+// Unsendable reports whether the node could not send rows. They may belong to any of the
+// statements.
 func (e *Error) Unsendable() bool { return isUnsendable(e.Message) }
 
 // Unwrap returns the cause.

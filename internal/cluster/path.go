@@ -9,19 +9,19 @@ const (
 
 // URL parameters.
 const (
-	// BlobsAsArrays asks for BLOBs as arrays: the other form, base64, cannot be told from text.
+	// BlobsAsArrays asks for BLOBs as arrays. The other form, base64, cannot be told from text.
 	BlobsAsArrays = "blob_array"
-	// WriteParams are those of writes outside of transactions. The server would print a statement
-	// anew in which it replaces time and random numbers, and does not always mean the same then: so
-	// the driver replaces them itself.
+	// WriteParams are those of writes outside of transactions. When the server replaces time and
+	// random numbers, it prints the statement anew, which may change its meaning. So the driver
+	// replaces them itself.
 	WriteParams = BlobsAsArrays + "&norwrandom&norwtime"
 	// Transaction makes a request all or nothing. It stands behind other parameters.
 	Transaction = "&transaction"
 )
 
-// The URL parameters of requests that a transaction writes by. Time and random numbers are literals by
-// then, so that the server has nothing to rewrite, and only has to parse what it shall send the rows of
-// RETURNING for.
+// The URL parameters of the requests of a transaction that writes. Time and random numbers are
+// literals by then, so that the server has nothing to rewrite. It parses only the statements whose
+// rows of RETURNING it has to send.
 const (
 	UnparsedParams = BlobsAsArrays + "&noparse" + Transaction
 	ParsedParams   = BlobsAsArrays + "&norwtime" + Transaction

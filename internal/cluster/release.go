@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// Release is a release of rqlite, such as 9.4.2. A later release is a larger number. Zero is
-// a release that is not known.
+// Release is a release of rqlite, such as 9.4.2. A later release is a larger number. Zero is an
+// unknown release.
 type Release uint32
 
-// The releases that matter to the driver: each is the first that does what it is named after.
-// docs/releases.md says what the driver does on earlier ones.
+// The releases that matter to the driver. Each constant is the first release that does what its
+// name says. docs/releases.md says what the driver does on earlier ones.
 const (
-	// Oldest is the oldest release that the driver works with. Every feature that has no
-	// constant here is older.
+	// Oldest is the oldest release that the driver works with. It has every feature without a
+	// constant here.
 	Oldest Release = 8<<majorShift | 43<<minorShift | 4
 
-	// ReturnsAllRows sends the rows of every RETURNING clause that later releases
-	// send: also behind names in backquotes (9.4.0), and from /db/execute with BLOBs as arrays
-	// (9.2.0).
+	// ReturnsAllRows sends the rows of every RETURNING clause that later releases send. That
+	// includes clauses behind names in backquotes (9.4.0), and rows from /db/execute with BLOBs as
+	// arrays (9.2.0).
 	ReturnsAllRows Release = 9<<majorShift | 4<<minorShift
 
-	// UndoesReturning rolls a transaction back when a statement with RETURNING fails in
-	// it. Earlier releases apply all other statements of the request. Each node decides so for
-	// itself, which is why it matters on all of them.
+	// UndoesReturning rolls a transaction back when a statement with RETURNING fails in it. Earlier
+	// releases apply all other statements of the request. Each node decides by itself, so all of
+	// them have to be of this release.
 	UndoesReturning Release = 9<<majorShift | 4<<minorShift | 2
 
-	// ObeysNoRewriteRandom takes norwrandom to mean that random() is not rewritten. Before,
-	// it means the opposite on /db/query and /db/request.
+	// ObeysNoRewriteRandom does not rewrite random() if norwrandom is set. Earlier releases do the
+	// opposite on /db/query and /db/request.
 	ObeysNoRewriteRandom Release = 10<<majorShift | 2<<minorShift | 7
 )
 
@@ -48,9 +48,9 @@ func (r Release) String() string {
 	return fmt.Sprintf("%d.%d.%d", r>>majorShift, r>>minorShift&largestPart, r&largestPart)
 }
 
-// parseRelease reads what a node calls its release: "v9.4.2", or "v10.2.7-23-g5f6e" of a build
-// between two releases, or "9" of one that knows no more. What is missing counts as 0, so that
-// the result is never later than the node. It is zero if text is none of these.
+// parseRelease parses the release that a node names: "v9.4.2", or "v10.2.7-23-g5f6e" of a build
+// between two releases, or "9" of a node that knows no more. Missing parts count as 0, so that the
+// result is never later than the node. It is zero if text is none of these.
 func parseRelease(text string) Release {
 	text = strings.TrimPrefix(text, "v")
 	if end := strings.IndexAny(text, "-+"); end >= 0 {
@@ -71,16 +71,16 @@ func parseRelease(text string) Release {
 	return release
 }
 
-// build is what a node said of its release.
+// build is the release that a node names.
 type build struct {
-	text    string // "" if it said nothing
+	text    string // "" if it named none
 	release Release
 }
 
-// releaseHeader stands in every answer of rqlite.
+// releaseHeader is a header of every answer of rqlite.
 const releaseHeader = "X-Rqlite-Version"
 
-// notes takes note of the release that an answer of the node names.
+// notes records the release that an answer of the node names.
 func (n *node) notes(header http.Header) {
 	text := header.Get(releaseHeader)
 	if known := n.build.Load(); known == nil || known.text != text {
@@ -88,7 +88,7 @@ func (n *node) notes(header http.Header) {
 	}
 }
 
-// wellFormed takes note of an answer that only rqlite gives.
+// wellFormed records an answer that only rqlite gives.
 func (n *node) wellFormed(header http.Header) {
 	if !names(header) && !n.plain.Load() {
 		n.plain.Store(true)
@@ -114,9 +114,9 @@ func (n *node) tooOld() *Error {
 		b.text, Oldest)}
 }
 
-// disappoints returns why an answer cannot be believed: it comes from an earlier release than the
-// request needs. So it is with a node that only reads and was not asked before, and where an address
-// leads to different nodes.
+// disappoints returns why an answer cannot be believed, nil if it can: it comes from an earlier
+// release than the request needs. That happens with a node that got only reads and was not asked
+// before, and if an address leads to different nodes.
 func (n *node) disappoints(req *Request) *Error {
 	old := n.tooOld()
 	switch {
@@ -128,9 +128,9 @@ func (n *node) disappoints(req *Request) *Error {
 
 var errOtherRelease = errors.New("the answer comes from a node of an earlier release of rqlite than the one that was asked before")
 
-// admit makes sure that the node is of a release that the request can be sent to. A node of
-// which nothing is known is asked first, unless the request only reads: then the answer tells.
-// The guard's context is ctx.
+// admit makes sure that the request can be sent to a node of this release. It asks a node of
+// unknown release first, unless the request only reads: then the answer tells. ctx is the context
+// of the guard.
 func (c *Client) admit(ctx context.Context, guard *guard, node *node, req *Request) *Error {
 	if node.build.Load() == nil && req.Path != queryPath {
 		if err := c.ask(ctx, node); err != nil {
@@ -146,14 +146,14 @@ func (c *Client) admit(ctx context.Context, guard *guard, node *node, req *Reque
 	return nil
 }
 
-// errEarlier is why a request was not sent to a node of an earlier release than it needs.
+// errEarlier says why a request was not sent to a node of an earlier release than it needs.
 var errEarlier = errors.New("the node runs an earlier release of rqlite than the request needs")
 
-// Earlier reports whether the request was not sent because the node is of an earlier
-// release than [Request.MinRelease].
+// Earlier reports whether the request was not sent because the release of the node is earlier than
+// [Request.MinRelease].
 func (e *Error) Earlier() bool { return errors.Is(e.Err, errEarlier) }
 
-// unreached is the failure of a question that comes before the request.
+// unreached is the failure of the question that precedes the request.
 func unreached(guard *guard, req *Request, err error) *Error {
 	if why := guard.ended(); why != nil {
 		return stopped(why, guard.node.host, req, false).waited(req, "the node to say what it is; nothing was sent")
@@ -171,11 +171,12 @@ func unreached(guard *guard, req *Request, err error) *Error {
 
 // lowest is the lowest release of all nodes of the cluster.
 type lowest struct {
+	// mu guards the other fields. learn sets release, until and seen together.
 	mu      sync.Mutex
 	release Release
-	until   time.Time          // it counts no longer than that
-	asking  chan struct{}      // closed when the nodes have answered, or have not
-	seen    map[string]Release // by node ID: a node that is down comes back as what it was, or later
+	until   time.Time          // when release stops counting
+	asking  chan struct{}      // closed when the nodes have answered, or have failed to
+	seen    map[string]Release // by node ID; a node that is down comes back with this release, or a later one
 }
 
 // ask notes that the nodes are being asked.
@@ -185,14 +186,14 @@ func (l *lowest) ask() {
 	l.asking = make(chan struct{})
 }
 
-// tried notes that the nodes were asked.
+// tried notes that the nodes have answered, or have failed to.
 func (l *lowest) tried() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(l.asking)
 }
 
-// learn takes over what is known of the members, who were asked at a time.
+// learn stores the releases of the members, who were asked at a time.
 func (l *lowest) learn(members []Member, asked time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -211,7 +212,8 @@ func (l *lowest) learn(members []Member, asked time.Time) {
 	l.seen = now
 }
 
-// known returns the release, zero if it is not known now, and what is closed when it may be.
+// known returns the release if it counts now. Otherwise it returns zero, and the channel that is
+// closed after the next answer.
 func (l *lowest) known() (release Release, asking <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,13 +223,13 @@ func (l *lowest) known() (release Release, asking <-chan struct{}) {
 	return 0, l.asking
 }
 
-// firstWait bounds the wait for the answer to the question which releases there are.
+// firstWait bounds the wait for the question which releases there are.
 const firstWait = time.Second
 
-// AllSince reports whether every node of the cluster is known to be of a release, or a later
-// one. It is not known where the user lacks the permission "status", or while a node is down
-// that was never met. What is known is at most half a minute old. AllSince waits a second for
-// what is not known, and not at all where wait is false.
+// AllSince reports whether every node of the cluster is known to be of the release or a later one.
+// It is not known if the user lacks the permission "status", or while a node is down that was never
+// seen. The knowledge is at most half a minute old. If there is none, AllSince waits a second for
+// it, or not at all if wait is false.
 func (c *Client) AllSince(ctx context.Context, release Release, wait bool) bool {
 	c.refresh()
 	lowest, asking := c.lowest.known()
@@ -245,8 +247,8 @@ func (c *Client) AllSince(ctx context.Context, release Release, wait bool) bool 
 	return lowest >= release
 }
 
-// LeaderSince reports whether the node that requests for the leader go to is known to be of a
-// release, or a later one. It asks a node that was not met yet.
+// LeaderSince reports whether the node that gets the requests for the leader is known to be of the
+// release or a later one. It asks a node that has not been seen yet.
 func (c *Client) LeaderSince(ctx context.Context, release Release) bool {
 	node := c.routes.pick(true, 0)
 	if node.build.Load() == nil {
@@ -259,7 +261,7 @@ func (c *Client) LeaderSince(ctx context.Context, release Release) bool {
 	return node.release() >= release
 }
 
-// LeaderTells reports whether the node that requests for the leader go to tells its whole
+// LeaderTells reports whether the node that gets the requests for the leader tells its whole
 // release.
 func (c *Client) LeaderTells() bool {
 	b := c.routes.pick(true, 0).build.Load()

@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// node is one address of the cluster.
+// node is one address of the cluster. Its atomic fields change by themselves; scheme, host and
+// header never change.
 type node struct {
 	scheme  string
-	host    string      // host:port
-	header  http.Header // of every request to it, with credentials if it is trusted
-	met     atomic.Bool // it has answered once
-	failing atomic.Int64
-	retryAt atomic.Int64          // Unix nanoseconds; before it the node is tried last
-	hangs   atomic.Bool           // it was given up for not answering at all
+	host    string                // host:port
+	header  http.Header           // of every request to it, with credentials if the node is trusted
+	met     atomic.Bool           // it has answered once; never reset
+	failing atomic.Int64          // failures in a row since the node answered last
+	retryAt atomic.Int64          // Unix nanoseconds; until then the node is tried last. 0 while failing is 0
+	hangs   atomic.Bool           // it was given up because it did not answer at all
 	build   atomic.Pointer[build] // nil before it has answered, and after it failed to
-	plain   atomic.Bool           // its answers are rqlite's without naming the release
+	plain   atomic.Bool           // its answers are rqlite's although they do not name the release
 	health  health
 
 	suspected atomic.Bool // it is being asked whether it hangs
@@ -35,26 +36,27 @@ const (
 	longestPenalty = 15 * time.Second
 )
 
-// routes is what a client knows of the nodes. Its methods are safe for
-// concurrent use.
+// routes is a client's knowledge of the nodes. Its methods are safe for concurrent use. Requests
+// change the atomic fields one by one, so that they may contradict each other for a moment.
 type routes struct {
 	cfg      *Config
 	counts   counters
-	hosts    []*node              // those of the configuration, in its order
-	leader   atomic.Pointer[node] // where the leader was last met; nil when unknown
-	answered atomic.Pointer[node] // the leader that answered last; nil when it was lost
-	met      atomic.Bool          // a node has answered once
-	lost     atomic.Bool          // the leader was known, or asked for in vain: it has to be sought
-	next     atomic.Uint32        // for spreading requests that any node can answer
+	hosts    []*node              // those of the configuration, in its order; never changed
+	leader   atomic.Pointer[node] // the known leader; nil if unknown, or while forwards
+	answered atomic.Pointer[node] // the leader that answered last; nil after it was lost
+	met      atomic.Bool          // a node has answered once; never reset
+	lost     atomic.Bool          // the leader must be sought: the known one failed, or one was asked for in vain
+	next     atomic.Uint32        // counts up, to spread requests that any node can answer
 	forwards atomic.Bool          // requests for the leader go by way of other nodes
-	apart    atomic.Pointer[node] // it is alive, and does not answer this client; nil for none
+	apart    atomic.Pointer[node] // a node that is alive but does not answer this client; nil for none
 	back     back
 
-	all        atomic.Pointer[[]*node] // hosts, and the members learned besides
+	all        atomic.Pointer[[]*node] // hosts, followed by the members learned; a list never changes
 	membersDue atomic.Int64            // when to ask for members again; Unix nanoseconds
 
+	// mu guards learned.
 	mu      sync.Mutex
-	learned map[string]*node // nodes met by redirect, by URL
+	learned map[string]*node // nodes met by redirect or as members, by URL
 }
 
 func (r *routes) init(cfg *Config) {
@@ -66,7 +68,7 @@ func (r *routes) init(cfg *Config) {
 	r.all.Store(&r.hosts)
 }
 
-// nodes returns the configured hosts, and behind them the members learned.
+// nodes returns the configured hosts, followed by the members learned.
 func (r *routes) nodes() []*node { return *r.all.Load() }
 
 func (r *routes) newNode(scheme, host string, trusted bool) *node {
@@ -78,14 +80,13 @@ func (r *routes) newNode(scheme, host string, trusted bool) *node {
 	return &node{scheme: scheme, host: host, header: header, health: health{asking: make(chan struct{}, 1)}}
 }
 
-// forwarding reports whether requests for the leader are to be forwarded by
-// the node that gets them.
+// forwarding reports whether the nodes are to forward requests for the leader.
 func (r *routes) forwarding() bool {
 	return !r.cfg.Redirect || r.forwards.Load()
 }
 
-// start returns where the attempts of a request begin to count. Requests that
-// any node can answer begin with each node in turn.
+// start returns the first attempt's number. Requests that any node can answer start with a
+// different node each time.
 func (r *routes) start(req *Request) int {
 	if req.Leader {
 		return 0
@@ -93,8 +94,8 @@ func (r *routes) start(req *Request) int {
 	return int((r.next.Add(1) - 1) % uint32(len(r.nodes())))
 }
 
-// pick returns the node for an attempt, counted from start. Nodes that failed
-// lately come last, and the one that this client is cut off from does not come at all.
+// pick returns the node for an attempt, counted from start. Nodes that failed recently come last.
+// The node that this client is cut off from does not come at all.
 func (r *routes) pick(leader bool, attempt int) *node {
 	if l := r.leader.Load(); leader && l != nil && !r.forwarding() {
 		return l
@@ -112,8 +113,8 @@ func (r *routes) pick(leader bool, attempt int) *node {
 	return nodes[(attempt+1)%len(nodes)]
 }
 
-// inTurn returns all nodes, each time beginning with another one. Those that
-// failed lately come last, and the one that this client is cut off from does not come at all.
+// inTurn returns all nodes, each time in another order. Nodes that failed recently come last. The
+// node that this client is cut off from does not come at all.
 func (r *routes) inTurn() []*node {
 	nodes, apart := r.nodes(), r.apart.Load()
 	begin := int(r.next.Add(1) % uint32(len(nodes)))
@@ -156,11 +157,11 @@ func (r *routes) succeeded(n *node, leader bool) {
 	}
 }
 
-// failed notes that a request to a node went wrong.
+// failed notes that a request to a node failed.
 func (r *routes) failed(n *node, err *Error) {
-	late := errors.Is(err.Err, context.DeadlineExceeded) && !err.sent // it cannot be reached
+	late := errors.Is(err.Err, context.DeadlineExceeded) && !err.sent // the node cannot be reached
 	if !late && (err.Outcome == Refused || errors.Is(err.Err, context.Canceled) || errors.Is(err.Err, context.DeadlineExceeded)) {
-		return // the node is well, as far as is known
+		return // nothing is known to be wrong with the node
 	}
 	if r.leader.CompareAndSwap(n, nil) {
 		r.lost.Store(true)
@@ -194,13 +195,13 @@ func (r *routes) failed(n *node, err *Error) {
 	}
 }
 
-// redirect is what a node said of where the leader is.
+// redirect is the address of the leader that a node named.
 type redirect struct {
 	location string
 }
 
-// redirected takes note of the leader that from named, and reports whether to
-// go there. An error means that nobody may.
+// redirected records the leader that from named, and reports whether to go there. An error means
+// that no request may.
 func (r *routes) redirected(from *node, to *redirect) (follow bool, refused *Error) {
 	leader, useful, refused := r.named(from, to)
 	if refused != nil || r.forwarding() {
@@ -215,9 +216,9 @@ func (r *routes) redirected(from *node, to *redirect) (follow bool, refused *Err
 	return true, nil
 }
 
-// named returns the node that from named as the leader, and whether there is any use in asking
-// it. There is none if it hangs, which the others have not noticed yet, if this client is cut
-// off from it, or if it must not get the credentials, so that requests are forwarded from now on.
+// named returns the node that from named as the leader, and whether it is useful to ask it. It is
+// not if the node hangs, which the others have not noticed yet, or if this client is cut off from
+// it. Nor is it if the node must not get the credentials; then requests are forwarded from now on.
 func (r *routes) named(from *node, to *redirect) (leader *node, useful bool, refused *Error) {
 	leader, refused = r.at(from, to)
 	switch {
@@ -232,7 +233,7 @@ func (r *routes) named(from *node, to *redirect) (leader *node, useful bool, ref
 	return leader, true, nil
 }
 
-// mayAsk reports whether a node gets what it takes to answer.
+// mayAsk reports whether a node may get the credentials that it needs to answer.
 func (r *routes) mayAsk(n *node) bool {
 	return r.cfg.User == "" || n.header["Authorization"] != nil
 }
@@ -249,7 +250,7 @@ func (r *routes) at(from *node, to *redirect) (*node, *Error) {
 	return r.node(u.Scheme, u.Host, r.trusts(from, u)), nil
 }
 
-// node returns the node at an address, the configured one where it is one.
+// node returns the node at an address, the configured one if there is one.
 func (r *routes) node(scheme, host string, trusted bool) *node {
 	for _, n := range r.hosts {
 		if n.scheme == scheme && n.host == host {
@@ -271,8 +272,8 @@ func (r *routes) node(scheme, host string, trusted bool) *node {
 	return n
 }
 
-// trusts reports whether the node at u may get the credentials: its host is
-// one of the configuration, or a verified connection named it.
+// trusts reports whether the node at u may get the credentials: its host is one of the
+// configuration, or a verified connection named it.
 func (r *routes) trusts(from *node, u *url.URL) bool {
 	if from.scheme == "https" && r.cfg.Verified && from.header["Authorization"] != nil {
 		return true
@@ -285,7 +286,7 @@ func (r *routes) trusts(from *node, u *url.URL) bool {
 	return false
 }
 
-// redactURL returns a URL for a message, without what may be secret in it.
+// redactURL returns a URL for a message, without parts that may be secret.
 func redactURL(location string) string {
 	u, err := url.Parse(location)
 	if err != nil {

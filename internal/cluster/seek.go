@@ -9,33 +9,31 @@ import (
 )
 
 const (
-	// seekFirst and seekLongest bound the wait for one node's answer to the
-	// question who leads; it doubles from round to round.
+	// seekFirst and seekLongest bound the wait for one node's answer to the question who leads. The
+	// wait doubles from round to round.
 	seekFirst   = 250 * time.Millisecond
 	seekLongest = 5 * time.Second
-	// seekPause is the longest pause between two rounds: what an election takes
-	// is long enough.
+	// seekPause is the longest pause between two rounds. An election takes long enough by itself.
 	seekPause = 100 * time.Millisecond
 )
 
-// errSlow is why a node is not waited for that does not say who leads: it may be
-// alive, and be waiting itself for a leader that hangs.
+// errSlow ends the wait for a node that does not say who leads. It may be alive, and wait itself
+// for a leader that hangs.
 var errSlow = errors.New("the node does not say in time who leads")
 
-// whoLeads is a read that only a leader answers. Asking is free of risk, while a
-// write that meets the wrong node is not: a follower that is to redirect it asks the
-// leader for its address first, and when the leader hangs, so does the follower.
-// While requests are forwarded, the question is not.
+// whoLeads is a read that only a leader answers. Asking is free of risk. A write that meets the
+// wrong node is not: before a follower redirects it, it asks the leader for its address, and hangs
+// if the leader hangs. The question is never forwarded, even while requests are.
 var whoLeads = Request{Path: queryPath, Params: "level=weak", Body: []byte(`["SELECT 1"]`), Leader: true, way: straight}
 
 // handedOn is the same question, put to the leader by way of another node.
 var handedOn = Request{Path: whoLeads.Path, Params: whoLeads.Params, Body: whoLeads.Body, Leader: true, way: byOthers}
 
-// seek finds the leader after it was lost. One request seeks for all; the others
-// wait for it. It ends when a node has answered as the leader, or with the reason why
-// the request cannot wait any longer.
+// seek finds the leader after it was lost. One request seeks for all, and the others wait for it.
+// It ends when a node has answered as the leader, or with the reason why the request cannot wait
+// any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
-	if over := c.take(ctx, c.seekSlot, until); over != nil { // most find it over by then
+	if over := c.take(ctx, c.seekSlot, until); over != nil { // most find that the search is over by then
 		return stopped(over, "", req, false).waited(req, "the leader to be found; nothing was sent")
 	}
 	defer func() { <-c.seekSlot }()
@@ -66,10 +64,10 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 	return nil
 }
 
-// askForLeader asks a node, and the one that it names, whether it leads. There is no error
-// also if that cannot be told, and requests are to be forwarded.
+// askForLeader asks a node, and the one that it names, whether it leads. It also returns nil if no
+// answer is possible and requests are to be forwarded.
 func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duration, until time.Time) *Error {
-	from, to := node, (*redirect)(nil) // who named the node
+	from, to := node, (*redirect)(nil) // the node that named the next one, and how
 	for range maxRedirects {
 		err := c.askOnce(ctx, node, &whoLeads, wait, until)
 		if err == nil {
@@ -77,7 +75,7 @@ func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duratio
 			return nil
 		}
 		if c.over(ctx, until) != nil {
-			return err // the request had little time, which says nothing of the node
+			return err // the request had little time, which says nothing about the node
 		}
 		if err.redirect == nil {
 			c.routes.failed(node, err)
@@ -99,8 +97,8 @@ func (c *Client) askForLeader(ctx context.Context, node *node, wait time.Duratio
 	return &Error{Outcome: Repeat, Node: node.host, Message: "the nodes redirect to each other"}
 }
 
-// passedOver decides what to do about a leader, named by a node, that has not answered: if others
-// reach it, requests go by way of them. The error err is returned otherwise.
+// passedOver handles a leader that a node named, and that has not answered. If others reach it,
+// requests go by way of them. Otherwise passedOver returns err.
 func (c *Client) passedOver(ctx context.Context, from *node, to *redirect, leader *node, err *Error, wait time.Duration, until time.Time) *Error {
 	switch {
 	case to == nil:
@@ -115,8 +113,8 @@ func (c *Client) passedOver(ctx context.Context, from *node, to *redirect, leade
 	return nil
 }
 
-// askOnce puts a question to one node. A user who may not read may write: then the question is a
-// statement without effect, which costs an entry of the leader's log.
+// askOnce asks one node a question. A user who may not read may write. Then the question is a
+// statement without effect, which costs an entry in the leader's log.
 func (c *Client) askOnce(ctx context.Context, node *node, question *Request, wait time.Duration, until time.Time) *Error {
 	err := c.askBy(ctx, node, question, wait, until)
 	if err == nil || err.Status != http.StatusUnauthorized || err.foreign {

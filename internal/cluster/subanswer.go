@@ -6,16 +6,16 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// subAnswerOf returns an answer of some entries of another one.
+// subAnswerOf returns an answer that consists of some entries of another one.
 func subAnswerOf(guard *guard, entries [][]byte) *Answer {
-	e := &subAnswer{rest: entries}
-	return &Answer{Node: guard.node.host, req: guard.req, guard: guard, body: responseBody{ReadCloser: e}, dec: wire.NewDecoder(e)}
+	s := &subAnswer{rest: entries}
+	return &Answer{Node: guard.node.host, req: guard.req, guard: guard, body: responseBody{ReadCloser: s}, dec: wire.NewDecoder(s)}
 }
 
 // subAnswer reads as the document of some entries.
 type subAnswer struct {
-	pieces int    // so many have been begun
-	piece  []byte // what is left of the current one
+	pieces int    // number of pieces begun
+	piece  []byte // rest of the current piece
 	rest   [][]byte
 	ended  bool
 }
@@ -27,29 +27,29 @@ var (
 )
 
 // Read implements io.Reader.
-func (e *subAnswer) Read(p []byte) (n int, err error) {
+func (s *subAnswer) Read(p []byte) (n int, err error) {
 	for n < len(p) {
-		if len(e.piece) == 0 && !e.more() {
+		if len(s.piece) == 0 && !s.more() {
 			return n, io.EOF
 		}
-		copied := copy(p[n:], e.piece)
-		e.piece, n = e.piece[copied:], n+copied
+		copied := copy(p[n:], s.piece)
+		s.piece, n = s.piece[copied:], n+copied
 	}
 	return n, nil
 }
 
 // more goes to the next piece.
-func (e *subAnswer) more() bool {
-	e.pieces++
+func (s *subAnswer) more() bool {
+	s.pieces++
 	switch {
-	case e.pieces == 1:
-		e.piece = resultsOpen
-	case len(e.rest) > 0 && e.pieces > 2 && e.pieces%2 == 1:
-		e.piece = resultsNext
-	case len(e.rest) > 0:
-		e.piece, e.rest = e.rest[0], e.rest[1:]
-	case !e.ended:
-		e.ended, e.piece = true, resultsClose
+	case s.pieces == 1:
+		s.piece = resultsOpen
+	case len(s.rest) > 0 && s.pieces > 2 && s.pieces%2 == 1:
+		s.piece = resultsNext
+	case len(s.rest) > 0:
+		s.piece, s.rest = s.rest[0], s.rest[1:]
+	case !s.ended:
+		s.ended, s.piece = true, resultsClose
 	default:
 		return false
 	}
@@ -57,4 +57,4 @@ func (e *subAnswer) more() bool {
 }
 
 // Close implements io.Closer.
-func (e *subAnswer) Close() error { return nil }
+func (s *subAnswer) Close() error { return nil }

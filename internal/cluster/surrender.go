@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// strangeFor is how long a request goes on while no node has ever answered this client, and all
-// of them refuse, or are not known.
+// strangeFor is how long a request goes on while no node has ever answered this client, and all of
+// them refuse or are unknown.
 const strangeFor = time.Second
 
-// surrender is when a request gives up before its time is over: its failures say that waiting is
-// in vain.
+// surrender decides when a request gives up before its time is over, because its failures say that
+// waiting is in vain. Only the request uses it.
 type surrender struct {
-	foreign int       // answers of nodes in a row that are not rqlite's
-	absent  int       // failures of nodes in a row at which nobody is
-	since   time.Time // of the latter
+	foreign int       // foreign answers of nodes in a row
+	absent  int       // failures in a row at addresses where nobody is
+	since   time.Time // when absent became 1
 }
 
-// after takes note of a failure. It reports whether to give up, and makes err say so then.
+// after records a failure. It reports whether to give up, and then makes err say so.
 func (s *surrender) after(r *routes, n *node, err *Error) bool {
 	nodes := r.nodes()
 	if !slices.Contains(nodes, n) {
-		return false // it is gone round from now on
+		return false // the node is avoided from now on
 	}
 	if s.foreign++; !err.foreign || !err.lasting {
 		s.foreign = 0
@@ -53,11 +53,11 @@ func (s *surrender) after(r *routes, n *node, err *Error) bool {
 	return false
 }
 
-// explain says what the failure of a node that never answered means.
+// explain adds the meaning to the failure of a node that never answered.
 func (e *Error) explain() {
 	var dial *net.OpError
 	switch {
-	case e.foreign: // it says so
+	case e.foreign: // the message says so
 	case errors.As(e.Err, &dial) && dial.Op == "proxyconnect":
 		e.Err = fmt.Errorf("%w (this is the proxy's address)", e.Err)
 	case errors.As(e.Err, &dial) && dial.Op == "dial":
@@ -67,8 +67,8 @@ func (e *Error) explain() {
 	}
 }
 
-// absent reports whether there is nobody at an address that could answer, which is known at once,
-// unlike that somebody does not.
+// absent reports whether nobody is at an address. That is known at once, unlike that somebody there
+// does not answer.
 func (e *Error) absent() bool {
 	if e.foreign {
 		return true

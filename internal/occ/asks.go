@@ -1,12 +1,12 @@
 package occ
 
-// Asks says whom a read asks.
+// Asks says which node a read of the driver's own asks, and how.
 type Asks uint8
 
 // The values of Asks.
 const (
-	AsksAsSet  Asks = iota // what the level of the context says
-	AsksLeader             // the leader, if that level lets another node answer
-	AsksWeak               // the leader, at the level weak, whatever the context says
-	AsksLog                // the leader, by the Raft log, so that no write is under way beside it
+	AsksAsSet  Asks = iota // as the level of the context says
+	AsksLeader             // the leader, even if that level lets another node answer
+	AsksWeak               // the leader at level weak, whatever the context says
+	AsksLog                // the leader through the Raft log, so that no write runs beside the read
 )

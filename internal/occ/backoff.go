@@ -9,19 +9,26 @@ import (
 	"time"
 )
 
-// backoff lets a transaction of another process, which has lost its race
-// against steady writers, announce that it wants to commit: those who read the
-// announcement hold their next write back for as long as it says. Nothing relies on
-// it but progress. The zero value is ready for use.
+// backoff makes writers give way to transactions of other processes. A transaction that keeps
+// losing to steady writers announces its commit. Each writer that reads the announcement holds its
+// next write back for the announced time. It affects progress, never correctness. The zero value is
+// ready for use.
 type backoff struct {
-	mu    sync.Mutex
-	last  string // the announcement heard last; each is heeded once, for its author may be gone
+	// mu guards last and Until. observe and Announced change both together.
+	mu sync.Mutex
+	// last is the name of the last announcement seen. Each is obeyed once, because its author may
+	// be gone.
+	last string
+	// Until is when the hold of that announcement ends. It is zero before the first announcement
+	// and after one of this process, and at most LongestHold ahead.
 	Until time.Time
 
-	Due atomic.Int64 // when to ask for announcements again; Unix nanoseconds
+	// Due is when to ask for announcements again, in Unix nanoseconds. isDue moves it on by compare
+	// and swap, so that one writer asks in each interval. It only grows.
+	Due atomic.Int64
 }
 
-// How long an announcement holds others back.
+// ShortestHold and LongestHold bound how long an announcement holds others back.
 const (
 	ShortestHold = 60 * time.Millisecond
 	LongestHold  = time.Second
@@ -30,20 +37,21 @@ const (
 // askEvery is how often the writers of a connector ask for announcements.
 const askEvery = 25 * time.Millisecond
 
-// isDue reports whether it is time to ask for announcements.
-func (p *backoff) isDue() bool {
-	now, due := time.Now().UnixNano(), p.Due.Load()
-	return now >= due && p.Due.CompareAndSwap(due, now+askEvery.Nanoseconds())
+// isDue reports whether it is time to ask for announcements. It returns true to one caller in each
+// interval.
+func (b *backoff) isDue() bool {
+	now, due := time.Now().UnixNano(), b.Due.Load()
+	return now >= due && b.Due.CompareAndSwap(due, now+askEvery.Nanoseconds())
 }
 
-// observe takes note of an announcement: a name and a number of milliseconds.
-func (p *backoff) observe(name, milliseconds string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if name == p.last {
+// observe notes an announcement: a name and a number of milliseconds.
+func (b *backoff) observe(name, milliseconds string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if name == b.last {
 		return
 	}
-	p.last = name
+	b.last = name
 	n, err := strconv.ParseInt(milliseconds, 10, 64)
 	if err != nil || n < 0 {
 		return
@@ -52,21 +60,21 @@ func (p *backoff) observe(name, milliseconds string) {
 	if n < LongestHold.Milliseconds() {
 		hold = time.Duration(n) * time.Millisecond
 	}
-	p.Until = time.Now().Add(hold)
+	b.Until = time.Now().Add(hold)
 }
 
-// Announced takes note of an announcement that this process made.
-func (p *backoff) Announced(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last, p.Until = name, time.Time{}
+// Announced notes an announcement of this process, which its own writes ignore.
+func (b *backoff) Announced(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last, b.Until = name, time.Time{}
 }
 
-// Wait holds a write back while somebody has announced a commit.
-func (p *backoff) Wait(ctx context.Context) error {
-	p.mu.Lock()
-	until := p.Until
-	p.mu.Unlock()
+// Wait holds a write back while an announcement of another process is in force.
+func (b *backoff) Wait(ctx context.Context) error {
+	b.mu.Lock()
+	until := b.Until
+	b.mu.Unlock()
 	if until.IsZero() {
 		return nil
 	}

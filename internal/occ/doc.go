@@ -1,5 +1,6 @@
-// Package occ lets writers notice each other: optimistic concurrency control by a version that every
-// write moves. It has the version table, the statements that move the version around those of a
-// program, the lock by which writers of one connector wait for each other, and the backoff between
-// processes. docs/transactions.md tells how it is used, and why that is sound.
+// Package occ lets writers notice each other. It is optimistic concurrency control by a version
+// that every write moves. It holds the version table, the statements that move the version around
+// those of a program, the lock by which the writers of one connector wait for each other, and the
+// backoff between processes. docs/transactions.md explains how they are used, and why that is
+// sound.
 package occ

@@ -8,24 +8,25 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// frames are the statements that a connector sends around those of a program. Each is built once.
+// frames are the statements that a connector sends around those of a program. newFrames builds each
+// once, and nothing changes them.
 type frames struct {
-	// seqlock is a sequence lock around statements that are applied one by one: a read between them,
-	// on a node, sees that a write is under way.
+	// seqlock puts a sequence lock around statements that are applied one by one. A reader of the
+	// node in between sees that a write is under way.
 	seqlock withQuestion
-	// seqlockOpen is the first half of it, for when there was no version table the last time. If there is
-	// one by now, the mark stays until the next write takes it off, and readers go through the log
-	// meanwhile.
+	// seqlockOpen is the first half of seqlock. It is sent if the last write found no version
+	// table. If one exists by now, its writing flag stays set until the next write clears it.
+	// Readers go through the log meanwhile.
 	seqlockOpen *cluster.Frame
-	// inTransaction moves the version in the transaction that the statements are applied by.
+	// inTransaction moves the version in the transaction of the program's statements.
 	inTransaction withQuestion
 	// bulk guards a transaction of the writes of several callers, and moves the version. bulkAlone
-	// does not move it, and bulkWithout demands that there is none.
+	// is the guard without the version. bulkWithout demands that no version table exists.
 	bulk                   withQuestion
 	bulkAlone, bulkWithout *cluster.Frame
 }
 
-// withQuestion are two forms of a frame. The second asks for the version and the announcement as well.
+// withQuestion is two forms of a frame. The second also asks for the version and the announcement.
 type withQuestion [2]*cluster.Frame
 
 // form returns the form that asks, or the one that does not.
@@ -36,19 +37,19 @@ func (w withQuestion) form(asks bool) *cluster.Frame {
 	return w[0]
 }
 
-// newFrames returns the frames of a connector. A version table that does not exist makes the driver's
-// statements fail, and nobody needs to be told then; only in a transaction it has to be made first.
+// newFrames returns the frames of a connector. If the version table is missing, the driver's
+// statements fail, and nobody needs to know. Only in a transaction it has to be created first.
 func newFrames(v *Versions) *frames {
 	f := &frames{
-		seqlockOpen: &cluster.Frame{Before: cluster.NewElements(v.readMark, markText)},
+		seqlockOpen: &cluster.Frame{Before: cluster.NewElements(v.readSetWriting, setWritingText)},
 		bulkAlone:   &cluster.Frame{Before: cluster.NewElements(readGuard, GuardText)},
 		bulkWithout: &cluster.Frame{Before: cluster.NewElements(readGuard, GuardVersionTableText)},
 	}
-	mark, moved := cluster.NewElements(v.readMark, markText), cluster.NewElements(v.readMoved, MoveText)
+	setWriting, moved := cluster.NewElements(v.readSetWriting, setWritingText), cluster.NewElements(v.readMoved, MoveText)
 	movedTold := cluster.NewElements(v.readMovedTold, MoveText, tellText)
 	f.seqlock = withQuestion{
-		{Before: mark, After: cluster.NewElements(readUnmarked, unmarkText)},
-		{Before: mark, After: cluster.NewElements(v.readTold, tellText)},
+		{Before: setWriting, After: cluster.NewElements(readClearWriting, clearWritingText)},
+		{Before: setWriting, After: cluster.NewElements(v.readTold, tellText)},
 	}
 	f.inTransaction = withQuestion{{Before: moved}, {Before: movedTold}}
 	f.bulk = withQuestion{
@@ -58,13 +59,13 @@ func newFrames(v *Versions) *frames {
 	return f
 }
 
-// readGuard reads the entry of a guard, whose failure is that of the whole transaction.
+// readGuard reads the entry of a guard. Its failure is that of the whole transaction.
 func readGuard(answer *cluster.Answer) error {
 	_, err := answer.Next()
 	return err
 }
 
-// errNoVersionTable is why a transaction that moves the version was rolled back.
+// errNoVersionTable says why a transaction that moves the version was rolled back.
 var errNoVersionTable = errors.New("there is no table " + Table)
 
 // readFirst reads the entry of the first statement on the version table.
@@ -79,20 +80,21 @@ func (v *Versions) readFirst(answer *cluster.Answer) (entry *wire.Result, missin
 	return entry, missing, nil
 }
 
-// readMark reads the entry of the mark in front of statements that are applied one by one.
-func (v *Versions) readMark(answer *cluster.Answer) error {
+// readSetWriting reads the entry of the statement that sets the writing flag in front of statements
+// that are applied one by one.
+func (v *Versions) readSetWriting(answer *cluster.Answer) error {
 	_, _, err := v.readFirst(answer)
 	return err
 }
 
-// readUnmarked reads the entry of what takes the mark off.
-func readUnmarked(answer *cluster.Answer) error {
+// readClearWriting reads the entry of the statement that clears the writing flag.
+func readClearWriting(answer *cluster.Answer) error {
 	_, err := answer.Next()
 	return err
 }
 
-// readTold reads the entry of what takes the mark off and tells the version. The write itself has
-// been applied, whatever that says.
+// readTold reads the entry of the statement that clears the writing flag and tells the version. The
+// write itself was applied, whatever the entry says.
 func (v *Versions) readTold(answer *cluster.Answer) error {
 	entry, err := answer.Next()
 	if err != nil {
@@ -104,7 +106,7 @@ func (v *Versions) readTold(answer *cluster.Answer) error {
 	return nil
 }
 
-// readMoved reads the entry of what moves the version in a transaction.
+// readMoved reads the entry of the statement that moves the version in a transaction.
 func (v *Versions) readMoved(answer *cluster.Answer) error {
 	entry, missing, err := v.readFirst(answer)
 	switch {
@@ -116,7 +118,8 @@ func (v *Versions) readMoved(answer *cluster.Answer) error {
 	return Failure(entry)
 }
 
-// readMovedTold reads the entries of what moves the version in a transaction, and tells it.
+// readMovedTold reads the entries of the statements that move the version in a transaction and tell
+// it.
 func (v *Versions) readMovedTold(answer *cluster.Answer) error {
 	if err := v.readMoved(answer); err != nil {
 		return err
@@ -128,7 +131,7 @@ func (v *Versions) readMovedTold(answer *cluster.Answer) error {
 	return err
 }
 
-// FrameOf returns the frame of statements that write.
+// FrameOf returns the frame of statements that write. It is nil if writes do not move the version.
 func (v *Versions) FrameOf(atomic bool) *cluster.Frame {
 	switch {
 	case v.disabled:
@@ -147,27 +150,26 @@ func (v *Versions) oneByOneFrame() *cluster.Frame {
 	return v.frames.seqlock.form(v.Backoff.isDue())
 }
 
-// QueueFrame returns the frame of writes that go into the server's queue. The version table comes first:
-// where the queue is one transaction, marks that fail would take the writes of other clients with
-// them. The answer has no entries.
+// QueueFrame returns the frame of writes in the server's queue. It creates the version table first:
+// where the queue is one transaction, a failed statement on the table would roll back the writes of
+// other clients. The answer has no entries.
 func (v *Versions) QueueFrame() *cluster.Frame {
 	if v.disabled {
 		return nil
 	}
-	return &cluster.Frame{Before: cluster.NewElements(nil, CreateText, firstVersionText(), markText), After: cluster.NewElements(nil, unmarkText)}
+	return &cluster.Frame{Before: cluster.NewElements(nil, CreateText, firstVersionText(), setWritingText), After: cluster.NewElements(nil, clearWritingText)}
 }
 
-// A bulk goes out as a transaction, which SQLite commits once instead of once for each
-// statement. Nobody can tell: when a statement fails, so does the bulk, and it is sent
-// again without. There is one thing that a transaction would let pass: the violation of
-// a deferred foreign key that another statement mends. So where the schema has deferred
-// keys this makes the transaction fail
-// (https://www.sqlite.org/foreignkeys.html#fk_deferred). It fails too when there is a
-// version table that this connector knows nothing of, so that its version would not move.
+// A bulk goes out as a transaction, because SQLite then commits once instead of once per statement.
+// Callers cannot tell: if a statement fails, the bulk fails, and it is sent again without a
+// transaction. A transaction would allow one thing more: another statement could mend the violation
+// of a deferred foreign key. So the guard fails the transaction if the schema has deferred keys
+// (https://www.sqlite.org/foreignkeys.html#fk_deferred). The second guard also fails if there is a
+// version table that this connector does not know of, because its version would not move.
 //
-// Each node decides for itself when it applies the request, and all have to come to the
-// same end. So this looks at nothing but the schema, which is replicated: whether keys are
-// enforced, and what LIKE means, are settings of each node's own connection.
+// Each node evaluates the guard when it applies the request, and all nodes must come to the same
+// result. So the guard looks only at the schema, which is replicated. Whether keys are enforced,
+// and what LIKE means, are settings of each node's own connection.
 const (
 	DefersKeys      = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
 	hasVersionTable = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
@@ -176,8 +178,8 @@ const (
 	GuardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + DefersKeys + " THEN abs(-9223372036854775808) END"
 )
 
-// BulkRequest returns how the writes of several callers are sent. If they are independent of each
-// other, they have one sequence lock for all.
+// BulkRequest returns the request, without a body, of the writes of several callers. Independent
+// writes share one sequence lock.
 func (v *Versions) BulkRequest(atomic bool) cluster.Request {
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
 	if atomic {

@@ -14,29 +14,38 @@ type Sender interface {
 	Send(ctx context.Context, req *cluster.Request) (*cluster.Answer, error)
 }
 
-// Versions is what a connector knows of the version table, and how its writers wait for each other and
-// for those of other processes. It is safe for concurrent use.
+// Versions is a connector's knowledge of the version table, and the rules by which its writers wait
+// for each other and for those of other processes. It is safe for concurrent use.
 type Versions struct {
+	// These are set by New and never change.
 	sender   Sender
 	disabled bool          // writes outside of transactions do not move the version
-	timeout  time.Duration // how long the write lock is waited for; 0 is until the context ends
+	timeout  time.Duration // bounds the wait for the write lock; 0 waits until the context ends
 	warn     func(error)   // gets errors that concern no caller
 	frames   *frames
 
-	Lock    writeLock
+	// Lock is held by the writes of the program: shared by writes outside of transactions, from
+	// Share to Unshare, and exclusively by a transaction.
+	Lock writeLock
+	// Backoff learns announcements from ReadState, and from transactions that announce themselves.
 	Backoff backoff
-	last    atomic.Int64 // the version seen last; 0 before that
-	Missing atomic.Bool  // there was no table at the last write
+	// last is the version that ReadState read last, in order of arrival: an answer from a node that
+	// is behind may lower it. It is 0 before the first.
+	last atomic.Int64
+	// Missing says that the last write found no version table. readFirst sets it from each answer,
+	// and Make clears it. It may be out of date, so that each frame copes with either.
+	Missing atomic.Bool
 }
 
-// New returns what is known before anything was sent.
+// New returns the state before the first request.
 func New(sender Sender, disabled bool, timeout time.Duration, warn func(error)) *Versions {
 	v := &Versions{sender: sender, disabled: disabled, timeout: timeout, warn: warn}
 	v.frames = newFrames(v)
 	return v
 }
 
-// Share waits until a write outside of transactions may leave. The caller has to call unshare then.
+// Share waits until a write outside of transactions may be sent. The caller has to call Unshare
+// when it has its answer, unless Share fails.
 func (v *Versions) Share(ctx context.Context) error {
 	if err := v.Lock.Join(ctx, v.timeout); err != nil {
 		return err
@@ -48,14 +57,14 @@ func (v *Versions) Share(ctx context.Context) error {
 	return nil
 }
 
-// Unshare lets transactions go on that wait for a write.
+// Unshare ends a write, and lets in the transactions that wait for it.
 func (v *Versions) Unshare() { v.Lock.leave() }
 
-// Send sends a request. If its frame moves the version in a transaction, and there is no version
-// table, it makes one and sends the request again.
+// Send sends a request. If its frame moves the version in a transaction and the version table is
+// missing, it creates the table and sends the request again.
 func (v *Versions) Send(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
 	answer, err := v.sender.Send(ctx, req)
-	if !errors.Is(err, errNoVersionTable) { // or else all was rolled back
+	if !errors.Is(err, errNoVersionTable) { // any other answer stands; this one was rolled back
 		return answer, err
 	}
 	if err := v.Make(ctx); err != nil {

@@ -15,78 +15,81 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// Table is the version table, by which transactions learn what others write. It is a
-// small table, made by the first transaction that writes:
+// Table is the version table, from which transactions learn about the writes of others. It is
+// small. Requests that need it create it if it is missing: transactions that write, atomic
+// requests, queued writes and announcements.
 //
 //	k = 0    v is the version, which every write of this driver moves. The token
-//	         is the mark while a write is under way on a node, else NULL.
-//	k = -1   an announcement: its token is a name, v milliseconds; see politeness.
+//	         is the writing flag, '~', while a write is under way on a node, else NULL.
+//	k = -1   an announcement: its token is a name, v milliseconds; see backoff.
 //	k > 0    the token of the commit that made version k.
 //
-// docs/transactions.md tells how it is used, and why that is sound.
+// docs/transactions.md explains how it is used, and why that is sound.
 const Table = "_rqlite_tx"
 
-// The first version is a random one, which no earlier version table can have had: a
-// table that was dropped or emptied must not make an old commit, which may still be
-// under way, good again. The lowest is so large that hardly a table has such rowids,
-// see realRowid.
+// The first version is random, so that no earlier version table can have had it. After the table
+// was dropped or emptied, an old commit that is still under way must not become valid again. The
+// lowest version is so large that hardly any table has such rowids; see RealRowid.
 const (
 	lowestVersion  = int64(1) << 61
 	versionsToPick = int64(1) << 60
 )
 
+// setWritingText and clearWritingText are the two halves of the sequence lock.
 const (
-	markText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
-	unmarkText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
-	// MoveText moves the version.
-	MoveText = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0" // a mark has been left behind, for no write is under way
-	// CreateText makes the table, unless it is there.
+	setWritingText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
+	clearWritingText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
+	// MoveText moves the version. It also clears a writing flag that was left behind: in a
+	// transaction no other write is under way on the node.
+	MoveText = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0"
+	// CreateText creates the table unless it exists.
 	CreateText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
 	// AnnouncedColumns are the columns of a SELECT or RETURNING that tell the announcement.
 	AnnouncedColumns = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
-	// tellText tells the version and the announcement. The server parses such a statement by
-	// itself, which costs more than to run it. Before rqlite 9.4.2 one that fails does not roll a
-	// transaction back, so that in one it comes only behind a statement on the version table
-	// that has succeeded.
-	tellText = unmarkText + " RETURNING v" + AnnouncedColumns
+	// tellText tells the version and the announcement. The server parses such a statement, which
+	// costs more than running it. Before rqlite 9.4.2 a failure of such a statement does not roll a
+	// transaction back. So in a transaction it only follows a statement on the version table that
+	// has succeeded.
+	tellText = clearWritingText + " RETURNING v" + AnnouncedColumns
 )
 
-// newVersion returns a version to begin with.
+// newVersion returns a random first version.
 func newVersion() string {
 	return strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
 }
 
-// firstVersionText puts the version into a version table that has none.
+// firstVersionText inserts a version into a version table that has none.
 func firstVersionText() string {
 	return "INSERT INTO _rqlite_tx(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)"
 }
 
-// ErrGone is the error where somebody drops the version table as soon as it is made.
+// ErrGone says that somebody dropped the version table as soon as it was created.
 var ErrGone = fmt.Errorf("rqlite: the table %s was made, and is not there", Table)
 
-// State is what a request found in the version table.
+// State is the content of the version table that a request found.
 type State struct {
-	Exists  bool
+	Exists bool
+	// Version is the version if the table Exists, else 0.
 	Version int64
-	Marked  bool   // a write is under way on the node
-	Token   string // of the version that was asked about, "" if it has none
+	Writing bool   // a write is under way on the node
+	Token   string // token of the version that the request named; "" if it has none
 }
 
 var (
-	// ErrOwned is why a statement may not write to the version table.
+	// ErrOwned says why a statement may not write to the version table.
 	ErrOwned = fmt.Errorf("the table %s belongs to the driver: drop it, or delete its rows, but leave it alone otherwise", Table)
-	// ErrPart is why rows of the version table cannot be deleted where nothing tells transactions.
+	// ErrPart says why some rows of the version table cannot be deleted where nothing tells
+	// transactions.
 	ErrPart = fmt.Errorf("a part of the rows of %s, by which transactions find out what became of them, cannot be deleted here: delete all, or use Exec", Table)
 )
 
 // ClearsPart reports whether a statement deletes some rows of the version table and may leave the
-// version, which would then say that commits whose tokens are gone were not applied. In a
-// transaction the version moves on far enough.
+// version. The version would then say that commits whose tokens are gone were not applied. In a
+// transaction the version moves far enough to prevent that.
 func ClearsPart(s *sqltext.Statement) bool { return s.ClearsPart(Table) }
 
-// IsMissing reports whether a statement on the version table failed because
-// there is none.
+// IsMissing reports whether a statement failed because there is no version table.
 func IsMissing(message string) bool {
 	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, Table)
 }
@@ -99,8 +102,8 @@ func Failure(entry *wire.Result) error {
 	return fmt.Errorf("rqlite: the table %s cannot be used: %s", Table, entry.Error)
 }
 
-// ReadState reads the entry of a statement that returns v, the announcement and
-// then, if asked for, the mark and a token. An announcement is heard.
+// ReadState reads the entry of a statement that returns v, the announcement and then, if asked for,
+// the writing flag and a token. It observes the announcement.
 func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (state State, err error) {
 	if entry.Error != "" {
 		if IsMissing(entry.Error) {
@@ -129,15 +132,15 @@ func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (state 
 		v.Backoff.observe(texts[2], texts[1])
 	}
 	v.last.Store(version)
-	return State{Exists: true, Version: version, Marked: texts[3] == "~", Token: texts[4]}, nil
+	return State{Exists: true, Version: version, Writing: texts[3] == "~", Token: texts[4]}, nil
 }
 
-// Make makes the version table, unless it is there.
+// Make creates the version table unless it exists.
 func (v *Versions) Make(ctx context.Context) error {
 	answer, err := v.sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
 		Params: cluster.WriteParams + cluster.Transaction,
-		Leader: true, // and no Write: it does the same when it is repeated
+		Leader: true, // and no Write: a repetition does the same
 		Body:   cluster.BodyOf(CreateText, firstVersionText()),
 	})
 	if err != nil {
@@ -157,10 +160,10 @@ func (v *Versions) Make(ctx context.Context) error {
 	return sqlerr.From(answer.End())
 }
 
-// Renew gives the version table a version that it has never had, after the
-// database was put in the place of another: versions must not come back, or an old
-// commit could be applied. What was loaded may have no version table, and the user no
-// permission to write; the load is done all the same.
+// Renew gives the version table a version that it never had, after the database was replaced by
+// another. Versions must not come back, or an old commit could be applied. The loaded database may
+// have no version table, and the user may not be allowed to write. So a failure goes to the log,
+// and the load stands.
 func (v *Versions) Renew(ctx context.Context) {
 	if v.disabled {
 		return
@@ -168,7 +171,7 @@ func (v *Versions) Renew(ctx context.Context) {
 	answer, err := v.sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
 		Params: cluster.WriteParams + cluster.Transaction,
-		Leader: true, // and no Write: it does as well when it is repeated
+		Leader: true, // and no Write: a repetition does as well
 		Body:   cluster.BodyOf("UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0", "DELETE FROM _rqlite_tx WHERE k<>0"),
 	})
 	if err != nil {
@@ -178,10 +181,10 @@ func (v *Versions) Renew(ctx context.Context) {
 	answer.Close()
 }
 
-// RealRowid returns the id that the server reported for an insert, or 0 if it
-// is that of a row of the version table: a statement that inserts nothing repeats the
-// last rowid of the server's connection, whosever it was. The ids of the version table
-// lie near the version, where no other is to be expected.
+// RealRowid returns the id that the server reported for an insert, or 0 if it is the id of a row of
+// the version table. A statement that inserts nothing repeats the last rowid of the server's
+// connection, whosever it was. The ids of the version table lie near the version, where no others
+// are to be expected.
 func (s State) RealRowid(id int64) int64 {
 	const margin = 1 << 32
 	if s.Exists && id > s.Version-margin && id < s.Version+margin {
@@ -190,7 +193,8 @@ func (s State) RealRowid(id int64) int64 {
 	return id
 }
 
-// LastState returns the state that the version table was seen in last.
+// LastState returns the state at the version that was read last. It has no token and no writing
+// flag.
 func (v *Versions) LastState() State {
 	version := v.last.Load()
 	return State{Exists: version != 0, Version: version}

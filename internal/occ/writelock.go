@@ -9,83 +9,86 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
-// writeLock lets the writers of one process wait for each other, as those of a SQLite
-// file do: a transaction that has written holds the turn alone until it ends, and
-// writes outside of transactions share it. Who waits is let in by order of arrival.
-// The zero value is free.
+// writeLock makes the writers of one connector wait for each other, as those of a SQLite file do. A
+// transaction that has written holds it exclusively until it ends. Writes outside of transactions
+// share it. Waiters are let in in order of arrival. The zero value is free.
+//
+// Invariant: !taken || shared == 0. While mu is free, the first waiter in the queue does not fit.
 type writeLock struct {
+	// mu guards the other fields.
 	mu     sync.Mutex
-	shared int       // writes outside of transactions that are under way
-	taken  bool      // by a transaction
-	since  time.Time // when it was taken
-	queue  []*waiter
+	shared int       // writes outside of transactions that hold the lock
+	taken  bool      // held by a transaction
+	since  time.Time // when it was taken; valid while taken
+	queue  []*waiter // those not let in yet, in order of arrival
 }
 
-// waiter is one that waits for its turn.
+// waiter is a writer that waits for the lock.
 type waiter struct {
-	alone bool
-	ready chan struct{} // closed when it is its turn
+	exclusive bool
+	ready     chan struct{} // closed, under mu, when the lock is its own
 }
 
-// Join waits for the turn of a write outside of transactions. It has to leave.
-func (t *writeLock) Join(ctx context.Context, timeout time.Duration) error {
-	return t.wait(ctx, timeout, false)
+// Join takes the lock for a write outside of transactions, which has to call leave.
+func (l *writeLock) Join(ctx context.Context, timeout time.Duration) error {
+	return l.wait(ctx, timeout, false)
 }
 
-// Take waits for the turn of a transaction, which has it alone until free.
-func (t *writeLock) Take(ctx context.Context, timeout time.Duration) error {
-	return t.wait(ctx, timeout, true)
+// Take takes the lock exclusively for a transaction, which has to call Free.
+func (l *writeLock) Take(ctx context.Context, timeout time.Duration) error {
+	return l.wait(ctx, timeout, true)
 }
 
-// leave ends the turn of a write outside of transactions.
-func (t *writeLock) leave() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.shared--
-	t.admit()
+// leave releases the lock of a write outside of transactions.
+func (l *writeLock) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shared--
+	l.admit()
 }
 
-// Free ends the turn of a transaction.
-func (t *writeLock) Free() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.taken = false
-	t.admit()
+// Free releases the lock of a transaction.
+func (l *writeLock) Free() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken = false
+	l.admit()
 }
 
-// fits reports whether one more can be let in.
-func (t *writeLock) fits(alone bool) bool { return !t.taken && (!alone || t.shared == 0) }
+// fits reports whether one more can be let in. The caller holds mu.
+func (l *writeLock) fits(exclusive bool) bool { return !l.taken && (!exclusive || l.shared == 0) }
 
-func (t *writeLock) enter(alone bool) {
-	if !alone {
-		t.shared++
+// enter takes the lock. The caller holds mu.
+func (l *writeLock) enter(exclusive bool) {
+	if !exclusive {
+		l.shared++
 		return
 	}
-	t.taken, t.since = true, time.Now()
+	l.taken, l.since = true, time.Now()
 }
 
-// admit lets in those at the head of the queue that fit.
-func (t *writeLock) admit() {
-	for len(t.queue) > 0 && t.fits(t.queue[0].alone) {
-		first := t.queue[0]
-		t.queue = t.queue[1:]
-		t.enter(first.alone)
+// admit lets in waiters from the head of the queue while they fit. The caller holds mu.
+func (l *writeLock) admit() {
+	for len(l.queue) > 0 && l.fits(l.queue[0].exclusive) {
+		first := l.queue[0]
+		l.queue = l.queue[1:]
+		l.enter(first.exclusive)
 		close(first.ready)
 	}
 }
 
-// wait waits for the turn until the context ends or, if it is not zero, the
-// time-out.
-func (t *writeLock) wait(ctx context.Context, timeout time.Duration, alone bool) error {
-	t.mu.Lock()
-	if len(t.queue) == 0 && t.fits(alone) {
-		t.enter(alone)
-		t.mu.Unlock()
+// wait waits for the lock until the context ends or, if timeout is not zero, the timeout has
+// passed.
+func (l *writeLock) wait(ctx context.Context, timeout time.Duration, exclusive bool) error {
+	l.mu.Lock()
+	if len(l.queue) == 0 && l.fits(exclusive) {
+		l.enter(exclusive)
+		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{alone: alone, ready: make(chan struct{})}
-	t.queue = append(t.queue, w)
-	t.mu.Unlock()
+	w := &waiter{exclusive: exclusive, ready: make(chan struct{})}
+	l.queue = append(l.queue, w)
+	l.mu.Unlock()
 
 	begun := time.Now()
 	var timedOut <-chan time.Time
@@ -100,42 +103,42 @@ func (t *writeLock) wait(ctx context.Context, timeout time.Duration, alone bool)
 	case <-ctx.Done():
 	case <-timedOut:
 	}
-	return t.giveUp(w, time.Since(begun), ctx.Err())
+	return l.giveUp(w, time.Since(begun), ctx.Err())
 }
 
-// giveUp takes w out of the queue. If it has been let in meanwhile it stays in
-// when the time-out alone has ended, and leaves when the context has.
-func (t *writeLock) giveUp(w *waiter, waited time.Duration, why error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// giveUp takes w out of the queue. If w was let in meanwhile, it keeps the lock when only the
+// timeout has passed, and releases it when the context has ended.
+func (l *writeLock) giveUp(w *waiter, waited time.Duration, why error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	behind := "those of other goroutines"
-	if t.taken {
-		behind = fmt.Sprintf("a transaction of this program that has been writing for %v", time.Since(t.since).Round(time.Millisecond))
+	if l.taken {
+		behind = fmt.Sprintf("a transaction of this program that has been writing for %v", time.Since(l.since).Round(time.Millisecond))
 	}
 	select {
 	case <-w.ready:
 		if why == nil {
 			return nil
 		}
-		if w.alone {
-			t.taken = false
+		if w.exclusive {
+			l.taken = false
 		} else {
-			t.shared--
+			l.shared--
 		}
 	default:
-		for i, other := range t.queue {
+		for i, other := range l.queue {
 			if other == w {
-				t.queue = append(t.queue[:i:i], t.queue[i+1:]...)
+				l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
 				break
 			}
 		}
 	}
-	t.admit() // those behind w may fit where it did not
+	l.admit() // those behind w may fit where it did not
 	return errLocked(waited, behind, why)
 }
 
-// errLocked is the error of a write that was not sent because its turn did not
-// come: SQLite's "database is locked", and the end of the context if it was that.
+// errLocked is the error of a write that did not get the lock and was not sent: SQLite's "database
+// is locked", and the end of the context if that was the reason.
 func errLocked(waited time.Duration, behind string, why error) error {
 	locked := &sqlerr.Error{
 		Message: fmt.Sprintf("database is locked: waited %v behind %s, and nothing was sent; "+

@@ -13,20 +13,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Writers outside of transactions share the turn, and a transaction has it alone;
-// who comes later does not overtake who waits.
-func TestTurnOrder(t *testing.T) {
+// Writers outside of transactions share the lock, and a transaction has it alone; who comes later
+// does not overtake who waits.
+func TestWriteLockOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var (
-			turn  writeLock
+			lock  writeLock
 			mu    sync.Mutex
 			order []string
 			ctx   = context.Background()
 		)
 		enter := func(name string, alone bool) {
 			go func() {
-				assert.NoError(t, turn.wait(ctx, 0, alone))
+				assert.NoError(t, lock.wait(ctx, 0, alone))
 				mu.Lock()
 				defer mu.Unlock()
 				order = append(order, name)
@@ -40,35 +40,35 @@ func TestTurnOrder(t *testing.T) {
 		enter("write 4", false)
 		enter("tx 2", true)
 		require.Equal(t, []string{"write 1", "write 2"}, order)
-		turn.leave()
+		lock.leave()
 		synctest.Wait()
 		require.Len(t, order, 2)
-		turn.leave()
+		lock.leave()
 		synctest.Wait()
 		require.Equal(t, []string{"write 1", "write 2", "tx 1"}, order)
-		turn.Free()
+		lock.Free()
 		synctest.Wait()
 		require.ElementsMatch(t, []string{"write 3", "write 4"}, order[3:])
-		turn.leave()
-		turn.leave()
+		lock.leave()
+		lock.leave()
 		synctest.Wait()
 		require.Equal(t, "tx 2", order[5])
-		turn.Free()
-		assert.Zero(t, turn.shared)
-		assert.False(t, turn.taken)
-		assert.Empty(t, turn.queue)
+		lock.Free()
+		assert.Zero(t, lock.shared)
+		assert.False(t, lock.taken)
+		assert.Empty(t, lock.queue)
 	})
 }
 
-func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
+func TestWriteLockIsNotWaitedForLongerThanAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var turn writeLock
-		require.NoError(t, turn.Take(context.Background(), 0))
+		var lock writeLock
+		require.NoError(t, lock.Take(context.Background(), 0))
 		time.Sleep(3 * time.Second)
 
 		begun := time.Now()
-		err := turn.Join(context.Background(), 2*time.Second)
+		err := lock.Join(context.Background(), 2*time.Second)
 		require.ErrorIs(t, err, sqlerr.Busy)
 		assert.EqualError(t, err, "rqlite: database is locked: waited 2s behind a transaction of this program that has been writing for 5s, and nothing was sent; "+
 			"end transactions soon, and do not write beside an open one in the same goroutine")
@@ -76,30 +76,30 @@ func TestTurnIsNotWaitedForLongerThanAsked(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		err = turn.Take(ctx, 0)
+		err = lock.Take(ctx, 0)
 		require.ErrorIs(t, err, sqlerr.Busy)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Empty(t, turn.queue)
+		assert.Empty(t, lock.queue)
 
-		turn.Free()
-		require.NoError(t, turn.Join(context.Background(), time.Second))
-		err = turn.Take(context.Background(), time.Second)
+		lock.Free()
+		require.NoError(t, lock.Join(context.Background(), time.Second))
+		err = lock.Take(context.Background(), time.Second)
 		assert.ErrorContains(t, err, "behind those of other goroutines")
 	})
 }
 
 // One that gives up lets in those behind it whom only it kept out.
-func TestTurnOfOneThatGivesUp(t *testing.T) {
+func TestWriteLockOfOneThatGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var turn writeLock
-		require.NoError(t, turn.Join(context.Background(), 0))
+		var lock writeLock
+		require.NoError(t, lock.Join(context.Background(), 0))
 		ctx, cancel := context.WithCancel(context.Background())
 		gaveUp := make(chan error)
-		go func() { gaveUp <- turn.Take(ctx, 0) }()
+		go func() { gaveUp <- lock.Take(ctx, 0) }()
 		synctest.Wait()
 		joined := make(chan error, 1)
-		go func() { joined <- turn.Join(context.Background(), 0) }()
+		go func() { joined <- lock.Join(context.Background(), 0) }()
 		synctest.Wait()
 		assert.Empty(t, joined)
 		cancel()
@@ -109,12 +109,12 @@ func TestTurnOfOneThatGivesUp(t *testing.T) {
 	})
 }
 
-// Whatever happens at the same time, nobody is in with a transaction, and the
-// turn is free in the end.
-func TestTurnUnderLoad(t *testing.T) {
+// Whatever happens at the same time, nobody is in with a transaction, and the lock is free in the
+// end.
+func TestWriteLockUnderLoad(t *testing.T) {
 	t.Parallel()
 	var (
-		turn           writeLock
+		lock           writeLock
 		mu             sync.Mutex
 		writes, alones int
 		all            sync.WaitGroup
@@ -130,7 +130,7 @@ func TestTurnUnderLoad(t *testing.T) {
 			for j := range 200 {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(j%7)*50*time.Microsecond)
 				alone := (i+j)%3 == 0
-				err := turn.wait(ctx, time.Duration(1+j%5)*100*time.Microsecond, alone)
+				err := lock.wait(ctx, time.Duration(1+j%5)*100*time.Microsecond, alone)
 				cancel()
 				switch {
 				case err != nil:
@@ -138,21 +138,21 @@ func TestTurnUnderLoad(t *testing.T) {
 				case alone:
 					count(&alones, 1)
 					count(&alones, -1)
-					turn.Free()
+					lock.Free()
 				default:
 					count(&writes, 1)
 					count(&writes, -1)
-					turn.leave()
+					lock.leave()
 				}
 			}
 		})
 	}
 	all.Wait()
-	require.NoError(t, turn.Take(context.Background(), time.Second))
-	assert.Empty(t, turn.queue)
+	require.NoError(t, lock.Take(context.Background(), time.Second))
+	assert.Empty(t, lock.queue)
 }
 
-func TestPoliteness(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var p backoff

@@ -1,3 +1,3 @@
-// Package result turns what rqlite sends of a result set into values of database/sql, and remembers
-// what a program has seen of one.
+// Package result turns the result sets that rqlite sends into values of database/sql, and remembers
+// how much of one a program has seen.
 package result

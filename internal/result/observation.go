@@ -9,10 +9,9 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// Observation is what a program has seen of a result set: its columns, and its
-// rows as far as they were asked for. Two observations are compared by a hash of
-// 64 bits with a random key, so that they are taken for equal by mistake about once in
-// 10^19 times. The zero value has seen nothing.
+// Observation is the part of a result set that a program has seen: its columns, and its rows as far
+// as the program asked for them. Two observations are compared by a hash of 64 bits with a random
+// key. Different ones count as equal about once in 10^19 times. The zero value has seen nothing.
 type Observation struct {
 	hash  maphash.Hash
 	Begun bool // the columns were seen
@@ -22,7 +21,7 @@ type Observation struct {
 
 var observationSeed = maphash.MakeSeed()
 
-// Begin takes in the columns of a result set.
+// Begin adds the columns of a result set. It forgets all that was seen before.
 func (o *Observation) Begin(entry *wire.Result) {
 	*o = Observation{Begun: true} // the statement may have run before, to no avail
 	o.hash.SetSeed(observationSeed)
@@ -32,27 +31,27 @@ func (o *Observation) Begin(entry *wire.Result) {
 	}
 }
 
-// Row takes in the beginning of a row.
+// Row adds the beginning of a row.
 func (o *Observation) Row() { o.rows++ }
 
-// End takes in the end of the rows.
+// End adds the end of the rows.
 func (o *Observation) End() { o.Ended = true }
 
-// Cell takes in a value.
+// Cell adds a value.
 func (o *Observation) Cell(c wire.Cell) {
 	o.hash.WriteByte(byte(c.Kind))
 	o.add(c.Data)
 }
 
-// add takes in bytes, and where they end.
+// add adds bytes, and where they end.
 func (o *Observation) add(data []byte) {
 	o.hash.Write(data)
 	n := len(data)
 	o.hash.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
 }
 
-// SameIn reports whether a result set, which answer has begun, shows what was
-// seen before.
+// SameIn reports whether a result set, whose entry answer has begun, shows the same. It reads no
+// further than the program did.
 func (o *Observation) SameIn(answer *cluster.Answer, entry *wire.Result) (bool, error) {
 	if !o.Begun {
 		return true, nil
@@ -60,7 +59,7 @@ func (o *Observation) SameIn(answer *cluster.Answer, entry *wire.Result) (bool, 
 	columns := len(entry.Columns)
 	var again Observation
 	again.Begin(entry)
-	for again.rows != o.rows || o.Ended { // or else the program saw no more
+	for again.rows != o.rows || o.Ended { // otherwise the program saw no more
 		err := answer.NextRow()
 		if errors.Is(err, io.EOF) {
 			again.Ended = true

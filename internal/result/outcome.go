@@ -1,6 +1,6 @@
 package result
 
-// Outcome is what a statement of a batch gave.
+// Outcome is the result of one statement of a batch.
 type Outcome struct {
 	LastInsertID int64
 	RowsAffected int64

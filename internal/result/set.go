@@ -15,8 +15,8 @@ type Set struct {
 	Rows           [][]any
 }
 
-// Read reads the rows of the entry that answer has begun, up to their end.
-// What it reads is seen, unless that is nil.
+// Read reads the rows of the current entry of answer, up to their end. It records them in seen,
+// unless that is nil.
 func Read(answer *cluster.Answer, entry *wire.Result, values *Values, seen *Observation) (*Set, error) {
 	set := &Set{Columns: entry.Columns, Types: entry.Types}
 	in := make([]Storage, len(set.Types))
@@ -54,5 +54,5 @@ func Read(answer *cluster.Answer, entry *wire.Result, values *Values, seen *Obse
 	}
 }
 
-// UnreadableValue is the error of a value that is none of its column's.
+// UnreadableValue is the error of a value that its column cannot have.
 type UnreadableValue struct{ error }

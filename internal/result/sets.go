@@ -8,22 +8,23 @@ import (
 	"time"
 )
 
-// Sets are the result sets of a script, read from the bodies of the responses as Next asks for them.
-// They are not safe for concurrent use.
+// Sets are the result sets of a script. Next reads them from the bodies of the responses as the
+// program asks for them. They can only be used by one goroutine at a time.
 type Sets struct {
 	Names   []string // of the current result set
 	Types   []string // as rqlite sends them, in lower case
-	HasRows bool     // the current result set began with one
+	HasRows bool     // the current result set began with a row
 
-	sources []*Source // those not read to their end; the current one first
-	storage []Storage
+	sources []*Source // sources that were not read to their end; the current one first
+	storage []Storage // of the current result set, by column
 	values  Values
 }
 
-// NewSets returns result sets without a source. Times are moved to loc, nil leaves them as they are.
+// NewSets returns result sets without a source. Times are moved to loc; nil keeps the zone that
+// they are stored with.
 func NewSets(loc *time.Location) *Sets { return &Sets{values: Values{Loc: loc}} }
 
-// Add appends a source. Open has to be called when the last one was added.
+// Add appends a source. Open has to be called after the last one.
 func (r *Sets) Add(s *Source) { r.sources = append(r.sources, s) }
 
 // Open makes the current entry of the first source the current result set.
@@ -44,7 +45,7 @@ func (r *Sets) Open() {
 	}
 }
 
-// Next reads the next row of the current result set into dest. It returns io.EOF behind the last.
+// Next reads the next row of the current result set into dest. It returns io.EOF after the last.
 func (r *Sets) Next(dest []driver.Value) error {
 	if len(r.sources) == 0 {
 		return io.EOF
@@ -87,8 +88,8 @@ func (r *Sets) More() bool {
 	return len(r.sources) > 1 || len(r.sources) == 1 && r.sources[0].more()
 }
 
-// NextSet passes over what is left of the current result set and goes to the next one. It returns
-// io.EOF if there is none.
+// NextSet skips the rest of the current result set and goes to the next one. It returns io.EOF if
+// there is none.
 func (r *Sets) NextSet() error {
 	if !r.More() {
 		return io.EOF
@@ -108,7 +109,7 @@ func (r *Sets) NextSet() error {
 	return nil
 }
 
-// Close ends the reading. Rows that have not been read are not waited for.
+// Close ends the reading, without waiting for unread rows.
 func (r *Sets) Close() {
 	for _, s := range r.sources {
 		s.Close()
@@ -116,9 +117,8 @@ func (r *Sets) Close() {
 	r.sources = nil
 }
 
-// Buffer reads what is left of the answers into memory, so that the transaction
-// can go on to other statements: what they see must not mix with rows of earlier
-// versions that nobody has looked at yet.
+// Buffer reads the rest of the answers into memory, so that the transaction can run other
+// statements. Those must not move the version while rows of the earlier one are unread.
 func (r *Sets) Buffer() {
 	var ahead []*Source
 	for _, s := range r.sources {

@@ -6,24 +6,23 @@ import (
 	"unsafe"
 )
 
-// slab hands out values in interfaces without an allocation for each: the
-// values of many cells share one. What database/sql is handed must stay as it is
-// for as long as the program keeps it, so a slab is filled once and never used
-// again; a program that keeps one value keeps its slab: 6 KiB at most, and for a
-// text the bytes of the other short ones in it.
+// slab makes interfaces of values without an allocation for each: the values of many cells share
+// one. A value of database/sql must not change while the program keeps it. So a slab is filled once
+// and never reused. A program that keeps one value keeps its slab: at most 6 KiB and, for a text,
+// the bytes of the other short ones in it.
 type slab struct {
 	ints   []int64
 	floats []float64
 	texts  []string
 	times  []time.Time
 	bytes  []byte
-	size   int // how many values the slabs made last have room for
+	size   int // number of values that the newest slabs have room for; grow changes it
 }
 
 const maxSlab = 256 // values; 4 KiB of string headers, 6 KiB of times
 
-// grow returns the size of the next slab: small for a point query, and soon as
-// large as it gets for the many rows of another.
+// grow returns the size of the next slab. It is small for a point query, and soon reaches its
+// maximum for many rows.
 func (s *slab) grow() int {
 	s.size = min(max(4, 2*s.size), maxSlab)
 	return s.size
@@ -31,7 +30,7 @@ func (s *slab) grow() int {
 
 func (s *slab) int64(n int64) driver.Value {
 	if n >= 0 && n < 256 {
-		return n // the runtime has these in interfaces already
+		return n // the runtime has interfaces of these already
 	}
 	return boxed(put(s, &s.ints, n))
 }
@@ -51,8 +50,8 @@ func put[T any](s *slab, places *[]T, value T) *T {
 	return p
 }
 
-// text returns a copy of b in an interface. Short texts share an allocation; a
-// long one has its own, so that it goes when nobody keeps it.
+// text returns a copy of b in an interface. Short texts share an allocation. A long one has its
+// own, so that it is freed when nobody keeps it.
 func (s *slab) text(b []byte) driver.Value {
 	if len(b) > maxSlab {
 		return string(b)
@@ -65,8 +64,7 @@ func (s *slab) text(b []byte) driver.Value {
 	return boxed(put(s, &s.texts, unsafe.String(unsafe.SliceData(s.bytes[start:]), len(b)))) // these bytes are never written again
 }
 
-// boxed returns an interface that holds *p without a copy. *p must not change
-// any more.
+// boxed returns an interface that holds *p without a copy. *p must not change any more.
 func boxed[T int64 | float64 | string](p *T) driver.Value {
 	var zero T // in an interface it costs nothing
 	return boxedLike(zero, unsafe.Pointer(p))
@@ -77,11 +75,11 @@ func boxedTime(p *time.Time) driver.Value { return boxedLike(anyTime, unsafe.Poi
 
 var anyTime driver.Value = time.Time{}
 
-// boxedLike returns an interface of the type that another has.
+// boxedLike returns an interface with the type of value.
 //
-// An interface is a pointer to its type and one to its value. Converting the value
-// would allocate a copy for each; here the pointer to the value is replaced by p, and
-// the garbage collector sees it as it sees any other.
+// An interface is a pointer to its type and one to its value. A conversion would allocate a copy
+// for each value. Here p replaces the pointer to the value, and the garbage collector sees it like
+// any other.
 func boxedLike(value driver.Value, p unsafe.Pointer) driver.Value {
 	(*[2]unsafe.Pointer)(unsafe.Pointer(&value))[1] = p
 	return value

@@ -11,10 +11,10 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
-// Span says where the statements of a request stand in a script.
+// Span is the position of a request's statements in a script.
 type Span struct {
 	First int // position of the first of them, from 0
-	Total int // statements in the script
+	Total int // number of statements in the script
 }
 
 // Source is the answer to one request: one entry for each of its statements.
@@ -22,21 +22,21 @@ type Source struct {
 	answer *cluster.Answer
 	stmts  []bind.Stmt
 	at     Span
-	next   int  // the call whose entry is read next
+	next   int  // index of the statement whose entry comes next; only advance changes it
 	wrote  bool // the request was a write
 
-	witnesses []Witness // of a transaction, one for each statement; nil outside of one
-	set       *Set      // of what was read ahead: then there is no answer
-	failure   error     // what follows the rows of set, or takes their place
+	witnesses []Witness // one for each statement of a transaction; nil outside of one
+	set       *Set      // rows read ahead; then there is no answer
+	failure   error     // error behind the rows of set, or in their place
 }
 
-// Witness is told what a program sees of a statement within a transaction.
+// Witness observes what a program sees of a statement within a transaction.
 type Witness interface {
-	Fail(message string) // of the server
+	Fail(message string) // with the message of the server
 	Seen() *Observation
 }
 
-// witness returns that of the current entry, or nil.
+// witness returns the witness of the current entry, or nil.
 func (s *Source) witness() Witness {
 	if s.witnesses == nil || s.set != nil {
 		return nil
@@ -44,9 +44,9 @@ func (s *Source) witness() Witness {
 	return s.witnesses[s.next-1]
 }
 
-// NewSource returns the answer to a request, and begins to read it, so that the failure of its first
-// statement is known. It closes the answer when it returns an error. Witnesses are nil outside of
-// transactions.
+// NewSource returns the answer to a request. It reads up to the rows of the first entry, so that
+// the failure of the first statement is known. It closes the answer when it returns an error.
+// Witnesses are nil outside of transactions.
 func NewSource(answer *cluster.Answer, stmts []bind.Stmt, at Span, wrote bool, witnesses []Witness) (*Source, error) {
 	return (&Source{answer: answer, stmts: stmts, at: at, wrote: wrote, witnesses: witnesses}).begin()
 }
@@ -54,11 +54,11 @@ func NewSource(answer *cluster.Answer, stmts []bind.Stmt, at Span, wrote bool, w
 // InMemory returns a source of one result set.
 func InMemory(set *Set) *Source { return &Source{set: set} }
 
-// Answer returns what the source reads, for callers that read its first entry by themselves.
+// Answer returns the answer of the source, for callers that read its first entry by themselves.
 func (s *Source) Answer() *cluster.Answer { return s.answer }
 
-// begin reads the entry of the first call, so that its failure is known. It
-// closes the source when it returns an error.
+// begin reads the entry of the first statement up to its rows. It closes the answer when it returns
+// an error.
 func (s *Source) begin() (*Source, error) {
 	if err := s.advance(); err != nil {
 		s.answer.Close()
@@ -67,7 +67,7 @@ func (s *Source) begin() (*Source, error) {
 	return s, nil
 }
 
-// advance reads the entry of the next call up to its rows.
+// advance reads the entry of the next statement up to its rows.
 func (s *Source) advance() error {
 	entry, err := s.answer.Next()
 	if err != nil {
@@ -91,7 +91,6 @@ func (s *Source) advance() error {
 	return nil
 }
 
-// ErrNotReturned returns the error of a RETURNING clause that the server's own
 // ErrNotReturned returns the error of a RETURNING clause that the server's own parser did not see.
 func ErrNotReturned(statement, statements int) error {
 	return fmt.Errorf("rqlite: %w", sqlerr.At(fmt.Errorf("%w: rqlite does not understand a part of the statement", sqlerr.ErrRowsLost), statement, statements))
@@ -100,7 +99,7 @@ func ErrNotReturned(statement, statements int) error {
 // more reports whether result sets follow the current one.
 func (s *Source) more() bool { return s.set == nil && s.next < len(s.stmts) }
 
-// nextInMemory gives out the next row of a set in memory.
+// nextInMemory returns the next row of a set in memory.
 func (s *Source) nextInMemory(dest []driver.Value) error {
 	if len(s.set.Rows) == 0 {
 		if s.failure != nil {
@@ -111,20 +110,20 @@ func (s *Source) nextInMemory(dest []driver.Value) error {
 	for i, value := range s.set.Rows[0] {
 		dest[i] = value
 	}
-	s.set.Rows[0] = nil // the program may keep it for as long as it likes, and no longer
+	s.set.Rows[0] = nil // only the program may keep the row from now on
 	s.set.Rows = s.set.Rows[1:]
 	return nil
 }
 
-// Close ends the reading of the answer, if there is one.
+// Close closes the answer, if there is one.
 func (s *Source) Close() {
 	if s.answer != nil {
 		s.answer.Close()
 	}
 }
 
-// endOfEntry reads what stands behind the rows of an entry: a failure of the statement, and behind
-// the last entry that of the request.
+// endOfEntry reads what follows the rows of an entry: a failure of the statement and, after the
+// last entry, that of the request.
 func (s *Source) endOfEntry() error {
 	w := s.witness()
 	if message := s.answer.Result().Error; message != "" {
@@ -145,8 +144,8 @@ func (s *Source) endOfEntry() error {
 	return nil
 }
 
-// lost returns the error of an answer that broke off behind its first entry. A write has been applied
-// by then.
+// lost returns the error of an answer that broke off after its first entry began. A write has been
+// applied by then.
 func (s *Source) lost(err error) error {
 	var failure *cluster.Error
 	if s.wrote && errors.As(err, &failure) {
@@ -155,7 +154,7 @@ func (s *Source) lost(err error) error {
 	return sqlerr.From(err)
 }
 
-// Unreadable returns the error of a value that is none of its column's. A write has been applied all
+// Unreadable returns the error of a value that its column cannot have. A write has been applied all
 // the same.
 func Unreadable(err error, wrote bool) error {
 	if wrote {
@@ -164,7 +163,7 @@ func Unreadable(err error, wrote bool) error {
 	return fmt.Errorf("rqlite: %w", err)
 }
 
-// readAhead returns sources in memory: one for the current entry, and one for each of those behind it.
+// readAhead returns sources in memory: one for the current entry, and one for each entry behind it.
 func (s *Source) readAhead(values *Values) (ahead []*Source) {
 	if s.set != nil {
 		return []*Source{s}
@@ -185,7 +184,7 @@ func (s *Source) readAhead(values *Values) (ahead []*Source) {
 	}
 }
 
-// rest reads the rows of the current entry that are left.
+// rest reads the unread rows of the current entry.
 func (s *Source) rest(values *Values) (*Set, error) {
 	var seen *Observation
 	if w := s.witness(); w != nil {

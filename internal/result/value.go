@@ -11,20 +11,20 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// Storage says how the values of a column are read: what rqlite sends depends
-// on the declared type, by the rules of mattn/go-sqlite3 that it is built on.
+// Storage says how to read the values of a column. rqlite sends them depending on the declared
+// type, by the rules of mattn/go-sqlite3, which it uses.
 type Storage uint8
 
 // The storages. The zero value is AnyStorage.
 const (
 	AnyStorage  Storage = iota
-	RealStorage         // numbers are REAL: the column's affinity makes them so
+	RealStorage         // numbers are REAL, by the affinity of the column
 	BoolStorage         // integers come as true and false
 	TimeStorage         // integers and texts come as RFC 3339
 )
 
-// StorageOf returns how the values of a column of a type, in lower case, are
-// read. The affinities are those of https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
+// StorageOf returns how to read the values of a column of a type, in lower case. The affinities are
+// those of https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
 func StorageOf(typ string) Storage {
 	switch typ {
 	case "boolean":
@@ -56,7 +56,7 @@ func containsAny(s string, parts ...string) bool {
 
 // Values turns cells into driver values.
 type Values struct {
-	Loc  *time.Location // nil leaves times in the zone they are stored with
+	Loc  *time.Location // zone of times; nil keeps the zone that they are stored with
 	pool slab
 }
 
@@ -82,10 +82,9 @@ func (v *Values) Value(cell wire.Cell, in Storage) (driver.Value, error) {
 	return nil, fmt.Errorf("a value of an unknown kind (%d)", cell.Kind)
 }
 
-// number reads a number. One that is written as an integer is one, unless the
-// column holds none: REAL columns turn integers into reals, and in columns of
-// times and booleans rqlite sends integers in another form. Reals that no
-// integer can hold, and -0, are reals wherever they stand.
+// number reads a number. A number that is written as an integer is one, unless the column has no
+// integers: REAL columns turn them into reals, and for columns of times and booleans rqlite sends
+// them in another form. A real that no integer can hold, or -0, is a real in every column.
 func (v *Values) number(text []byte, in Storage) (driver.Value, error) {
 	if in == AnyStorage {
 		if n, ok := ParseInt(text); ok {
@@ -104,20 +103,20 @@ func (v *Values) number(text []byte, in Storage) (driver.Value, error) {
 	return v.pool.float64(f), nil
 }
 
-// maxExact is the bound up to which every integer is a float64 of its own: what is
-// one above it is read as the bound.
+// maxExact is the bound below which every integer has a float64 of its own. The integer one above
+// it is read as the bound.
 const maxExact = 1 << 53
 
-// printedFrom reports whether the server, which prints the shortest digits that
-// tell one real from another, can have printed text for the real f. If not it is
-// an integer: "real" may be no more than the type of the first row's value.
+// printedFrom reports whether the server can have printed text for the real f. It prints the
+// shortest digits that tell one real from another. Other text is an integer: "real" may be only the
+// type of the first row's value.
 func printedFrom(f float64, text []byte) bool {
 	var shortest [32]byte
 	return string(strconv.AppendFloat(shortest[:0], f, 'f', -1, 64)) == string(text)
 }
 
-// ParseInt reads an integer of 64 bits. It refuses everything that can only be
-// a real: a fraction, an exponent, -0, and what is out of range.
+// ParseInt reads an integer of 64 bits. It refuses all that can only be a real: a fraction, an
+// exponent, -0, and numbers out of range.
 func ParseInt(text []byte) (int64, bool) {
 	if len(text) > 18 { // it may not fit
 		n, err := strconv.ParseInt(string(text), 10, 64)

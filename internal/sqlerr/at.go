@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// At says which statement of a script an error is about.
+// At adds to an error which statement of a script it is about, if there are several.
 func At(err error, statement, statements int) error {
 	if statements == 1 {
 		return err
@@ -13,7 +13,7 @@ func At(err error, statement, statements int) error {
 	return fmt.Errorf("statement %d of %d: %w", statement+1, statements, err)
 }
 
-// Renumbered says of the failure of a statement where it stands in the whole script.
+// Renumbered sets the position of a failed statement to that in the whole script.
 func Renumbered(err error, statement, statements int) error {
 	var failed *Error
 	if errors.As(err, &failed) && failed.Statement >= 0 {

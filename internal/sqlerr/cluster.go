@@ -10,14 +10,14 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
-// IsEarlier reports whether a request was not sent, because the node is of an earlier release
-// than it needs.
+// IsEarlier reports whether a request was not sent because the node's release is earlier than it
+// needs.
 func IsEarlier(err error) bool {
 	var failure *cluster.Error
 	return errors.As(err, &failure) && failure.Earlier()
 }
 
-// From turns a failure of the cluster package into what callers see.
+// From turns a failure of the cluster package into an error for callers.
 func From(err error) error {
 	var failure *cluster.Error
 	if !errors.As(err, &failure) {
@@ -38,8 +38,8 @@ func From(err error) error {
 	return public
 }
 
-// runningOn adds to the error of a write whose time ran out after it was sent, and before an answer
-// came, that this does not end it: every node carries out what is in the Raft log.
+// runningOn adds to the error of a write that was sent, and whose time ran out before an answer
+// came, that the write may go on: every node carries out what is in the Raft log.
 func runningOn(failure *cluster.Error, public error) error {
 	if failure.Status == 0 && (errors.Is(failure.Err, context.Canceled) || errors.Is(failure.Err, context.DeadlineExceeded)) {
 		return fmt.Errorf("%w; the server may still be running it", public)
@@ -47,8 +47,8 @@ func runningOn(failure *cluster.Error, public error) error {
 	return public
 }
 
-// bareEnd returns the end of the caller's context as it is, for programs that compare errors, when
-// there is nothing else to say: nothing was written, and no attempt before has failed. Else it returns nil.
+// bareEnd returns the end of the caller's context as it is, for programs that compare errors, if
+// nothing was written and no earlier attempt failed. Otherwise it returns nil.
 func bareEnd(failure *cluster.Error) error {
 	if failure.Status != 0 || failure.Message != "" || failure.Write && failure.Outcome == cluster.Unknown {
 		return nil
@@ -74,7 +74,7 @@ func describe(failure *cluster.Error) error {
 	return &HTTPError{StatusCode: failure.Status, Node: failure.Node, Message: failure.Message}
 }
 
-// transportHint says what to do about failures of TLS, or "".
+// transportHint returns what to do about a failure of TLS, or "".
 func transportHint(failure *cluster.Error) string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
@@ -90,19 +90,19 @@ func transportHint(failure *cluster.Error) string {
 	return ""
 }
 
-// isAboutStatement recognises the failures of statements that the server
-// reports for the request as a whole.
+// isAboutStatement recognises failures of statements that the server reports for the request as a
+// whole.
 func isAboutStatement(message string) bool {
 	return strings.HasPrefix(message, "SQL rewrite:") ||
 		strings.HasPrefix(message, "disallowed pragma") ||
 		strings.HasSuffix(message, "constraint failed")
 }
 
-// queryTimeout is what the server says of a read that took longer than the
-// db_timeout that went with it, which is the deadline of the caller's context.
+// queryTimeout is the server's message for a read that took longer than its db_timeout, which is
+// the deadline of the caller's context.
 const queryTimeout = "query timeout"
 
-// FailedRead turns the "error" of the entry of a statement that reads into an error.
+// FailedRead turns the "error" of a read's entry into an error.
 func FailedRead(message string, statement, statements int) error {
 	if message == queryTimeout {
 		return context.DeadlineExceeded

@@ -2,11 +2,11 @@ package sqlerr
 
 import "strings"
 
-// Code is a result code of SQLite, https://www.sqlite.org/rescode.html. It is
-// an error so that it can be the target of [errors.Is].
+// Code is a result code of SQLite, https://www.sqlite.org/rescode.html. It is an error so that it
+// can be the target of [errors.Is].
 type Code int
 
-// The result codes that can be read from what rqlite sends.
+// The result codes that the driver reads from rqlite's messages.
 const (
 	GenericError   Code = 1  // SQLITE_ERROR: a mistake in the SQL, or anything not listed here
 	Busy           Code = 5  // SQLITE_BUSY
@@ -24,7 +24,7 @@ const (
 	NotAuthorized  Code = 23 // SQLITE_AUTH
 	ParameterRange Code = 25 // SQLITE_RANGE
 
-	BusySnapshot Code = 517 // SQLITE_BUSY_SNAPSHOT: what a transaction read was changed by another
+	BusySnapshot Code = 517 // SQLITE_BUSY_SNAPSHOT: another writer changed what a transaction read
 
 	ConstraintCheck      Code = 275  // SQLITE_CONSTRAINT_CHECK
 	ConstraintForeignKey Code = 787  // SQLITE_CONSTRAINT_FOREIGNKEY
@@ -33,8 +33,8 @@ const (
 	ConstraintDatatype   Code = 3091 // SQLITE_CONSTRAINT_DATATYPE, of a STRICT table
 )
 
-// messages lists what SQLite's texts begin with, or end with where a star
-// comes first (sqlite3_errstr and the texts of its constraints).
+// messages lists the beginnings of SQLite's messages, or their ends after a star (sqlite3_errstr
+// and the texts of its constraints).
 var messages = []struct {
 	text string
 	code Code
@@ -63,7 +63,7 @@ var messages = []struct {
 	{"*prohibited", NotAuthorized},
 }
 
-// codeOf reads the most specific result code that a message of SQLite tells.
+// codeOf returns the most specific result code that a message of SQLite shows.
 func codeOf(message string) Code {
 	for _, m := range messages {
 		if ending, ok := strings.CutPrefix(m.text, "*"); ok && strings.HasSuffix(message, ending) || strings.HasPrefix(message, m.text) {

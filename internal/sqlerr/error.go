@@ -7,8 +7,8 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// The kinds of failure that a program can ask for. Package rqlite has the same variables, and says
-// what they mean.
+// The kinds of failure that a program can test for. Package rqlite exports the same variables, and
+// documents them.
 var (
 	ErrIndeterminate  = errors.New("the outcome of the write is unknown")
 	ErrNoLeader       = errors.New("the cluster has no leader")
@@ -19,7 +19,7 @@ var (
 	ErrRowsLost       = errors.New("the write was applied, but the rows of RETURNING were lost")
 )
 
-// Error is a failure that the server, or the driver before it sends anything, found in a statement.
+// Error is a failure that the server found in a statement, or the driver before it sent anything.
 // The statement had no effect. The fields are those of the Error of package rqlite.
 type Error struct {
 	Message               string
@@ -27,7 +27,8 @@ type Error struct {
 	Statement, Statements int
 }
 
-// New returns the error of a statement, by its position from 0, or -1, among those of a call.
+// New returns the error of a statement. Its position among the statements of a call counts from 0;
+// -1 is none.
 func New(message string, statement, statements int) *Error {
 	extended := codeOf(message)
 	return &Error{
@@ -39,8 +40,8 @@ func New(message string, statement, statements int) *Error {
 	}
 }
 
-// Refused returns the error of a statement that is not sent. What SQLite would
-// call a syntax error is an *Error.
+// Refused returns the error of a statement that is not sent. It is an *Error if SQLite would call
+// it a syntax error.
 func Refused(err error) error {
 	var syntax *sqltext.Error
 	if errors.As(err, &syntax) {
@@ -49,8 +50,7 @@ func Refused(err error) error {
 	return fmt.Errorf("rqlite: %w", err)
 }
 
-// Error returns the message, and which statement it is about where the call
-// had several.
+// Error returns the message. If the call had several statements, it names the failed one.
 func (e *Error) Error() string {
 	if e.Statements > 1 && e.Statement >= 0 {
 		return fmt.Sprintf("rqlite: statement %d of %d: %s", e.Statement+1, e.Statements, e.Message)
@@ -58,14 +58,14 @@ func (e *Error) Error() string {
 	return "rqlite: " + e.Message
 }
 
-// Is reports whether target is the error's Code or ExtendedCode, so that
-// errors.Is(err, rqlite.ConstraintUnique) works.
+// Is reports whether target is the error's Code or ExtendedCode, so that errors.Is(err,
+// rqlite.ConstraintUnique) works.
 func (e *Error) Is(target error) bool {
 	code, ok := target.(Code)
 	return ok && (code == e.Code || code == e.ExtendedCode)
 }
 
-// Is reports whether an error is one of this package, or has one within it.
+// Is reports whether an error is of this package, or wraps one that is.
 func Is(err error) bool {
 	var (
 		statement *Error

@@ -9,18 +9,17 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
-// HTTPError is an answer of the cluster that says nothing of the statements: it
-// had no leader, did not accept the credentials, was not rqlite at all.
+// HTTPError is an answer of the cluster that says nothing about the statements: it had no leader,
+// refused the credentials, or was not rqlite at all.
 type HTTPError struct {
-	// StatusCode is the HTTP status. It can be 200: rqlite reports some
-	// failures that way.
+	// StatusCode is the HTTP status. It can be 200: rqlite reports some failures that way.
 	StatusCode int
-	// Node is the host:port that answered, or "" where the driver does not know.
+	// Node is the host:port that answered, or "" if the driver does not know it.
 	Node string
-	// Message is the text that came with it.
+	// Message is the text of the answer.
 	Message string
 
-	Path string // of the request, where it is known
+	Path string // of the request, or "" if it is not known
 }
 
 // Error returns the message, the status and the node.
@@ -54,7 +53,7 @@ func permissionFor(path string) string {
 	return "the user's permissions"
 }
 
-// WithPath notes in an error what the request was for.
+// WithPath sets the path of the request in an HTTPError; other errors stay as they are.
 func WithPath(err error, path string) error {
 	var failure *HTTPError
 	if errors.As(err, &failure) {
@@ -63,8 +62,7 @@ func WithPath(err error, path string) error {
 	return err
 }
 
-// Is reports whether target is the sentinel, such as [ErrNoLeader], that
-// stands for this answer.
+// Is reports whether target is the sentinel for this answer, such as [ErrNoLeader].
 func (e *HTTPError) Is(target error) bool {
 	switch target {
 	case ErrUnauthorized:

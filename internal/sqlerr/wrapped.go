@@ -5,26 +5,25 @@ import (
 	"strings"
 )
 
-// wrapped is an error of a kind: of one of the sentinels, a Code, or the end of a context.
+// wrapped is an error of a kind: one of the sentinels, a Code, or the end of a context.
 type wrapped struct {
 	kind, err error
 	form      form
 }
 
-// form says what a wrapped error shows of its two parts.
+// form says how a wrapped error shows its two parts.
 type form uint8
 
 const (
-	both   form = iota // the text of the kind, and why; errors.Is and errors.As find either
-	told               // err says all there is to say; errors.Is finds the kind
-	within             // like told, for a text that stands within that of another error
+	both   form = iota // the texts of the kind and of err; errors.Is and errors.As find both
+	told               // the text of err alone; errors.Is finds the kind
+	within             // like told, without the prefix, for a text within that of another error
 )
 
-// Of returns an error that says what a kind says, and why. errors.Is and errors.As find both.
+// Of returns an error with the texts of a kind and of why. errors.Is and errors.As find both.
 func Of(kind, why error) error { return &wrapped{kind, why, both} }
 
-// Told returns an error with the text of err, which says all there is to say, and is of a kind
-// besides.
+// Told returns an error with the text of err alone, which says all. errors.Is finds the kind.
 func Told(err, kind error) error { return &wrapped{kind, err, told} }
 
 // Within is Told for an error whose text stands within that of another.
@@ -45,7 +44,7 @@ func (w *wrapped) Error() string {
 // Is reports whether target is the kind.
 func (w *wrapped) Is(target error) bool { return errors.Is(w.kind, target) }
 
-// Unwrap returns both parts where both are shown.
+// Unwrap returns both parts if both are shown.
 func (w *wrapped) Unwrap() []error {
 	if w.form == both {
 		return []error{w.kind, w.err}

@@ -10,8 +10,8 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// ExecBatch runs the statements of a batch within the transaction. They fail
-// each on its own, or all together if the batch is atomic.
+// ExecBatch runs the statements of a batch within the transaction. Each fails on its own, or all
+// together if the batch is atomic.
 func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]result.Outcome, error) {
 	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
@@ -38,7 +38,7 @@ func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]r
 			if atomic {
 				t.rollbackTo(before)
 			}
-			return nil, err // not of a statement
+			return nil, err // the request failed, not a statement
 		}
 		failure = sqlerr.New(failure.Message, next, len(list))
 		if atomic {
@@ -57,7 +57,7 @@ func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]r
 	return results, first
 }
 
-// tell fills in what the operation gave.
+// tell writes the operation's result into r.
 func (o *operation) tell(r *result.Outcome) {
 	if o.Kind == sqltext.Write && o.failure == "" && o.Returning == 0 {
 		r.LastInsertID, r.RowsAffected = o.lastInsertID, o.rowsAffected

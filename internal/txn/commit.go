@@ -17,36 +17,33 @@ import (
 )
 
 const (
-	// keptTokens is for how many versions the tokens of commits are kept: as long
-	// as that, the outcome of a commit whose answer was lost can be found out.
+	// keptTokens is how many versions the tokens of commits are kept for. That long, the outcome of
+	// a commit whose answer was lost can be found out.
 	keptTokens = 100_000
-	// toldTokens is for how many versions a token that is not there tells that a commit was not
-	// applied.
+	// toldTokens is how many versions a missing token means that a commit was not applied.
 	toldTokens = keptTokens / 2
-	// clearedVersions is by how many versions a commit moves on that clears the version table.
+	// clearedVersions is how far a commit that clears the version table moves the version.
 	clearedVersions = toldTokens + 1
-	// pruneEvery is how many commits go by, on average, until one of them removes
-	// the tokens that are older.
+	// pruneEvery is how many commits there are, on average, to one that removes older tokens.
 	pruneEvery = 256
-	// settleTime is how long at least the outcome of a commit is asked for, even
-	// if the context of the transaction has ended.
+	// settleTime is the shortest time that the transaction asks for the outcome of a commit, even
+	// if its context has ended.
 	settleTime = 5 * time.Second
-	// maxLosses is how many races a transaction loses before it announces itself.
-	maxLosses = 2
+	// maxLostRaces is how many races a transaction loses before it announces itself.
+	maxLostRaces = 2
 )
 
-// errStale is what the server says of a commit for another version.
+// errStale is the server's error for a commit that demands another version.
 const errStale = "datatype mismatch"
 
-// commitRequest is one request to commit.
+// commitRequest is one request to commit. The zero value stands for none.
 type commitRequest struct {
-	version   int64  // that it demands
-	token     string // that it leaves behind
-	forwarded bool   // perhaps twice, so that one that came too late may have been in time before
+	version   int64  // the version that it demands
+	token     string // the token that it leaves at version+1
+	forwarded bool   // a node may have sent it twice, so that one that came too late may have been in time before
 }
 
-// commit applies the writes of the transaction, if all that it has seen still
-// holds.
+// commit applies the writes of the transaction if all that it has seen still holds.
 func (t *Tx) commit(ctx context.Context) error {
 	if err := t.lock(ctx); err != nil {
 		return err
@@ -89,20 +86,20 @@ func (t *Tx) commit(ctx context.Context) error {
 	}
 }
 
-// isUnknown reports whether a commit may have been applied, or be applied yet.
+// isUnknown reports whether a commit may have been applied, or may still be.
 func isUnknown(err error) bool {
 	return errors.Is(err, sqlerr.ErrIndeterminate) || errors.Is(err, sqlerr.ErrRowsLost)
 }
 
-// hidesRows reports whether the commit of operations has to do without the rows of RETURNING. A
-// statement that the server does not parse has no rows, and is rolled back if it fails, on all
-// releases.
+// hidesRows reports whether the commit of operations does without the rows of RETURNING. The server
+// gives no rows of a statement that it does not parse, and all releases roll back if one fails.
 func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
 	return !list.wantRows() || !t.env.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
 // checkHiddenRows runs the writes once more before a commit that hides rows of RETURNING, and
-// compares these: it has a conflict where they are made up anew, as by a DEFAULT that is random.
+// compares the rows. They conflict if the server makes them up anew, as by a DEFAULT that is
+// random.
 func (t *Tx) checkHiddenRows(ctx context.Context) error {
 	list := t.ops.changes()
 	if t.Deferred || !list.wantRows() || !t.hidesRows(ctx, list) {
@@ -112,10 +109,9 @@ func (t *Tx) checkHiddenRows(ctx context.Context) error {
 	return err
 }
 
-// apply sends the commit. It reports whether nothing was applied because the
-// version has moved.
-func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err error) {
-	next := strconv.FormatInt(try.version+1, 10)
+// apply sends the commit. It reports whether nothing was applied because the version has moved.
+func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err error) {
+	next := strconv.FormatInt(req.version+1, 10)
 	list := t.ops.changes()
 	params, hidden := cluster.UnparsedParams, t.hidesRows(ctx, list)
 	if !hidden {
@@ -123,7 +119,7 @@ func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 	}
 	var b body
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
-		strconv.FormatInt(try.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + try.token + "'")
+		strconv.FormatInt(req.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + req.token + "'")
 	for _, o := range list {
 		b.encoded(o.body)
 		if hidden && o.Returning > 0 {
@@ -131,7 +127,7 @@ func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 		}
 	}
 	tail := 0
-	for _, text := range movesTo(try, list.clear()) {
+	for _, text := range movesTo(req, list.clear()) {
 		b.statement(text)
 		tail++
 	}
@@ -158,27 +154,28 @@ func (t *Tx) apply(ctx context.Context, try commitRequest) (stale bool, err erro
 		return false, err
 	}
 	defer answer.Close()
-	return t.applied(answer, committing{list, tail, try, hidden})
+	return t.applied(answer, committing{list, tail, req, hidden})
 }
 
-// movesTo returns the statements by which a commit moves the version on. If it clears the version table,
-// that is made anew, with the token that tells of the commit. Those of others are gone, so that
-// the version goes on beyond where it would say that a commit without a token was not applied.
-func movesTo(try commitRequest, clears bool) []string {
-	next := strconv.FormatInt(try.version+1, 10)
+// movesTo returns the statements by which a commit moves the version. If the commit clears the
+// version table, they create it again with the token of this commit. The tokens of other commits
+// are gone then. So the version jumps beyond the range in which a missing token means that a commit
+// was not applied.
+func movesTo(req commitRequest, clears bool) []string {
+	next := strconv.FormatInt(req.version+1, 10)
 	if !clears {
 		return []string{"UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0"}
 	}
 	return []string{occ.CreateText, "INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
-		strconv.FormatInt(try.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + try.token + "')"}
+		strconv.FormatInt(req.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + req.token + "')"}
 }
 
 // committing is a commit that was sent.
 type committing struct {
 	list   operations
-	tail   int // so many statements follow them
-	try    commitRequest
-	hidden bool // its RETURNING clauses give no rows
+	tail   int // number of statements behind list
+	req    commitRequest
+	hidden bool // the RETURNING clauses of list give no rows
 }
 
 // applied reads the answer to a commit.
@@ -193,7 +190,7 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	case entry.Error != "":
 		return false, occ.Failure(entry)
 	}
-	state := occ.State{Exists: true, Version: sent.try.version + 1}
+	state := occ.State{Exists: true, Version: sent.req.version + 1}
 	changed := false
 	for i, o := range list {
 		same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)
@@ -225,8 +222,8 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 var errResultsChanged = sqlerr.Told(errors.New("the transaction was committed, but at least one of its statements had another result than it had before: "+
 	"a column with a default such as CURRENT_TIMESTAMP, or a writer that does not use this driver"), sqlerr.ErrResultsChanged)
 
-// rejected is the error of a commit that failed in a statement. All of it was
-// rolled back.
+// rejected is the error of a commit in which a statement failed. The server has rolled back all of
+// it.
 func (t *Tx) rejected(message string, statement, statements int) error {
 	if t.Deferred {
 		return sqlerr.New(message, statement, statements)
@@ -234,8 +231,8 @@ func (t *Tx) rejected(message string, statement, statements int) error {
 	return errConflict("a statement of the transaction that succeeded before has failed: " + message)
 }
 
-// sameInCommit reads the entries of an operation that is being committed, and
-// reports whether the program has been told the same, as far as rows are not hidden.
+// sameInCommit reads the entries of an operation that is being committed. It reports whether the
+// program was told the same before, except for hidden rows.
 func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State, hidden bool) (bool, error) {
 	if !t.Deferred && !o.needsCounts && !hidden {
 		return o.sameAgain(answer, state)
@@ -256,8 +253,8 @@ func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 	return !hidden || !o.needsCounts || o.clears || entry.RowsAffected == o.rowsAffected, nil
 }
 
-// revalidate looks whether all that the transaction has seen still holds, and
-// moves it to the present version; or it finds that the commit was applied.
+// revalidate checks that all that the transaction has seen still holds, and moves it to the present
+// version. Or it finds that the commit was applied.
 func (t *Tx) revalidate(ctx context.Context) error {
 	if !t.Deferred {
 		_, _, err := t.speculate(ctx, nil)
@@ -278,15 +275,15 @@ func (t *Tx) revalidate(ctx context.Context) error {
 	}
 }
 
-// isCommitted reports whether the last try to commit was applied all the same:
-// the server may have run a request twice, so that its second run came too late.
+// isCommitted reports whether the last commit request was applied after all: the server may have
+// run it twice, and the second run came too late.
 func (t *Tx) isCommitted(state occ.State) bool {
 	t.committed = t.sent.token != "" && state.Token == t.sent.token
 	return t.committed
 }
 
-// lostTrack is the error of a commit that came too late where that may have been its second run,
-// and the version table, which was dropped, emptied or replaced since, does not tell of the first.
+// lostTrack is the error of a commit that came too late, if that may have been its second run and
+// the version table does not tell of the first, because it was dropped, emptied or replaced since.
 func (t *Tx) lostTrack(state occ.State) error {
 	if t.sent.toldBy(state) {
 		t.sent = commitRequest{}
@@ -298,8 +295,9 @@ func (t *Tx) lostTrack(state occ.State) error {
 	return t.failed
 }
 
-// doubtful returns the error of a transaction that came to no look at the version table behind a commit
-// that came too late, where that may have been its second run. A conflict comes behind such a look.
+// doubtful returns the error of a transaction that could not look at the version table after its
+// commit came too late, if that may have been its second run. A conflict is only found by such a
+// look.
 func (t *Tx) doubtful(err error) error {
 	if err == nil || !t.sent.forwarded || errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
 		return err
@@ -307,22 +305,21 @@ func (t *Tx) doubtful(err error) error {
 	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err))
 }
 
-// toldBy reports whether a version table in a state tells by the token whether a commit was applied.
-// The token of another commit that demanded the same version says that it was not.
+// toldBy reports whether the version table, in a state, tells by its tokens whether a commit was
+// applied. The token of another commit that demanded the same version says that it was not.
 func (a commitRequest) toldBy(state occ.State) bool {
 	return state.Exists && (state.Token != "" || state.Version >= a.version && state.Version <= a.version+toldTokens)
 }
 
-// settle finds out whether a commit was applied whose answer was lost. It moves
-// the version first, so that a request which is still under way can no longer be
-// applied, and then looks for the token that it would have left. The error is lost
-// if that cannot be found out.
-func (t *Tx) settle(ctx context.Context, try commitRequest, lost error) (applied bool, err error) {
+// settle finds out whether a commit was applied whose answer was lost. First it moves the version,
+// so that a request that is still under way can no longer be applied. Then it looks for the token
+// that the commit would have left. If it cannot find out, the error is lost.
+func (t *Tx) settle(ctx context.Context, req commitRequest, lost error) (applied bool, err error) {
 	ctx, cancel := t.settling(ctx)
 	defer cancel()
 	var b body
 	b.statement(occ.MoveText)
-	b.statement(stateText(try.version + 1))
+	b.statement(stateText(req.version + 1))
 	answer, err := t.request(ctx, cluster.UnparsedParams, b.end())
 	if err != nil {
 		return false, lost
@@ -336,9 +333,9 @@ func (t *Tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 		return false, lost
 	}
 	switch {
-	case state.Token == try.token:
+	case state.Token == req.token:
 		return true, nil
-	case !try.toldBy(state):
+	case !req.toldBy(state):
 		return false, lost // the version table is another or was cleared, or the token may have been removed
 	case t.Ctx.Err() != nil:
 		return false, sqlerr.Of(t.Ctx.Err(), errors.New("the commit was not applied, nor will it be"))
@@ -346,7 +343,7 @@ func (t *Tx) settle(ctx context.Context, try commitRequest, lost error) (applied
 	return false, nil
 }
 
-// settling returns the context of the question what became of a commit.
+// settling returns the context in which settle asks. It outlives that of the transaction.
 func (t *Tx) settling(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(settleTime)
 	if deadline, ok := ctx.Deadline(); ok && deadline.After(end) {
@@ -357,8 +354,7 @@ func (t *Tx) settling(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
-// patience returns when a transaction that loses one race after the other gives
-// up. The zero time is never.
+// patience returns when a transaction that keeps losing races gives up. The zero time means never.
 func (t *Tx) patience() time.Time {
 	timeout := t.env.Timeout
 	if timeout == 0 {
@@ -367,25 +363,25 @@ func (t *Tx) patience() time.Time {
 	return time.Now().Add(timeout)
 }
 
-// lose notes that another process has written between a look at the version and
-// the commit. Having lost some times, the transaction announces itself.
+// lose records a lost race: another writer moved the version between validation and commit. After
+// maxLostRaces the transaction announces itself.
 func (t *Tx) lose(ctx context.Context, patience time.Time) error {
 	if !patience.IsZero() && time.Now().After(patience) {
 		return t.conflict("other writers were faster each time, until the time-out")
 	}
-	if t.lostRaces++; t.lostRaces < maxLosses {
+	if t.lostRaces++; t.lostRaces < maxLostRaces {
 		return nil
 	}
 	t.lostRaces = 0
 	if err := t.announce(ctx); err != nil && ctx.Err() != nil {
 		return err
 	}
-	return nil // without an announcement it may be as lucky
+	return nil // it may win without an announcement
 }
 
-// announce asks the writers of other processes to hold back for a while. They look for
-// it in the version table, which it makes if there is none: a transaction that loses before it
-// comes to a commit would not make it otherwise.
+// announce asks the writers of other processes to hold back for a while. They read the announcement
+// in the version table. announce creates the table if there is none: a transaction that loses
+// before its first commit request would not.
 func (t *Tx) announce(ctx context.Context) error {
 	name := rand.Text()
 	hold := min(max(2*t.lastCommitTime, occ.ShortestHold), occ.LongestHold)
@@ -402,7 +398,7 @@ func (t *Tx) announce(ctx context.Context) error {
 			t.announced = name
 			return nil
 		case made || !occ.IsMissing(failed):
-			return nil // nothing relies on it
+			return nil // announcements affect only progress
 		}
 		if err := t.env.Versions.Make(ctx); err != nil {
 			return err

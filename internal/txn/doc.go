@@ -1,4 +1,5 @@
-// Package txn has transactions on a database that has none. A transaction is a list of operations. Each
-// gets its result by a trial, a request that is rolled back by its end, and one request applies all of
-// them in the end. docs/transactions.md tells how, and why that is sound.
+// Package txn implements transactions on a database that has none. A transaction is a list of
+// operations. Each operation gets its result from a trial, a request that is rolled back by its
+// end. The commit is one request that applies all of them. docs/transactions.md explains how, and
+// why that is sound.
 package txn

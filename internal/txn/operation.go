@@ -15,53 +15,68 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// operation is one statement of a transaction, and what the program saw of it.
-// It can be run again, to see whether the program would see the same.
+// operation is one statement of a transaction, and what the program saw of it. It can be run again,
+// to check that the program would see the same. Like its Tx it is used by one goroutine at a time;
+// database/sql calls its methods under the lock of the connection.
 type operation struct {
+	// The first part is set before the operation runs, and does not change afterwards, except for
+	// isWrite.
 	bind.Stmt
-	body    []byte // as it is sent
+	body []byte // the encoded statement; nil for a savepoint
+	// isWrite says that the operation may change the database. The first run clears it for a
+	// statement of unknown kind that turns out to return columns.
 	isWrite bool
-	// probed says that the counts of a write with RETURNING are wanted in place
-	// of its rows, which takes a question of its own.
+	// needsCounts says that the program wants the counts of a write with RETURNING instead of its
+	// rows. A probe behind the statement asks for them. Invariant: !needsCounts || !wantsRows.
 	needsCounts bool
 	wantsRows   bool // the program wants rows
 	// clears says that it drops the version table, or deletes rows of it.
 	clears bool
-	// defers says that it sets whether foreign keys are looked at only by the commit.
+	// defers says that it sets whether the check of foreign keys waits for the commit. Invariant:
+	// !defers || !isWrite.
 	defers bool
-	set    *result.Set
-	// savepoint is the name of a mark in the list, which is no statement.
+	// set holds the rows of the first run, until the program gets them; nil if there are none.
+	set *result.Set
+	// savepoint is the name of an open savepoint, which is no statement; Tx.control sets it.
 	savepoint string
 
-	failure string // what the server said when it failed, or ""
-	seen    result.Observation
+	// failure is the server's message if the first run failed, else "". Tx.result sets it, or Fail
+	// while the program reads rows. A failed operation is never committed.
+	failure string
+	// seen grows while the program reads the rows of the first run. Later runs are compared with
+	// it.
+	seen result.Observation
+	// The counts are those of the first run, or of the commit in a deferred transaction. A later
+	// run may replace lastInsertID until insertIDSeen.
 	lastInsertID,
 	rowsAffected int64
-	insertIDSeen bool // the program asked for lastInsertID
-	err          error
+	insertIDSeen bool // the program was told lastInsertID; never reset
+	// err is the error of the driver.Result. Only deferred transactions set it: postpone when the
+	// operation is recorded, rollbackTo for good, and Tx.tell when the commit is over.
+	err error
 }
 
-// isSavepoint reports whether the operation is a savepoint.
+// isSavepoint reports whether the operation is SAVEPOINT, RELEASE or ROLLBACK TO.
 func (o *operation) isSavepoint() bool { return o.Kind == sqltext.Control }
 
-// isGuarded reports whether a guard follows the rows of the operation in a guarded trial. Where
-// counts are asked for, the question is the guard.
+// isGuarded reports whether a guard follows the operation in a guarded trial. The probe for counts
+// is a guard, too, so that no other follows it.
 func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.needsCounts && o.failure == "" }
 
-// isUnseen reports whether the program closed the rows of a script before it came
-// to those of the operation, so that they are of no account.
+// isUnseen reports whether the program closed the rows of a script before it came to those of the
+// operation. Then the operation need not hold.
 func (o *operation) isUnseen() bool {
 	return o.wantsRows && !o.isWrite && !o.defers && !o.seen.Begun && o.failure == ""
 }
 
-// changes reports whether the operation belongs to what a commit applies.
+// changes reports whether the commit applies the operation.
 func (o *operation) changes() bool { return o.isWrite && o.failure == "" }
 
 // isSent reports whether the operation is part of each trial and of the commit.
 func (o *operation) isSent() bool { return o.changes() || o.defers }
 
-// sameAgain reports whether the operation, which was run again, shows the program
-// the same as before. It reads the entries of the operation.
+// sameAgain reads the entries of the operation, which was run again. It reports whether the program
+// would see the same as before.
 func (o *operation) sameAgain(answer *cluster.Answer, state occ.State) (bool, error) {
 	entry, err := answer.Next()
 	switch {
@@ -86,15 +101,14 @@ func (o *operation) sameAgain(answer *cluster.Answer, state occ.State) (bool, er
 	return rows == o.rowsAffected && o.sameInsertID(state.RealRowid(id)), nil
 }
 
-// countsAgain reads what is left of the entries of an operation on the version table, which is the
-// same again whatever they say: others announce themselves there, and leave tokens.
+// countsAgain reads the rest of the entries of an operation on the version table. It never compares
+// them: other transactions announce themselves there, and leave tokens.
 func (o *operation) countsAgain(answer *cluster.Answer, entry *wire.Result) (bool, error) {
 	_, _, err := o.counts(answer, entry)
 	return true, err
 }
 
-// failsWith reports whether an entry is a failure with a message, at once or
-// behind some rows.
+// failsWith reports whether an entry fails with a message, at once or behind some rows.
 func failsWith(answer *cluster.Answer, entry *wire.Result, message string) (bool, error) {
 	if entry.Error == "" && len(entry.Columns) > 0 {
 		for {
@@ -115,8 +129,8 @@ func failsWith(answer *cluster.Answer, entry *wire.Result, message string) (bool
 	return answer.Result().Error == message, nil
 }
 
-// sameInsertID reports whether a rowid is the one that the program saw. One that
-// it did not see is replaced.
+// sameInsertID reports whether a rowid is the one that the program saw. If the program has not
+// asked for it, the rowid replaces the one of before.
 func (o *operation) sameInsertID(id int64) bool {
 	if o.Insert && o.insertIDSeen {
 		return o.lastInsertID == id
@@ -125,14 +139,13 @@ func (o *operation) sameInsertID(id int64) bool {
 	return true
 }
 
-// counts returns what the entry says of a write, or the one behind it where the
-// write was probed.
+// counts returns the counts of a write: those of its entry, or those of the probe behind it.
 func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInsertID, rowsAffected int64, err error) {
 	lastInsertID, rowsAffected = entry.LastInsertID, entry.RowsAffected
 	if !o.needsCounts {
 		return lastInsertID, rowsAffected, nil
 	}
-	// Where the server does not see the clause, the entry has the counts of the statement before.
+	// If the server does not see the clause, the entry has the counts of the statement before.
 	probe, err := answer.Next()
 	if err != nil {
 		return 0, 0, sqlerr.From(err)
@@ -156,8 +169,8 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 	return lastInsertID, rowsAffected, nil
 }
 
-// LastInsertId implements driver.Result. From now on the transaction can be
-// committed only if this is the id.
+// LastInsertId implements driver.Result. From now on the transaction commits only if the id stays
+// the same.
 func (o *operation) LastInsertId() (int64, error) {
 	o.insertIDSeen = true
 	return o.lastInsertID, o.err
@@ -172,7 +185,7 @@ func (o *operation) Fail(message string) { o.failure = message }
 // Seen implements result.Witness.
 func (o *operation) Seen() *result.Observation { return &o.seen }
 
-// witnesses returns the operations as what is told of their rows.
+// witnesses returns the operations as observers of their rows.
 func (l operations) witnesses() []result.Witness {
 	list := make([]result.Witness, len(l))
 	for i, o := range l {
@@ -181,11 +194,11 @@ func (l operations) witnesses() []result.Witness {
 	return list
 }
 
-// operations is what a transaction has done so far, in order.
+// operations is a list of operations in the order of the program.
 type operations []*operation
 
-// read reports whether the program has seen more than the writes show: rows that
-// were read, or failures.
+// read reports whether the program has seen more than the writes show: rows that were read, or
+// failures.
 func (l operations) read() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return !o.isSavepoint() && !o.isSent() })
 }
@@ -195,12 +208,12 @@ func (l operations) explain() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.Keyword == "EXPLAIN" })
 }
 
-// wantRows reports whether the rows of a RETURNING clause are wanted.
+// wantRows reports whether the program wants the rows of a RETURNING clause.
 func (l operations) wantRows() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.needsCounts })
 }
 
-// tried reports whether a write was among them, even one that failed.
+// tried reports whether a write is among them, even one that failed.
 func (l operations) tried() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.isWrite })
 }
@@ -208,20 +221,20 @@ func (l operations) tried() bool {
 // written reports whether there is something to commit.
 func (l operations) written() bool { return slices.ContainsFunc(l, (*operation).changes) }
 
-// haveSavepoints reports whether savepoints are among them.
+// haveSavepoints reports whether statements on savepoints are among them.
 func (l operations) haveSavepoints() bool { return slices.ContainsFunc(l, (*operation).isSavepoint) }
 
-// reads returns those that write nothing.
+// reads returns those that write nothing and set nothing.
 func (l operations) reads() operations {
 	return l.filter(func(o *operation) bool { return !o.isWrite && !o.defers && !o.isSavepoint() && !o.isUnseen() })
 }
 
-// notWriting returns reads, and what ROLLBACK TO leaves set.
+// notWriting returns the reads and the deferrals: what ROLLBACK TO leaves in place.
 func (l operations) notWriting() operations {
 	return l.filter(func(o *operation) bool { return !o.isWrite && !o.isSavepoint() && !o.isUnseen() })
 }
 
-// succeeded returns those that one request can run, which a failure would end.
+// succeeded returns those that can run in one request, which a failure would end.
 func (l operations) succeeded() operations {
 	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isSavepoint() && !o.isUnseen() })
 }
@@ -244,28 +257,28 @@ func (l operations) filter(keep func(*operation) bool) operations {
 	return list
 }
 
-// inserts reports whether one of them is an INSERT.
+// inserts reports whether one of them is an INSERT that succeeded.
 func (l operations) inserts() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.Insert })
 }
 
-// inserted reports whether one of them has inserted a row with a rowid, so that
-// last_insert_rowid() is a matter of the transaction's own.
+// inserted reports whether one of them inserted a row with a rowid, so that last_insert_rowid() has
+// a value of the transaction's own.
 func (l operations) inserted() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.lastInsertID != 0 })
 }
 
-// clear reports whether one of them takes rows of the version table away.
+// clear reports whether one of them removes rows of the version table.
 func (l operations) clear() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.clears })
 }
 
-// changesSchema reports whether one of them changes the schema.
+// changesSchema reports whether one of them may change the schema.
 func (l operations) changesSchema() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.Kind != sqltext.Write })
 }
 
-// savepoint returns the position of the last mark of a name, or -1.
+// savepoint returns the position of the last savepoint of a name, or -1.
 func (l operations) savepoint(name string) int {
 	for i := len(l) - 1; i >= 0; i-- {
 		if l[i].isSavepoint() && sqltext.EqualNames(l[i].savepoint, name) {
@@ -275,7 +288,7 @@ func (l operations) savepoint(name string) int {
 	return -1
 }
 
-// tellState takes note of the operations of a transaction that was committed.
+// tellState tells the state of the connection about the operations of a committed transaction.
 func (l operations) tellState(s *bind.ConnState) {
 	for _, o := range l.changes() {
 		switch {

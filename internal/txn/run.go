@@ -15,16 +15,16 @@ const (
 	longestBackoff = 250 * time.Millisecond
 )
 
-// Run is one run of a transaction by RunTx.
+// Run is one run of a transaction by RunTx. UntilNoConflict makes it, and one transaction uses it.
 type Run struct {
-	Again  bool          // after a conflict
-	Took   time.Duration // how long the run before it worked
-	waited time.Duration // how long this one waits for others
+	Again  bool          // it follows a conflict
+	Took   time.Duration // how long the run before it worked, without its waits; 0 for the first
+	waited time.Duration // how long this run has waited for others; Tx.waits adds to it
 }
 
 type runKey struct{}
 
-// RunOf returns the run of RunTx that ctx belongs to, or one of its own.
+// RunOf returns the run of RunTx that ctx belongs to, or a new first run.
 func RunOf(ctx context.Context) *Run {
 	if t, ok := ctx.Value(runKey{}).(*Run); ok {
 		return t
@@ -32,8 +32,8 @@ func RunOf(ctx context.Context) *Run {
 	return new(Run)
 }
 
-// UntilNoConflict calls run, which carries out a transaction, until it ends without
-// ErrTxConflict.
+// UntilNoConflict calls run, which carries out a transaction, until it ends without ErrTxConflict,
+// or ctx ends. It does not run again after ErrIndeterminate.
 func UntilNoConflict(ctx context.Context, run func(context.Context) error) error {
 	this := new(Run)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
@@ -49,7 +49,7 @@ func UntilNoConflict(ctx context.Context, run func(context.Context) error) error
 	}
 }
 
-// pause waits for about d.
+// pause waits for d on average, between d/2 and 3d/2, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d/2 + rand.N(d))
 	defer timer.Stop()

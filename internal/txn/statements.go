@@ -17,9 +17,9 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// Exec runs the statements of a script within the transaction and returns the
-// result of the last one, nil if that does not write. The first that fails ends the script, and those before it
-// stay part of the transaction.
+// Exec runs the statements of a script within the transaction. It returns the result of the last
+// one, nil if that does not write. The first failure ends the script. The statements before it stay
+// part of the transaction.
 func (t *Tx) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	list, err := t.operations(ctx, stmts, false)
 	if err != nil {
@@ -35,8 +35,7 @@ func (t *Tx) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 	return last, nil
 }
 
-// Query runs the statements of a script within the transaction; each gives one
-// result set.
+// Query runs the statements of a script within the transaction. Each gives one result set.
 func (t *Tx) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
 	list, err := t.operations(ctx, stmts, true)
 	if err != nil {
@@ -76,8 +75,8 @@ func (t *Tx) Rows(ctx context.Context, one []bind.Stmt) (*result.Set, error) {
 	return list[0].set, nil
 }
 
-// stream begins to read result sets of statements that only read, when nothing
-// was written before them. The program reads the rows as they arrive.
+// stream starts reading the result sets of statements that only read, before the first write. The
+// program reads the rows as they arrive.
 func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) error {
 	if t.failed != nil {
 		return t.failed
@@ -101,7 +100,8 @@ func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) err
 	return nil
 }
 
-// record adds operations to what the transaction has seen.
+// record adds operations to those that the transaction has to keep true. At ReadCommitted it leaves
+// out what only reads, and what failed.
 func (t *Tx) record(list ...*operation) {
 	for _, o := range list {
 		if !t.ReadCommitted || o.isSent() || o.isSavepoint() {
@@ -110,7 +110,7 @@ func (t *Tx) record(list ...*operation) {
 	}
 }
 
-// runAll runs operations in order, and returns how many succeeded before one failed.
+// runAll runs operations in order. It returns how many succeeded before one failed.
 func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) {
 	if t.failed != nil {
 		return 0, t.failed
@@ -155,20 +155,20 @@ func (t *Tx) runPart(ctx context.Context, list operations) (done int, err error)
 		return 0, err
 	}
 	t.record(list[:done]...)
-	if failure != nil && list[done].failure != "" { // and not the driver's
+	if failure != nil && list[done].failure != "" { // the server's failure, not the driver's
 		t.record(list[done])
 	}
 	return done, failure
 }
 
-// needsTrial reports whether operations have to be tried out: they write, or have to see what was
-// written, or set.
+// needsTrial reports whether operations need a trial: they write, or must see what was written or
+// set.
 func (t *Tx) needsTrial(list operations) bool {
 	return t.wrote() || list.tried() ||
 		len(t.ops.deferrals()) > 0 && slices.ContainsFunc(list, func(o *operation) bool { return o.Mentions("defer_foreign_keys") })
 }
 
-// readAll runs operations that read, of which the program wants no rows.
+// readAll runs operations that only read, and whose rows the program does not want.
 func (t *Tx) readAll(ctx context.Context, list operations) (done int, err error) {
 	answer, err := t.read(ctx, list)
 	if err != nil {
@@ -210,8 +210,8 @@ var (
 	errPostponed    = errors.New("rqlite: the result of a write in a deferred transaction is known after the commit")
 )
 
-// control carries out SAVEPOINT, RELEASE and ROLLBACK TO. They are matters of the
-// list of operations; the server is told nothing.
+// control carries out SAVEPOINT, RELEASE and ROLLBACK TO. They only change the list of operations;
+// the server does not see them.
 func (t *Tx) control(o *operation) error {
 	action, name, _ := o.Savepoint()
 	if action == sqltext.SavepointOpen {
@@ -231,8 +231,8 @@ func (t *Tx) control(o *operation) error {
 	return nil
 }
 
-// rollbackTo takes back the operations from a position on. What the program has seen of
-// them stays seen.
+// rollbackTo takes back the operations from a position on. What the program has seen of them must
+// still hold.
 func (t *Tx) rollbackTo(from int) {
 	kept, taken := t.ops[:from:from], t.ops[from:]
 	switch {
@@ -255,8 +255,8 @@ func (t *Tx) rollbackTo(from int) {
 
 var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint")
 
-// operations prepares statements, or says why one of them cannot run in the
-// transaction. Nothing has been run then.
+// operations prepares statements. Its error says why one of them cannot run in the transaction;
+// then none has run.
 func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (operations, error) {
 	now := time.Now().UTC()
 	list := make(operations, 0, len(stmts))
@@ -290,7 +290,7 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 	return list, nil
 }
 
-// created returns the changes of the schema in the transaction, those among more statements behind them.
+// created returns the schema changes of the transaction, followed by more.
 func (t *Tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 	for _, o := range t.ops {
 		if o.Kind == sqltext.Schema && o.failure == "" {
@@ -300,7 +300,8 @@ func (t *Tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
 	return append(stmts, more...)
 }
 
-// tellState puts what the connection did before the transaction into an operation that reads.
+// tellState replaces the calls of last_insert_rowid() and changes() in an operation that reads by
+// what the connection did before the transaction.
 func (t *Tx) tellState(o *operation) error {
 	stmts, err := t.State.Apply([]bind.Stmt{o.Stmt})
 	if err == nil {
@@ -309,7 +310,7 @@ func (t *Tx) tellState(o *operation) error {
 	return err
 }
 
-// prepareOperation encodes an operation, in the form that it is run and committed in.
+// prepareOperation encodes an operation as it will run in trials and in the commit.
 func (t *Tx) prepareOperation(ctx context.Context, o *operation, now time.Time) (err error) {
 	o.SharesRandom = o.SharesRandom || o.RandomPerRow()
 	if o.Written == "" {
@@ -328,8 +329,7 @@ func (t *Tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 	return err
 }
 
-// refuses returns why an operation, which comes after others, cannot run in the
-// transaction.
+// refuses returns why an operation, which comes after others, cannot run in the transaction.
 func (t *Tx) refuses(o *operation, before operations) error {
 	switch {
 	case t.ReadOnly && o.isWrite:
@@ -343,7 +343,7 @@ func (t *Tx) refuses(o *operation, before operations) error {
 	case o.isWrite && !o.clears && o.Mentions(occ.Table):
 		return occ.ErrOwned
 	case o.Kind == sqltext.Schema:
-		return nil // what it calls is part of a definition
+		return nil // calls in a definition run later
 	case o.Calls&sqltext.CallsTotalChanges != 0:
 		return bind.ErrTotalChanges
 	case !o.isWrite && !t.wrote() && !before.tried():

@@ -17,31 +17,31 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// The statements around those of a transaction that is tried out.
+// The statements around those of a transaction in a trial.
 const (
-	// speculationText inserts what the commit will insert, so that
-	// last_insert_rowid() is the same in both.
+	// speculationText inserts the row that the commit will insert, so that last_insert_rowid() is
+	// the same in both.
 	speculationText = "INSERT INTO _rqlite_tx(k,token) SELECT v+1,'s' FROM _rqlite_tx WHERE k=0"
 	probeText       = "SELECT last_insert_rowid(),changes()"
-	// guardedProbeText fails as well when the transaction is over, for then what speculationText
-	// inserted is gone. Before rqlite 9.4.2 the server goes on behind a statement with RETURNING
-	// that failed, also if SQLite has rolled back, as RAISE(ROLLBACK) makes it do; what came
-	// behind that would be committed.
+	// guardedProbeText also fails if the transaction is over, because then the row of
+	// speculationText is gone. Before rqlite 9.4.2 the server goes on after a statement with
+	// RETURNING has failed, even if SQLite has rolled back, as after RAISE(ROLLBACK). It would
+	// commit the statements behind it.
 	guardedProbeText = probeText + ",CASE WHEN (SELECT token FROM _rqlite_tx WHERE k=(SELECT v+1 FROM _rqlite_tx WHERE k=0)) IS NOT 's' " +
 		"THEN abs(-9223372036854775808) END"
 )
 
-// mostMade is how often a trial makes the version table, which others may be dropping at the time.
+// mostMade is how often a trial creates the version table, which others may be dropping meanwhile.
 const mostMade = 10
 
-// stateText asks for the state of the version table, and the token of a version.
+// stateText asks for the state of the version table, and for the token of a version.
 func stateText(version int64) string {
 	return "SELECT v" + occ.AnnouncedColumns + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
 		strconv.FormatInt(version, 10) + ") FROM _rqlite_tx WHERE k=0"
 }
 
-// body is a request's body in the making. A statement holds no character that
-// JSON would escape.
+// body is the body of a request under construction. Its statements hold no character that JSON
+// would escape.
 type body []byte
 
 func (b *body) statement(text string) {
@@ -58,15 +58,15 @@ func (b *body) encoded(statement []byte) {
 
 func (b *body) end() []byte { return append(*b, ']') }
 
-// How often a read that meets the mark of a write asks again before it goes
-// through the Raft log, where there is no write beside it.
+// A read that meets the writing flag asks again maxWritingRetries times. Then it goes through the
+// Raft log, where no write runs beside it.
 const (
-	maxMarked   = 4
-	markedPause = time.Millisecond
+	maxWritingRetries = 4
+	writingPause      = time.Millisecond
 )
 
-// read sends operations that read, at the same state as all before them, and
-// returns the answer, in which their entries come next.
+// read sends operations that read, at the same state as all before them. It returns the answer, in
+// which their entries come next.
 func (t *Tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error) {
 	again := t.hasSnapshot && !t.state.Exists && len(t.ops) > 0
 	for attempt := 0; ; attempt++ {
@@ -82,9 +82,9 @@ func (t *Tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 			return nil, err
 		}
 		switch {
-		case state.Marked && attempt < maxMarked:
+		case state.Writing && attempt < maxWritingRetries:
 			answer.Close()
-			if err := pause(ctx, markedPause<<attempt); err != nil {
+			if err := pause(ctx, writingPause<<attempt); err != nil {
 				return nil, err
 			}
 			continue
@@ -112,7 +112,7 @@ func (t *Tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 	var state occ.State
 	asks := occ.AsksAsSet
 	switch {
-	case attempt >= maxMarked:
+	case attempt >= maxWritingRetries:
 		asks = occ.AsksLog
 	case t.atLeader:
 		asks = occ.AsksLeader
@@ -138,15 +138,15 @@ func (t *Tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 	return answer, state, nil
 }
 
-// reads adds the statements of a list that reads.
+// reads adds the statements of a list that only reads.
 func (b *body) reads(list operations) {
 	for _, o := range list {
 		b.encoded(o.body)
 	}
 }
 
-// tries adds the statements of a list, and what asks for their counts, or guards the others.
-func (b *body) tries(list operations, form trialForm) error {
+// trial adds the statements of a list, each followed by the probe or the guard that it needs.
+func (b *body) trial(list operations, form trialForm) error {
 	for _, o := range list {
 		statement := o.body
 		if form.hidesRandom && o.Kind == sqltext.Read && o.Calls&sqltext.CallsRandom != 0 {
@@ -178,8 +178,7 @@ func (t *Tx) readState(answer *cluster.Answer) (occ.State, error) {
 	return state, sqlerr.From(err)
 }
 
-// compare reads the entries of operations that were run again. They have to show
-// what they showed before.
+// compare reads the entries of operations that were run again. They must show the same as before.
 func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, guarded bool) error {
 	for _, o := range list {
 		same, err := o.sameAgain(answer, state)
@@ -198,26 +197,28 @@ func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, g
 
 // trial is a request that runs operations and is rolled back by its end.
 type trial struct {
-	list  operations // that ran before, and succeeded
-	reads bool       // list has those that only read, too
-	fresh operations // that have not run yet
-	form  trialForm  // set when it is sent
+	list  operations // operations that ran before, and succeeded
+	reads bool       // list includes those that only read
+	fresh operations // operations that have not run yet
+	form  trialForm  // sendTrial sets it anew at each attempt
 }
 
-// trialForm is how a trial is sent, which is a matter of the releases of the nodes.
+// trialForm says how a trial is sent. It depends on the releases of the nodes.
 type trialForm struct {
+	// params are the parameters of the URL. min is the oldest release that understands them, 0 for
+	// any.
 	params string
 	min    cluster.Release
 	// guarded says that a guard follows each statement with RETURNING.
 	guarded bool
-	// hidesRandom says that the server may replace random() in reads, unless it does not see it.
+	// hidesRandom says that the server may replace random() in reads, so that the driver hides the
+	// word.
 	hidesRandom bool
 }
 
-// speculate runs the writes so far, and behind them fresh operations, in a
-// request that is rolled back by its end. It returns how many of the fresh ones
-// succeeded, and the failure of the one behind them. Whatever else the transaction
-// has seen is run again when the version has moved.
+// speculate runs the writes so far, and behind them fresh operations, in a request that is rolled
+// back by its end. It returns how many of the fresh ones succeeded, and the failure of the next
+// one. If the version has moved, it also runs again all else that the transaction has seen.
 func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure, err error) {
 	if err := t.lock(ctx); err != nil {
 		return 0, nil, err
@@ -228,8 +229,8 @@ func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure
 		}
 	}
 	patience := t.patience()
-	for try := (trial{list: t.ops.changes(), fresh: fresh}); ; {
-		answer, state, err := t.tryOut(ctx, &try)
+	for trial := (trial{list: t.ops.changes(), fresh: fresh}); ; {
+		answer, state, err := t.tryOut(ctx, &trial)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -242,12 +243,12 @@ func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure
 			return 0, nil, err
 		}
 		moved := t.moved(state)
-		if moved && t.ops.read() && !try.reads {
+		if moved && t.ops.read() && !trial.reads {
 			answer.Close()
-			try.list, try.reads = t.ops.succeeded(), true
+			trial.list, trial.reads = t.ops.succeeded(), true
 			continue
 		}
-		done, failure, err := t.outcome(answer, try, state, moved)
+		done, failure, err := t.outcome(answer, trial, state, moved)
 		answer.Close()
 		if err != nil {
 			return 0, nil, err
@@ -269,10 +270,11 @@ func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure
 	}
 }
 
-// tryOut sends a request that is rolled back, and reads the state from its answer.
-func (t *Tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State, error) {
+// tryOut sends a trial, and reads the state from its answer. It creates the version table if there
+// is none.
+func (t *Tx) tryOut(ctx context.Context, trial *trial) (*cluster.Answer, occ.State, error) {
 	for made := 0; ; made++ {
-		answer, err := t.sendTrial(ctx, try)
+		answer, err := t.sendTrial(ctx, trial)
 		if err != nil {
 			return nil, occ.State{}, err
 		}
@@ -298,28 +300,27 @@ func (t *Tx) tryOut(ctx context.Context, try *trial) (*cluster.Answer, occ.State
 	}
 }
 
-// sendTrial sends a trial in the form that the nodes ask for.
-func (t *Tx) sendTrial(ctx context.Context, try *trial) (*cluster.Answer, error) {
+// sendTrial sends a trial in the form that the nodes need.
+func (t *Tx) sendTrial(ctx context.Context, trial *trial) (*cluster.Answer, error) {
 	for {
-		try.form = t.trialForm(ctx, try)
+		trial.form = t.trialForm(ctx, trial)
 		var b body
 		b.statement(stateText(t.state.Version + 1))
 		b.statement(speculationText)
-		if err := errors.Join(b.tries(try.list, try.form), b.tries(try.fresh, try.form)); err != nil {
+		if err := errors.Join(b.trial(trial.list, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
 			return nil, sqlerr.Refused(err)
 		}
 		b.statement(bind.Abort.Text)
 		answer, err := t.env.Sender.Send(ctx, &cluster.Request{
-			Path: cluster.RequestPath, Params: try.form.params, MinRelease: try.form.min, Leader: true, Body: b.end(),
+			Path: cluster.RequestPath, Params: trial.form.params, MinRelease: trial.form.min, Leader: true, Body: b.end(),
 		})
-		if try.form.min == 0 || !sqlerr.IsEarlier(err) {
+		if trial.form.min == 0 || !sqlerr.IsEarlier(err) {
 			return answer, err
 		}
 	}
 }
 
-// request sends a body through the log that has no effect, or one that can be had
-// twice: so it is no Write, and may be repeated.
+// request sends an idempotent body through the log. It is not a Write, so the client may retry it.
 func (t *Tx) request(ctx context.Context, params string, body []byte) (*cluster.Answer, error) {
 	return t.env.Sender.Send(ctx, &cluster.Request{Path: cluster.RequestPath, Params: params, Leader: true, Body: body})
 }
@@ -333,9 +334,9 @@ func demandEntry(answer *cluster.Answer) error {
 	return occ.Failure(entry)
 }
 
-// trialForm returns how a trial is to be sent.
-func (t *Tx) trialForm(ctx context.Context, try *trial) trialForm {
-	if !try.list.wantRows() && !try.fresh.wantRows() {
+// trialForm returns the form in which to send a trial.
+func (t *Tx) trialForm(ctx context.Context, trial *trial) trialForm {
+	if !trial.list.wantRows() && !trial.fresh.wantRows() {
 		return trialForm{params: cluster.UnparsedParams}
 	}
 	client := t.env.Nodes
@@ -348,27 +349,27 @@ func (t *Tx) trialForm(ctx context.Context, try *trial) trialForm {
 	return form
 }
 
-// outcome reads the rest of the answer to a trial. When the version has moved
-// the operations that ran before are compared, else it vouches for them.
-func (t *Tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved bool) (done int, failure, err error) {
+// outcome reads the rest of the answer to a trial. If the version has moved, it compares the
+// operations that ran before. Otherwise the version vouches for them.
+func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved bool) (done int, failure, err error) {
 	if moved {
-		err = t.compare(answer, try.list, state, try.form.guarded)
+		err = t.compare(answer, trial.list, state, trial.form.guarded)
 	} else {
-		err = t.skip(answer, try)
+		err = t.skip(answer, trial)
 	}
 	if err != nil {
 		return 0, nil, err
 	}
-	for i, o := range try.fresh {
-		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !try.fresh[:i].inserted() {
-			return i, sqlerr.Refused(sqlerr.At(errNoRowid, i, len(try.fresh))), nil
+	for i, o := range trial.fresh {
+		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !trial.fresh[:i].inserted() {
+			return i, sqlerr.Refused(sqlerr.At(errNoRowid, i, len(trial.fresh))), nil
 		}
-		failure, err := t.result(answer, o, state, at{i, len(try.fresh)})
-		if err == nil && failure == nil && try.form.guarded && o.isGuarded() {
+		failure, err := t.result(answer, o, state, at{i, len(trial.fresh)})
+		if err == nil && failure == nil && trial.form.guarded && o.isGuarded() {
 			err = passGuard(answer)
 		}
 		if err != nil || failure != nil {
-			// The server has rolled back, or will when it comes to the end.
+			// The server has rolled back, or will at the end of the request.
 			return i, failure, err
 		}
 	}
@@ -379,14 +380,14 @@ func (t *Tx) outcome(answer *cluster.Answer, try trial, state occ.State, moved b
 	case entry.Error != bind.AbortSays:
 		return 0, nil, fmt.Errorf("rqlite: the server did not roll back what it was to try out (it said %q): the transaction cannot go on", entry.Error)
 	}
-	return len(try.fresh), nil, sqlerr.From(answer.End())
+	return len(trial.fresh), nil, sqlerr.From(answer.End())
 }
 
-// skip passes over the entries of operations that the version vouches for.
-func (t *Tx) skip(answer *cluster.Answer, try trial) error {
-	for _, o := range try.list {
+// skip reads the entries of operations that the version vouches for, without comparing them.
+func (t *Tx) skip(answer *cluster.Answer, trial trial) error {
+	for _, o := range trial.list {
 		entries := 1
-		if o.needsCounts || try.form.guarded && o.isGuarded() {
+		if o.needsCounts || trial.form.guarded && o.isGuarded() {
 			entries = 2
 		}
 		for range entries {
@@ -394,10 +395,10 @@ func (t *Tx) skip(answer *cluster.Answer, try trial) error {
 			if err != nil {
 				return sqlerr.From(err)
 			}
-			if strings.HasPrefix(entry.Error, sqlerr.BadTime) { // Exec did not ask for its rows, and another statement does now
+			if strings.HasPrefix(entry.Error, sqlerr.BadTime) { // Exec did not ask for its rows, but a later statement makes the server send them
 				return sqlerr.Refused(fmt.Errorf("an earlier statement of the transaction has a RETURNING clause, whose rows are sent from now on: %s", sqlerr.WithCure(entry.Error)))
 			}
-			if entry.Error != "" { // somebody has written without telling
+			if entry.Error != "" { // a writer outside this driver did not move the version
 				return t.conflict("a statement of the transaction that succeeded before has failed")
 			}
 		}
@@ -420,9 +421,9 @@ func passGuard(answer *cluster.Answer) error {
 // at is the position of a statement among those of a call.
 type at struct{ statement, statements int }
 
-// result reads the entries of an operation that has run for the first time. The
-// failure is what the program is told of it, the operation's own or, if that has
-// none, of the driver, which refuses it; an error is about the request.
+// result reads the entries of an operation that runs for the first time. The failure is for the
+// program: the operation's own, or the driver's if the driver refuses the result. The error is that
+// of the request.
 func (t *Tx) result(answer *cluster.Answer, o *operation, state occ.State, at at) (failure, err error) {
 	entry, err := answer.Next()
 	if err != nil {
@@ -453,7 +454,7 @@ func (t *Tx) result(answer *cluster.Answer, o *operation, state occ.State, at at
 	return nil, nil
 }
 
-// resultRows reads the rows of an operation that has run for the first time.
+// resultRows reads the rows of an operation that runs for the first time.
 func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result, at at) (failure, err error) {
 	switch {
 	case o.Returning > 0 && len(entry.Columns) == 0:
@@ -481,9 +482,9 @@ func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 
 var errUnexplained = errors.New("rqlite gives no rows for EXPLAIN of a write after the first write of a transaction: explain it before, or outside of it")
 
-// revalidateFailures reports whether what no trial of the operations as a whole can show
-// holds at a new state: what failed fails in the same way, and what was taken back
-// gives the same. It reports false when the version has moved again.
+// revalidateFailures re-checks at a new state what one trial cannot: failed statements must fail
+// alike, and rolled-back ones must give the same results. It reports false if the version has moved
+// again.
 func (t *Tx) revalidateFailures(ctx context.Context, state occ.State) (bool, error) {
 	for _, list := range t.rolledBack {
 		same, err := t.runsAgain(ctx, list.succeeded(), nil, state)
@@ -505,15 +506,14 @@ func (t *Tx) revalidateFailures(ctx context.Context, state occ.State) (bool, err
 	return true, nil
 }
 
-// runsAgain runs a list of operations, and behind it one that failed or nil, and
-// compares all with what they showed before. It reports false when the version is
-// not that of want.
+// runsAgain runs a list of operations, and behind it a failing one if that is not nil. It compares
+// all with what they showed before. It reports false if the version is not that of want.
 func (t *Tx) runsAgain(ctx context.Context, list operations, failing *operation, want occ.State) (bool, error) {
-	try := trial{list: list}
+	trial := trial{list: list}
 	if failing != nil {
-		try.fresh = operations{failing}
+		trial.fresh = operations{failing}
 	}
-	answer, state, err := t.tryOut(ctx, &try)
+	answer, state, err := t.tryOut(ctx, &trial)
 	if err != nil {
 		return false, err
 	}
@@ -521,5 +521,5 @@ func (t *Tx) runsAgain(ctx context.Context, list operations, failing *operation,
 	if state.Version != want.Version {
 		return false, nil
 	}
-	return true, t.compare(answer, append(list, try.fresh...), state, try.form.guarded)
+	return true, t.compare(answer, append(list, trial.fresh...), state, trial.form.guarded)
 }

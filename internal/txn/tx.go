@@ -14,53 +14,80 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// Tx is a transaction. Until its Commit nothing of it is in the database: what
-// it has done is a list of operations, which one request applies in the end.
-// docs/transactions.md tells how a statement gets its result before that.
+// Tx is a transaction. Before its Commit nothing of it is in the database: it is a list of
+// operations, and the commit is one request that applies them. docs/transactions.md explains how a
+// statement gets its result before that. A Tx can only be used by one goroutine at a time.
 type Tx struct {
 	env *Env
+	// Begin sets these, and nothing changes them. Only Run.waited and State, which they point to,
+	// change.
 	Options
 
+	// ops are the operations that the commit has to keep true, in order. record adds to them;
+	// rollbackTo and RELEASE take away.
 	ops operations
-	// undone are operations that ROLLBACK TO took back, each time with those before
-	// them: they will not be committed, but the program has seen what they gave.
-	rolledBack  []operations
-	hasSnapshot bool         // the operations have been seen at a version
-	state       occ.State    // of that version; without a version table nothing seen is known to hold
-	live        *result.Sets // those that are read from an answer; nil when there are none
-	exclusive   bool         // it has the write turn
+	// rolledBack are the operations that ROLLBACK TO took back, each time with the writes before
+	// them. The commit does not send them, but the program has seen their results. Only rollbackTo
+	// adds to it, never in a deferred transaction.
+	rolledBack []operations
+	// hasSnapshot says that state holds. adopt sets both, and nothing resets them. Invariant: if
+	// state.Exists, every operation in ops and rolledBack that has run showed the program what it
+	// shows at state.Version. Without a version table nothing seen is known to hold.
+	hasSnapshot bool
+	state       occ.State
+	// live is the query whose rows the program still reads from an answer, nil if there is none.
+	// stream sets it; keepRows reads its rows into memory before the next request.
+	live *result.Sets
+	// exclusive says that the transaction holds the write lock. lock sets it, unlock resets it.
+	// Invariant, if not Deferred: exclusive || !ops.written() && len(rolledBack) == 0. A Deferred
+	// transaction holds the lock in Commit, in a trial, and if it keepsLock.
+	exclusive bool
+	// keepsLock says that the transaction holds the lock from Begin to its end. prepare sets it.
+	keepsLock bool
+	// atLeader makes all reads ask the leader. read sets it when it meets a node that is behind,
+	// and commit in a deferred transaction. Nothing resets it.
+	atLeader bool
+	// failed says why the transaction cannot be committed. conflict and lostTrack set it, and
+	// nothing resets it.
+	failed error
 
-	keepsLock bool // from the beginning to the end
-
-	sent           commitRequest // to commit, the last one; the zero value before the first
-	committed      bool          // it turned out that it was applied
-	answered       bool          // the answer to the commit was read whole
-	atLeader       bool          // a node that is behind was met: reads ask the leader from now on
-	announced      string        // the announcement that stands, or ""
-	lostRaces      int           // races lost since it was made
-	lastCommitTime time.Duration // how long the last try to commit took
-	failed         error         // why it cannot be committed
+	// sent is the last commit request. It is zero before the first, and again when it is known that
+	// the request was not applied and will not be.
+	sent commitRequest
+	// committed says that the version table shows that sent was applied. isCommitted sets it.
+	committed bool
+	// answered says that the answer to the commit was read to its end. applied sets it.
+	answered bool
+	// announced is the name of the last announcement that was stored, "" before the first. announce
+	// sets it; the commit deletes the announcement.
+	announced string
+	// lostRaces counts the races lost since the last announcement. Only lose changes it. Invariant:
+	// 0 <= lostRaces < maxLostRaces.
+	lostRaces int
+	// lastCommitTime is how long the last attempt to commit took, or the run before. It sets how
+	// long an announcement holds others back.
+	lastCommitTime time.Duration
 }
 
-// Env is what the transactions of a connector share. Nothing in it changes.
+// Env is shared by the transactions of a connector. Nothing in it changes.
 type Env struct {
 	// Sender sends requests. Its errors are those of package sqlerr, or of a frame.
 	Sender   occ.Sender
 	Versions *occ.Versions
 	Nodes    Nodes
-	// ReadParams returns the URL parameters of a read within a transaction, and whether only the leader
-	// can answer it.
+	// ReadParams returns the URL parameters of a read within a transaction, and whether only the
+	// leader can answer it.
 	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
-	// Defaults returns an INSERT that gives the columns that it leaves out their defaults, and nil where
-	// there is nothing to give. The statements before it may create its table.
+	// Defaults returns an INSERT that gives its left-out columns their defaults, nil if there is
+	// nothing to give. The statements before it may create its table.
 	Defaults func(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error)
-	// SchemaChanged is called when a commit may have changed the schema.
+	// SchemaChanged is called after a commit that may have changed the schema.
 	SchemaChanged func()
-	Location      *time.Location // of times that are read; nil leaves them in the zone they are stored with
-	Timeout       time.Duration  // bounds waiting; 0 is until the context ends
+	Location      *time.Location // of times that are read; nil keeps the zone that they are stored with
+	Timeout       time.Duration  // bounds each wait for others; 0 waits until the context ends
 }
 
-// Nodes tells of the nodes of the cluster; see package cluster.
+// Nodes tells about the nodes of the cluster; see package cluster.
 type Nodes interface {
 	LeaderSince(ctx context.Context, release cluster.Release) bool
 	AllSince(ctx context.Context, release cluster.Release, waits bool) bool
@@ -70,19 +97,20 @@ type Nodes interface {
 
 // Options are those of one transaction.
 type Options struct {
-	Ctx           context.Context // of BeginTx: database/sql gives Commit none of its own
+	Ctx           context.Context // of BeginTx, because database/sql gives Commit none of its own
 	ReadOnly      bool
-	ReadCommitted bool // what was read need not hold
-	Deferred      bool // writes are kept until the commit
-	LockFirst     bool // it takes the write lock at its beginning
-	Run           *Run // of RunTx; never nil
-	// State is told what the transaction did, and tells its reads before the first write.
+	ReadCommitted bool // reads need not hold at the commit
+	Deferred      bool // writes stay on the client until the commit
+	LockFirst     bool // the transaction takes the write lock at its beginning
+	Run           *Run // the run of RunTx; never nil
+	// State gives the transaction's reads before its first write their values. A commit tells it
+	// what the transaction did.
 	State *bind.ConnState
-	// Deferral sets whether foreign keys are deferred; nil if nothing was said of it.
+	// Deferral sets whether foreign keys are deferred; nil if the program did not say.
 	Deferral *bind.Stmt
 }
 
-// Begin begins a transaction. Nothing is sent, unless it is a further run of RunTx.
+// Begin begins a transaction. It sends nothing, unless the transaction is a further run of RunTx.
 func Begin(env *Env, options Options) (*Tx, error) {
 	t := &Tx{env: env, Options: options}
 	if err := errors.Join(t.deferFirst(), t.prepare(options.Ctx)); err != nil {
@@ -92,8 +120,8 @@ func Begin(env *Env, options Options) (*Tx, error) {
 	return t, nil
 }
 
-// prepare makes room for a transaction that writes. One that is run again after a
-// conflict keeps others away from its beginning on, so that it has no other.
+// prepare makes room for a transaction that writes. A run after a conflict keeps other writers away
+// from its beginning on, so that it does not conflict again.
 func (t *Tx) prepare(ctx context.Context) error {
 	if t.ReadOnly || !t.LockFirst && !t.Run.Again {
 		return nil
@@ -106,11 +134,12 @@ func (t *Tx) prepare(ctx context.Context) error {
 	return t.announce(ctx)
 }
 
-// Rollback ends the transaction. Nothing has been applied, so that nothing is sent.
+// Rollback ends the transaction. Nothing was applied, so it sends nothing.
 func (t *Tx) Rollback() { t.end() }
 
-// Commit commits the transaction, and ends it in any case. When it returns nil all of the transaction
-// has been applied, and otherwise nothing of it, but for ErrIndeterminate and ErrResultsChanged.
+// Commit commits the transaction, and ends it in any case. If it returns nil, all of the
+// transaction was applied. Otherwise nothing was, except after ErrIndeterminate and
+// ErrResultsChanged.
 func (t *Tx) Commit() error {
 	defer t.end()
 	switch {
@@ -129,7 +158,7 @@ func (t *Tx) Commit() error {
 	return err
 }
 
-// tell makes the results of a deferred transaction answer.
+// tell gives the results of a deferred transaction their final error.
 func (t *Tx) tell(err error) {
 	if err == nil && !t.answered {
 		err = errResultsLost
@@ -141,7 +170,7 @@ func (t *Tx) tell(err error) {
 
 var errResultsLost = sqlerr.Told(errors.New("the transaction was committed, but the answer that told its results was lost"), sqlerr.ErrRowsLost)
 
-// end lets go of what the transaction holds.
+// end releases what the transaction holds.
 func (t *Tx) end() {
 	t.unlock()
 	t.live = nil
@@ -154,16 +183,16 @@ func (t *Tx) unlock() {
 	}
 }
 
-// unlockIdle lets other writers go on when the transaction has nothing that they could disturb: its
-// writes have all failed. A later one takes the turn again.
+// unlockIdle releases the write lock if all writes of the transaction have failed: other writers
+// cannot disturb it. A later write takes the lock again.
 func (t *Tx) unlockIdle() {
 	if !t.keepsLock && !t.ops.written() && len(t.rolledBack) == 0 {
 		t.unlock()
 	}
 }
 
-// lock waits until no other transaction or write of the process is under
-// way. It has no effect when the transaction has the turn.
+// lock takes the write lock: it waits for the other transactions and writes of the connector. It
+// does nothing if the transaction holds the lock.
 func (t *Tx) lock(ctx context.Context) error {
 	if t.exclusive {
 		return nil
@@ -176,17 +205,16 @@ func (t *Tx) lock(ctx context.Context) error {
 	return nil
 }
 
-// yield holds the transaction back while another process has announced one.
+// yield holds the transaction back while an announcement of another process is in force.
 func (t *Tx) yield(ctx context.Context) error {
 	defer t.waits(time.Now())
 	return t.env.Versions.Backoff.Wait(ctx)
 }
 
-// waits notes that the transaction has waited for others since begun.
+// waits adds the time since begun to the run's waits.
 func (t *Tx) waits(begun time.Time) { t.Run.waited += time.Since(begun) }
 
-// keepRows reads what the program has not read yet of an earlier query into
-// memory.
+// keepRows reads the unread rows of an earlier query into memory.
 func (t *Tx) keepRows() {
 	if t.live != nil {
 		t.live.Buffer()
@@ -194,7 +222,7 @@ func (t *Tx) keepRows() {
 	}
 }
 
-// conflict ends the hope for a transaction.
+// conflict fails the transaction; only a rollback is left.
 func (t *Tx) conflict(what string) error {
 	t.failed = errConflict(what)
 	return t.failed
@@ -210,21 +238,21 @@ func errConflict(what string) error {
 	})
 }
 
-// wrote reports whether the program has tried to write: from then on its reads
-// have to see what it wrote.
+// wrote reports whether the program has tried to write. From then on its reads must see what it
+// wrote.
 func (t *Tx) wrote() bool { return t.ops.tried() || len(t.rolledBack) > 0 }
 
-// adopt makes state the one that all operations have been seen at.
+// adopt makes state the snapshot of the transaction.
 func (t *Tx) adopt(state occ.State) {
 	t.state, t.hasSnapshot = state, true
 }
 
-// moved reports whether what was seen before may not hold at a state.
+// moved reports whether earlier results may not hold at a state.
 func (t *Tx) moved(state occ.State) bool {
 	return t.hasSnapshot && len(t.ops)+len(t.rolledBack) > 0 && (!t.state.Exists || !state.Exists || state.Version != t.state.Version)
 }
 
-// deferFirst begins the operations of a transaction with what was set for it.
+// deferFirst puts the Deferral at the head of the operations.
 func (t *Tx) deferFirst() error {
 	if t.Deferral == nil {
 		return nil
