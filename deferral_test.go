@@ -64,6 +64,10 @@ func TestDeferralIsVoid(t *testing.T) {
 		"a read":    func(c *conn) error { _, err := c.QueryContext(context.Background(), "SELECT 1", nil); return err },
 		"a write":   func(c *conn) error { _, err := c.ExecContext(context.Background(), "SELECT 1", nil); return err },
 		"a batch":   func(c *conn) error { _, err := c.ExecBatch(context.Background(), &b); return err },
+		"a queued write": func(c *conn) error {
+			_, err := c.ExecContext(WithQueue(context.Background(), false), "SELECT 1", nil)
+			return err
+		},
 		"questions": func(c *conn) error { _, err := c.QueryBatch(context.Background(), &b); return err },
 		"a transaction": func(c *conn) error {
 			tx, err := c.Begin()

@@ -21,6 +21,7 @@ func (c *Session) Enqueue(ctx context.Context, stmts []bind.Stmt, wait bool) (se
 	if err := c.oneByOne(stmts); err != nil {
 		return 0, sqlerr.Refused(err)
 	}
+	c.deferral = nil
 	c.state.Lose()
 	params := cluster.WriteParams + "&queue"
 	if wait {
