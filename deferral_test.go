@@ -61,9 +61,9 @@ func TestDeferralIsVoid(t *testing.T) {
 	var b Batch
 	b.Add("SELECT 1")
 	for name, between := range map[string]func(*conn) error{
-		"a read":    func(c *conn) error { _, err := c.QueryContext(context.Background(), "SELECT 1", nil); return err },
-		"a write":   func(c *conn) error { _, err := c.ExecContext(context.Background(), "SELECT 1", nil); return err },
-		"a batch":   func(c *conn) error { _, err := c.ExecBatch(context.Background(), &b); return err },
+		"a read":  func(c *conn) error { _, err := c.QueryContext(context.Background(), "SELECT 1", nil); return err },
+		"a write": func(c *conn) error { _, err := c.ExecContext(context.Background(), "SELECT 1", nil); return err },
+		"a batch": func(c *conn) error { _, err := c.ExecBatch(context.Background(), &b); return err },
 		"a queued write": func(c *conn) error {
 			_, err := c.ExecContext(WithQueue(context.Background(), false), "SELECT 1", nil)
 			return err
@@ -80,6 +80,9 @@ func TestDeferralIsVoid(t *testing.T) {
 		f := newFake(t, step{path: cluster.ExecutePath, params: "*", reply: results(one), optional: true})
 		if name == "a read" || name == "questions" {
 			f.script[0].path = cluster.QueryPath
+		}
+		if name == "a queued write" {
+			f.script[0].reply = `{"results":[],"sequence_number":7}`
 		}
 		c := f.connect()
 		_, err := c.ExecContext(t.Context(), "PRAGMA defer_foreign_keys = 1", nil)

@@ -75,7 +75,7 @@ type Session struct {
 	// set before the first statement; it may be nil if none needs a transaction.
 	InTx func(ctx context.Context, f func(ctx context.Context, t Tx) error) error
 	// deferral is the PRAGMA defer_foreign_keys that waits for the next transaction, nil if there
-	// is none. note sets it. TakeDeferral, and each other statement that is not queued, resets it.
+	// is none. note sets it. TakeDeferral, and each other statement, resets it.
 	deferral *bind.Stmt
 }
 
