@@ -49,14 +49,8 @@ func (t *Tx) commit(ctx context.Context) error {
 		return err
 	}
 	patience := t.patience()
-	if t.Deferred {
-		if err := t.yield(ctx); err != nil {
-			return err
-		}
-		t.atLeader = true
-		if err := t.revalidate(ctx); err != nil {
-			return err
-		}
+	if err := t.mode.prepareCommit(ctx, t); err != nil {
+		return err
 	}
 	for {
 		begun := time.Now()
@@ -76,7 +70,7 @@ func (t *Tx) commit(ctx context.Context) error {
 		} else if err != nil || !stale {
 			return err
 		}
-		if err := t.revalidate(ctx); err != nil || t.committed {
+		if err := t.mode.revalidate(ctx, t); err != nil || t.committed {
 			return t.doubtful(err)
 		}
 		t.lastCommitTime = time.Since(begun)
@@ -102,7 +96,7 @@ func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
 // random.
 func (t *Tx) checkHiddenRows(ctx context.Context) error {
 	list := t.ops.changes()
-	if t.Deferred || !list.wantRows() || !t.hidesRows(ctx, list) {
+	if !t.mode.hasResults() || !list.wantRows() || !t.hidesRows(ctx, list) {
 		return nil
 	}
 	_, err := t.runsAgain(ctx, list, nil, t.state)
@@ -198,7 +192,7 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 			return false, err
 		}
 		if failure := answer.Result().Error; failure != "" {
-			return false, t.rejected(failure, i, len(list))
+			return false, t.mode.rejected(failure, i, len(list))
 		}
 		changed = changed || !same
 	}
@@ -222,19 +216,10 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 var errResultsChanged = sqlerr.Told(errors.New("the transaction was committed, but at least one of its statements had another result than it had before: "+
 	"a column with a default such as CURRENT_TIMESTAMP, or a writer that does not use this driver"), sqlerr.ErrResultsChanged)
 
-// rejected is the error of a commit in which a statement failed. The server has rolled back all of
-// it.
-func (t *Tx) rejected(message string, statement, statements int) error {
-	if t.Deferred {
-		return sqlerr.New(message, statement, statements)
-	}
-	return errConflict("a statement of the transaction that succeeded before has failed: " + message)
-}
-
 // sameInCommit reads the entries of an operation that is being committed. It reports whether the
 // program was told the same before, except for hidden rows.
 func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State, hidden bool) (bool, error) {
-	if !t.Deferred && !o.needsCounts && !hidden {
+	if t.mode.hasResults() && !o.needsCounts && !hidden {
 		return o.sameAgain(answer, state)
 	}
 	entry, err := answer.Next()
@@ -246,33 +231,11 @@ func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 			return false, sqlerr.From(err)
 		}
 	}
-	if t.Deferred && o.Kind == sqltext.Write {
+	if !t.mode.hasResults() && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.RealRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
 	}
 	return !hidden || !o.needsCounts || o.clears || entry.RowsAffected == o.rowsAffected, nil
-}
-
-// revalidate checks that all that the transaction has seen still holds, and moves it to the present
-// version. Or it finds that the commit was applied.
-func (t *Tx) revalidate(ctx context.Context) error {
-	if !t.Deferred {
-		_, _, err := t.speculate(ctx, nil)
-		return err
-	}
-	for made := false; ; made = true {
-		answer, err := t.read(ctx, nil)
-		if err != nil {
-			return err
-		}
-		answer.Close()
-		if t.state.Exists || made {
-			return nil
-		}
-		if err := t.env.Versions.Make(ctx); err != nil {
-			return err
-		}
-	}
 }
 
 // isCommitted reports whether the last commit request was applied after all: the server may have

@@ -144,7 +144,7 @@ func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) 
 // runPart runs operations that are statements of SQLite.
 func (t *Tx) runPart(ctx context.Context, list operations) (done int, err error) {
 	switch {
-	case t.Deferred && (t.wrote() || list.tried()):
+	case !t.mode.hasResults() && (t.wrote() || list.tried()):
 		return t.postpone(list)
 	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
@@ -238,17 +238,8 @@ func (t *Tx) rollbackTo(from int) {
 	switch {
 	case !taken.tried():
 		kept = append(kept, taken.notWriting()...)
-	case t.Deferred:
-		kept = append(kept, taken.notWriting()...)
-		for _, o := range taken {
-			if o.isWrite {
-				o.err = errTakenBack
-			}
-		}
 	default:
-		seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isSavepoint() })...)
-		t.rolledBack = append(t.rolledBack, seen)
-		kept = append(kept, taken.deferrals()...)
+		kept = t.mode.takeBack(t, kept, taken)
 	}
 	t.ops = kept
 }

@@ -22,6 +22,7 @@ type Tx struct {
 	// Begin sets these, and nothing changes them. Only Run.waited and State, which they point to,
 	// change.
 	Options
+	mode mode // how writes get their results; Begin sets it
 
 	// ops are the operations that the commit has to keep true, in order. record adds to them;
 	// rollbackTo and RELEASE take away.
@@ -112,7 +113,7 @@ type Options struct {
 
 // Begin begins a transaction. It sends nothing, unless the transaction is a further run of RunTx.
 func Begin(env *Env, options Options) (*Tx, error) {
-	t := &Tx{env: env, Options: options}
+	t := &Tx{env: env, Options: options, mode: modeOf(options)}
 	if err := errors.Join(t.deferFirst(), t.prepare(options.Ctx)); err != nil {
 		t.end()
 		return nil, err
@@ -149,23 +150,11 @@ func (t *Tx) Commit() error {
 		return nil
 	}
 	err := t.commit(t.Ctx)
-	if t.Deferred {
-		t.tell(err)
-	}
+	t.mode.tell(t, err)
 	if err == nil {
 		t.ops.tellState(t.State)
 	}
 	return err
-}
-
-// tell gives the results of a deferred transaction their final error.
-func (t *Tx) tell(err error) {
-	if err == nil && !t.answered {
-		err = errResultsLost
-	}
-	for _, o := range t.ops {
-		o.err = err
-	}
 }
 
 var errResultsLost = sqlerr.Told(errors.New("the transaction was committed, but the answer that told its results was lost"), sqlerr.ErrRowsLost)
