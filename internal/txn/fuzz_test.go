@@ -27,7 +27,7 @@ func FuzzTx(f *testing.F) {
 }
 
 // seededPrograms is how many programs TestTxSeeded runs.
-const seededPrograms = 2000
+const seededPrograms = 1500
 
 // TestTxSeeded runs programs of FuzzTx that are made at random, the same ones each time.
 func TestTxSeeded(t *testing.T) {
@@ -123,6 +123,7 @@ type machine struct {
 	owners   int
 	inside   bool // of a request, in which the other client runs
 	busy     [2]bool
+	replaced int64 // how many version tables were put in the place of others
 	stale    bool
 	forwards bool
 	verdicts []verdict
@@ -248,7 +249,7 @@ func (m *machine) arrive() {
 // choose tells the fate of a request.
 func (m *machine) choose(owner int, req *cluster.Request) (fault, int) {
 	b := m.next()
-	if len(m.code) == 0 || b >= 48 || b >= 12 && !req.Write {
+	if len(m.code) == 0 || b >= 64 || b >= 12 && !req.Write {
 		return fine, 0
 	}
 	what := fault(b % 6)
@@ -277,10 +278,7 @@ func (m *machine) foreign() {
 		m.model.now.versions = nil
 		m.model.publish()
 	case 1:
-		m.note("  other: empty the version table")
-		m.model.finishHalf()
-		clear(m.model.now.versions)
-		m.model.publish()
+		m.replace(v)
 	case 2, 3:
 		m.note("  other: half %s", text)
 		m.model.writeHalf(text, fmt.Sprintf("INSERT INTO item(n) VALUES(%d)", v))
@@ -299,6 +297,25 @@ func (m *machine) foreign() {
 	default:
 		m.other(text)
 	}
+}
+
+// replace empties the version table, or puts one in its place whose version there never was.
+func (m *machine) replace(v byte) {
+	if v&1 == 0 {
+		m.note("  other: empty the version table")
+		m.model.finishHalf()
+		clear(m.model.now.versions)
+		m.model.publish()
+		return
+	}
+	const farOff = 10_000_000
+	m.replaced++
+	version := firstVersion + farOff*m.replaced
+	if v&2 == 0 {
+		version = firstVersion - farOff*m.replaced
+	}
+	m.note("  other: a version table with %d", version)
+	m.model.replaceVersions(version)
 }
 
 func (m *machine) other(texts ...string) {

@@ -19,8 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// firstVersion is the version that a model begins with.
-const firstVersion = int64(1)<<61 + 1000
+// firstVersion is the version that a model begins with. It is in the middle of those that the driver
+// gives a new version table, so that these may be lower, or higher.
+const firstVersion = int64(1)<<61 + int64(1)<<59
 
 // versionRow is a row of the version table. An empty token is NULL.
 type versionRow struct {
@@ -256,6 +257,13 @@ func (m *model) move(mark string) {
 	if row, ok := m.now.versions[0]; ok {
 		m.now.versions[0] = versionRow{row.v + 1, mark}
 	}
+}
+
+// replaceVersions puts another version table in the place of what was there.
+func (m *model) replaceVersions(version int64) {
+	m.finishHalf()
+	m.now.versions = map[int64]versionRow{0: {v: version}}
+	m.publish()
 }
 
 // run is one request that is carried out.

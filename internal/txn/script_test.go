@@ -134,6 +134,8 @@ func (s *script) line(line string) string {
 	case "empty":
 		clear(s.model.now.versions)
 		s.model.publish()
+	case "replace":
+		s.model.replaceVersions(firstVersion + number(rest))
 	case "forward":
 		s.model.move("")
 		row := s.model.now.versions[0]
@@ -365,7 +367,7 @@ func (s *script) note(req *cluster.Request, texts []string) {
 }
 
 var (
-	versionsShown = regexp.MustCompile(`\b2\d{18}\b`)
+	versionsShown = regexp.MustCompile(`\b[23]\d{18}\b`)
 	statesShown   = regexp.MustCompile(strings.Replace(regexp.QuoteMeta(stateText(1)), `k=1\)`, `k=([^)]+)\)`, 1))
 	tokensShown   = regexp.MustCompile(`'[A-Z2-7]{26}'`)
 )

@@ -22,10 +22,6 @@ func (d *data) clone() *data {
 	return &data{kv: maps.Clone(d.kv), item: maps.Clone(d.item), extra: d.extra}
 }
 
-func (d *data) equal(other *data) bool {
-	return maps.Equal(d.kv, other.kv) && maps.Equal(d.item, other.item) && d.extra == other.extra
-}
-
 // String returns the rows as "kv 1=2 3=4 item 1=9".
 func (d *data) String() string {
 	text := "kv" + pairs(d.kv) + " item" + pairs(d.item)
