@@ -27,7 +27,7 @@ func FuzzTx(f *testing.F) {
 }
 
 // seededPrograms is how many programs TestTxSeeded runs.
-const seededPrograms = 1500
+const seededPrograms = 1000
 
 // TestTxSeeded runs programs of FuzzTx that are made at random, the same ones each time.
 func TestTxSeeded(t *testing.T) {
@@ -249,7 +249,7 @@ func (m *machine) arrive() {
 // choose tells the fate of a request.
 func (m *machine) choose(owner int, req *cluster.Request) (fault, int) {
 	b := m.next()
-	if len(m.code) == 0 || b >= 64 || b >= 12 && !req.Write {
+	if len(m.code) == 0 || b >= 64 || b >= 24 && !req.Write {
 		return fine, 0
 	}
 	what := fault(b % 6)

@@ -53,13 +53,14 @@ const (
 
 // model is a server in memory, as far as transactions can tell. One goroutine uses it.
 type model struct {
-	t    testing.TB
-	now  *state
-	half []string       // what is left of a write that is applied statement by statement
-	past []*state       // what requests could see, one after the other, the present last
-	late []*pending     // requests under way whose sender has given up
-	done []appliedWrite // commits that were applied
-	old  bool           // rqlite before 9.4.2
+	t     testing.TB
+	now   *state
+	half  []string       // what is left of a write that is applied statement by statement
+	past  []*state       // what requests could see, one after the other, the present last
+	late  []*pending     // requests under way whose sender has given up
+	done  []appliedWrite // commits that were applied
+	old   bool           // rqlite before 9.4.2
+	spare bool           // what always fails does not
 	lastRowid,
 	lastChanges int64 // of the connection by which the server writes
 
@@ -184,8 +185,9 @@ func (m *model) serve(owner int, req *cluster.Request, texts []string) string {
 	}
 	if run.ended {
 		*m.now = *before
+		return run.document()
 	}
-	if run.commits && !run.ended {
+	if run.commits {
 		m.done = append(m.done, appliedWrite{owner, before.data, m.now.data.clone()})
 	}
 	m.publish()
@@ -364,7 +366,9 @@ var (
 func (r *run) driversOwn(text string, e *effect) (entry string, known bool) {
 	switch text {
 	case bind.Abort.Text:
-		*e = effect{failure: bind.AbortSays, reads: true}
+		if *e = (effect{failure: bind.AbortSays, reads: true}); r.model.spare {
+			*e = effect{reads: true, columns: []string{"1"}, rows: [][]int64{{1}}}
+		}
 		return "", true
 	case bind.ResultProbe.Text:
 		*e = effect{reads: true, columns: []string{"1"}, rows: [][]int64{{1}}}

@@ -145,6 +145,8 @@ func (s *script) line(line string) string {
 		s.model.arrive()
 	case "old":
 		s.model.old, s.nodes.old = true, true
+	case "spare":
+		s.model.spare = true
 	case "forwarding":
 		s.nodes.forwarding = true
 	case "stale":
@@ -327,6 +329,8 @@ func (s *script) told(err error) string {
 		return "results changed"
 	case errors.Is(err, sqlerr.ErrTxConflict):
 		return "conflict"
+	case errors.Is(err, context.Canceled) && strings.HasSuffix(err.Error(), ": the commit was not applied, nor will it be"):
+		return "cancelled, not applied"
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	case failureOf(err) != "":

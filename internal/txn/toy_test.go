@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // data is what the tables of the program hold: kv(k INTEGER PRIMARY KEY, v) and
@@ -116,14 +117,37 @@ var toyStatements = []toyStatement{
 // toyFailures are the failures of the toy database.
 var toyFailures = []string{"no such table: gone", "UNIQUE constraint failed: kv.k", "table extra already exists"}
 
-// run runs a statement, the values within its text, and reports whether the toy database knows it.
-func (d *data) run(text string) (effect, bool) {
-	for _, s := range toyStatements {
-		if part := s.text.FindStringSubmatch(text); part != nil {
-			return s.run(d, part), true
+// toyCall is a text that a statement was found for.
+type toyCall struct {
+	statement *toyStatement // nil if there is none
+	part      []string
+}
+
+// toyCalls are those of texts that were looked at, for there are few.
+var toyCalls sync.Map
+
+func toyCallOf(text string) toyCall {
+	if found, ok := toyCalls.Load(text); ok {
+		return found.(toyCall)
+	}
+	var call toyCall
+	for i := range toyStatements {
+		if part := toyStatements[i].text.FindStringSubmatch(text); part != nil {
+			call = toyCall{&toyStatements[i], part}
+			break
 		}
 	}
-	return effect{}, false
+	toyCalls.Store(text, call)
+	return call
+}
+
+// run runs a statement, the values within its text, and reports whether the toy database knows it.
+func (d *data) run(text string) (effect, bool) {
+	call := toyCallOf(text)
+	if call.statement == nil {
+		return effect{}, false
+	}
+	return call.statement.run(d, call.part), true
 }
 
 func number(text string) int64 {
