@@ -27,7 +27,7 @@ func FuzzTx(f *testing.F) {
 }
 
 // seededPrograms is how many programs TestTxSeeded runs.
-const seededPrograms = 1000
+const seededPrograms = 2000
 
 // TestTxSeeded runs programs of FuzzTx that are made at random, the same ones each time.
 func TestTxSeeded(t *testing.T) {
