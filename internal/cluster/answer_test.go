@@ -241,3 +241,52 @@ func TestAnswerErrorsAreTyped(t *testing.T) {
 	require.ErrorAs(t, err, &failure)
 	assert.False(t, errors.Is(err, io.EOF))
 }
+
+// An answer without a client is read as one of a node.
+func TestNewAnswer(t *testing.T) {
+	t.Parallel()
+	for _, req := range []*Request{write(), query()} {
+		a := NewAnswer(req, []byte(`{"results":[{"columns":["a"],"types":["integer"],"values":[[1]]},{"error":"no such table: t"}]}`))
+		entry, err := a.Next()
+		require.NoError(t, err)
+		assert.Equal(t, []string{"a"}, entry.Columns)
+		require.NoError(t, a.NextRow())
+		cell, err := a.Cell()
+		require.NoError(t, err)
+		assert.Equal(t, wire.Cell{Kind: wire.Number, Data: []byte("1")}, cell)
+		entry, err = a.Next()
+		require.NoError(t, err)
+		assert.Equal(t, "no such table: t", entry.Error)
+		require.NoError(t, a.End())
+		a.Close()
+		a.Close()
+	}
+}
+
+func TestNewAnswerOfABadDocument(t *testing.T) {
+	t.Parallel()
+	for document, want := range map[string]struct {
+		write, read Outcome
+		why         error
+	}{
+		`{"results":[{"colu`:                     {Unknown, Unknown, io.ErrUnexpectedEOF},
+		`{"results":[]}`:                         {Unknown, Refused, errTooFew},
+		`{"results":[],"error":"not leader"}`:    {Repeat, Repeat, nil},
+		`{"results":[],"error":"out of memory"}`: {Unknown, Unknown, nil},
+	} {
+		for _, req := range []*Request{write(), query()} {
+			a := NewAnswer(req, []byte(document))
+			_, err := a.Next()
+			outcome := want.read
+			if req.Write {
+				outcome = want.write
+			}
+			failure := requireError(t, err, outcome)
+			assert.Equal(t, req.Write, failure.Write)
+			if want.why != nil {
+				require.ErrorIs(t, err, want.why)
+			}
+			a.Close()
+		}
+	}
+}
