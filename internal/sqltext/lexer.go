@@ -148,7 +148,7 @@ func (l *lexer) skipBlank() {
 			if l.pos+2 == len(l.src) {
 				// A comment may run to the end of the text, but SQLite does
 				// not take these two bytes at the very end for one.
-				l.fail(l.pos, "unterminated comment starting at byte %d", l.pos)
+				l.fail("unterminated comment starting at byte %d", l.pos)
 				return
 			}
 			l.pos = after(l.src, l.pos+2, "*/")
@@ -182,7 +182,7 @@ func (l *lexer) quoted(quote byte) {
 	for i := l.pos + 1; ; i++ {
 		n := strings.IndexByte(l.src[i:], quote)
 		if n < 0 {
-			l.fail(l.pos, "unterminated %s starting at byte %d", what, l.pos)
+			l.fail("unterminated %s starting at byte %d", what, l.pos)
 			return
 		}
 		i += n + 1
@@ -198,7 +198,7 @@ func (l *lexer) quoted(quote byte) {
 func (l *lexer) through(from int, end byte, what string) {
 	i := strings.IndexByte(l.src[from:], end)
 	if i < 0 {
-		l.fail(l.pos, "unterminated %s starting at byte %d", what, l.pos)
+		l.fail("unterminated %s starting at byte %d", what, l.pos)
 		return
 	}
 	l.pos = from + i + 1
@@ -236,13 +236,13 @@ func (l *lexer) suffix(start int) {
 			return
 		}
 	}
-	l.fail(start, "unterminated parameter starting at byte %d", start)
+	l.fail("unterminated parameter starting at byte %d", start)
 }
 
 // fail records an error, unless there is one already.
-func (l *lexer) fail(offset int, format string, args ...any) {
+func (l *lexer) fail(format string, args ...any) {
 	if l.err == nil {
-		l.err = errorAt(offset, format, args...)
+		l.err = newError(format, args...)
 	}
 }
 

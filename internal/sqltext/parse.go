@@ -36,7 +36,7 @@ func Parse(src string) ([]Statement, error) {
 // of the text, and JSON replaces invalid UTF-8 without a word.
 func checkBytes(src string) error {
 	if i := strings.IndexByte(src, 0); i >= 0 {
-		return errorAt(i, "NUL byte in SQL text at byte %d", i)
+		return newError("NUL byte in SQL text at byte %d", i)
 	}
 	if utf8.ValidString(src) {
 		return nil
@@ -45,7 +45,7 @@ func checkBytes(src string) error {
 	for {
 		r, size := utf8.DecodeRuneInString(src[valid:])
 		if r == utf8.RuneError && size <= 1 {
-			return errorAt(valid, "SQL text is not UTF-8 at byte %d", valid)
+			return newError("SQL text is not UTF-8 at byte %d", valid)
 		}
 		valid += size
 	}
@@ -318,7 +318,7 @@ func (p *parser) param(tok token) {
 	case text[0] == '?':
 		param.Index = paramNumber(text[1:])
 		if param.Index < 1 || param.Index > MaxParams {
-			p.fail(tok.pos, "parameter number at byte %d is not between 1 and %d", tok.pos, MaxParams)
+			p.fail("parameter number at byte %d is not between 1 and %d", tok.pos, MaxParams)
 			return
 		}
 	default:
@@ -326,7 +326,7 @@ func (p *parser) param(tok token) {
 		param.Index = p.nameIndex(text)
 	}
 	if param.Index > MaxParams {
-		p.fail(tok.pos, "parameter at byte %d is one too many: a statement takes up to %d", tok.pos, MaxParams)
+		p.fail("parameter at byte %d is one too many: a statement takes up to %d", tok.pos, MaxParams)
 		return
 	}
 	if p.stmt.Params == nil {

@@ -147,14 +147,13 @@ type Param struct {
 
 // Error says why a text cannot be split into statements safely.
 type Error struct {
-	Offset  int    // of the offending byte in the text given to Parse
-	Message string // what is wrong and where, without a prefix
+	Message string // what is wrong and at which byte, without a prefix
 }
 
 // Error returns the message. It quotes no part of the text, which may hold
 // secrets.
 func (e *Error) Error() string { return e.Message }
 
-func errorAt(offset int, format string, args ...any) *Error {
-	return &Error{Offset: offset, Message: fmt.Sprintf(format, args...)}
+func newError(format string, args ...any) *Error {
+	return &Error{Message: fmt.Sprintf(format, args...)}
 }

@@ -26,7 +26,6 @@ type response struct {
 	} `json:"results"`
 	Error          string `json:"error"`
 	SequenceNumber int64  `json:"sequence_number"`
-	RaftIndex      uint64 `json:"raft_index"`
 }
 
 // responseOf returns the answer to a query, in the server's own form.

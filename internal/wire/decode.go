@@ -25,7 +25,6 @@ type Result struct {
 type Trailer struct {
 	Error          string // of the request as a whole
 	SequenceNumber int64  // of a queued write
-	RaftIndex      uint64
 }
 
 // where a Decoder is in the document.
@@ -188,8 +187,6 @@ func (d *Decoder) member() (opened bool, err error) {
 		d.trailer.Error, err = d.scan.string()
 	case "sequence_number":
 		d.trailer.SequenceNumber, err = d.integer()
-	case "raft_index":
-		d.trailer.RaftIndex, err = d.unsigned()
 	default:
 		err = d.scan.skip(0)
 	}
@@ -392,18 +389,6 @@ func (d *Decoder) integer() (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return 0, d.scan.fault("a number that is no 64-bit integer")
-	}
-	return n, nil
-}
-
-func (d *Decoder) unsigned() (uint64, error) {
-	text, err := d.numberText()
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, d.scan.fault("a number that is no unsigned 64-bit integer")
 	}
 	return n, nil
 }

@@ -94,12 +94,12 @@ var shapes = []struct {
 	},
 	{"queued", `{"results":[],"sequence_number":1653314298877648934}`, response{Trailer: Trailer{SequenceNumber: 1653314298877648934}}},
 	{
-		"raft index", `{"results":[{}],"raft_index":18446744073709551615}`,
-		response{Entries: []entry{{}}, Trailer: Trailer{RaftIndex: math.MaxUint64}},
+		"sequence number", `{"results":[{}],"sequence_number":9223372036854775807,"raft_index":18446744073709551615}`,
+		response{Entries: []entry{{}}, Trailer: Trailer{SequenceNumber: math.MaxInt64}},
 	},
 	{
 		"members before results", `{"error":"e","sequence_number":1,"raft_index":2,"time":3,"results":[{"rows_affected":4}]}`,
-		response{Entries: []entry{{Result: Result{RowsAffected: 4}}}, Trailer: Trailer{Error: "e", SequenceNumber: 1, RaftIndex: 2}},
+		response{Entries: []entry{{Result: Result{RowsAffected: 4}}}, Trailer: Trailer{Error: "e", SequenceNumber: 1}},
 	},
 	{
 		"members of an entry in another order", `{"results":[{"time":1,"types":["t"],"error":"e","columns":["c"],"rows_affected":2,"values":[[1]],"last_insert_id":3}]}`,
@@ -167,7 +167,6 @@ func TestDecoderRefuses(t *testing.T) {
 		{"rowid too large", `{"results":[{"last_insert_id":9223372036854775808}]}`, `no 64-bit integer`},
 		{"rowid is a text", `{"results":[{"last_insert_id":"1"}]}`, `invalid number`},
 		{"rows affected with an exponent", `{"results":[{"rows_affected":1e3}]}`, `no 64-bit integer`},
-		{"negative raft index", `{"raft_index":-1}`, `no unsigned 64-bit integer`},
 		{"sequence number too large", `{"sequence_number":18446744073709551615}`, `no 64-bit integer`},
 		{"columns without types", `{"results":[{"columns":["a"],"values":[[1]]}]}`, `1 columns and 0 types`},
 		{"columns without types or values", `{"results":[{"columns":["a"]}]}`, `1 columns and 0 types`},
@@ -330,7 +329,6 @@ func TestDecoderLeavesRowsUnread(t *testing.T) {
 						{Result: Result{RowsAffected: 5}},
 						{Result: Result{Columns: []string{"a"}, Types: []string{"x"}}, Rows: [][]value{{text("last")}}},
 					},
-					Trailer: Trailer{RaftIndex: 9},
 				}, rest)
 			})
 		}

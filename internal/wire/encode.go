@@ -11,10 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// TimeFormat is the text a time.Time is stored as: the first of the formats
+// timeFormat is the text a time.Time is stored as: the first of the formats
 // SQLite's date functions read that keeps nanoseconds and the zone, and the one
 // github.com/mattn/go-sqlite3 writes.
-const TimeFormat = "2006-01-02 15:04:05.999999999-07:00"
+const timeFormat = "2006-01-02 15:04:05.999999999-07:00"
 
 // Reasons a value cannot be sent.
 var (
@@ -134,7 +134,7 @@ func appendBlob(dst, blob []byte) []byte {
 	return append(dst, `'"`...)
 }
 
-// appendTime writes a time in TimeFormat. Package time writes RFC 3339, which differs in
+// appendTime writes a time in timeFormat. Package time writes RFC 3339, which differs in
 // two places, several times as fast.
 func appendTime(dst []byte, t time.Time) []byte {
 	start := len(dst)

@@ -263,7 +263,7 @@ func asValueError(err error) (*ValueError, bool) {
 	return value, ok
 }
 
-// Whatever the time and the zone, it is written in TimeFormat.
+// Whatever the time and the zone, it is written in timeFormat.
 func TestAppendTime(t *testing.T) {
 	t.Parallel()
 	zones := []*time.Location{time.UTC, time.Local}
@@ -277,7 +277,7 @@ func TestAppendTime(t *testing.T) {
 	}
 	for i, at := range times {
 		at = at.In(zones[i%len(zones)])
-		if want, got := at.Format(TimeFormat), string(appendTime(nil, at)); want != got {
+		if want, got := at.Format(timeFormat), string(appendTime(nil, at)); want != got {
 			t.Fatalf("%s is written as %s", want, got)
 		}
 	}

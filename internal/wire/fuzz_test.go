@@ -80,13 +80,6 @@ func oracle(body []byte) (*response, error) {
 	var o oracleReader
 	o.text(document["error"], &resp.Trailer.Error)
 	o.integer(document["sequence_number"], &resp.Trailer.SequenceNumber)
-	if n, ok := document["raft_index"].(json.Number); ok {
-		var err error
-		resp.Trailer.RaftIndex, err = strconv.ParseUint(n.String(), 10, 64)
-		o.note(err)
-	} else if document["raft_index"] != nil {
-		o.wrong(document["raft_index"])
-	}
 	for _, e := range o.list(document["results"]) {
 		resp.Entries = append(resp.Entries, o.entry(e))
 	}
@@ -217,7 +210,7 @@ func documented(body []byte) error {
 			return w.array(true, w.entry)
 		case "error":
 			return w.want(reflect.TypeFor[string]())
-		case "sequence_number", "raft_index":
+		case "sequence_number":
 			return w.integer()
 		}
 		return w.anything()
@@ -428,7 +421,7 @@ func TestDocumented(t *testing.T) {
 	require.NoError(t, documented([]byte(table(`["\\\\ud83d\uD83D\uDE00\\n\ufffd\ud7ff"]`))))
 	for _, body := range []string{
 		table(`["\ud83d"]`), table(`["\ufffd\ude00"]`), table("[\"\xff\"]"), table(`[[256]]`), table(`[{}]`), table(`[1,2]`), table(`[]`),
-		`{"results":[],"results":[]}`, `{"results":[{"values":[[1]]}]}`, `{"error":1}`, `{"raft_index":-1}`,
+		`{"results":[],"results":[]}`, `{"results":[{"values":[[1]]}]}`, `{"error":1}`,
 		table(`["\\\\ufffd\uDBFF\uDBFF"]`), table(`["\\\\\uDC00"]`),
 	} {
 		require.Error(t, documented([]byte(body)), body)
