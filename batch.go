@@ -120,10 +120,15 @@ func batchResults(outcomes []result.Outcome, err error) ([]BatchResult, error) {
 
 // publicResults makes the errors of a batch public.
 func publicResults(results []BatchResult, err error) ([]BatchResult, error) {
+	told := public(err)
 	for i := range results {
-		results[i].Err = public(results[i].Err)
+		if err != nil && results[i].Err == err { //nolint:errorlint // the same value stays the same
+			results[i].Err = told
+		} else {
+			results[i].Err = public(results[i].Err)
+		}
 	}
-	return results, public(err)
+	return results, told
 }
 
 // execBatch runs a batch that may write.

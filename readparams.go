@@ -30,19 +30,27 @@ func (c *Connector) readParams(ctx context.Context, explains bool) (params strin
 	return params, options.Level != None && options.Level != Auto, nil
 }
 
-// readParamsFor is readParams for a read of the driver's own, at the level that asks says.
+// readParamsFor is readParams for a read of the driver's own, at the level that asks says. What the
+// context says of reads counts only where it is such a read's own.
 func (c *Connector) readParamsFor(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
+	if asks == occ.AsksWeak {
+		return c.readParams(atLevel(ctx, Weak), explains)
+	}
 	options, err := readOptionsFor(ctx, c.cfg)
 	switch {
 	case err != nil:
 		return "", false, err
 	case asks == occ.AsksLog:
-		ctx = WithConsistency(ctx, Strong)
-	case asks == occ.AsksWeak, asks == occ.AsksLeader && options.Level.takesFreshness():
-		level := Weak
-		ctx = callOptions{level: &level}.in(ctx)
+		ctx = atLevel(ctx, Strong)
+	case asks == occ.AsksLeader && options.Level.takesFreshness():
+		ctx = atLevel(ctx, Weak)
 	}
 	return c.readParams(ctx, explains)
+}
+
+// atLevel returns a context for one read at a level, without a freshness.
+func atLevel(ctx context.Context, level Consistency) context.Context {
+	return callOptions{level: &level}.in(ctx)
 }
 
 // readsOnly are the URL parameters of every read. The server must not parse the statement: some

@@ -20,7 +20,7 @@ type tx struct {
 
 // Rollback implements driver.Tx. Nothing was applied, so it sends nothing.
 func (t *tx) Rollback() error {
-	t.conn.tx = nil
+	t.leave()
 	t.Tx.Rollback()
 	return nil
 }
@@ -30,8 +30,19 @@ func (t *tx) Rollback() error {
 func (t *tx) Commit() error { return public(t.commit()) }
 
 func (t *tx) commit() error {
-	t.conn.tx = nil
+	t.leave()
+	if t.conn.closed {
+		t.Tx.Rollback()
+		return errClosed
+	}
 	return t.Tx.Commit()
+}
+
+// leave ends the connection's transaction, unless that is another by now.
+func (t *tx) leave() {
+	if t.conn.tx == t {
+		t.conn.tx = nil
+	}
 }
 
 // Begin implements driver.Conn.

@@ -139,7 +139,7 @@ func (s *Source) endOfEntry() error {
 		return nil
 	}
 	if err := s.answer.End(); err != nil {
-		return s.lost(err)
+		return s.lost(sqlerr.From(err))
 	}
 	return nil
 }
