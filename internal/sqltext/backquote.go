@@ -17,7 +17,7 @@ func (s Statement) WithoutBackquotes() (Statement, error) {
 	if strings.IndexByte(s.Text, '`') < 0 {
 		return s, nil
 	}
-	b := backquotes{src: s.Text, tokens: tokensOf(s.Text)}
+	b := backquotes{source: sourceOf(s.Text)}
 	for i, tok := range b.tokens {
 		b.follow(i)
 		if tok.kind != tokQuoted || s.Text[tok.pos] != '`' {
@@ -34,9 +34,8 @@ func (s Statement) WithoutBackquotes() (Statement, error) {
 
 // backquotes goes through the tokens of a Write.
 type backquotes struct {
-	src    string
-	tokens []token
-	edits  []edit
+	source
+	edits []edit
 
 	table   string // that is written, or its alias, as it is to be put before a name
 	clause  keyword
@@ -70,31 +69,12 @@ func (b *backquotes) follow(i int) {
 	}
 }
 
-func isName(tok token) bool { return tok.kind == tokWord || tok.kind == tokQuoted }
-
 // nameAt returns the name at token i unless a dot follows, behind which the name of the table stands.
 func (b *backquotes) nameAt(i int) (string, bool) {
-	if b.kindAt(i+1) == tokDot {
+	if b.kind(i+1) == tokDot {
 		return "", false
 	}
 	return quoteName(unquote(b.text(i))), true
-}
-
-func (b *backquotes) text(i int) string { return b.src[b.tokens[i].pos:b.tokens[i].end] }
-
-func (b *backquotes) kindAt(i int) tokenKind {
-	if i < 0 || i >= len(b.tokens) {
-		return tokEnd
-	}
-	return b.tokens[i].kind
-}
-
-// word returns an unquoted word in upper case.
-func (b *backquotes) word(i int) string {
-	if b.tokens[i].kind != tokWord {
-		return ""
-	}
-	return upperASCII(b.text(i))
 }
 
 // rewritten returns the name at token i without backquotes.
@@ -104,13 +84,13 @@ func (b *backquotes) rewritten(i int) (string, error) {
 	switch {
 	case isBareName(name):
 		return name, nil
-	case b.kindAt(i-1) == tokDot, b.kindAt(i+1) == tokDot, b.kindAt(i+1) == tokLeftParen,
+	case b.kind(i-1) == tokDot, b.kind(i+1) == tokDot, b.kind(i+1) == tokLeftParen,
 		b.clause == kwInto, i > 0 && b.tokens[i-1].keyword == kwAs:
 		return quoted, nil // of a dotted name, a function, a table, a list of columns, an alias
 	case b.selects || b.table == "":
 		return "", fmt.Errorf("rqlite before 9.4.0 does not see RETURNING in a statement with the name %s in backquotes: "+
 			"put the name of its table before it, in double quotes both", quoted)
-	case b.kindAt(i+1) == tokEqual && b.isTarget(i):
+	case b.kind(i+1) == tokEqual && b.isTarget(i):
 		return quoted, nil
 	}
 	return b.table + "." + quoted, nil
@@ -118,7 +98,7 @@ func (b *backquotes) rewritten(i int) (string, error) {
 
 // isTarget reports whether token i is what a SET assigns to.
 func (b *backquotes) isTarget(i int) bool {
-	return b.depth == 0 && i > 0 && (b.word(i-1) == "SET" || b.kindAt(i-1) == tokComma && b.clause == noKeyword)
+	return b.depth == 0 && i > 0 && (b.word(i-1) == "SET" || b.kind(i-1) == tokComma && b.clause == noKeyword)
 }
 
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

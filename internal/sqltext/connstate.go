@@ -12,7 +12,7 @@ func (s Statement) WithConnState(lastInsertRowid, changes int64) Statement {
 	if s.Calls&(CallsLastInsertRowid|CallsChanges) == 0 || s.Kind != Read && s.Kind != Write {
 		return s
 	}
-	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
+	f := freezer{source: sourceOf(s.Text)}
 	depth := 0
 	var edits []edit
 	for i, tok := range f.tokens {
@@ -49,9 +49,9 @@ func (s Statement) Upserts() bool {
 	if !s.Insert || !containsFold(s.Text, "update") {
 		return false
 	}
-	tokens := tokensOf(s.Text)
-	for i, tok := range tokens[1:] {
-		if before := tokens[i]; tok.keyword == kwUpdate && before.kind == tokWord && upperASCII(s.Text[before.pos:before.end]) == "DO" {
+	src := sourceOf(s.Text)
+	for i := range src.tokens {
+		if src.areWords(i, "DO", "UPDATE") {
 			return true
 		}
 	}
@@ -66,14 +66,13 @@ func (f *freezer) isResultColumn(first, last int) bool {
 	if last+1 == len(f.tokens) {
 		return true
 	}
-	after := f.tokens[last+1]
-	return after.kind == tokComma || after.kind == tokWord && slices.Contains([]string{"FROM", "WHERE", "LIMIT", "UNION"}, upperASCII(f.src[after.pos:after.end]))
+	return f.kind(last+1) == tokComma || slices.Contains([]string{"FROM", "WHERE", "LIMIT", "UNION"}, f.word(last+1))
 }
 
 // HideRandom returns the statement with a space behind the names of random() and randomblob(),
 // which keeps rqlite from seeing that it calls them: it looks for the name with the parenthesis.
 func (s Statement) HideRandom() Statement {
-	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
+	f := freezer{source: sourceOf(s.Text)}
 	var edits []edit
 	for i, tok := range f.tokens {
 		if f.isCall(i) && calledBy[tok.keyword] == CallsRandom {

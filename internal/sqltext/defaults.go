@@ -1,6 +1,7 @@
 package sqltext
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -27,7 +28,7 @@ func (s Statement) Creates() (table CreatedTable, ok bool) {
 	if s.Keyword != "CREATE" {
 		return table, false
 	}
-	d := declaration{source: source{s.Text, tokensOf(s.Text)}}
+	d := declaration{source: sourceOf(s.Text)}
 	at := 1
 	if d.isWord(at, "TEMP") || d.isWord(at, "TEMPORARY") {
 		at++
@@ -154,8 +155,9 @@ func (d *declaration) constraint(i, end int, integers map[string]bool) {
 	}
 }
 
-// leavesOut returns the table of an INSERT that may leave out columns, for [Statement.LeavesOut].
-func leavesOut(text string) string {
+// leavesOut returns the table of an INSERT that may leave out columns, for [Statement.LeavesOut], and
+// the offset of the parenthesis that opens its list of columns, or of the word DEFAULT.
+func leavesOut(text string) (table string, pos int) {
 	l := lexer{src: text}
 	depth := 0
 	tok := l.next()
@@ -177,10 +179,10 @@ func leavesOut(text string) string {
 		tok = l.next()
 	}
 	defaultValues := tok.kind == tokWord && upperASCII(text[tok.pos:tok.end]) == "DEFAULT"
-	if name.kind != tokWord && name.kind != tokQuoted || tok.kind != tokLeftParen && !defaultValues {
-		return ""
+	if !isName(name) || tok.kind != tokLeftParen && !defaultValues {
+		return "", 0
 	}
-	return FoldName(unquote(text[name.pos:name.end]))
+	return FoldName(unquote(text[name.pos:name.end])), tok.pos
 }
 
 // WithDefaults returns an INSERT that gives the columns that it leaves out values of its own: their
@@ -190,7 +192,7 @@ func (s Statement) WithDefaults(defaults []Default) Statement {
 	if s.LeavesOut == "" || len(defaults) == 0 {
 		return s
 	}
-	in := insertion{source: source{s.Text, tokensOf(s.Text)}}
+	in := insertion{source: sourceOf(s.Text)}
 	if !in.find() {
 		return s
 	}
@@ -217,22 +219,11 @@ type insertion struct {
 
 // find looks for the list of columns, or DEFAULT VALUES.
 func (in *insertion) find() bool {
-	i := 0
-	for i < len(in.tokens) && in.tokens[i].keyword != kwInto {
-		if i++; in.kind(i-1) == tokLeftParen {
-			i = in.closing(i-1) + 1
-		}
-	}
-	_, i = in.table(i + 1)
-	if in.isWord(i, "AS") {
-		i += 2
-	}
-	if in.areWords(i, "DEFAULT", "VALUES") {
-		in.at = i
-		return true
-	}
+	_, pos := leavesOut(in.src)
+	i := slices.IndexFunc(in.tokens, func(tok token) bool { return tok.pos == pos })
 	if in.kind(i) != tokLeftParen {
-		return false
+		in.at = i
+		return in.areWords(i, "DEFAULT", "VALUES")
 	}
 	in.open, in.at = i, in.closing(i)+1
 	return in.at < len(in.tokens)
@@ -243,7 +234,7 @@ func (in *insertion) find() bool {
 func (in *insertion) leftOut(defaults []Default) (columns, values string) {
 	named := map[string]bool{}
 	for i := in.open; i < in.at; i++ {
-		if kind := in.kind(i); kind == tokWord || kind == tokQuoted {
+		if isName(in.tokens[i]) {
 			named[FoldName(unquote(in.text(i)))] = true
 		}
 	}

@@ -110,7 +110,7 @@ func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error)
 	if s.Calls&(CallsTime|CallsRandom) == 0 || s.Kind != Read && s.Kind != Write && s.Kind != Schema || s.Keyword == "EXPLAIN" || s.Keyword == "PRAGMA" {
 		return s, nil
 	}
-	f := freezer{src: s.Text, tokens: tokensOf(s.Text), now: now, random: random, writes: s.Kind != Read}
+	f := freezer{source: sourceOf(s.Text), now: now, random: random, writes: s.Kind != Read}
 	if s.Kind == Schema {
 		if !f.isCreateAs() {
 			return s, nil
@@ -129,7 +129,7 @@ func (s Statement) RandomPerRow() bool {
 	if s.Kind != Write || s.Calls&CallsRandom == 0 {
 		return false
 	}
-	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
+	f := freezer{source: sourceOf(s.Text)}
 	given := s.Insert && s.Keyword != "WITH"
 	for i, tok := range f.tokens {
 		switch tok.keyword {
@@ -150,7 +150,7 @@ func (s Statement) TimeParams() []int {
 	if s.Calls&CallsTime == 0 || s.NumParams == 0 {
 		return nil
 	}
-	f := freezer{src: s.Text, tokens: tokensOf(s.Text)}
+	f := freezer{source: sourceOf(s.Text)}
 	var indexes []int
 	for i, tok := range f.tokens {
 		if !f.isCall(i) || calledBy[tok.keyword] != CallsTime || isCurrent(tok.keyword) {
@@ -192,8 +192,7 @@ func tokensOf(text string) []token {
 
 // freezer finds what to replace in a statement.
 type freezer struct {
-	src    string
-	tokens []token
+	source
 	now    time.Time
 	random func() int64
 	writes bool
@@ -341,22 +340,21 @@ func (c clauses) forEachRow() error {
 // isOfMany reports whether SQLite would call the function of token i for each of many rows that do
 // not become rows of the statement: those of a join, a subquery or an aggregate.
 func (f *freezer) isOfMany(i int) bool {
-	s := source{f.src, f.tokens}
 	joins, once := true, false // no word between has ended a join; it stands in a LIMIT
 	for ; i >= 0; i-- {
 		switch {
 		case f.tokens[i].kind == tokRightParen:
-			i = s.opening(i)
+			i = f.opening(i)
 		case f.tokens[i].kind == tokLeftParen:
-			if s.isAnyWord(i-1, aggregates) || !once && s.isWord(i+1, "SELECT") && s.selectsFrom(i+1) {
+			if f.isAnyWord(i-1, aggregates) || !once && f.isWord(i+1, "SELECT") && f.selectsFrom(i+1) {
 				return true
 			}
 			joins, once = true, false
-		case s.isWord(i, "LIMIT"):
+		case f.isWord(i, "LIMIT"):
 			once = true
-		case s.isAnyWord(i, selected):
+		case f.isAnyWord(i, selected):
 			joins = false
-		case joins && s.isWord(i, "ON") && !s.isWord(i+1, "CONFLICT"):
+		case joins && f.isWord(i, "ON") && !f.isWord(i+1, "CONFLICT"):
 			return true
 		}
 	}
@@ -489,7 +487,7 @@ func (f *freezer) saysSubsec(i int) bool { return f.says(i, "subsec") || f.says(
 // one.
 func (f *freezer) says(i int, text string) bool {
 	tok := f.tokens[i]
-	if written := f.src[tok.pos:tok.end]; tok.kind == tokOther && len(written) > 2 && written[1] == '\'' {
+	if written := f.text(i); tok.kind == tokOther && len(written) > 2 && written[1] == '\'' {
 		blob, err := hex.DecodeString(written[2 : len(written)-1])
 		return err == nil && equalFold(string(blob), text)
 	}
@@ -586,7 +584,7 @@ func (s Statement) edited(edits []edit) Statement {
 
 // callsOf returns what the text of a statement calls.
 func callsOf(text string) (calls Calls) {
-	f := freezer{src: text, tokens: tokensOf(text)}
+	f := freezer{source: sourceOf(text)}
 	for i, tok := range f.tokens {
 		if f.isCall(i) {
 			calls |= calledBy[tok.keyword]

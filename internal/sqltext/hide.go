@@ -25,7 +25,7 @@ func (s Statement) HideTable(name string) Statement {
 	if s.Kind != Read || s.Keyword == "EXPLAIN" || !containsFold(s.Text, "sqlite_") && !containsFold(s.Text, "table_list") || s.Mentions(name) {
 		return s
 	}
-	h := hider{source: source{s.Text, tokensOf(s.Text)}, name: name}
+	h := hider{source: sourceOf(s.Text), name: name}
 	if !h.pragma() && !h.hide() {
 		return s
 	}

@@ -304,7 +304,7 @@ func (p *parser) finish() {
 	}
 	p.stmt.Plain = p.stmt.Returning > 0 && isPlain(p.stmt.Text)
 	if p.stmt.Insert {
-		p.stmt.LeavesOut = leavesOut(p.stmt.Text)
+		p.stmt.LeavesOut, _ = leavesOut(p.stmt.Text)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // A value is a parameter or a literal, a name is one in quotes or a word that is no keyword of
 // either parser.
 func isPlain(text string) bool {
-	p := plain{src: text, tokens: tokensOf(text)}
+	p := plain{source: sourceOf(text)}
 	return (p.insert() || p.update() || p.remove()) &&
 		p.word("RETURNING") && p.list(p.returned) && p.at == len(p.tokens)
 }
@@ -25,9 +25,8 @@ func isPlain(text string) bool {
 // plain goes through the tokens of a statement. Each method reports whether something stands at
 // the present place, and moves behind it.
 type plain struct {
-	src    string
-	tokens []token
-	at     int
+	source
+	at int
 }
 
 // next returns the kind of the next token and its text, and tokEnd at the end or where a comment
@@ -43,7 +42,7 @@ func (p *plain) next() (tokenKind, string) {
 	if strings.TrimLeft(p.src[end:tok.pos], " \t\r\n") != "" {
 		return tokEnd, ""
 	}
-	return tok.kind, p.src[tok.pos:tok.end]
+	return tok.kind, p.text(p.at)
 }
 
 func (p *plain) take(found bool) bool {

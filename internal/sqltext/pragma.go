@@ -45,15 +45,8 @@ var pragmaUses = map[string]pragmaUse{
 // SetsDeferral reports whether the statement is a PRAGMA that sets defer_foreign_keys, which is a
 // matter of the transaction it stands in.
 func (s Statement) SetsDeferral() bool {
-	if s.Kind != Pragma {
-		return false
-	}
-	tokens := tokensOf(s.Text)
-	at := 1
-	if len(tokens) > 3 && tokens[2].kind == tokDot {
-		at = 3
-	}
-	return equalFold(unquote(s.Text[tokens[at].pos:tokens[at].end]), "defer_foreign_keys")
+	name, _ := s.PragmaSetting()
+	return name == "defer_foreign_keys"
 }
 
 // pragmaReads reports whether the pragma called name, as written, changes

@@ -153,28 +153,14 @@ func (s Statement) Clears(name string) bool {
 	if !containsFold(s.Text, name) {
 		return false
 	}
-	tokens := tokensOf(s.Text)
-	take := func(words ...string) bool {
-		for i, word := range words {
-			if i >= len(tokens) || tokens[i].kind != tokWord || !equalFold(s.Text[tokens[i].pos:tokens[i].end], word) {
-				return false
-			}
-		}
-		tokens = tokens[len(words):]
-		return true
-	}
-	drops := take("drop", "table")
-	if drops {
-		take("if", "exists")
-	} else if !take("delete", "from") {
+	src, at := sourceOf(s.Text), 2
+	drops := src.areWords(0, "DROP", "TABLE")
+	switch {
+	case drops && src.areWords(at, "IF", "EXISTS"):
+		at += 2
+	case !drops && !src.areWords(0, "DELETE", "FROM"):
 		return false
 	}
-	if len(tokens) > 2 && tokens[1].kind == tokDot {
-		tokens = tokens[2:]
-	}
-	if len(tokens) == 0 || drops && len(tokens) > 1 {
-		return false
-	}
-	tok := tokens[0]
-	return (tok.kind == tokWord || tok.kind == tokQuoted) && equalFold(unquote(s.Text[tok.pos:tok.end]), name)
+	table, behind := src.table(at)
+	return table == FoldName(name) && (!drops || behind == len(src.tokens))
 }

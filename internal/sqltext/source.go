@@ -6,6 +6,9 @@ type source struct {
 	tokens []token
 }
 
+// sourceOf returns the text of a statement with its tokens.
+func sourceOf(text string) source { return source{text, tokensOf(text)} }
+
 // text returns the text of a token, "" beyond the ends.
 func (s *source) text(i int) string {
 	if i < 0 || i >= len(s.tokens) {
@@ -22,9 +25,17 @@ func (s *source) kind(i int) tokenKind {
 	return s.tokens[i].kind
 }
 
+// word returns an unquoted word in upper case, "" for another token.
+func (s *source) word(i int) string {
+	if s.kind(i) != tokWord {
+		return ""
+	}
+	return upperASCII(s.text(i))
+}
+
 // isWord reports whether a token is an unquoted word, given in upper case.
 func (s *source) isWord(i int, upper string) bool {
-	return s.kind(i) == tokWord && upperASCII(s.text(i)) == upper
+	return s.word(i) == upper
 }
 
 // areWords reports whether unquoted words, given in upper case, begin at a token.
@@ -39,7 +50,7 @@ func (s *source) areWords(i int, upper ...string) bool {
 
 // isAnyWord reports whether a token is one of some unquoted words, given in upper case.
 func (s *source) isAnyWord(i int, upper map[string]bool) bool {
-	return s.kind(i) == tokWord && upper[upperASCII(s.text(i))]
+	return upper[s.word(i)]
 }
 
 // closing returns the index of the parenthesis that closes the one at a token, and the number of
@@ -81,8 +92,11 @@ func (s *source) table(i int) (name string, next int) {
 	if s.kind(i+1) == tokDot {
 		i += 2
 	}
-	if kind := s.kind(i); kind != tokWord && kind != tokQuoted {
+	if i >= len(s.tokens) || !isName(s.tokens[i]) {
 		return "", i
 	}
 	return FoldName(unquote(s.text(i))), i + 1
 }
+
+// isName reports whether a token can be a name.
+func isName(tok token) bool { return tok.kind == tokWord || tok.kind == tokQuoted }
