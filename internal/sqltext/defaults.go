@@ -233,7 +233,7 @@ func (in *insertion) find() bool {
 // as text of SQL. They are "" if there are none.
 func (in *insertion) leftOut(defaults []Default) (columns, values string) {
 	named := map[string]bool{}
-	for i := in.open; i < in.at; i++ {
+	for i := in.open; in.open > 0 && i < in.at; i++ {
 		if isName(in.tokens[i]) {
 			named[FoldName(unquote(in.text(i)))] = true
 		}

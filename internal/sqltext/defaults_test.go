@@ -68,6 +68,7 @@ func TestWithDefaults(t *testing.T) {
 		},
 		{"REPLACE INTO [t]([AT]) VALUES (1)", `REPLACE INTO [t]([AT],"my id") VALUES (1,(random()))`},
 		{"INSERT INTO t DEFAULT VALUES", `INSERT INTO t (at,"my id") VALUES ((datetime('now')),(random()))`},
+		{"INSERT INTO main.t AS at DEFAULT VALUES", `INSERT INTO main.t AS at (at,"my id") VALUES ((datetime('now')),(random()))`},
 		{"INSERT INTO t DEFAULT VALUES RETURNING at", `INSERT INTO t (at,"my id") VALUES ((datetime('now')),(random())) RETURNING at`},
 		{"INSERT INTO t(a) SELECT b FROM s WHERE c", "INSERT INTO t(a" + both + ") SELECT b" + values + " FROM s WHERE c"},
 		{"INSERT INTO t(a) SELECT b IS NOT DISTINCT FROM (SELECT 1 FROM q) FROM s", "INSERT INTO t(a" + both + ") SELECT b IS NOT DISTINCT FROM (SELECT 1 FROM q)" + values + " FROM s"},
