@@ -30,20 +30,22 @@ func (c *Connector) readParams(ctx context.Context, explains bool) (params strin
 	return params, options.Level != None && options.Level != Auto, nil
 }
 
-// readParamsFor is readParams for a read of the driver's own, at the level that asks says. What the
-// context says of reads counts only where it is such a read's own.
+// readParamsFor is readParams for a read at the level that asks says.
 func (c *Connector) readParamsFor(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
-	if asks == occ.AsksWeak {
-		return c.readParams(atLevel(ctx, Weak), explains)
-	}
-	options, err := readOptionsFor(ctx, c.cfg)
-	switch {
-	case err != nil:
-		return "", false, err
-	case asks == occ.AsksLog:
-		ctx = atLevel(ctx, Strong)
-	case asks == occ.AsksLeader && options.Level.takesFreshness():
+	switch asks {
+	case occ.AsksAsSet:
+	case occ.AsksWeak:
 		ctx = atLevel(ctx, Weak)
+	case occ.AsksLog:
+		ctx = atLevel(ctx, Strong)
+	case occ.AsksLeader:
+		options, err := readOptionsFor(ctx, c.cfg)
+		if err != nil {
+			return "", false, err
+		}
+		if options.Level.takesFreshness() {
+			ctx = atLevel(ctx, Weak)
+		}
 	}
 	return c.readParams(ctx, explains)
 }
