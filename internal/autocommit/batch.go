@@ -48,9 +48,6 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 	if results == nil {
 		return nil, failure
 	}
-	if err := answer.End(); err != nil {
-		return nil, sqlerr.From(err)
-	}
 	if !atomic {
 		failure = c.tellRowsLost(ctx, stmts, results)
 	}
@@ -99,24 +96,17 @@ func (c *Session) QueryBatch(ctx context.Context, atomic bool, stmts []bind.Stmt
 	if err != nil {
 		return nil, err
 	}
-	req := c.readRequest(params, leader, stmts)
+	req := c.engine.readRequest(params, leader, stmts)
 	if atomic {
 		req.Params += cluster.Transaction
 	}
-	answer, err := c.send(ctx, req, stmts)
+	answer, err := c.engine.send(ctx, req, stmts)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
 	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.engine.Location}, atomic: atomic}
-	results, failure := reader.read()
-	if results == nil {
-		return nil, failure
-	}
-	if err := answer.End(); err != nil {
-		return nil, sqlerr.From(err)
-	}
-	return results, failure
+	return reader.read()
 }
 
 // OnlyReads refuses statements that do not only read. The server refuses them as well, except for a
@@ -139,7 +129,7 @@ type batchReader struct {
 	write  bool
 }
 
-// read returns the results, and the failure of the first statement that failed. Without results the
+// read reads the answer to its end. It returns the results, and the failure of the first statement that failed. Without results the
 // failure is that of the whole batch.
 func (r *batchReader) read() ([]result.Outcome, error) {
 	results := make([]result.Outcome, len(r.stmts))
@@ -155,6 +145,9 @@ func (r *batchReader) read() ([]result.Outcome, error) {
 		if first == nil {
 			first = failure
 		}
+	}
+	if err := r.answer.End(); err != nil {
+		return nil, sqlerr.From(err)
 	}
 	return results, first
 }

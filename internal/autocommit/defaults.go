@@ -23,13 +23,13 @@ import (
 
 // withDefaults returns the statements with each INSERT giving its left-out columns their defaults,
 // if these call functions, other than the allowed ones, that differ between nodes.
-func (c *Session) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
+func (e *Engine) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sqltext.Calls) ([]bind.Stmt, error) {
 	if allowed == sqltext.CallsRandom|sqltext.CallsTime {
 		return stmts, nil
 	}
 	given := stmts
 	for i := range stmts {
-		statement, err := c.giveDefaults(ctx, &stmts[i], stmts[:i], allowed)
+		statement, err := e.giveDefaults(ctx, &stmts[i], stmts[:i], allowed)
 		switch {
 		case err != nil:
 			return nil, err
@@ -46,18 +46,18 @@ func (c *Session) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed s
 // Defaults returns an INSERT that gives its left-out columns their defaults, nil if there is
 // nothing to give. The statements before it may create its table.
 func (e *Engine) Defaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
-	return NewSession(e, new(bind.ConnState)).giveDefaults(ctx, one, before, 0)
+	return e.giveDefaults(ctx, one, before, 0)
 }
 
 // giveDefaults is Defaults, except for defaults that only call allowed functions.
-func (c *Session) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
+func (e *Engine) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt, allowed sqltext.Calls) (*sqltext.Statement, error) {
 	if one.LeavesOut == "" {
 		return nil, nil
 	}
 	created, ok := createdBy(before, one.LeavesOut)
 	defaults := created.Defaults
 	if !ok || created.IfNotExists {
-		list, known, err := c.defaultsOf(ctx, one.LeavesOut)
+		list, known, err := e.defaultsOf(ctx, one.LeavesOut)
 		if err != nil {
 			return nil, err
 		}
@@ -114,8 +114,8 @@ type knownTables struct {
 
 // defaultsOf returns the defaults of a table that differ between nodes, and whether the table
 // exists. It asks the leader if they are not known, or are too old.
-func (c *Session) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
-	watch := &c.engine.schema
+func (e *Engine) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
+	watch := &e.schema
 	if list, known = watch.defaultsOf(table); known {
 		return list, true, nil
 	}
@@ -129,7 +129,7 @@ func (c *Session) defaultsOf(ctx context.Context, table string) (list []sqltext.
 		return list, true, nil
 	}
 	before := watch.tables.Load()
-	tables, err := c.askTables(ctx)
+	tables, err := e.askTables(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("rqlite: the defaults of the table could not be read; nothing was sent: %w", err)
 	}
@@ -163,9 +163,9 @@ func mentions(words ...string) string {
 }
 
 // askTables reads the schema.
-func (c *Session) askTables(ctx context.Context) (*knownTables, error) {
+func (e *Engine) askTables(ctx context.Context) (*knownTables, error) {
 	tables := &knownTables{until: time.Now().Add(schemaSettles), defaults: map[string][]sqltext.Default{}}
-	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{tablesStmt}, result.Span{Total: 1})
+	s, err := e.readAsked(ctx, occ.AsksWeak, []bind.Stmt{tablesStmt}, result.Span{Total: 1})
 	if errors.Is(err, sqlerr.ErrUnauthorized) {
 		tables.unreadable = true
 		return tables, nil

@@ -34,7 +34,7 @@ func (c *Session) Enqueue(ctx context.Context, stmts []bind.Stmt, wait bool) (se
 	defer versions.Unshare()
 	// A follower would take the write as well. Where there are permissions it could never hand it
 	// on.
-	answer, err := c.send(ctx, cluster.Request{
+	answer, err := c.engine.send(ctx, cluster.Request{
 		Path: cluster.ExecutePath, Params: params, Frame: versions.QueueFrame(), Leader: true, Pinned: true, Write: true,
 	}, stmts)
 	if err != nil {

@@ -19,7 +19,7 @@ var errConnStateHere = errors.New("last_insert_rowid() and changes() have nothin
 // those that write, and in the defaults that they take. So all nodes store the same.
 func (c *Session) freezeWrites(ctx context.Context, stmts []bind.Stmt) ([]bind.Stmt, error) {
 	c.engine.warnOfRandom(stmts)
-	stmts, err := c.withDefaults(ctx, stmts, c.engine.NodesCall)
+	stmts, err := c.engine.withDefaults(ctx, stmts, c.engine.NodesCall)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ var foreignKeysStmt = bind.DriversOwn("PRAGMA foreign_keys")
 // agreeOnForeignKeys returns nil if the server enforces foreign keys exactly if the PRAGMA wants
 // it. Programs for SQLite send that PRAGMA when they start.
 func (c *Session) agreeOnForeignKeys(ctx context.Context, one bind.Stmt) error {
-	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{foreignKeysStmt}, result.Span{Total: 1})
+	s, err := c.engine.readAsked(ctx, occ.AsksWeak, []bind.Stmt{foreignKeysStmt}, result.Span{Total: 1})
 	if err != nil {
 		return err
 	}

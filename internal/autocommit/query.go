@@ -94,16 +94,16 @@ func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span
 
 // Read sends statements to /db/query, at the consistency level of the context.
 func (c *Session) Read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	return c.readAsked(ctx, occ.AsksAsSet, stmts, at)
+	return c.engine.readAsked(ctx, occ.AsksAsSet, stmts, at)
 }
 
 // readAsked sends statements to /db/query.
-func (c *Session) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
-	params, leader, err := c.engine.ReadParams(ctx, explain(stmts), asks)
+func (e *Engine) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+	params, leader, err := e.ReadParams(ctx, explain(stmts), asks)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.send(ctx, c.readRequest(params, leader, stmts), stmts)
+	answer, err := e.send(ctx, e.readRequest(params, leader, stmts), stmts)
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +111,9 @@ func (c *Session) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stm
 }
 
 // readRequest returns the request of statements that read.
-func (c *Session) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
+func (e *Engine) readRequest(params string, leader bool, stmts []bind.Stmt) cluster.Request {
 	req := cluster.Request{Path: cluster.QueryPath, Params: params, Leader: leader, Stream: true}
-	if c.engine.schema.isDue(stmts) {
+	if e.schema.isDue(stmts) {
 		req.Frame = schemaLook
 	}
 	return req
@@ -160,7 +160,7 @@ func explain(stmts []bind.Stmt) bool {
 
 // Ping asks the cluster a question that only a leader can answer.
 func (c *Session) Ping(ctx context.Context) error {
-	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{pingStmt}, result.Span{Total: 1})
+	s, err := c.engine.readAsked(ctx, occ.AsksWeak, []bind.Stmt{pingStmt}, result.Span{Total: 1})
 	if err != nil {
 		return err
 	}

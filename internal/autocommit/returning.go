@@ -81,7 +81,7 @@ func (c *Session) trialSeen(ctx context.Context, release cluster.Release, one bi
 	if err != nil {
 		return sqlerr.Refused(err)
 	}
-	answer, err := c.post(ctx, &cluster.Request{
+	answer, err := c.engine.post(ctx, &cluster.Request{
 		Path: cluster.RequestPath, Params: cluster.ParsedParams, Leader: true, Body: append(body, ']'), MinRelease: release,
 	})
 	switch {

@@ -40,7 +40,7 @@ var defersKeysStmt = bind.DriversOwn("SELECT 1 WHERE " + occ.DefersKeys)
 
 // defersNothing reports whether the schema is known to have no deferred foreign keys.
 func (c *Session) defersNothing(ctx context.Context) bool {
-	s, err := c.readAsked(ctx, occ.AsksWeak, []bind.Stmt{defersKeysStmt}, result.Span{Total: 1})
+	s, err := c.engine.readAsked(ctx, occ.AsksWeak, []bind.Stmt{defersKeysStmt}, result.Span{Total: 1})
 	if err != nil {
 		return false
 	}

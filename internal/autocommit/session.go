@@ -93,20 +93,20 @@ func (c *Session) TakeDeferral() *bind.Stmt {
 }
 
 // send encodes statements and sends them as one request.
-func (c *Session) send(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
+func (e *Engine) send(ctx context.Context, req cluster.Request, stmts []bind.Stmt) (*cluster.Answer, error) {
 	body, err := bind.AppendAll(req.Frame.Open(bind.Size(stmts)), stmts)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
 	req.Body, req.Statements = req.Frame.Close(body), bind.CountOwn(stmts)
-	answer, err := c.post(ctx, &req)
+	answer, err := e.post(ctx, &req)
 	if mayChangeSchema(stmts) {
-		c.engine.schema.changed()
+		e.schema.changed()
 	}
 	return answer, err
 }
 
 // post sends a request.
-func (c *Session) post(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
-	return c.engine.Versions.Send(ctx, req)
+func (e *Engine) post(ctx context.Context, req *cluster.Request) (*cluster.Answer, error) {
+	return e.Versions.Send(ctx, req)
 }

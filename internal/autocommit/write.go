@@ -37,5 +37,5 @@ func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.S
 		req.Frame = engine.Versions.FrameOf(how.atomic)
 	}
 	req.Leader, req.Write = true, true
-	return c.send(ctx, req, stmts)
+	return c.engine.send(ctx, req, stmts)
 }
