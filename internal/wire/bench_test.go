@@ -14,7 +14,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// response is what a client that uses encoding/json decodes into.
+// response is the struct into which a client with encoding/json decodes.
 type response struct {
 	Results []struct {
 		LastInsertID int64    `json:"last_insert_id"`
@@ -45,7 +45,7 @@ const (
 	benchBlob = 1 << 20
 )
 
-// decoding is what the decoders are measured on.
+// decoding lists the responses that the decoders are measured on.
 var decoding = []struct {
 	name string
 	body func() []byte
@@ -123,8 +123,8 @@ func readRows(d *wire.Decoder, columns int) (cells int, err error) {
 	}
 }
 
-// collectRows reads a response to its end and returns the rows of its last result, as a
-// client has them that keeps all of them.
+// collectRows reads a response to its end and returns the rows of its last result. It keeps all of
+// them, as many clients do.
 func collectRows(r io.Reader) (rows [][]any, err error) {
 	d := wire.NewDecoder(r)
 	defer d.Release()
@@ -165,8 +165,7 @@ func collectResult(d *wire.Decoder, columns int) (rows [][]any, err error) {
 	}
 }
 
-// valueOf returns a cell as a value that outlives it. Other than encoding/json, it keeps
-// integers as such.
+// valueOf returns the value of a cell, as a copy. Unlike encoding/json it keeps integers as int64.
 func valueOf(c wire.Cell) (any, error) {
 	switch c.Kind {
 	case wire.False, wire.True:
@@ -185,9 +184,8 @@ func valueOf(c wire.Cell) (any, error) {
 	return nil, nil
 }
 
-// BenchmarkDecode reads whole responses: a cell at a time (wire), into a [][]any
-// (wire-any), and with encoding/json into what a client would make of it, which has a
-// [][]any, too.
+// BenchmarkDecode reads whole responses in three ways: cell by cell (wire), into a [][]any
+// (wire-any), and with encoding/json into a client's struct, which also has a [][]any.
 func BenchmarkDecode(b *testing.B) {
 	for _, bb := range decoding {
 		body := bb.body()
@@ -234,8 +232,7 @@ func count(rows [][]any) (cells int) {
 	return cells
 }
 
-// TestDecodeBenchmarks proves that the bodies are whole: every cell is found by
-// all decoders.
+// TestDecodeBenchmarks checks that the bodies are whole: every decoder finds every cell.
 func TestDecodeBenchmarks(t *testing.T) {
 	t.Parallel()
 	for _, bb := range decoding {
@@ -259,8 +256,7 @@ func TestDecodeBenchmarks(t *testing.T) {
 	}
 }
 
-// encoding is what the encoders are measured on: statements, each followed by its
-// parameters.
+// encoding lists the statements that the encoders are measured on, each followed by its parameters.
 var encoding = []struct {
 	name       string
 	statements func() [][]any
@@ -282,7 +278,7 @@ var encoding = []struct {
 	}},
 }
 
-// inserts returns n rows to be inserted.
+// inserts returns n rows to insert.
 func inserts(n int) [][]any {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	statements := make([][]any, n)
@@ -307,8 +303,8 @@ func appendRequest(dst []byte, statements [][]any) ([]byte, error) {
 	return append(dst, ']'), nil
 }
 
-// BenchmarkEncode writes the bodies of requests. What encoding/json writes is another
-// one where there are BLOBs: rqlite stores those as texts.
+// BenchmarkEncode writes the bodies of requests. The output of encoding/json differs for BLOBs:
+// rqlite stores them as texts.
 func BenchmarkEncode(b *testing.B) {
 	for _, bb := range encoding {
 		statements := bb.statements()
@@ -337,7 +333,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// TestEncodeBenchmarks proves that both encoders write all statements.
+// TestEncodeBenchmarks checks that both encoders write all statements.
 func TestEncodeBenchmarks(t *testing.T) {
 	t.Parallel()
 	for _, bb := range encoding {

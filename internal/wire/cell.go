@@ -18,14 +18,15 @@ const (
 	Blob   // Data is the bytes of a BLOB, sent as an array
 )
 
-// Cell is one value of a row. Data is valid until the decoder is used again.
+// Cell is one value of a row. The zero value is a NULL. Data is valid until the next call of a
+// method of the decoder.
 type Cell struct {
 	Kind Kind
 	Data []byte
 }
 
-// Cell reads the next value of the current row. A row with fewer values than
-// the entry has columns is a [*SyntaxError]; so is one with more, at NextRow.
+// Cell reads the next value of the current row. A row must have as many values as the entry has
+// columns: with fewer Cell returns a [*SyntaxError], with more NextRow does.
 func (d *Decoder) Cell() (Cell, error) {
 	if d.err != nil {
 		return Cell{}, d.err
@@ -109,9 +110,9 @@ func (d *Decoder) blob() ([]byte, error) {
 	}
 }
 
-// blobRun reads the elements that lie in the buffer whole, in the form the
-// server writes them, digits and a comma. It stops before the last element and
-// before anything unusual, which blob reads with the general code.
+// blobRun reads the elements that are whole in the buffer and have the server's usual form: digits
+// and a comma. It stops before the last element and before anything unusual. The general code of
+// blob reads those.
 func (d *Decoder) blobRun(out []byte) []byte {
 	s := &d.scan
 	buf := s.buf[s.pos:s.end]

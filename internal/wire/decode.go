@@ -7,27 +7,26 @@ import (
 	"sync"
 )
 
-// maxColumns is SQLite's upper limit on the columns of a result
-// (SQLITE_MAX_COLUMN, https://www.sqlite.org/limits.html).
+// maxColumns is SQLite's upper limit on the columns of a result (SQLITE_MAX_COLUMN,
+// https://www.sqlite.org/limits.html).
 const maxColumns = 32767
 
-// Result is one entry of a response's "results": what the server said about
-// one statement.
+// Result is one entry of "results" in a response: the server's answer to one statement.
 type Result struct {
 	LastInsertID int64
 	RowsAffected int64
 	Error        string   // "" when the statement succeeded
 	Columns      []string // nil when the entry has no columns
-	Types        []string // as many as Columns: lower-case declared types, or what the server made up
+	Types        []string // as many as Columns: lower-case declared types, or types that the server derived
 }
 
-// Trailer is what stands beside "results" in a response.
+// Trailer holds the members of a response beside "results".
 type Trailer struct {
-	Error          string // of the request as a whole
-	SequenceNumber int64  // of a queued write
+	Error          string // error of the request as a whole; "" if there is none
+	SequenceNumber int64  // number of a queued write; 0 for other requests
 }
 
-// where a Decoder is in the document.
+// place is the position of a Decoder in the document.
 type place uint8
 
 const (
@@ -35,32 +34,32 @@ const (
 	inResults               // before an entry of results, or its end
 	inValues                // before a row, or the end of values
 	inRow                   // within a row
-	afterTable              // within an entry, behind its values
-	atEnd                   // behind the document
+	afterTable              // within an entry, after its values
+	atEnd                   // after the document
 )
 
-// Decoder reads one response from a stream. The order of calls is NextResult;
-// then for an entry with rows NextRow, and Cell once for each column; and again
-// until NextResult returns io.EOF, when Trailer holds the rest.
+// Decoder reads one response from a stream. The order of calls is: NextResult; for an entry with
+// rows NextRow, and Cell once for each column of the row; then NextResult again until it returns
+// io.EOF. Trailer is complete then.
 //
-// A Decoder is not safe for concurrent use. Its errors are those of the reader,
-// io.ErrUnexpectedEOF for a response that stops early, and [*SyntaxError]; none
-// is io.EOF but where a method says so. After an error nothing more can be read.
+// A Decoder is not safe for concurrent use. Its errors are those of the reader, io.ErrUnexpectedEOF
+// for a response that ends early, and [*SyntaxError]. It returns io.EOF only from methods that
+// document it. After an error nothing more can be read.
 type Decoder struct {
 	scan     scanner
 	at       place
-	first    bool // nothing was read yet of the list the decoder is in
+	first    bool // nothing of the current list has been read yet
 	seen     bool // "results" was read
 	sawTable bool // the entry has "values"
 	result   Result
-	begin    int64 // where the entry begins
+	begin    int64 // offset at which the entry begins
 	trailer  Trailer
 	err      error
 }
 
 var decoders = sync.Pool{New: func() any { return new(Decoder) }}
 
-// NewDecoder returns a Decoder that reads from r. Release gives it back.
+// NewDecoder returns a Decoder that reads from r. Call Release when it is no longer used.
 func NewDecoder(r io.Reader) *Decoder {
 	d := decoders.Get().(*Decoder)
 	scan := d.scan
@@ -69,10 +68,10 @@ func NewDecoder(r io.Reader) *Decoder {
 	return d
 }
 
-// Release makes the decoder's buffers available to other responses. Neither
-// the decoder nor a Cell of it may be used afterwards.
+// Release returns the decoder and its buffers to the pool. The caller must not use the decoder or
+// any of its Cells afterwards.
 func (d *Decoder) Release() {
-	const keep = 64 << 10 // one huge value must not stay for the life of the process
+	const keep = 64 << 10 // a huge value must not hold memory for the life of the process
 	if len(d.scan.buf) > keep {
 		d.scan.buf = nil
 	}
@@ -84,21 +83,20 @@ func (d *Decoder) Release() {
 	decoders.Put(d)
 }
 
-// Trailer returns what stood beside "results". It is complete once NextResult
-// has returned io.EOF.
+// Trailer returns the members beside "results". It is complete after NextResult has returned
+// io.EOF.
 func (d *Decoder) Trailer() Trailer { return d.trailer }
 
-// Result returns the entry that NextResult read last. Its Error may be set
-// while its rows are read, when the statement failed on the way.
+// Result returns the entry that NextResult read last. If the statement failed while it returned
+// rows, its Error is set after the last row has been read.
 func (d *Decoder) Result() *Result { return &d.result }
 
-// HasRows reports whether the current entry has a list of rows that has not been read to its end.
+// HasRows reports whether the current entry has rows that have not been read to the end.
 func (d *Decoder) HasRows() bool { return d.at == inValues || d.at == inRow }
 
-// NextResult reads the next entry of "results" up to its rows, passing over
-// what was left unread of the one before. At the end of the response, which it
-// reads to its last byte, it returns io.EOF. The Result is overwritten by the
-// next call; its slices are not.
+// NextResult reads the next entry of "results" up to its rows. It skips unread rows of the entry
+// before. At the end of the response it returns io.EOF, after it has read the last byte. The next
+// call overwrites the Result, but not its slices.
 func (d *Decoder) NextResult() (*Result, error) {
 	if d.err == nil {
 		d.err = d.nextResult()
@@ -137,14 +135,13 @@ func (d *Decoder) nextResult() error {
 		return d.entry()
 	}
 	d.first = false
-	if err := d.members(); err != nil { // "results" comes once, so this ends the document
+	if err := d.members(); err != nil { // "results" comes once, so these members end the document
 		return err
 	}
 	return io.EOF
 }
 
-// members reads members of the top-level object until "results" opens or the
-// document ends.
+// members reads members of the top-level object until "results" opens or the document ends.
 func (d *Decoder) members() error {
 	for ; ; d.first = false {
 		again, err := d.scan.more('}', d.first)
@@ -166,8 +163,8 @@ func (d *Decoder) members() error {
 	}
 }
 
-// member reads one member of the top-level object; opened says that it was
-// "results", of which the bracket has been read.
+// member reads one member of the top-level object. If it is "results", member reads its opening
+// bracket only, and opened is true.
 func (d *Decoder) member() (opened bool, err error) {
 	name, err := d.scan.key()
 	if err != nil {
@@ -193,7 +190,7 @@ func (d *Decoder) member() (opened bool, err error) {
 	return false, err
 }
 
-// eof demands that nothing but white space follows.
+// eof returns an error if anything but white space follows.
 func (d *Decoder) eof() error {
 	c, err := d.scan.peek()
 	if err == nil {
@@ -205,8 +202,8 @@ func (d *Decoder) eof() error {
 	return err
 }
 
-// Rest passes over what is left of the current entry, whose Error is complete
-// then, and returns at which bytes of the response the entry begins and ends.
+// Rest skips the rest of the current entry, after which its Error is complete. It returns the
+// offsets in the response at which the entry begins and ends.
 func (d *Decoder) Rest() (begin, end int64, err error) {
 	if d.err == nil && (d.at == inRow || d.at == inValues) {
 		d.err = d.skipRows()
@@ -277,8 +274,7 @@ func (d *Decoder) entryMember() (opened bool, err error) {
 	return false, err
 }
 
-// checkHeader demands that columns and types belong together: rows cannot be
-// read without them.
+// checkHeader returns an error if columns and types do not match, or if rows come without columns.
 func (d *Decoder) checkHeader() error {
 	if len(d.result.Columns) != len(d.result.Types) {
 		return d.scan.fault("an entry with %d columns and %d types", len(d.result.Columns), len(d.result.Types))
@@ -314,8 +310,8 @@ func (d *Decoder) header() ([]string, error) {
 	}
 }
 
-// NextRow goes to the next row of the current entry, whose Cells follow. It
-// returns io.EOF behind the last row; the entry's Error is complete then.
+// NextRow moves to the next row of the current entry; Cell reads its values. It returns io.EOF
+// after the last row. The Error of the entry is complete then.
 func (d *Decoder) NextRow() error {
 	if d.err != nil {
 		return d.err
@@ -343,14 +339,13 @@ func (d *Decoder) NextRow() error {
 	return err
 }
 
-// endTable reads the rest of an entry whose rows have been read.
 func (d *Decoder) endTable() error {
 	d.at, d.first = afterTable, false
 	return d.entryMembers(false)
 }
 
 func (d *Decoder) skipRows() error {
-	if d.at == inRow { // cells may have been read already
+	if d.at == inRow { // some cells may have been read already
 		for {
 			again, err := d.scan.more(']', d.first)
 			if err != nil {

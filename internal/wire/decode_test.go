@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Cells, for short.
+// Short names for Cells.
 var (
 	null = value{Kind: Null}
 	yes  = value{Kind: True}
@@ -24,7 +24,7 @@ func number(s string) value { return value{Number, s} }
 func text(s string) value   { return value{Text, s} }
 func blob(s string) value   { return value{Blob, s} }
 
-// shapes are the responses that rqlite's API documents or is known to give.
+// shapes are responses that rqlite's API documents, or that rqlite is known to give.
 var shapes = []struct {
 	name string
 	body string
@@ -290,14 +290,16 @@ func TestDecoderEndStays(t *testing.T) {
 
 func TestDecoderSyntaxErrorOffset(t *testing.T) {
 	t.Parallel()
-	// Behind more than a buffer of rows, to see that what was dropped counts.
+	// The rows before the fault fill several buffers, so that the offset counts bytes already
+	// dropped.
 	body := table(strings.Repeat(`["0123456789"],`, 4*bufferSize/15) + `[?]`)
 	_, err := readString(body)
 	syntax := requireSyntaxError(t, err, "invalid number")
 	assert.Equal(t, int64(strings.Index(body, "?")), syntax.Offset)
 }
 
-// Leaving rows unread, at every place, must not change what comes behind them.
+// TestDecoderLeavesRowsUnread checks that rows left unread, at any place, do not change what
+// follows.
 func TestDecoderLeavesRowsUnread(t *testing.T) {
 	t.Parallel()
 	const rows, columns = 3, 3
@@ -376,13 +378,13 @@ func TestDecoderColumns(t *testing.T) {
 	requireSyntaxError(t, err, "more than 32767 columns")
 }
 
-// A decoder from the pool must know nothing of the response before.
+// TestDecoderReuse checks that a decoder from the pool keeps nothing of an earlier response.
 func TestDecoderReuse(t *testing.T) {
 	t.Parallel()
 	bodies := []string{
 		`{"results":[{"columns":["secret"],"types":["text"],"values":[["hidden"]],"error":"e"}],"error":"old","sequence_number":1,"raft_index":2}`,
-		`{"results":[{"columns":["secret"],"types":["text"],"values":[["hid`, // given back in the middle
-		table(`[]`), // given back with an error
+		`{"results":[{"columns":["secret"],"types":["text"],"values":[["hid`, // released in the middle
+		table(`[]`), // released after an error
 	}
 	for _, body := range bodies {
 		for range 10 {
@@ -396,7 +398,7 @@ func TestDecoderReuse(t *testing.T) {
 	}
 }
 
-// Not parallel: it looks at a decoder that is in the pool.
+// TestDecoderReleaseDropsLargeBuffers is not parallel, because it looks at a decoder in the pool.
 func TestDecoderReleaseDropsLargeBuffers(t *testing.T) { //nolint:paralleltest // see above
 	huge := strings.Repeat("x", 1<<20) + `\n`
 	d := NewDecoder(strings.NewReader(table(`["` + huge + `"]`)))

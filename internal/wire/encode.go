@@ -11,23 +11,22 @@ import (
 	"unicode/utf8"
 )
 
-// timeFormat is the text a time.Time is stored as: the first of the formats
-// SQLite's date functions read that keeps nanoseconds and the zone, and the one
-// github.com/mattn/go-sqlite3 writes.
+// timeFormat is the text form of a time.Time. It is the first of the formats of SQLite's date
+// functions that keeps nanoseconds and the zone. github.com/mattn/go-sqlite3 writes the same.
 const timeFormat = "2006-01-02 15:04:05.999999999-07:00"
 
-// Reasons a value cannot be sent.
+// errNotUTF8 and errInfinite say why a value cannot be sent.
 var (
 	errNotUTF8  = errors.New("the text is not valid UTF-8, which JSON cannot carry: pass it as []byte")
 	errInfinite = errors.New("an infinite number cannot be sent: JSON has none")
 )
 
-// AppendStatement appends one element of a request body to dst: the statement
-// as a string, or, when it has parameters, an array of the statement and its
-// values in the order of their SQLite parameter numbers.
+// AppendStatement appends one element of a request body to dst. Without args that is the statement
+// as a string. With args it is an array of the statement and its values, in the order of their
+// SQLite parameter numbers.
 //
-// The values are those of [database/sql/driver.Value]. On an error dst is
-// returned unchanged; an error about a value is a [*ValueError].
+// The values are those of [database/sql/driver.Value]. On an error AppendStatement returns dst
+// unchanged. An error about a value is a [*ValueError].
 func AppendStatement(dst []byte, sql string, args []any) ([]byte, error) {
 	start := len(dst)
 	if len(args) > 0 {
@@ -52,7 +51,7 @@ func AppendStatement(dst []byte, sql string, args []any) ([]byte, error) {
 
 // ValueError says which parameter of a statement cannot be sent, and why.
 type ValueError struct {
-	Parameter int // 1-based, SQLite's number of the parameter
+	Parameter int // SQLite's number of the parameter, from 1
 	Err       error
 }
 
@@ -64,7 +63,7 @@ func (e *ValueError) Error() string {
 // Unwrap returns the reason.
 func (e *ValueError) Unwrap() error { return e.Err }
 
-// SizeHint returns about how many bytes AppendValue takes for a value.
+// SizeHint returns roughly how many bytes AppendValue appends for a value.
 func SizeHint(value any) int {
 	switch v := value.(type) {
 	case string:
@@ -77,10 +76,9 @@ func SizeHint(value any) int {
 
 // AppendValue appends one parameter value to dst.
 //
-// The server binds a number as an integer when it can be read as one, so a
-// float64 is always written with a fraction or an exponent. NaN, which SQLite
-// stores as NULL, and a nil []byte are sent as null. Infinities, text that is
-// not UTF-8 and types other than those of driver.Value are errors.
+// The server binds a number as an INTEGER if it can be read as one. So a float64 is always written
+// with a fraction or an exponent. NaN and a nil []byte become null; SQLite stores NaN as NULL, too.
+// Infinities, text that is not UTF-8 and types other than those of driver.Value are errors.
 func AppendValue(dst []byte, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case nil:
@@ -123,8 +121,8 @@ func appendFloat(dst []byte, f float64) ([]byte, error) {
 	return append(dst, ".0"...), nil
 }
 
-// appendBlob writes the text x'…', which the server binds as a BLOB. It binds an
-// array of numbers as one too, but takes several times as long to read it.
+// appendBlob writes the text x'…', which the server binds as a BLOB. The server also accepts an
+// array of numbers, but takes several times as long to read it. A nil blob becomes null.
 func appendBlob(dst, blob []byte) []byte {
 	if blob == nil {
 		return append(dst, "null"...)
@@ -134,8 +132,8 @@ func appendBlob(dst, blob []byte) []byte {
 	return append(dst, `'"`...)
 }
 
-// appendTime writes a time in timeFormat. Package time writes RFC 3339, which differs in
-// two places, several times as fast.
+// appendTime writes a time in timeFormat. It formats as RFC 3339, which package time does several
+// times as fast, and then changes the two places that differ.
 func appendTime(dst []byte, t time.Time) []byte {
 	start := len(dst)
 	dst = t.AppendFormat(dst, time.RFC3339Nano)
@@ -148,8 +146,8 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString writes s as a JSON string. It reports false, having written
-// nothing of use, when s is not valid UTF-8.
+// appendString appends s as a JSON string. If s is not valid UTF-8 it returns false, and out is
+// useless.
 func appendString(dst []byte, s string) (out []byte, ok bool) {
 	dst = append(dst, '"')
 	ascii := true

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// prefix stands before everything that is appended, to see that it is kept.
+// prefix precedes all appended bytes. The tests check that it is kept.
 const prefix = "before:"
 
 func TestAppendValue(t *testing.T) {
@@ -118,7 +118,7 @@ func TestAppendValueRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			// Room to write into, so that a slice grown in place would show.
+			// The extra room would show a slice that was changed in place.
 			dst := append(make([]byte, 0, 256), prefix...)
 			got, err := AppendValue(dst, tt.value)
 			require.ErrorContains(t, err, tt.message)
@@ -188,7 +188,7 @@ func TestAppendStatementRefuses(t *testing.T) {
 	}
 }
 
-// What database/sql hands to a driver must be encodable, whatever its type.
+// TestAppendValueTakesDriverValues checks every type that database/sql passes to a driver.
 func TestAppendValueTakesDriverValues(t *testing.T) {
 	t.Parallel()
 	for _, value := range []any{int64(1), 1.5, true, []byte("b"), "s", time.Now(), nil} {
@@ -263,7 +263,7 @@ func asValueError(err error) (*ValueError, bool) {
 	return value, ok
 }
 
-// Whatever the time and the zone, it is written in timeFormat.
+// TestAppendTime checks that every time in every zone is written in timeFormat.
 func TestAppendTime(t *testing.T) {
 	t.Parallel()
 	zones := []*time.Location{time.UTC, time.Local}

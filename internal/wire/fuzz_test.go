@@ -15,10 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDecoder compares Decoder with encoding/json: what Decoder reads,
-// encoding/json reads the same way; and what encoding/json reads and has the
-// shape that rqlite documents, Decoder reads. The way the bytes arrive makes no
-// difference to either.
+// FuzzDecoder compares Decoder with encoding/json. Whatever Decoder reads, encoding/json reads the
+// same way. Whatever encoding/json reads and has the documented shape, Decoder reads. It makes no
+// difference how the bytes arrive.
 func FuzzDecoder(f *testing.F) {
 	for i, shape := range shapes {
 		f.Add([]byte(shape.body), uint64(i))
@@ -61,12 +60,12 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// oracle reads a response with encoding/json. An error means that encoding/json
-// refuses it, or that it cannot be seen as a response at all.
+// oracle reads a response with encoding/json. It returns an error if encoding/json does, or if the
+// document is no response at all.
 func oracle(body []byte) (*response, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
-	var document map[string]any // a struct would match names whatever their case
+	var document map[string]any // a struct would match names in any case
 	if err := decoder.Decode(&document); err != nil {
 		return nil, err
 	}
@@ -86,7 +85,7 @@ func oracle(body []byte) (*response, error) {
 	return &resp, o.err
 }
 
-// oracleReader turns what encoding/json read into the types of this package.
+// oracleReader turns the output of encoding/json into the types of this package.
 type oracleReader struct{ err error }
 
 func (o *oracleReader) note(err error) {
@@ -194,10 +193,10 @@ func (o *oracleReader) cell(v any) value {
 	return null
 }
 
-// documented returns nil when a document that encoding/json can read is a
-// response as rqlite's API documents it, and so must be understood; else what is
-// not as documented. It looks at the order of the members and at what
-// encoding/json lets pass, so it walks over the tokens.
+// documented returns nil if a document that encoding/json can read has the shape that rqlite's API
+// documents. Decoder must read such a document. Otherwise the error names the difference.
+// documented walks over the tokens, because the order of members matters and encoding/json is too
+// lenient.
 func documented(body []byte) error {
 	if !utf8.Valid(body) || loneSurrogate(body) {
 		return errors.New("text that is no Unicode")
@@ -217,14 +216,14 @@ func documented(body []byte) error {
 	})
 }
 
-// escape is an escape sequence; in a JSON document, backslashes are nowhere else.
+// escape is an escape sequence. In a JSON document backslashes occur nowhere else.
 var escape = regexp.MustCompile(`(?s)\\(?:u[0-9a-fA-F]{4}|.)`)
 
-// pair is the escapes of both halves of a surrogate pair.
+// pair matches the escapes of both halves of a surrogate pair.
 var pair = regexp.MustCompile(`^(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
 
-// loneSurrogate reports whether a document has the \u escape of half a surrogate
-// pair, for which encoding/json puts U+FFFD.
+// loneSurrogate reports whether a document has the \u escape of half a surrogate pair.
+// encoding/json replaces it by U+FFFD.
 func loneSurrogate(body []byte) bool {
 	for len(body) > 0 {
 		at := escape.FindIndex(body)
@@ -244,7 +243,7 @@ func loneSurrogate(body []byte) bool {
 	return false
 }
 
-// walker goes over the tokens of a document.
+// walker walks over the tokens of a document.
 type walker struct {
 	decoder *json.Decoder
 	depth   int
@@ -260,7 +259,7 @@ func (w *walker) want(kind reflect.Type) error {
 	return err
 }
 
-// integer wants one that fits both int64 and uint64.
+// integer expects an integer that fits both int64 and uint64.
 func (w *walker) integer() error {
 	token, err := w.token()
 	if err != nil {
@@ -274,7 +273,7 @@ func (w *walker) integer() error {
 	return err
 }
 
-// object calls member behind each name. Names must not come twice.
+// object calls member after each name. A name must not occur twice.
 func (w *walker) object(member func(name string) error) error {
 	if token, err := w.token(); err != nil || token != json.Delim('{') {
 		return fmt.Errorf("no object: %w", err)
@@ -405,11 +404,11 @@ func (w *walker) byte() error {
 	return err
 }
 
-// The checker itself must accept every known shape, or the fuzzer would prove
-// nothing; and refuse what it is there to leave out.
+// TestDocumented checks the checker itself. If documented refused a known shape, the fuzz test
+// would prove nothing. It must also refuse the documents that it is there to exclude.
 func TestDocumented(t *testing.T) {
 	t.Parallel()
-	negative := map[string]bool{"largest and smallest rowid": true, "raft index": true} // beyond what integer wants
+	negative := map[string]bool{"largest and smallest rowid": true, "raft index": true} // larger than integer allows
 	for _, shape := range shapes {
 		if !negative[shape.name] {
 			require.NoError(t, documented([]byte(shape.body)), shape.name)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// response is a whole response, as a Decoder or an oracle read it.
+// response is a whole response as read by a Decoder or an oracle.
 type response struct {
 	Entries []entry
 	Trailer Trailer
@@ -21,7 +21,7 @@ type entry struct {
 	Rows   [][]value
 }
 
-// value is a Cell that outlives its row.
+// value is a copy of a Cell.
 type value struct {
 	Kind Kind
 	Data string

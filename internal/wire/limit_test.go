@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// endless reads as head, and then as the same byte for ever. It counts.
+// endless reads as head, and then repeats one byte for ever. It counts the bytes read.
 type endless struct {
 	head  string
 	b     byte
@@ -27,7 +27,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestEndlessText has texts without end where no values belong.
+// TestEndlessText reads texts without end in places other than values.
 func TestEndlessText(t *testing.T) {
 	for name, head := range map[string]string{
 		"a name":           `{"`,
@@ -55,7 +55,7 @@ func TestEndlessText(t *testing.T) {
 	}
 }
 
-// TestLargeValue reads a value that is longer than anything else may be.
+// TestLargeValue reads a value that is longer than the limit for all other texts.
 func TestLargeValue(t *testing.T) {
 	value := strings.Repeat("v", 2*maxWord)
 	d := NewDecoder(io.MultiReader(strings.NewReader(`{"results":[{"columns":["a"],"types":["text"],"values":[["`),

@@ -7,25 +7,25 @@ import (
 )
 
 const (
-	// bufferSize is what the buffer starts with: a power of two that holds the
-	// answer to a point query and takes large answers in few reads.
+	// bufferSize is the initial size of the buffer. It is a power of two, holds the answer to a
+	// point query, and takes large answers in few reads.
 	bufferSize = 16 << 10
-	// largeBuffer is what it grows to for an answer that keeps it full.
+	// largeBuffer is the size of the buffer once a response has proved longer than that.
 	largeBuffer = 64 << 10
-	// maxToken bounds what one value may take in the response. SQLite's own
-	// bound on a value is 1,000,000,000 bytes (SQLITE_MAX_LENGTH).
+	// maxToken bounds one value in the response. SQLite's own bound on a value is 1,000,000,000
+	// bytes (SQLITE_MAX_LENGTH).
 	maxToken = 1 << 30
-	// maxWord bounds everything else: names, types, messages, what is skipped.
-	// The name of a column can be the whole text of its expression.
+	// maxWord bounds everything else: names, types, messages and skipped values. The name of a
+	// column can be the whole text of its expression.
 	maxWord = 16 << 20
-	// maxDepth bounds the nesting of values that are skipped.
+	// maxDepth bounds the nesting of skipped values.
 	maxDepth = 64
 )
 
-// SyntaxError is a response that is not what rqlite's API documents: not JSON,
-// JSON of another shape, or a value that cannot be read exactly.
+// SyntaxError says that a response is not as rqlite's API documents it: it is no JSON, or JSON of
+// another shape, or has a value that cannot be read exactly.
 type SyntaxError struct {
-	Offset  int64 // bytes of the response before the fault; 0 when it is not in one place
+	Offset  int64 // bytes of the response before the fault; 0 if the fault has no single place
 	Message string
 }
 
@@ -37,19 +37,19 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("malformed response at byte %d: %s", e.Offset, e.Message)
 }
 
-// scanner reads JSON tokens from a stream. Slices it returns point into its
-// buffers and are valid until the next call.
+// scanner reads JSON tokens from a stream. The slices that it returns point into its buffers and
+// are valid until the next call.
 type scanner struct {
 	r       io.Reader
 	buf     []byte
-	pos     int // next unread byte of buf
-	end     int // end of what has been read into buf
+	pos     int // first unread byte of buf
+	end     int // end of the bytes read into buf
 	base    int64
 	scratch []byte // unescaped texts and blobs
-	value   bool   // what is being read is a value of a row
+	value   bool   // the token is a value of a row
 }
 
-// reset makes the scanner read from r, keeping its buffers.
+// reset makes the scanner read from r. It keeps the buffers.
 func (s *scanner) reset(r io.Reader) {
 	if s.buf == nil {
 		s.buf = make([]byte, bufferSize)
@@ -64,9 +64,9 @@ func (s *scanner) fault(format string, args ...any) error {
 	return &SyntaxError{Offset: s.offset(), Message: fmt.Sprintf(format, args...)}
 }
 
-// fill reads more input. The bytes from s.pos on are kept and moved to the
-// front of the buffer. The end of the input is io.ErrUnexpectedEOF: nobody
-// asks for more than the document needs.
+// fill reads more input. It moves the unread bytes, from s.pos on, to the front of the buffer. At
+// the end of the input it returns io.ErrUnexpectedEOF, because it is only called while the document
+// is incomplete.
 func (s *scanner) fill() error {
 	if s.pos > 0 {
 		copy(s.buf, s.buf[s.pos:s.end])
@@ -91,7 +91,7 @@ func (s *scanner) fill() error {
 		n, err := s.r.Read(s.buf[s.end:])
 		s.end += n
 		if n > 0 {
-			return nil // an error that came with bytes comes again without
+			return nil // the reader returns its error again at the next call
 		}
 		if errors.Is(err, io.EOF) {
 			return io.ErrUnexpectedEOF
@@ -109,8 +109,8 @@ func (s *scanner) grow(size int) {
 	s.buf = grown
 }
 
-// peek returns the next byte that is not white space, without consuming it.
-// The server writes none, so the first look is nearly always enough.
+// peek returns the next byte that is not white space, without consuming it. The server writes no
+// white space, so the first look nearly always succeeds.
 func (s *scanner) peek() (byte, error) {
 	if s.pos < s.end && s.buf[s.pos] > ' ' {
 		return s.buf[s.pos], nil
@@ -134,7 +134,8 @@ func (s *scanner) peekBehindSpace() (byte, error) {
 	}
 }
 
-// expect consumes the next byte that is not white space, which must be want.
+// expect consumes the next byte that is not white space. It returns an error unless that byte is
+// want.
 func (s *scanner) expect(want byte) error {
 	c, err := s.peek()
 	if err != nil {
@@ -147,11 +148,11 @@ func (s *scanner) expect(want byte) error {
 	return nil
 }
 
-// more reports whether another element follows in an array or object that ends
-// with closing, consuming the comma or the end. first says that none was read yet.
+// more reports whether another element follows in an array or object that ends with closing. It
+// consumes the comma or the closing byte. first says that no element has been read yet.
 func (s *scanner) more(closing byte, first bool) (bool, error) {
 	if !first && s.end-s.pos >= 2 && s.buf[s.pos] == ',' {
-		if c := s.buf[s.pos+1]; c > ' ' && c != closing { // as it is for nearly every cell
+		if c := s.buf[s.pos+1]; c > ' ' && c != closing { // the usual case
 			s.pos++
 			return true, nil
 		}
@@ -176,7 +177,7 @@ func (s *scanner) more(closing byte, first bool) (bool, error) {
 	return true, err
 }
 
-// literal consumes word, whose first byte has been peeked.
+// literal consumes word. Its first byte has been peeked.
 func (s *scanner) literal(word string) error {
 	for s.end-s.pos < len(word) {
 		if err := s.fill(); err != nil {
@@ -194,7 +195,7 @@ func (s *scanner) literal(word string) error {
 func (s *scanner) number() ([]byte, error) {
 	chunk := s.buf[s.pos:s.end]
 	n := digits(chunk)
-	if n > 0 && n < len(chunk) && chunk[0] != '0' && !numeric[chunk[n]] { // an integer, as most are
+	if n > 0 && n < len(chunk) && chunk[0] != '0' && !numeric[chunk[n]] { // an integer, the usual case
 		s.pos += n
 		return chunk[:n], nil
 	}
@@ -216,7 +217,7 @@ func (s *scanner) number() ([]byte, error) {
 	}
 }
 
-// numeric holds the bytes that numbers consist of.
+// numeric holds the bytes that may occur in a number.
 var numeric = [256]bool{
 	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
 	'-': true, '+': true, '.': true, 'e': true, 'E': true,
@@ -260,7 +261,7 @@ func validNumber(b []byte) bool {
 	return len(b) == 0
 }
 
-// digits counts the decimal digits that b begins with.
+// digits returns the number of decimal digits at the start of b.
 func digits(b []byte) int {
 	for i, c := range b {
 		if c < '0' || c > '9' {
@@ -315,8 +316,8 @@ func (s *scanner) skipNested(opening byte, depth int) error {
 	}
 }
 
-// key consumes the name of an object member and the colon behind it. Names are
-// compared as texts, so an escaped name is the name it stands for.
+// key consumes the name of an object member and the colon after it. Escapes in the name are
+// resolved, so names compare as texts.
 func (s *scanner) key() (string, error) {
 	text, err := s.string()
 	if err != nil {
@@ -325,7 +326,7 @@ func (s *scanner) key() (string, error) {
 	return text, s.expect(':')
 }
 
-// string consumes a JSON string, after white space, and returns a copy of it.
+// string skips white space, consumes a JSON string and returns a copy of it.
 func (s *scanner) string() (string, error) {
 	c, err := s.peek()
 	if err != nil {
@@ -338,8 +339,8 @@ func (s *scanner) string() (string, error) {
 	return intern(b), err
 }
 
-// intern returns b as a string, without a copy for the names and types that
-// nearly every response consists of.
+// intern returns b as a string. For the names and types of nearly every response it does not
+// allocate.
 func intern(b []byte) string {
 	switch string(b) {
 	case "results":

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chunks is a reader that hands out data in pieces of random size, some of
-// them empty, and is deterministic for a seed.
+// chunks is a reader that returns its data in pieces of random size, some of them empty. The same
+// seed gives the same pieces.
 type chunks struct {
 	data   string
 	random *rand.Rand
@@ -36,7 +36,7 @@ func (c *chunks) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// The way the bytes arrive must not change what they mean.
+// TestDecoderReaders checks that the result does not depend on how the bytes arrive.
 func TestDecoderReaders(t *testing.T) {
 	t.Parallel()
 	for _, tt := range shapes {
@@ -58,7 +58,8 @@ func TestDecoderReaders(t *testing.T) {
 	}
 }
 
-// A response cut off anywhere is never taken for a whole one.
+// TestDecoderTruncated cuts a response at every byte. None of the pieces must pass for a whole
+// response.
 func TestDecoderTruncated(t *testing.T) {
 	t.Parallel()
 	for _, tt := range shapes {
@@ -79,7 +80,7 @@ func TestDecoderTruncated(t *testing.T) {
 	}
 }
 
-// The same while rows are left unread, which takes other paths.
+// TestDecoderTruncatedWhileSkipping does the same with rows left unread, which takes other paths.
 func TestDecoderTruncatedWhileSkipping(t *testing.T) {
 	t.Parallel()
 	const body = `{"x":{"a":[1,"\u00e9",true]},"results":[{"columns":["a"],"types":["t"],"values":[["\n"],[[1,2,3,4,5,6,7]],[null]],"time":1}],"time":0.1}`
@@ -108,8 +109,8 @@ func TestDecoderReaderFails(t *testing.T) {
 	}
 }
 
-// The end of the document proves that it is whole, even where the transport
-// missed the end of the body, such as the last chunk of a chunked one.
+// TestDecoderBrokenBehindTheEnd checks that a complete document is accepted even if the transport
+// misses the end of the body, such as the last chunk.
 func TestDecoderBrokenBehindTheEnd(t *testing.T) {
 	t.Parallel()
 	got, err := read(io.MultiReader(strings.NewReader(`{"results":[{"rows_affected":1}]}`), iotest.ErrReader(io.ErrUnexpectedEOF)))
@@ -117,7 +118,7 @@ func TestDecoderBrokenBehindTheEnd(t *testing.T) {
 	require.Equal(t, response{Entries: []entry{{Result: Result{RowsAffected: 1}}}}, *got)
 }
 
-// stuck is a reader that gives neither bytes nor an error.
+// stuck is a reader that returns neither bytes nor an error.
 type stuck struct{}
 
 // Read implements io.Reader.
@@ -129,7 +130,7 @@ func TestDecoderNoProgress(t *testing.T) {
 	require.Equal(t, io.ErrNoProgress, err)
 }
 
-// Tokens of every kind are moved across the border of the buffer, byte by byte.
+// TestDecoderBufferBorder moves tokens of every kind across the border of the buffer, byte by byte.
 func TestDecoderBufferBorder(t *testing.T) {
 	t.Parallel()
 	tokens := []struct {
@@ -159,8 +160,8 @@ func TestDecoderBufferBorder(t *testing.T) {
 	}
 }
 
-// Texts about as long as the buffer, and its multiples, with what is hard to
-// cut in two at either end.
+// TestDecoderTextsAroundBufferSize reads texts about as long as the buffer and its multiples. At
+// either end they have characters and escapes that are hard to cut in two.
 func TestDecoderTextsAroundBufferSize(t *testing.T) {
 	t.Parallel()
 	edges := []struct{ json, want string }{
@@ -231,7 +232,8 @@ func TestDecoderBigBlobs(t *testing.T) {
 	}
 }
 
-// However many rows there are, and however they are cut, memory stays flat.
+// TestDecoderBufferStaysSmall checks that memory does not grow with the number of rows, however
+// they arrive.
 func TestDecoderBufferStaysSmall(t *testing.T) {
 	t.Parallel()
 	const rows = 20000
@@ -241,7 +243,7 @@ func TestDecoderBufferStaysSmall(t *testing.T) {
 	}
 	d := NewDecoder(strings.NewReader(`{"results":[{"columns":["a","b"],"types":["",""],"values":[` + body.String()[1:] + `]}]}`))
 	defer d.Release()
-	before := len(d.scan.buf) // from the pool: it may have grown for another response
+	before := len(d.scan.buf) // the pool may return a buffer that grew for another response
 	_, err := d.NextResult()
 	require.NoError(t, err)
 	for i := range rows {
@@ -257,7 +259,7 @@ func TestDecoderBufferStaysSmall(t *testing.T) {
 	assert.Equal(t, max(before, largeBuffer), len(d.scan.buf))
 }
 
-// NextResult returns before the rows have arrived, so that they stream.
+// TestDecoderDoesNotReadAhead checks that NextResult returns before the rows have arrived.
 func TestDecoderDoesNotReadAhead(t *testing.T) {
 	t.Parallel()
 	head := strings.TrimSuffix(table(""), `]}]}`)

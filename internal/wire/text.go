@@ -6,8 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// text consumes a JSON string, whose quote has been peeked, and returns what it
-// stands for.
+// text consumes a JSON string and returns its content. The opening quote has been peeked.
 func (s *scanner) text() ([]byte, error) {
 	n, escaped, ascii := 1, false, true
 	for {
@@ -31,7 +30,7 @@ func (s *scanner) text() ([]byte, error) {
 				return raw, nil
 			case '\\':
 				escaped = true
-				n++ // whatever it escapes is not the end
+				n++ // the escaped byte is not the end
 			default:
 				return nil, s.fault("control character in a text")
 			}
@@ -47,13 +46,12 @@ const (
 	highBits = 0x8080808080808080
 )
 
-// plainRun returns how many bytes b has before the first quote, backslash or
-// control character, and whether all of these are ASCII.
+// plainRun returns how many bytes b has before the first quote, backslash or control character, and
+// whether all of them are ASCII.
 //
-// It looks at eight bytes at a time, the first in the lowest bits of a word.
-// Subtracting n from a byte below n borrows, which sets its highest bit. The
-// borrow can reach bytes behind it, never bytes before, so the first one found is
-// right.
+// It looks at eight bytes at a time, the first in the lowest bits of a word. Subtracting n from a
+// byte below n borrows, which sets the byte's highest bit. The borrow can reach later bytes, never
+// earlier ones, so the first match is right.
 func plainRun[T []byte | string](b T) (n int, ascii bool) {
 	var seen uint64
 	for ; len(b)-n >= 8; n += 8 {
@@ -73,16 +71,16 @@ func plainRun[T []byte | string](b T) (n int, ascii bool) {
 	return n, seen&highBits == 0
 }
 
-// load returns the eight bytes from n on as a word, the first in its lowest bits. The
-// compiler makes one instruction of it.
+// load returns the eight bytes from n on as a word, the first in its lowest bits. The compiler
+// makes one instruction of it.
 func load[T []byte | string](b T, n int) uint64 {
 	_ = b[n+7]
 	return uint64(b[n]) | uint64(b[n+1])<<8 | uint64(b[n+2])<<16 | uint64(b[n+3])<<24 |
 		uint64(b[n+4])<<32 | uint64(b[n+5])<<40 | uint64(b[n+6])<<48 | uint64(b[n+7])<<56
 }
 
-// unescape resolves the escapes of raw, the inside of a string token of the
-// given size at s.pos, and consumes the token.
+// unescape resolves the escapes of raw and consumes its token. raw is the inside of a string token
+// of the given size at s.pos.
 func (s *scanner) unescape(raw []byte, size int) ([]byte, error) {
 	out := s.scratch[:0]
 	for i := 0; i < len(raw); {
@@ -95,7 +93,7 @@ func (s *scanner) unescape(raw []byte, size int) ([]byte, error) {
 			i = j
 			continue
 		}
-		if raw[i+1] != 'u' { // the scanner saw a byte behind every backslash
+		if raw[i+1] != 'u' { // text saw a byte after every backslash
 			c := escapes[raw[i+1]]
 			if c == 0 {
 				return nil, s.fault("invalid escape in a text")
@@ -120,9 +118,9 @@ var escapes = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// unicodeEscape reads the \uXXXX, or the surrogate pair of two, that b begins
-// with, and returns the character and the bytes it took; 0 when it is none. A
-// lone surrogate stands for no character, so it is refused.
+// unicodeEscape reads a \uXXXX escape, or a surrogate pair of two, at the start of b. It returns
+// the character and the number of bytes read, 0 if there is no valid escape. A lone surrogate is no
+// character, so it is invalid.
 func unicodeEscape(b []byte) (rune, int) {
 	r, ok := hex4(b)
 	if !ok {
