@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// WithoutBackquotes returns the statement with the names that are in backquotes written
-// otherwise, and with the same meaning: bare or, where that would be a keyword or no name, in double
-// quotes. SQLite takes a name in double quotes that does not exist for a string
-// (https://www.sqlite.org/quirks.html#dblquote), unless it is part of a dotted name or stands where
-// no value can: so elsewhere the name of the table is put before it. An error says which name cannot
-// be written so. A result column without an alias is named by its text.
+// WithoutBackquotes returns the statement with its names in backquotes written in another way. The
+// meaning stays the same. A name is written bare, or in double quotes if it is a keyword or no bare
+// name. In places where SQLite would take an unknown name in double quotes for a string
+// (https://www.sqlite.org/quirks.html#dblquote), the name of the table is put before it. It returns
+// an error for a name that cannot be written so. A result column without an alias is named by its
+// text, so its name changes with it.
 //
 // rqlite before 9.4.0 does not see the RETURNING clause of a statement with backquotes.
 func (s Statement) WithoutBackquotes() (Statement, error) {
@@ -32,18 +32,18 @@ func (s Statement) WithoutBackquotes() (Statement, error) {
 	return s.edited(b.edits), nil
 }
 
-// backquotes goes through the tokens of a Write.
+// backquotes holds the state of a walk over the tokens of a Write.
 type backquotes struct {
 	source
 	edits []edit
 
-	table   string // that is written, or its alias, as it is to be put before a name
+	table   string // the table of the Write, or its alias, quoted
 	clause  keyword
 	depth   int
-	selects bool // a SELECT has begun, whose names may be of another table
+	selects bool // a SELECT has begun: its names may be of another table
 }
 
-// follow takes in token i.
+// follow updates the state with token i.
 func (b *backquotes) follow(i int) {
 	tok := b.tokens[i]
 	switch tok.kind {
@@ -69,7 +69,8 @@ func (b *backquotes) follow(i int) {
 	}
 }
 
-// nameAt returns the name at token i unless a dot follows, behind which the name of the table stands.
+// nameAt returns the name at token i. It is not ok if a dot follows: then it is a schema, and the
+// name of the table comes after the dot.
 func (b *backquotes) nameAt(i int) (string, bool) {
 	if b.kind(i+1) == tokDot {
 		return "", false
@@ -86,7 +87,7 @@ func (b *backquotes) rewritten(i int) (string, error) {
 		return name, nil
 	case b.kind(i-1) == tokDot, b.kind(i+1) == tokDot, b.kind(i+1) == tokLeftParen,
 		b.clause == kwInto, i > 0 && b.tokens[i-1].keyword == kwAs:
-		return quoted, nil // of a dotted name, a function, a table, a list of columns, an alias
+		return quoted, nil // part of a dotted name, or name of a function, table or alias, or in a list of columns
 	case b.selects || b.table == "":
 		return "", fmt.Errorf("rqlite before 9.4.0 does not see RETURNING in a statement with the name %s in backquotes: "+
 			"put the name of its table before it, in double quotes both", quoted)
@@ -96,7 +97,7 @@ func (b *backquotes) rewritten(i int) (string, error) {
 	return b.table + "." + quoted, nil
 }
 
-// isTarget reports whether token i is what a SET assigns to.
+// isTarget reports whether token i is a column to which SET assigns.
 func (b *backquotes) isTarget(i int) bool {
 	return b.depth == 0 && i > 0 && (b.word(i-1) == "SET" || b.kind(i-1) == tokComma && b.clause == noKeyword)
 }

@@ -7,16 +7,17 @@ import (
 )
 
 const (
-	// cacheSlots is how many texts are remembered; a program sends few again and again.
+	// cacheSlots is the number of texts that a Cache remembers. A program sends few texts again and
+	// again.
 	cacheSlots = 256
-	// mostCached is how long a text may be to be remembered. It bounds the memory, and
-	// longer ones are made for one use as a rule.
+	// mostCached is the largest size of a text that a Cache remembers. It bounds the memory. Longer
+	// texts are usually used once.
 	mostCached = 4 << 10
 )
 
-// Cache remembers what Parse made of the texts that came last. Each text has one slot,
-// which it shares with others: so there is no list to keep, and no lock. The zero value
-// is empty. A Cache is safe for concurrent use; nobody may write to what it returns.
+// Cache remembers the results of Parse for recent texts. Each text has one slot, which it shares
+// with other texts, so there is no list to keep and no lock. The zero value is empty. A Cache is
+// safe for concurrent use. Callers must not change the results.
 type Cache struct {
 	slots [cacheSlots]atomic.Pointer[parsed]
 }
@@ -28,7 +29,7 @@ type parsed struct {
 
 var cacheSeed = maphash.MakeSeed()
 
-// Parse returns what [Parse] returns for the text. Errors are not remembered.
+// Parse returns the result of [Parse] for the text. Errors are not remembered.
 func (c *Cache) Parse(text string) ([]Statement, error) {
 	if len(text) > mostCached {
 		return Parse(text)

@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever was parsed before, and by whoever: the result is that of Parse.
+// TestCache checks that the result is that of Parse, whatever was parsed before and by whom.
 func TestCache(t *testing.T) {
 	t.Parallel()
 	var c Cache
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for i := range 4 * cacheSlots { // many a slot has several texts
+			for i := range 4 * cacheSlots { // so that many slots are shared by several texts
 				for range 2 {
 					text := fmt.Sprintf("SELECT %d FROM t WHERE a = ?; DELETE FROM t%d", i, i)
 					want, err := Parse(text)
@@ -32,7 +32,7 @@ func TestCache(t *testing.T) {
 	all.Wait()
 }
 
-func TestCacheRemembers(t *testing.T) { // not in parallel: it counts allocations
+func TestCacheRemembers(t *testing.T) { // not parallel: it counts allocations
 	var c Cache
 	const text = "SELECT a FROM t WHERE b = ?"
 	first, err := c.Parse(text)

@@ -5,9 +5,11 @@ import (
 	"strconv"
 )
 
-// WithConnState returns the statement with literals in place of last_insert_rowid() and changes(),
-// which tell what the connection did last (https://www.sqlite.org/lang_corefunc.html). A result
-// column of a SELECT that is nothing else keeps its name. Definitions are left alone.
+// WithConnState returns the statement with literals in place of last_insert_rowid() and changes().
+// These functions tell about the last write of a connection
+// (https://www.sqlite.org/lang_corefunc.html). A result column of a SELECT that is only such a call
+// keeps its name. Statements of other kinds than Read and Write are returned unchanged, since they
+// hold definitions.
 func (s Statement) WithConnState(lastInsertRowid, changes int64) Statement {
 	if s.Calls&(CallsLastInsertRowid|CallsChanges) == 0 || s.Kind != Read && s.Kind != Write {
 		return s
@@ -23,7 +25,7 @@ func (s Statement) WithConnState(lastInsertRowid, changes int64) Statement {
 			depth--
 		}
 		if !f.isCall(i) || len(f.tokens) <= i+2 || f.tokens[i+2].kind != tokRightParen {
-			continue // with arguments SQLite says what is wrong
+			continue // SQLite reports the wrong arguments
 		}
 		var value int64
 		switch calledBy[tok.keyword] {
@@ -35,7 +37,7 @@ func (s Statement) WithConnState(lastInsertRowid, changes int64) Statement {
 			continue
 		}
 		end := f.tokens[i+2].end
-		text := "(0+" + strconv.FormatInt(value, 10) + ")" // alone in ORDER BY it would be the number of a column
+		text := "(0+" + strconv.FormatInt(value, 10) + ")" // a number alone in ORDER BY would be that of a column
 		if depth == 0 && s.Kind == Read && f.isResultColumn(i, i+2) {
 			text += ` AS "` + s.Text[tok.pos:end] + `"`
 		}
@@ -58,7 +60,7 @@ func (s Statement) Upserts() bool {
 	return false
 }
 
-// isResultColumn reports whether tokens first to last are all of a result column without an alias.
+// isResultColumn reports whether tokens first to last make up a result column without an alias.
 func (f *freezer) isResultColumn(first, last int) bool {
 	if first == 0 || f.tokens[first-1].keyword != kwSelect && f.tokens[first-1].kind != tokComma {
 		return false
@@ -69,8 +71,9 @@ func (f *freezer) isResultColumn(first, last int) bool {
 	return f.kind(last+1) == tokComma || slices.Contains([]string{"FROM", "WHERE", "LIMIT", "UNION"}, f.word(last+1))
 }
 
-// HideRandom returns the statement with a space behind the names of random() and randomblob(),
-// which keeps rqlite from seeing that it calls them: it looks for the name with the parenthesis.
+// HideRandom returns the statement with a space after the names random and randomblob where they
+// are called. rqlite then does not see the calls, because it looks for the name with the
+// parenthesis.
 func (s Statement) HideRandom() Statement {
 	f := freezer{source: sourceOf(s.Text)}
 	var edits []edit

@@ -52,7 +52,7 @@ func TestRandomPerRow(t *testing.T) {
 	}
 }
 
-// A zero time and no random numbers leave the statement as it is.
+// TestFreezeOfPart checks that a zero time and a nil random leave the statement unchanged.
 func TestFreezeOfPart(t *testing.T) {
 	t.Parallel()
 	const src = "INSERT INTO t VALUES (random(), CURRENT_DATE)"

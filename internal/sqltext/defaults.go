@@ -5,25 +5,25 @@ import (
 	"strings"
 )
 
-// Default is the DEFAULT of a column that differs from one run to the next, and from one node to
-// another: it reads the clock or takes a random number.
+// Default is the DEFAULT of a column that gives another value at each run and on each node, because
+// it reads the clock or takes a random number.
 type Default struct {
-	Column string // as it is declared, without quotes
-	Expr   string // without the parentheses around it
+	Column string // name as declared, without quotes
+	Expr   string // expression without the parentheses around it
 	Calls  Calls
 }
 
-// CreatedTable is what a CREATE TABLE declares.
+// CreatedTable describes the table of a CREATE TABLE.
 type CreatedTable struct {
-	Name        string // without the schema, as FoldName returns it
+	Name        string // name without the schema, as FoldName returns it
 	IfNotExists bool
-	Defaults    []Default // those that differ, in the order of the columns
+	Defaults    []Default // in the order of the columns
 }
 
-// Creates returns what a CREATE TABLE declares. It is not ok for another statement.
+// Creates returns the table that a CREATE TABLE declares. It is not ok for other statements.
 //
-// SQLite never takes the default of an INTEGER PRIMARY KEY that is the rowid
-// (https://www.sqlite.org/lang_createtable.html#rowid), so that it is not among the Defaults.
+// SQLite never uses the default of an INTEGER PRIMARY KEY that is the rowid
+// (https://www.sqlite.org/lang_createtable.html#rowid). The Defaults leave it out.
 func (s Statement) Creates() (table CreatedTable, ok bool) {
 	if s.Keyword != "CREATE" {
 		return table, false
@@ -51,15 +51,15 @@ func (s Statement) Creates() (table CreatedTable, ok bool) {
 	return table, true
 }
 
-// declaration goes through the columns of a CREATE TABLE.
+// declaration holds the state of a walk over the columns of a CREATE TABLE.
 type declaration struct {
 	source
 	found        []Default
-	rowid        string // the column that is an INTEGER PRIMARY KEY, as FoldName returns it
+	rowid        string // name of the INTEGER PRIMARY KEY, as FoldName returns it
 	withoutRowid bool
 }
 
-// defaults returns what was found, without that of the rowid.
+// defaults returns the defaults found, without that of the rowid.
 func (d *declaration) defaults() (list []Default) {
 	for _, one := range d.found {
 		if d.withoutRowid || d.rowid == "" || FoldName(one.Column) != d.rowid {
@@ -69,7 +69,8 @@ func (d *declaration) defaults() (list []Default) {
 	return list
 }
 
-// columns goes through the parentheses that open at a token, and what follows them.
+// columns reads the list of columns, whose parenthesis opens at a token, and the table options
+// after it.
 func (d *declaration) columns(open int) {
 	end := d.closing(open)
 	integers := map[string]bool{}
@@ -94,13 +95,13 @@ func (d *declaration) columns(open int) {
 
 var tableConstraints = map[string]bool{"CONSTRAINT": true, "PRIMARY": true, "UNIQUE": true, "CHECK": true, "FOREIGN": true}
 
-// columnConstraints begin what follows the type of a column.
+// columnConstraints are the words that end the type of a column.
 var columnConstraints = map[string]bool{
 	"CONSTRAINT": true, "PRIMARY": true, "NOT": true, "NULL": true, "UNIQUE": true, "CHECK": true, "DEFAULT": true,
 	"COLLATE": true, "REFERENCES": true, "GENERATED": true, "AS": true, "ON": true, "DEFERRABLE": true,
 }
 
-// column takes in the declaration of a column, from one token up to another.
+// column reads the declaration of a column, from token i up to token end.
 func (d *declaration) column(i, end int, integers map[string]bool) {
 	name := unquote(d.text(i))
 	i++
@@ -119,7 +120,7 @@ func (d *declaration) column(i, end int, integers map[string]bool) {
 	}
 }
 
-// value takes in the default of a column, which begins at a token, and returns its last token.
+// value reads the default of a column, which begins at token i, and returns its last token.
 func (d *declaration) value(column string, i int) (last int) {
 	first, last := i, i
 	if d.kind(i) == tokLeftParen {
@@ -136,7 +137,8 @@ func (d *declaration) value(column string, i int) (last int) {
 	return last
 }
 
-// constraint takes in a constraint of the table, of which a PRIMARY KEY of one integer matters.
+// constraint reads a constraint of the table. It only looks for a PRIMARY KEY of one integer
+// column.
 func (d *declaration) constraint(i, end int, integers map[string]bool) {
 	if d.isWord(i, "CONSTRAINT") {
 		i += 2
@@ -155,8 +157,9 @@ func (d *declaration) constraint(i, end int, integers map[string]bool) {
 	}
 }
 
-// leavesOut returns the table of an INSERT that may leave out columns, for [Statement.LeavesOut], and
-// the offset of the parenthesis that opens its list of columns, or of the word DEFAULT.
+// leavesOut returns the table of an INSERT that may leave out columns, for [Statement.LeavesOut].
+// It also returns the offset of the parenthesis that opens the list of columns, or of the word
+// DEFAULT.
 func leavesOut(text string) (table string, pos int) {
 	l := lexer{src: text}
 	depth := 0
@@ -185,9 +188,9 @@ func leavesOut(text string) (table string, pos int) {
 	return FoldName(unquote(text[name.pos:name.end])), tok.pos
 }
 
-// WithDefaults returns an INSERT that gives the columns that it leaves out values of its own: their
-// defaults, in each of its rows. Columns that it names keep what it gives them. It returns the
-// statement itself if LeavesOut is "" or it leaves out none of the columns.
+// WithDefaults returns an INSERT that sets the columns that it left out: each of its rows gets
+// their defaults. Columns that it names keep their values. WithDefaults returns the statement
+// unchanged if LeavesOut is "" or none of the columns is left out.
 func (s Statement) WithDefaults(defaults []Default) Statement {
 	if s.LeavesOut == "" || len(defaults) == 0 {
 		return s
@@ -209,15 +212,15 @@ func (s Statement) WithDefaults(defaults []Default) Statement {
 	return s.edited(in.edits)
 }
 
-// insertion finds its way through an INSERT.
+// insertion holds the positions of the parts of an INSERT.
 type insertion struct {
 	source
-	open  int // the parenthesis before the list of columns, or 0
-	at    int // the token behind that list, or DEFAULT
+	open  int // the parenthesis that opens the list of columns, or 0
+	at    int // the token after that list, or DEFAULT
 	edits []edit
 }
 
-// find looks for the list of columns, or DEFAULT VALUES.
+// find looks for the list of columns, or for DEFAULT VALUES.
 func (in *insertion) find() bool {
 	_, pos := leavesOut(in.src)
 	i := slices.IndexFunc(in.tokens, func(tok token) bool { return tok.pos == pos })
@@ -229,8 +232,8 @@ func (in *insertion) find() bool {
 	return in.at < len(in.tokens)
 }
 
-// leftOut returns the columns with a default that the INSERT does not name, and their defaults, both
-// as text of SQL. They are "" if there are none.
+// leftOut returns the columns with a default that the INSERT does not name, and their defaults.
+// Both are SQL text, "" if there are none.
 func (in *insertion) leftOut(defaults []Default) (columns, values string) {
 	named := map[string]bool{}
 	for i := in.open; in.open > 0 && i < in.at; i++ {
@@ -258,8 +261,8 @@ func (in *insertion) insert(i int, text string) {
 	in.edits = append(in.edits, edit{pos, pos, text})
 }
 
-// rows puts values behind the others of each row: those of VALUES, and what a SELECT, or each of a
-// compound, selects.
+// rows appends values to each row: to the rows of VALUES and to the result columns of a SELECT, or
+// of each SELECT of a compound.
 func (in *insertion) rows(values string) {
 	for i := in.at; i < len(in.tokens); i++ {
 		switch {
@@ -283,7 +286,7 @@ func (in *insertion) rows(values string) {
 	}
 }
 
-// selected returns the last token of the columns that a SELECT selects.
+// selected returns the last token of the result columns of a SELECT.
 func (in *insertion) selected(i int) int {
 	for ; i+1 < len(in.tokens) && !in.endsColumns(i+1); i++ {
 		if in.kind(i+1) == tokLeftParen {
@@ -293,11 +296,11 @@ func (in *insertion) selected(i int) int {
 	return i
 }
 
-// endsColumns reports whether what a SELECT selects ends before a token.
+// endsColumns reports whether a token ends the result columns of a SELECT.
 func (in *insertion) endsColumns(i int) bool {
 	switch {
 	case in.isWord(i, "FROM"):
-		// IS DISTINCT FROM is an operator
+		// IS DISTINCT FROM is an operator.
 		return !in.isWord(i-1, "DISTINCT")
 	case in.isWord(i, "GROUP"):
 		return !in.isWord(i-1, "WITHIN")

@@ -21,7 +21,7 @@ func TestCreates(t *testing.T) {
 	for _, test := range []struct {
 		create string
 		name   string
-		want   []string // column and expression, by turns
+		want   []string // columns and expressions, by turns
 	}{
 		{"CREATE TABLE t(a, b DEFAULT 1)", "T", nil},
 		{"CREATE TABLE main.Tab(at TEXT DEFAULT CURRENT_TIMESTAMP, b)", "TAB", []string{"at", "CURRENT_TIMESTAMP"}},
@@ -92,7 +92,7 @@ func TestWithDefaults(t *testing.T) {
 		} else {
 			assert.Equal(t, "T", s.LeavesOut, test.from)
 			again := one(t, got.Text)
-			assert.Equal(t, again, got, test.from) // params, returning and the rest are those of the new text
+			assert.Equal(t, again, got, test.from) // the other fields match the new text
 		}
 		assert.Equal(t, test.want, got.Text, test.from)
 	}

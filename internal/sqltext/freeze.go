@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// calledBy says what a word calls when a parenthesis follows, or when it is one
-// of the CURRENT_… .
+// calledBy maps each keyword to the functions that it calls: when a parenthesis follows, or always
+// for CURRENT_TIME and the like.
 var calledBy = [len(keywords)]Calls{
 	kwChanges:          CallsChanges,
 	kwCurrentDate:      CallsTime,
@@ -29,16 +29,15 @@ var calledBy = [len(keywords)]Calls{
 	kwUnixepoch:        CallsTime,
 }
 
-// currentLayouts are the forms of the words that stand for the present.
+// currentLayouts are the formats of CURRENT_TIME and the like.
 var currentLayouts = map[keyword]string{
 	kwCurrentDate:      time.DateOnly,
 	kwCurrentTime:      time.TimeOnly,
 	kwCurrentTimestamp: time.DateTime,
 }
 
-// mayCall reports whether a word of calledBy can be a call after the token before
-// it. A name after INTO or WITH is that of a table, and a parenthesis holds its
-// columns.
+// mayCall reports whether a word of calledBy can be a call after the token before it. After INTO
+// and WITH a name is that of a table, and a parenthesis opens its columns.
 func mayCall(before token, word keyword) bool {
 	switch before.keyword {
 	case kwInto, kwWith:
@@ -49,8 +48,8 @@ func mayCall(before token, word keyword) bool {
 	return before.kind != tokDot
 }
 
-// callBefore returns what a word that can be a call does call, given the token
-// after it.
+// callBefore returns the functions that a word calls, given the token after it. The word can be a
+// call by mayCall.
 func callBefore(word keyword, after token) Calls {
 	if isCurrent(word) == (after.kind == tokLeftParen) || isCurrent(word) && after.kind == tokDot {
 		return 0
@@ -58,9 +57,8 @@ func callBefore(word keyword, after token) Calls {
 	return calledBy[word]
 }
 
-// quotedFunction returns the function of calledBy that a quoted name would call,
-// if a parenthesis follows, and otherwise noKeyword. The words for the present are
-// names when they are quoted.
+// quotedFunction returns the function of calledBy that a quoted name calls if a parenthesis
+// follows, else noKeyword. CURRENT_TIME and the like are plain names when they are quoted.
 func quotedFunction(src string, tok token) keyword {
 	if src[tok.pos] == '\'' || tok.end-tok.pos < 3 {
 		return noKeyword
@@ -76,10 +74,10 @@ func isCurrent(kw keyword) bool {
 	return kw == kwCurrentDate || kw == kwCurrentTime || kw == kwCurrentTimestamp
 }
 
-// nowLayout is the present as SQLite's date functions know it, to the millisecond.
+// nowLayout is the format of a time for SQLite's date functions, which count milliseconds.
 const nowLayout = "2006-01-02 15:04:05.000"
 
-// maxRandomBlob bounds how long a literal in place of randomblob may get.
+// maxRandomBlob is the largest randomblob that Freeze replaces by a literal.
 const maxRandomBlob = 1_000_000
 
 // Reasons why a statement cannot be frozen.
@@ -92,20 +90,18 @@ var (
 	errRandomBlob   = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
 )
 
-// Freeze returns the statement with literals in place of what differs from one
-// run to the next, and from one node to another, so that all runs do the same. What
-// it replaces is no longer in Calls. A statement that has nothing of the kind is
-// returned as it is.
+// Freeze returns the statement with literals in place of calls that differ from run to run and from
+// node to node. All runs then do the same. Replaced calls are no longer in Calls. A statement
+// without such calls is returned unchanged.
 //
-// The present is replaced in a Read, a Write and CREATE TABLE … AS: CURRENT_TIME,
-// CURRENT_DATE, CURRENT_TIMESTAMP, and in date functions 'now', 'subsec', and the
-// argument that is left out. random() and randomblob(n) are replaced in a Write and
-// CREATE TABLE … AS without a FROM, by one value for each place; in a Read they stay, and give each
-// row a value of its own. In other statements such a call is part of a definition, or
-// of what EXPLAIN tells, and stays.
+// The present is replaced in a Read, a Write and CREATE TABLE … AS. That is CURRENT_TIME,
+// CURRENT_DATE and CURRENT_TIMESTAMP, and in date functions 'now', 'subsec' and a missing time.
+// random() and randomblob(n) are replaced in a Write and in CREATE TABLE … AS without a FROM. Each
+// call in the text becomes one value. A Read keeps them, because they give each row a value of its
+// own. Other statements keep all calls, which belong to a definition or to the output of EXPLAIN.
 //
-// A zero now leaves the present as it is, and a nil random the random numbers. An error says what
-// a write has in it that cannot be replaced.
+// A zero now keeps the calls for the present, and a nil random keeps random numbers. Freeze returns
+// an error if a write has a call that cannot be replaced.
 func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error) {
 	if s.Calls&(CallsTime|CallsRandom) == 0 || s.Kind != Read && s.Kind != Write && s.Kind != Schema || s.Keyword == "EXPLAIN" || s.Keyword == "PRAGMA" {
 		return s, nil
@@ -123,8 +119,9 @@ func (s Statement) Freeze(now time.Time, random func() int64) (Statement, error)
 	return s.edited(f.edits), nil
 }
 
-// RandomPerRow reports whether SQLite takes a random number for each row that the statement
-// writes, where Freeze puts one for all: anywhere but among the given rows of an INSERT.
+// RandomPerRow reports whether SQLite takes a new random number for each row that the statement
+// writes, while Freeze puts one for all rows. That is true of every call except those in the VALUES
+// of an INSERT.
 func (s Statement) RandomPerRow() bool {
 	if s.Kind != Write || s.Calls&CallsRandom == 0 {
 		return false
@@ -143,9 +140,8 @@ func (s Statement) RandomPerRow() bool {
 	return false
 }
 
-// TimeParams returns the Index of each parameter that stands where a date
-// function expects a time, or as a part of it, so that its value could be 'now', and
-// nil where there is none.
+// TimeParams returns the Index of each parameter within the time argument of a date function. Its
+// value could be 'now'. The result is nil if there is none.
 func (s Statement) TimeParams() []int {
 	if s.Calls&CallsTime == 0 || s.NumParams == 0 {
 		return nil
@@ -176,8 +172,8 @@ func (s Statement) paramAt(pos int) int {
 	return s.Params[i].Index
 }
 
-// tokensOf returns the tokens of the text of one statement. A quoted name that
-// calls a function has its keyword.
+// tokensOf returns the tokens of one statement. A quoted name that calls a function has the keyword
+// of that function.
 func tokensOf(text string) []token {
 	l := lexer{src: text}
 	list := make([]token, 0, len(text)/4+1)
@@ -190,17 +186,18 @@ func tokensOf(text string) []token {
 	return list
 }
 
-// freezer finds what to replace in a statement.
+// freezer finds the calls to replace in a statement.
 type freezer struct {
 	source
 	now    time.Time
 	random func() int64
 	writes bool
-	// selects says that it is a CREATE TABLE … AS that may make several rows for one place.
+	// selects is set for a CREATE TABLE … AS whose SELECT has a FROM. It may make several rows from
+	// one call.
 	selects bool
-	edits   []edit       // of places that do not overlap
-	deep    []int        // tokens 'now' and the like within an argument that should be a time
-	whole   map[int]bool // such tokens that are an argument of their own
+	edits   []edit       // edits do not overlap
+	deep    []int        // tokens 'now' and the like inside a longer time argument
+	whole   map[int]bool // tokens 'now' and the like that are a whole argument of a call
 }
 
 // isCreateAs reports whether the statement is a CREATE TABLE … AS SELECT.
@@ -221,13 +218,12 @@ func (f *freezer) isCreateAs() bool {
 	return false
 }
 
-// has reports whether a word is in the statement.
+// has reports whether the statement contains an unquoted word, given in upper case.
 func (f *freezer) has(upper string) bool {
 	return slices.ContainsFunc(f.tokens, func(tok token) bool { return tok.kind == tokWord && upperASCII(f.src[tok.pos:tok.end]) == upper })
 }
 
-// isCall reports whether token i is the name of a function that is called, or a word
-// that stands for the present.
+// isCall reports whether token i is the name of a called function, or CURRENT_TIME and the like.
 func (f *freezer) isCall(i int) bool {
 	if calledBy[f.tokens[i].keyword] == 0 {
 		return false
@@ -242,7 +238,7 @@ func (f *freezer) isCall(i int) bool {
 	return mayCall(before, f.tokens[i].keyword) && callBefore(f.tokens[i].keyword, after) != 0
 }
 
-// run goes through the tokens.
+// run walks over the tokens.
 func (f *freezer) run() error {
 	depth := 0
 	var around clauses
@@ -284,22 +280,22 @@ func (f *freezer) run() error {
 			return err
 		}
 	}
-	// An outer call is edited before the calls among its arguments.
+	// The edit of an outer call comes before those of calls among its arguments.
 	slices.SortFunc(f.edits, func(a, b edit) int { return a.pos - b.pos })
 	return f.checkDeep()
 }
 
-// clauses are those around a token, the innermost last.
+// clauses are the clauses around a token, the innermost last.
 type clauses []clause
 
-// clause is a part of a statement that lasts until the depth of parentheses falls below its own,
-// or another part begins beside it.
+// clause is a part of a statement. It ends where the depth of parentheses falls below its own, or
+// where another clause begins at the same depth.
 type clause struct {
 	depth int
-	word  keyword // that it begins with
+	word  keyword // first word of the clause
 }
 
-// follow takes in the next token, at a depth.
+// follow updates the clauses with the next token, which is at the given depth.
 func (c *clauses) follow(tok token, depth int) {
 	for n := len(*c); n > 0; n = len(*c) {
 		last := (*c)[n-1]
@@ -313,8 +309,8 @@ func (c *clauses) follow(tok token, depth int) {
 	}
 }
 
-// beginsClause reports whether a word begins a part of a statement in which a random number means
-// something else than before it.
+// beginsClause reports whether a word begins a clause in which a random number can have another
+// meaning than before.
 func beginsClause(word keyword) bool {
 	switch word {
 	case kwSelect, kwWhere, kwHaving, kwOrder, kwLimit, kwReturning, kwValues, kwUpdate:
@@ -323,8 +319,8 @@ func beginsClause(word keyword) bool {
 	return false
 }
 
-// forEachRow returns why a random number, which is taken once, cannot stand in the innermost
-// clause of a write, or in an ORDER BY around it.
+// forEachRow returns an error if one random number for all rows would be wrong here: in the WHERE
+// or HAVING of a write, or in an ORDER BY around the call.
 func (c clauses) forEachRow() error {
 	for i, around := range c {
 		switch innermost := i == len(c)-1; {
@@ -337,10 +333,11 @@ func (c clauses) forEachRow() error {
 	return nil
 }
 
-// isOfMany reports whether SQLite would call the function of token i for each of many rows that do
-// not become rows of the statement: those of a join, a subquery or an aggregate.
+// isOfMany reports whether SQLite calls the function of token i for many rows that are not the rows
+// of the statement itself: those of a join, a subquery or an aggregate.
 func (f *freezer) isOfMany(i int) bool {
-	joins, once := true, false // no word between has ended a join; it stands in a LIMIT
+	// joins: no word between here and the call ends a join. once: the call stands in a LIMIT.
+	joins, once := true, false
 	for ; i >= 0; i-- {
 		switch {
 		case f.tokens[i].kind == tokRightParen:
@@ -361,7 +358,7 @@ func (f *freezer) isOfMany(i int) bool {
 	return false
 }
 
-// selected begin what is not part of a join before it.
+// selected are the words that end the join before them.
 var selected = map[string]bool{"SELECT": true, "VALUES": true, "SET": true}
 
 // selectsFrom reports whether the SELECT at a token has a FROM.
@@ -384,8 +381,8 @@ var aggregates = map[string]bool{
 	"MEDIAN": true, "PERCENTILE": true, "PERCENTILE_CONT": true, "PERCENTILE_DISC": true,
 }
 
-// checkDeep refuses a 'now' that is part of an expression. One that is a whole
-// argument of a call further inside was replaced, or is no time there.
+// checkDeep returns an error for a 'now' inside a longer time argument. A 'now' that is a whole
+// argument of an inner call is fine: it was replaced, or it is no time there.
 func (f *freezer) checkDeep() error {
 	for _, i := range f.deep {
 		if f.writes && !f.whole[i] {
@@ -395,8 +392,8 @@ func (f *freezer) checkDeep() error {
 	return nil
 }
 
-// argument is the tokens of an argument, first to last. There are none if last is
-// before first.
+// argument holds the tokens of an argument, from first to last. It is empty if last is before
+// first.
 type argument struct{ first, last int }
 
 // args returns the arguments of the call whose parenthesis is token open.
@@ -417,10 +414,10 @@ func (f *freezer) args(open int) (args []argument) {
 			return args
 		}
 	}
-	return nil // it is never closed: SQLite will say so
+	return nil // unclosed: SQLite reports it
 }
 
-// timeArgs returns those of the arguments of a date function that are times.
+// timeArgs returns the arguments of a date function that are times.
 func timeArgs(function keyword, args []argument) []argument {
 	switch {
 	case function == kwStrftime && len(args) > 1:
@@ -433,7 +430,7 @@ func timeArgs(function keyword, args []argument) []argument {
 	return args[:1]
 }
 
-// freezeTime replaces the word or the arguments of token i that mean the present.
+// freezeTime replaces the present in the word or call at token i.
 func (f *freezer) freezeTime(i int) {
 	tok := f.tokens[i]
 	if isCurrent(tok.keyword) {
@@ -457,7 +454,7 @@ func (f *freezer) freezeTime(i int) {
 	for _, arg := range timeArgs(tok.keyword, args) {
 		switch {
 		case arg.last < arg.first:
-			if len(args) == 1 && tok.keyword != kwTimediff { // the time is left out
+			if len(args) == 1 && tok.keyword != kwTimediff { // no time is given
 				pos := f.tokens[arg.first].pos
 				f.edits = append(f.edits, edit{pos, pos, now})
 			}
@@ -467,7 +464,7 @@ func (f *freezer) freezeTime(i int) {
 					f.deep = append(f.deep, j)
 				}
 			}
-		case f.saysNow(arg.first), f.saysSubsec(arg.first) && tok.keyword == kwTimediff: // which takes no modifier
+		case f.saysNow(arg.first), f.saysSubsec(arg.first) && tok.keyword == kwTimediff: // it takes no modifier
 			f.edits = append(f.edits, edit{f.tokens[arg.first].pos, f.tokens[arg.first].end, now})
 		case f.saysSubsec(arg.first):
 			f.edits = append(f.edits, edit{f.tokens[arg.first].pos, f.tokens[arg.first].end, now + ",'subsec'"})
@@ -475,16 +472,15 @@ func (f *freezer) freezeTime(i int) {
 	}
 }
 
-// saysNow reports whether token i is the text that means the present.
+// saysNow reports whether token i is the text 'now'.
 func (f *freezer) saysNow(i int) bool { return f.says(i, "now") }
 
-// saysSubsec reports whether token i is the text that means the present, with
-// fractions of a second.
+// saysSubsec reports whether token i is the text 'subsec', which means the present with fractions
+// of a second.
 func (f *freezer) saysSubsec(i int) bool { return f.says(i, "subsec") || f.says(i, "subsecond") }
 
-// says reports whether token i is a text. SQLite takes what stands in double
-// quotes for one if no column is called so, and its date functions read a BLOB as
-// one.
+// says reports whether token i is the given text. SQLite reads a name in double quotes as a text if
+// there is no such column. Its date functions read a BLOB as a text.
 func (f *freezer) says(i int, text string) bool {
 	tok := f.tokens[i]
 	if written := f.text(i); tok.kind == tokOther && len(written) > 2 && written[1] == '\'' {
@@ -497,11 +493,11 @@ func (f *freezer) says(i int, text string) bool {
 	return equalFold(f.src[tok.pos+1:tok.end-1], text)
 }
 
-// freezeRandom replaces the call that begins with token i.
+// freezeRandom replaces the call at token i.
 func (f *freezer) freezeRandom(i int) error {
 	args := f.args(i + 1)
 	if !f.writes || len(args) != 1 {
-		return nil // SQLite will say what is wrong with it
+		return nil // SQLite reports wrong arguments
 	}
 	arg := args[0]
 	empty := arg.last < arg.first
@@ -509,7 +505,7 @@ func (f *freezer) freezeRandom(i int) error {
 	whole := edit{pos: f.tokens[i].pos, end: closing.end}
 	switch {
 	case f.tokens[i].keyword == kwRandom && empty:
-		// An expression: a number alone in ORDER BY or GROUP BY is that of a column.
+		// A number alone in ORDER BY or GROUP BY would be that of a column, so write an expression.
 		whole.text = "(0+" + strconv.FormatInt(f.random(), 10) + ")"
 	case f.tokens[i].keyword == kwRandom || empty:
 		return nil
@@ -533,14 +529,14 @@ func (f *freezer) randomBlob(n int) string {
 	return "x'" + hex.EncodeToString(blob[:n]) + "'"
 }
 
-// edit puts text in the place of what stands from pos to end.
+// edit replaces the text from pos to end.
 type edit struct {
 	pos, end int
 	text     string
 }
 
-// edited returns the statement with edits, which are in order and do not overlap.
-// Its parameters keep their numbers.
+// edited returns the statement with edits applied. They must be in order and must not overlap.
+// Parameters keep their numbers.
 func (s Statement) edited(edits []edit) Statement {
 	if len(edits) == 0 {
 		return s
@@ -582,7 +578,7 @@ func (s Statement) edited(edits []edit) Statement {
 	return out
 }
 
-// callsOf returns what the text of a statement calls.
+// callsOf returns the functions that a statement calls.
 func callsOf(text string) (calls Calls) {
 	f := freezer{source: sourceOf(text)}
 	for i, tok := range f.tokens {
@@ -593,7 +589,7 @@ func callsOf(text string) (calls Calls) {
 	return calls
 }
 
-// equalFold compares as SQLite does, which folds ASCII letters only.
+// equalFold reports whether a in lower case is lower. Like SQLite it folds ASCII letters only.
 func equalFold(a, lower string) bool {
 	if len(a) != len(lower) {
 		return false

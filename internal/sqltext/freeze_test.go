@@ -10,12 +10,12 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// frozenAt is the time of these tests; now is how it is written.
+// frozenAt is the time of these tests, and now is its literal.
 var frozenAt = time.Date(2026, 3, 4, 5, 6, 7, 89_900_000, time.FixedZone("", 3600))
 
 const now = "'2026-03-04 04:06:07.089'"
 
-// four is a random number that was determined by a fair dice.
+// four returns a random number, always the same.
 func four() int64 { return 4 }
 
 var freezeTests = []struct {
@@ -104,8 +104,7 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// TestFreezeNothing checks that a statement without time or random numbers, or with
-// none that may be replaced, costs nothing.
+// TestFreezeNothing checks that Freeze does not allocate for a statement that it leaves unchanged.
 func TestFreezeNothing(t *testing.T) {
 	for _, src := range []string{"INSERT INTO t VALUES(?, changes()) RETURNING id", "EXPLAIN SELECT date('now')", "PRAGMA table_info(t)"} {
 		s := parseOne(t, src)
@@ -117,7 +116,7 @@ func TestFreezeNothing(t *testing.T) {
 	}
 }
 
-// TestFreezeExtreme takes the number that has no positive counterpart.
+// TestFreezeExtreme takes the least int64, which has no positive counterpart.
 func TestFreezeExtreme(t *testing.T) {
 	t.Parallel()
 	got, err := parseOne(t, "UPDATE t SET a=random(), b=randomblob(9)").Freeze(frozenAt, func() int64 { return -1 << 63 })
@@ -152,7 +151,7 @@ var refusedTests = []struct{ src, want string }{
 	{"UPDATE t SET a = (SELECT random() FROM u LIMIT 1)", "select the rows first"},
 }
 
-// oncePerRow are statements in which a random number is one for each row that is written.
+// oncePerRow are statements that take a random number for each row that they write.
 var oncePerRow = []string{
 	"INSERT INTO t VALUES((SELECT random()), max(1, 2))",
 	"INSERT INTO t SELECT random() FROM u JOIN v ON u.a = v.a",
@@ -229,8 +228,8 @@ func TestInsert(t *testing.T) {
 	}
 }
 
-// FuzzFreeze checks that a frozen statement is described as parsing it would, is
-// still one statement of its kind, and has nothing left to freeze if it writes.
+// FuzzFreeze checks a frozen statement: its fields match its text, it is one statement of the same
+// Kind, and a write has nothing left to freeze.
 func FuzzFreeze(f *testing.F) {
 	for _, src := range corpus() {
 		f.Add(src, int64(-1<<63))

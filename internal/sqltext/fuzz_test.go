@@ -9,9 +9,8 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// FuzzParse checks what holds for any text: the statements are parts of it in
-// order, each of them stands for itself, alone as in company, and a rewritten
-// statement is described as parsing it would.
+// FuzzParse checks rules that hold for any text. The statements are parts of it, in order. Each one
+// parses alone as it does among others. The fields of a rewritten statement match its text.
 func FuzzParse(f *testing.F) {
 	for _, src := range corpus() {
 		f.Add(src)
@@ -70,7 +69,7 @@ func checkStatement(t *testing.T, s sqltext.Statement) {
 	}
 }
 
-// corpus is the texts of all tables in this package.
+// corpus returns the texts of all tables in this package.
 func corpus() []string {
 	var all []string
 	for _, tt := range splitTests {

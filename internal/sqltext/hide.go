@@ -2,25 +2,26 @@ package sqltext
 
 import "strings"
 
-// tableList is the table that PRAGMA table_list is (https://www.sqlite.org/pragma.html#pragfunc).
+// tableList is the table-valued function of PRAGMA table_list
+// (https://www.sqlite.org/pragma.html#pragfunc).
 const tableList = "pragma_table_list"
 
-// listTables are the names of the tables that list the schema
-// (https://www.sqlite.org/schematab.html).
+// listTables are the tables that list the schema (https://www.sqlite.org/schematab.html).
 var listTables = []string{"sqlite_master", "sqlite_schema", tableList}
 
-// followers are the keywords that may follow a table in a FROM clause, of which none can be a
-// name.
+// followers are keywords that may follow a table in a FROM clause. None of them can be a name.
 var followers = map[string]bool{
 	"WHERE": true, "ORDER": true, "GROUP": true, "HAVING": true, "LIMIT": true, "ON": true, "USING": true,
 	"JOIN": true, "LEFT": true, "RIGHT": true, "FULL": true, "INNER": true, "CROSS": true, "NATURAL": true,
 	"UNION": true, "EXCEPT": true, "INTERSECT": true, "WINDOW": true,
 }
 
-// HideTable returns a Read in which the list of the schema leaves out the table of a name, which is
-// in lower case, and what belongs to it: in FROM a selection takes the place of the list. It returns the
-// statement itself if that is not about the list, mentions the table, asks for rowids or hidden columns,
-// which a selection has not, or has another form than programs give to such a question.
+// HideTable returns a Read that does not see a table and its indexes in lists of the schema. In its
+// FROM clauses a subquery takes the place of the list. name is the table in lower case.
+//
+// It returns the statement unchanged if it reads no list of the schema, if it mentions the table,
+// or if it has an unusual form. It also does so if the statement asks for rowids or hidden columns,
+// because a subquery has none.
 func (s Statement) HideTable(name string) Statement {
 	if s.Kind != Read || s.Keyword == "EXPLAIN" || !containsFold(s.Text, "sqlite_") && !containsFold(s.Text, "table_list") || s.Mentions(name) {
 		return s
@@ -37,16 +38,16 @@ func (s Statement) HideTable(name string) Statement {
 	return list[0]
 }
 
-// hider writes a statement anew.
+// hider writes the new text of a statement.
 type hider struct {
 	source
 	name string
 	buf  strings.Builder
-	done int // so much of src has been written
+	done int // bytes of src already written
 }
 
-// isName reports whether a token is a name, and one of some in lower case. A text in single quotes is
-// none.
+// isName reports whether a token is one of some names, given in lower case. A text in single quotes
+// is no name here.
 func (h *hider) isName(i int, names ...string) bool {
 	if kind := h.kind(i); kind != tokWord && (kind != tokQuoted || h.text(i)[0] == '\'') {
 		return false
@@ -59,7 +60,7 @@ func (h *hider) isName(i int, names ...string) bool {
 	return false
 }
 
-// pragma writes PRAGMA table_list as a selection, and reports whether it was that.
+// pragma rewrites a PRAGMA table_list as a SELECT. It returns false for other statements.
 func (h *hider) pragma() bool {
 	last := len(h.tokens) - 1
 	if !h.isWord(0, "PRAGMA") || !h.isName(last, "table_list") {
@@ -100,21 +101,21 @@ func (h *hider) isTable(first int) bool {
 	return false
 }
 
-// beforeLists are the keywords before lists of something else than tables.
+// beforeLists are keywords before lists that are not lists of tables.
 var beforeLists = map[string]bool{"SELECT": true, "BY": true, "WHERE": true, "HAVING": true, "LIMIT": true, "WITH": true, "WINDOW": true, "VALUES": true}
 
-// hide writes up to the last list of the schema, and reports whether all of them could be
-// replaced, and there are any.
+// hide writes the text up to the last list of the schema. It returns true if there are such lists
+// and all of them could be replaced.
 func (h *hider) hide() bool {
 	for i := range h.tokens {
 		switch {
 		case h.isName(i, "rowid", "oid", "_rowid_"), h.isName(i, "arg") && containsFold(h.src, tableList):
 			return false
-		case !h.isName(i, listTables...), h.isName(i, tableList) && h.kind(i+1) == tokLeftParen: // it is asked about one
+		case !h.isName(i, listTables...), h.isName(i, tableList) && h.kind(i+1) == tokLeftParen: // about one table
 			continue
 		}
 		qualified := h.kind(i-1) == tokDot
-		if h.kind(i+1) == tokDot { // it is that of a column
+		if h.kind(i+1) == tokDot { // prefix of a column
 			if qualified {
 				return false
 			}
@@ -139,8 +140,8 @@ func (h *hider) hide() bool {
 	return h.done > 0
 }
 
-// alias reports whether a table has an alias, which begins at a token. It is not ok if that is not
-// certain.
+// alias reports whether an alias begins at a token, after a table. It is not ok if that is
+// uncertain.
 func (h *hider) alias(i int) (named, ok bool) {
 	switch h.kind(i) {
 	case tokEnd, tokComma, tokRightParen:
@@ -160,7 +161,7 @@ func (h *hider) alias(i int) (named, ok bool) {
 	return false, false
 }
 
-// replace writes a selection in place of the tokens from first to last.
+// replace writes a subquery in place of the tokens from first to last.
 func (h *hider) replace(first, last int, named bool) {
 	h.buf.WriteString(h.src[h.done:h.tokens[first].pos])
 	if h.isName(last, tableList) {

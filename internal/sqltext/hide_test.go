@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// In the wanted texts # stands for the selection.
+// TestHideTable writes # for the subquery in the wanted texts.
 func TestHideTable(t *testing.T) {
 	t.Parallel()
 	const selection = "(SELECT type,name,tbl_name,rootpage,sql FROM main.sqlite_master WHERE tbl_name<>'_mine')"

@@ -1,7 +1,7 @@
 package sqltext
 
-// keyword is a word that tells something about a statement. Words that tell
-// nothing, SQL keywords or not, are noKeyword.
+// keyword is a word that the parser needs to know. All other words, SQL keywords or not, are
+// noKeyword.
 type keyword uint8
 
 const (
@@ -65,9 +65,8 @@ const (
 	kwWith
 )
 
-// keywords lists each keyword with its spelling and the kind of a statement
-// that begins with it. The spelling serves Statement.Keyword, so that known
-// words cost no allocation.
+// keywords lists each keyword with its spelling and the Kind of a statement that begins with it.
+// Statement.Keyword takes the spelling, so known words cost no allocation.
 var keywords = [...]struct {
 	name string
 	kind Kind
@@ -134,8 +133,8 @@ var keywords = [...]struct {
 
 const longestKeyword = len("CURRENT_TIMESTAMP") // LAST_INSERT_ROWID is as long
 
-// keywordsByShape finds the candidates for a word by its length and its first
-// letter, so that most words are told apart from keywords without comparing.
+// keywordsByShape lists the keywords by length and first letter. Most words are no keyword by these
+// two alone.
 var keywordsByShape = func() (shapes [longestKeyword + 1]['Z' - 'A' + 1][]keyword) {
 	for kw, info := range keywords {
 		if info.name == "" {
@@ -147,8 +146,8 @@ var keywordsByShape = func() (shapes [longestKeyword + 1]['Z' - 'A' + 1][]keywor
 	return shapes
 }()
 
-// lookupKeyword returns the keyword that word spells in any case. SQLite folds
-// the case of ASCII letters only.
+// lookupKeyword returns the keyword that word spells, in any case. Like SQLite it folds ASCII
+// letters only.
 func lookupKeyword(word string) keyword {
 	if len(word) > longestKeyword {
 		return noKeyword
@@ -165,7 +164,7 @@ func lookupKeyword(word string) keyword {
 	return noKeyword
 }
 
-// equalUpper reports whether word in upper case is upper, which is as long.
+// equalUpper reports whether word in upper case is upper. Both must have the same length.
 func equalUpper(word, upper string) bool {
 	for i := 0; i < len(upper); i++ {
 		if upperByte(word[i]) != upper[i] {
@@ -175,9 +174,9 @@ func equalUpper(word, upper string) bool {
 	return true
 }
 
-// upperASCII returns word with its ASCII letters in upper case, and word
-// itself when there is nothing to change. strings.ToUpper would turn letters
-// such as the long s into ASCII ones and make up keywords.
+// upperASCII returns word with its ASCII letters in upper case. It returns word itself if nothing
+// changes. strings.ToUpper would turn letters such as the long s into ASCII letters, and so make
+// keywords of other words.
 func upperASCII(word string) string {
 	for i := 0; i < len(word); i++ {
 		if word[i] != upperByte(word[i]) {

@@ -2,8 +2,8 @@ package sqltext
 
 import "strings"
 
-// tokenKind is what the parser has to tell apart. Operators and numbers only
-// matter for standing between other tokens.
+// tokenKind is the kind of a token, as far as the parser needs it. Operators and numbers only
+// separate other tokens.
 type tokenKind uint8
 
 const (
@@ -18,17 +18,17 @@ const (
 	tokRightParen
 	tokStar
 	tokEqual
-	tokOther // numbers, blobs, operators, and what SQLite rejects
+	tokOther // numbers, blobs, operators, and text that SQLite rejects
 )
 
 // token is one token: src[pos:end].
 type token struct {
 	kind     tokenKind
-	keyword  keyword // of a tokWord
+	keyword  keyword // of a tokWord, else noKeyword
 	pos, end int
 }
 
-// byteClass says what a byte begins when a token starts with it.
+// byteClass says which tokens can begin with a byte.
 type byteClass uint8
 
 const (
@@ -53,8 +53,8 @@ var classes = func() (table [256]byteClass) {
 			table[c] = classDigit
 		}
 	}
-	// SQLite counts a vertical tab as space only after other space. Here it
-	// always is one, so that trimming a statement cannot change its meaning.
+	// SQLite takes a vertical tab as space only after other space. Here it always is space, so that
+	// trimming a statement cannot change its meaning.
 	for _, c := range " \t\n\v\f\r" {
 		table[c] = classSpace
 	}
@@ -86,16 +86,15 @@ var singles = [128]tokenKind{
 
 const byteOrderMark = "\ufeff"
 
-// lexer cuts src into tokens. It never fails on what SQLite would merely
-// reject; err is set by what makes the rest of the text ambiguous.
+// lexer splits src into tokens. It does not fail on text that SQLite merely rejects. It sets err if
+// it cannot tell how the rest of the text is to be read.
 type lexer struct {
 	src string
 	pos int
 	err *Error
 }
 
-// next returns the next token, and one of kind tokEnd at the end of the text
-// and after an error.
+// next returns the next token. At the end of the text and after an error its kind is tokEnd.
 func (l *lexer) next() token {
 	l.skipBlank()
 	pos := l.pos
@@ -146,8 +145,8 @@ func (l *lexer) skipBlank() {
 			l.pos = after(l.src, l.pos+2, "\n")
 		case c == '/' && strings.HasPrefix(l.src[l.pos:], "/*"):
 			if l.pos+2 == len(l.src) {
-				// A comment may run to the end of the text, but SQLite does
-				// not take these two bytes at the very end for one.
+				// A comment may run to the end of the text, but SQLite does not take /* as the last
+				// two bytes for a comment.
 				l.fail("unterminated comment starting at byte %d", l.pos)
 				return
 			}
@@ -160,7 +159,7 @@ func (l *lexer) skipBlank() {
 	}
 }
 
-// word reads an unquoted word, or the blob literal that an x may begin.
+// word reads an unquoted word, or a blob literal such as x'00'.
 func (l *lexer) word(tok *token) {
 	end := skip(l.src, tok.pos+1, isWordByte)
 	word := l.src[tok.pos:end]
@@ -173,7 +172,7 @@ func (l *lexer) word(tok *token) {
 	l.pos = end
 }
 
-// quoted reads a string or identifier in which the quote is written twice.
+// quoted reads a string or an identifier. A quote inside it is written twice.
 func (l *lexer) quoted(quote byte) {
 	what := "identifier"
 	if quote == '\'' {
@@ -193,8 +192,8 @@ func (l *lexer) quoted(quote byte) {
 	}
 }
 
-// through moves past the first end at or after from. Without one it fails: the
-// token at l.pos, called what, never ends.
+// through moves past the first byte end at or after from. If there is none it fails with an error
+// about the token at l.pos, which it calls what.
 func (l *lexer) through(from int, end byte, what string) {
 	i := strings.IndexByte(l.src[from:], end)
 	if i < 0 {
@@ -204,8 +203,8 @@ func (l *lexer) through(from int, end byte, what string) {
 	l.pos = from + i + 1
 }
 
-// variable reads a named parameter: a prefix, a name in which :: may stand,
-// and possibly a suffix in parentheses, as Tcl writes array elements.
+// variable reads a named parameter: a prefix, a name that may contain ::, and a suffix in
+// parentheses, as Tcl writes array elements.
 func (l *lexer) variable() tokenKind {
 	start, named := l.pos, false
 	for l.pos++; l.pos < len(l.src); l.pos++ {
@@ -222,13 +221,13 @@ func (l *lexer) variable() tokenKind {
 		break
 	}
 	if !named || l.src[start] == '#' && isDigit(l.src[start+1]) {
-		return tokOther // #1 is a register, which only SQLite itself may name
+		return tokOther // #1 is a register, which only SQLite's own code may use
 	}
 	return tokParam
 }
 
-// suffix reads the parenthesis at l.pos that ends the parameter at start. It
-// may hold anything but space, a semicolon included.
+// suffix reads the parenthesis at l.pos that ends the parameter at start. It may contain anything
+// except space, even a semicolon.
 func (l *lexer) suffix(start int) {
 	for i := l.pos + 1; i < len(l.src) && classes[l.src[i]] != classSpace; i++ {
 		if l.src[i] == ')' {
@@ -239,15 +238,15 @@ func (l *lexer) suffix(start int) {
 	l.fail("unterminated parameter starting at byte %d", start)
 }
 
-// fail records an error, unless there is one already.
+// fail records an error unless there is one already.
 func (l *lexer) fail(format string, args ...any) {
 	if l.err == nil {
 		l.err = newError(format, args...)
 	}
 }
 
-// endOfNumber returns where the number at pos ends. A number runs on through
-// letters that do not belong to it; SQLite rejects it then.
+// endOfNumber returns the end of the number at pos. Letters that follow directly belong to the same
+// token; SQLite rejects it then.
 func endOfNumber(src string, pos int) int {
 	i := pos
 	if src[i] == '0' && i+2 < len(src) && src[i+1]|0x20 == 'x' && isHexDigit(src[i+2]) {
@@ -270,8 +269,8 @@ func endOfNumber(src string, pos int) int {
 	return skip(src, i, isWordByte)
 }
 
-// skip returns the offset of the first byte at or after pos that is not in the
-// set, and the length of src when all are.
+// skip returns the offset of the first byte at or after pos that is not in the set. It returns the
+// length of src if there is none.
 func skip(src string, pos int, in func(byte) bool) int {
 	for pos < len(src) && in(src[pos]) {
 		pos++
@@ -279,8 +278,8 @@ func skip(src string, pos int, in func(byte) bool) int {
 	return pos
 }
 
-// after returns the offset just past the first end at or after pos, and the
-// length of src when there is none.
+// after returns the offset just after the first end at or after pos. It returns the length of src
+// if there is none.
 func after(src string, pos int, end string) int {
 	i := strings.Index(src[pos:], end)
 	if i < 0 {
@@ -289,14 +288,14 @@ func after(src string, pos int, end string) int {
 	return pos + i + len(end)
 }
 
-// isWordByte reports whether c can stand inside a word.
+// isWordByte reports whether c can occur inside a word.
 func isWordByte(c byte) bool {
 	return classes[c] == classWord || classes[c] == classDigit || c == '$'
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// isSeparatedDigit accepts the underscore that may stand between digits, too.
+// isSeparatedDigit reports whether c is a digit or the underscore that may separate digits.
 func isSeparatedDigit(c byte) bool { return isDigit(c) || c == '_' }
 
 func isHexDigit(c byte) bool {

@@ -10,7 +10,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
-// param is a parameter as written, with its number.
+// param is a parameter as written and its number.
 type param struct {
 	text  string
 	index int
@@ -75,7 +75,7 @@ func TestParseParamsPerStatement(t *testing.T) {
 	assert.Nil(t, stmts[3].Params)
 }
 
-// TestParseManyNames crosses the point where names are looked up in a map.
+// TestParseManyNames has so many parameters that names are looked up in a map.
 func TestParseManyNames(t *testing.T) {
 	t.Parallel()
 	const n = 100

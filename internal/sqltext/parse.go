@@ -5,18 +5,16 @@ import (
 	"unicode/utf8"
 )
 
-// Parse splits src into its statements. Those that are empty (nothing but
-// space, comments and semicolons) are left out, so a text without any
-// statement yields nil and no error.
+// Parse splits src into its statements. It leaves out empty ones, which have only space and
+// comments. A text without any statement yields nil and no error.
 //
-// A semicolon ends a statement except in the body of a trigger. As
-// sqlite3_complete has it, CREATE TRIGGER ends at a semicolon after an END
-// that itself directly follows a semicolon, or with the text.
+// A semicolon ends a statement, except in the body of a trigger. As in sqlite3_complete, CREATE
+// TRIGGER ends at a semicolon after an END that directly follows a semicolon, or at the end of the
+// text.
 //
-// The error is an *Error. It reports a string, quoted identifier, blob or
-// parameter that never ends, /* as the last two bytes (any other comment may
-// run to the end of the text), a NUL byte, text that is not UTF-8, and a
-// parameter number outside 1 to MaxParams.
+// The error is an [*Error]. It reports a string, quoted identifier, blob or parameter without an
+// end, /* as the last two bytes (any other comment may run to the end of the text), a NUL byte,
+// text that is not UTF-8, and a parameter number outside 1 to MaxParams.
 func Parse(src string) ([]Statement, error) {
 	if err := checkBytes(src); err != nil {
 		return nil, err
@@ -32,8 +30,8 @@ func Parse(src string) ([]Statement, error) {
 	return stmts, nil
 }
 
-// checkBytes refuses what cannot travel to SQLite: it takes a NUL for the end
-// of the text, and JSON replaces invalid UTF-8 without a word.
+// checkBytes refuses text that cannot be sent unchanged: SQLite stops at a NUL, and JSON encoders
+// silently replace invalid UTF-8.
 func checkBytes(src string) error {
 	if i := strings.IndexByte(src, 0); i >= 0 {
 		return newError("NUL byte in SQL text at byte %d", i)
@@ -51,7 +49,7 @@ func checkBytes(src string) error {
 	}
 }
 
-// step is the part of a statement's beginning that the parser is in.
+// step is the part of a statement that the parser is in.
 type step uint8
 
 const (
@@ -62,10 +60,10 @@ const (
 	stepAction               // after INSERT OR, UPDATE OR
 	stepCreate               // after CREATE
 	stepPragma               // after PRAGMA
-	stepBody                 // the rest, which only the details concern
+	stepBody                 // the rest
 )
 
-// trigger is where the parser is in a CREATE TRIGGER.
+// trigger is the part of a CREATE TRIGGER that the parser is in.
 type trigger uint8
 
 const (
@@ -75,30 +73,30 @@ const (
 	afterEnd       // just after an END that followed a semicolon
 )
 
-// parser gathers statements from their tokens, one after the other.
+// parser builds statements from their tokens, one after the other.
 type parser struct {
 	lexer
 	progress
 }
 
-// progress is what is known of the statement being read.
+// progress is the state of the statement that is being read.
 type progress struct {
 	stmt  Statement
 	start int     // offset of the first token in the source
 	end   int     // offset just past the last token
 	prev  token   // the token before the current one
 	depth int     // of parentheses
-	call  keyword // prev, if it is a function unless the token after it says no
+	call  keyword // prev, if it is a function; the token after it decides
 	step
 	trigger
 	explain   bool
-	pragma    string         // the name a PRAGMA gives
-	pragmaArg bool           // it has an argument: = or a parenthesis follows
-	names     map[string]int // named parameters, once there are many
+	pragma    string         // name of the PRAGMA
+	pragmaArg bool           // it has an argument, after = or in parentheses
+	names     map[string]int // named parameters; nil while there are few
 }
 
-// statement reads the next statement into stmt. It reports false at the end of
-// the text and after an error.
+// statement reads the next statement into stmt. It returns false at the end of the text and after
+// an error.
 func (p *parser) statement() bool {
 	tok := p.next()
 	for tok.kind == tokSemicolon {
@@ -119,7 +117,7 @@ func (p *parser) statement() bool {
 	return p.err == nil
 }
 
-// token takes in the next token of the statement.
+// token handles the next token of the statement.
 func (p *parser) token(tok token) {
 	if p.step != stepBody {
 		p.begin(tok)
@@ -159,13 +157,13 @@ func (p *parser) token(tok token) {
 			p.call = function
 		}
 	}
-	if tok.kind != tokSemicolon { // an unfinished trigger may end in some
+	if tok.kind != tokSemicolon { // an unfinished trigger may end in semicolons
 		p.end = tok.end
 	}
 	p.prev = tok
 }
 
-// begin follows the beginning of the statement, up to where its kind is known.
+// begin handles the tokens at the start of the statement, until its Kind is known.
 func (p *parser) begin(tok token) {
 	switch p.step {
 	case stepFirst:
@@ -175,8 +173,8 @@ func (p *parser) begin(tok token) {
 			p.verb(tok.keyword)
 		}
 	case stepWith:
-		// A definition ends in a parenthesis, and so does a column list. The
-		// one is followed by a comma or the verb, the other by AS.
+		// Both a definition and a column list end in a parenthesis. After a definition comes a
+		// comma or the verb, after a column list AS.
 		if p.depth == 0 && p.prev.kind == tokRightParen && tok.kind != tokComma && tok.keyword != kwAs {
 			p.step = stepBody
 			switch tok.keyword {
@@ -206,7 +204,7 @@ func (p *parser) begin(tok token) {
 	}
 }
 
-// first takes in the first token of the statement.
+// first handles the first token of the statement.
 func (p *parser) first(tok token) {
 	if tok.kind == tokWord {
 		p.stmt.Keyword = keywords[tok.keyword].name
@@ -222,7 +220,7 @@ func (p *parser) first(tok token) {
 	p.verb(tok.keyword)
 }
 
-// verb takes in the word that says what the statement does.
+// verb handles the word that says what the statement does.
 func (p *parser) verb(kw keyword) {
 	p.stmt.Kind = keywords[kw].kind
 	p.stmt.Insert = kw == kwInsert || kw == kwReplace
@@ -240,7 +238,7 @@ func (p *parser) verb(kw keyword) {
 	}
 }
 
-// pragmaToken follows PRAGMA schema.name, up to the argument.
+// pragmaToken handles the tokens of PRAGMA schema.name up to the argument.
 func (p *parser) pragmaToken(tok token) {
 	switch tok.kind {
 	case tokWord, tokQuoted:
@@ -266,15 +264,14 @@ func (p *parser) body(tok token) {
 	}
 }
 
-// isReturning reports whether the word RETURNING at this place begins a clause.
+// isReturning reports whether the word RETURNING begins a clause here.
 func (p *parser) isReturning() bool {
 	return p.stmt.Kind == Write && p.depth == 0 && p.stmt.Returning == 0
 }
 
-// isStar reports whether a * at this place is a result column of a SELECT. An
-// operand comes before a multiplication and a parenthesis before the * of
-// count(*), so the token before it tells. The list of a RETURNING clause looks
-// the same but stands at the end, outside parentheses.
+// isStar reports whether a * is a result column of a SELECT here. The token before it tells: a
+// multiplication follows an operand, and the * of count(*) follows a parenthesis. The list of a
+// RETURNING clause looks the same, but comes last and outside of parentheses.
 func (p *parser) isStar() bool {
 	if p.stmt.Returning > 0 && p.depth == 0 {
 		return false
@@ -294,7 +291,7 @@ func (p *parser) finish() {
 		p.stmt.Kind = Read
 	}
 	if p.explain {
-		if p.stmt.Kind != Pragma { // which acts when it is prepared
+		if p.stmt.Kind != Pragma { // SQLite runs a PRAGMA when it prepares it, even after EXPLAIN
 			p.stmt.Kind = Read
 		}
 		p.stmt.Insert = false
@@ -336,11 +333,11 @@ func (p *parser) param(tok token) {
 	p.stmt.NumParams = max(p.stmt.NumParams, param.Index)
 }
 
-// manyParams is where looking a name up in a map gets cheaper than comparing.
+// manyParams is the number of parameters from which a map is faster than comparing names.
 const manyParams = 32
 
-// nameIndex returns the number of the named parameter written as text, prefix
-// included, which is the next free one at its first appearance.
+// nameIndex returns the number of a named parameter, given with its prefix. A new name gets the
+// next free number.
 func (p *parser) nameIndex(text string) int {
 	if len(p.stmt.Params) < manyParams {
 		for _, seen := range p.stmt.Params {
@@ -364,13 +361,13 @@ func (p *parser) nameIndex(text string) int {
 	return index
 }
 
-// written returns a parameter as it stands in the source.
+// written returns a parameter as written in the source.
 func (p *parser) written(param Param) string {
 	return p.src[p.start+param.Pos : p.start+param.End]
 }
 
-// paramNumber returns the value of digits, or a number above MaxParams when
-// it is larger than that.
+// paramNumber returns the value of digits. If it is above MaxParams the result is some number above
+// MaxParams.
 func paramNumber(digits string) int {
 	n := 0
 	for i := 0; i < len(digits) && n <= MaxParams; i++ {

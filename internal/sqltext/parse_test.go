@@ -73,7 +73,7 @@ func TestParseSplit(t *testing.T) {
 }
 
 func texts(stmts []sqltext.Statement) []string {
-	var all []string // nil for none
+	var all []string // nil if there are none
 	for _, s := range stmts {
 		all = append(all, s.Text)
 	}
@@ -306,8 +306,8 @@ func TestParseStar(t *testing.T) {
 	}
 }
 
-// The clause is what the word RETURNING precedes in each text, up to and
-// including the word.
+// returningTests has the text up to and including the word RETURNING of the clause, if there is
+// one.
 var returningTests = []struct {
 	src    string
 	before string
@@ -411,7 +411,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// TestParseAllocations holds Parse to what its users were promised.
+// TestParseAllocations checks the number of allocations of Parse.
 func TestParseAllocations(t *testing.T) {
 	for _, tt := range []struct {
 		src string

@@ -6,31 +6,31 @@ import (
 	"strings"
 )
 
-// isPlain reports whether the text of a statement is one of these, which the server's own parser
-// understands in all releases:
+// isPlain reports whether a statement has one of these forms. The server's own parser understands
+// them in all releases.
 //
 //	INSERT INTO name (names) VALUES (values) RETURNING names
 //	INSERT INTO name DEFAULT VALUES RETURNING names
 //	UPDATE name SET name = value WHERE name = value AND … RETURNING names
 //	DELETE FROM name WHERE name = value AND … RETURNING names
 //
-// A value is a parameter or a literal, a name is one in quotes or a word that is no keyword of
-// either parser.
+// A value is a parameter or a literal. A name is in quotes, or a word that is no keyword of either
+// parser.
 func isPlain(text string) bool {
 	p := plain{source: sourceOf(text)}
 	return (p.insert() || p.update() || p.remove()) &&
 		p.word("RETURNING") && p.list(p.returned) && p.at == len(p.tokens)
 }
 
-// plain goes through the tokens of a statement. Each method reports whether something stands at
-// the present place, and moves behind it.
+// plain walks over the tokens of a statement. Each method reports whether the current token begins
+// its construct, and moves past it.
 type plain struct {
 	source
 	at int
 }
 
-// next returns the kind of the next token and its text, and tokEnd at the end or where a comment
-// stands before it.
+// next returns the kind and the text of the next token. It returns tokEnd at the end, and before a
+// comment.
 func (p *plain) next() (tokenKind, string) {
 	if p.at == len(p.tokens) {
 		return tokEnd, ""
@@ -73,7 +73,7 @@ func (p *plain) name() bool {
 	return false
 }
 
-// list goes through one or more items with commas between.
+// list reads one or more items separated by commas.
 func (p *plain) list(item func() bool) bool {
 	for {
 		if !item() {
@@ -107,7 +107,7 @@ func (p *plain) update() bool {
 
 func (p *plain) remove() bool { return p.word("DELETE") && p.word("FROM") && p.name() && p.where() }
 
-// where goes through a WHERE clause, or nothing.
+// where reads a WHERE clause, if there is one.
 func (p *plain) where() bool {
 	if !p.word("WHERE") {
 		return true
@@ -122,7 +122,7 @@ func (p *plain) where() bool {
 
 func (p *plain) equal() bool { return p.name() && p.token(tokEqual) && p.value() }
 
-// columns goes through names in parentheses, or nothing.
+// columns reads names in parentheses, if there are any.
 func (p *plain) columns() bool {
 	return !p.token(tokLeftParen) || p.list(p.name) && p.token(tokRightParen)
 }
@@ -146,7 +146,7 @@ func (p *plain) value() bool {
 	return false
 }
 
-// isDecimal reports whether a token is a number as every parser reads it.
+// isDecimal reports whether a token is a number that every parser reads alike.
 func isDecimal(text string) bool {
 	if strings.Trim(text, "0123456789.eE+-") != "" || !isDigit(text[0]) || !isDigit(text[len(text)-1]) {
 		return false

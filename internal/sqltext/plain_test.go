@@ -17,7 +17,7 @@ func TestPlain(t *testing.T) {
 		"UPDATE t SET a = ?, b = 'x' WHERE id = 1 AND c = ? RETURNING a":                   true,
 		"DELETE FROM t RETURNING id":                                                       true,
 		"DELETE FROM t WHERE id = ? RETURNING id":                                          true,
-		"INSERT INTO t VALUES (1)":                                                         false, // it has no clause
+		"INSERT INTO t VALUES (1)":                                                         false, // no clause
 		"INSERT INTO [t] VALUES (1) RETURNING id":                                          false,
 		"INSERT INTO 't' VALUES (1) RETURNING id":                                          false,
 		"INSERT INTO main.t VALUES (1) RETURNING id":                                       false,
@@ -89,7 +89,8 @@ func TestWithoutBackquotes(t *testing.T) {
 	}
 }
 
-// Where a name could be of another table, nothing is put before it.
+// TestWithoutBackquotesRefuses has names that could be of another table, so that no table can be
+// put before them.
 func TestWithoutBackquotesRefuses(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
@@ -105,7 +106,7 @@ func TestWithoutBackquotesRefuses(t *testing.T) {
 	}
 }
 
-// The server sees a clause in some statements that have none for SQLite.
+// TestSaysReturning has statements in which the server sees a clause and SQLite does not.
 func TestSaysReturning(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{

@@ -2,18 +2,16 @@ package sqltext
 
 import "strings"
 
-// pragmaUse is how a pragma departs from the usual: it tells a value when it
-// stands alone and sets one when it is given an argument.
+// pragmaUse says how a pragma uses its argument. Most pragmas are settings.
 type pragmaUse uint8
 
 const (
-	setting  pragmaUse = iota // the usual
-	question                  // reads, with an argument as without
-	action                    // acts, without an argument as with one
+	setting  pragmaUse = iota // reads without an argument, sets with one
+	question                  // reads, with and without an argument
+	action                    // acts, with and without an argument
 )
 
-// pragmaUses lists the pragmas that are not settings, from
-// https://www.sqlite.org/pragma.html.
+// pragmaUses lists the pragmas that are not settings (https://www.sqlite.org/pragma.html).
 var pragmaUses = map[string]pragmaUse{
 	"collation_list":    question,
 	"compile_options":   question,
@@ -42,15 +40,15 @@ var pragmaUses = map[string]pragmaUse{
 	"wal_checkpoint":     action,
 }
 
-// SetsDeferral reports whether the statement is a PRAGMA that sets defer_foreign_keys, which is a
-// matter of the transaction it stands in.
+// SetsDeferral reports whether the statement is a PRAGMA that sets defer_foreign_keys. The setting
+// ends with the transaction.
 func (s Statement) SetsDeferral() bool {
 	name, _ := s.PragmaSetting()
 	return name == "defer_foreign_keys"
 }
 
-// pragmaReads reports whether the pragma called name, as written, changes
-// nothing. To SQLite, name = value and name(value) are the same thing.
+// pragmaReads reports whether a pragma changes nothing. name is as written. To SQLite name = value
+// and name(value) are the same.
 func pragmaReads(name string, hasArgument bool) bool {
 	name = strings.Trim(name, "'\"`[]")
 	use, ok := pragmaUses[name]
@@ -60,8 +58,9 @@ func pragmaReads(name string, hasArgument bool) bool {
 	return use == question || use == setting && !hasArgument
 }
 
-// PragmaSetting returns what a Pragma sets: its name in lower case, without the schema, and the
-// word behind = or in parentheses, in lower case and without quotes, "" if there is none.
+// PragmaSetting returns the name and the value of a Pragma. The name is in lower case without the
+// schema. The value is the word after = or in parentheses, in lower case without quotes. It is ""
+// if there is none.
 func (s Statement) PragmaSetting() (name, value string) {
 	if s.Kind != Pragma {
 		return "", ""

@@ -2,9 +2,9 @@ package sqltext
 
 import "strings"
 
-// reservedWords are the keywords of SQLite, https://www.sqlite.org/lang_keywords.html, the
-// two names of https://www.sqlite.org/lang_expr.html#boolean_expressions, and in the last lines
-// words that only the parser of the server takes for keywords, or may.
+// reservedWords are the keywords of SQLite (https://www.sqlite.org/lang_keywords.html) and the two
+// names of https://www.sqlite.org/lang_expr.html#boolean_expressions. The last lines have words
+// that only the server's parser may take for keywords.
 var reservedWords = func() map[string]struct{} {
 	words := strings.Fields(`
 		ABORT ACTION ADD AFTER ALL ALTER ALWAYS ANALYZE AND AS ASC ATTACH AUTOINCREMENT BEFORE BEGIN

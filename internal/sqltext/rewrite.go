@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// SpaceReturning returns the statement with a space just after its word
-// RETURNING, and the statement itself when one is there or it has no such
-// clause. Its numbering of parameters and its meaning stay the same.
+// SpaceReturning returns the statement with a space directly after the word RETURNING. Meaning and
+// parameters stay the same. It returns the statement unchanged if the space is there already, or if
+// there is no RETURNING clause.
 //
-// The rqlite server looks for "returning " to see whether a statement returns
-// rows. It applies "RETURNING\nid" as well, but loses the rows.
+// The rqlite server looks for "returning " to see whether a statement returns rows. It applies
+// "RETURNING\nid" as well, but loses the rows.
 func (s Statement) SpaceReturning() Statement {
 	at := s.Returning
 	if at == 0 || at == len(s.Text) || s.Text[at] == ' ' {
@@ -29,17 +29,14 @@ func (s Statement) SpaceReturning() Statement {
 	return s
 }
 
-// Inline returns the statement with SQL literals in place of the parameters
-// for which literal reports true. All others are written as ?NNN, so that
-// each keeps its Index and the same values can be sent along, by position; a
-// trailing parameter that was replaced no longer counts in NumParams. If
-// nothing is to be replaced, Inline returns the statement as it is, with its
-// names.
+// Inline returns the statement with SQL literals in place of the parameters for which literal
+// returns true. It writes all others as ?NNN. So each keeps its Index, and the values can be sent
+// by position as before. Replaced parameters at the end no longer count in NumParams. If nothing is
+// to be replaced, Inline returns the statement unchanged.
 //
-// literal gets an Index and may be asked about the same one more than once. It
-// must return something that is one operand wherever it stands, such as a
-// string from Quote. Note that SQLite names a result column without an alias
-// after its text, and takes a bare integer in ORDER BY and GROUP BY for the
+// literal gets an Index, and may be called more than once with the same Index. Its result must be
+// one operand wherever it stands, such as a string from Quote. Note that SQLite names a result
+// column without an alias by its text, and takes a bare integer in ORDER BY and GROUP BY for the
 // number of a column.
 func (s Statement) Inline(literal func(index int) (string, bool)) Statement {
 	replaced := func(param Param) bool {
@@ -74,10 +71,9 @@ func (s Statement) Inline(literal func(index int) (string, bool)) Statement {
 // operandWriter builds SQL text in which operands replace parameters.
 type operandWriter struct{ buf []byte }
 
-// operand appends text, which next will follow, and returns where it stands.
-// A parameter may touch what is beside it where a literal may not: -? with -5
-// would begin a comment, SELECT? with 5 would end up a name. So it adds space
-// unless the neighbour is harmless.
+// operand appends text and returns its position. next is the source text that will follow. A
+// literal may not touch every neighbour that a parameter may: -? with -5 would begin a comment,
+// SELECT? with 5 would become a name. So operand adds space unless the neighbour is harmless.
 func (w *operandWriter) operand(text, next string) (pos, end int) {
 	if n := len(w.buf); n > 0 && strings.IndexByte(" \t\n\r(,=", w.buf[n-1]) < 0 {
 		w.buf = append(w.buf, ' ')
@@ -91,9 +87,9 @@ func (w *operandWriter) operand(text, next string) (pos, end int) {
 	return pos, end
 }
 
-// Quote returns s as an SQL string literal: it's becomes 'it”s'. A literal
-// cannot hold a NUL, so a string with one becomes an expression with the same
-// value, type and (lack of) affinity. The string must be valid UTF-8.
+// Quote returns s as an SQL string literal. It doubles the single quotes in s. A literal cannot
+// contain a NUL. A string with one becomes an expression that has the same value and type, and no
+// affinity either. The string must be valid UTF-8.
 func Quote(s string) string {
 	if strings.IndexByte(s, 0) >= 0 {
 		return "(x'" + hex.EncodeToString([]byte(s)) + "'||'')"

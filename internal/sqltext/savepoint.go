@@ -12,7 +12,7 @@ const (
 	SavepointRollbackTo                            // ROLLBACK [TRANSACTION] TO [SAVEPOINT] name
 )
 
-// String returns the action as it is written.
+// String returns the action in SQL.
 func (a SavepointAction) String() string {
 	switch a {
 	case SavepointOpen:
@@ -25,8 +25,9 @@ func (a SavepointAction) String() string {
 	return "no action on a savepoint"
 }
 
-// Savepoint returns what the statement does with the savepoint of which name. The
-// name is without quotes; see EqualNames for comparing it. ok is false for a statement that is not about a savepoint, or is not complete.
+// Savepoint returns the action of the statement on a savepoint, and the name of the savepoint
+// without quotes. Compare names with EqualNames. It is not ok for a statement that is incomplete or
+// not about a savepoint.
 func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
 	if s.Kind != Control {
 		return 0, "", false
@@ -52,7 +53,7 @@ func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
 		action = SavepointRollbackTo
 	}
 	if action > SavepointOpen {
-		take(kwSavepoint) // never the name: SQLite does not take RELEASE savepoint
+		take(kwSavepoint) // never the name: SQLite rejects RELEASE savepoint
 	}
 	if action == 0 || len(tokens) != 1 || tokens[0].kind != tokWord && tokens[0].kind != tokQuoted {
 		return 0, "", false
@@ -60,7 +61,7 @@ func (s Statement) Savepoint() (action SavepointAction, name string, ok bool) {
 	return action, unquote(s.Text[tokens[0].pos:tokens[0].end]), true
 }
 
-// unquote returns what a word or a quoted text stands for.
+// unquote returns the name or text that a word or a quoted token stands for.
 func unquote(text string) string {
 	switch quote := text[0]; quote {
 	case '\'', '"', '`':
@@ -71,15 +72,16 @@ func unquote(text string) string {
 	return text
 }
 
-// EqualNames reports whether SQLite takes two names for the same: it takes no
-// notice of the case of ASCII letters.
+// EqualNames reports whether two names are the same to SQLite, which ignores the case of ASCII
+// letters.
 func EqualNames(a, b string) bool { return FoldName(a) == FoldName(b) }
 
-// FoldName returns a name in a form that is the same for all names that SQLite takes for the same.
+// FoldName returns a form of a name that is equal for all spellings that SQLite takes for the same
+// name.
 func FoldName(name string) string { return upperASCII(name) }
 
-// Mentions reports whether a word or a quoted text of the statement is name,
-// which is in lower case.
+// Mentions reports whether a word or a quoted token of the statement is name, which is in lower
+// case.
 func (s Statement) Mentions(name string) bool {
 	if !containsFold(s.Text, name) {
 		return false
@@ -92,8 +94,8 @@ func (s Statement) Mentions(name string) bool {
 	return false
 }
 
-// Names reports whether name, which is in lower case, may be that of a table in the statement: it
-// stands there as a word or in quotes, those of a text only where a table belongs.
+// Names reports whether name, which is in lower case, may be a table in the statement. It counts as
+// a word or in quotes. In single quotes it counts only where a table can stand.
 func (s Statement) Names(name string) bool {
 	if !containsFold(s.Text, name) {
 		return false
@@ -109,15 +111,15 @@ func (s Statement) Names(name string) bool {
 	return false
 }
 
-// tablesFollow are the words that the name of a table may follow, where it may be written as a text.
+// tablesFollow are words that may precede the name of a table in single quotes.
 var tablesFollow = map[string]bool{
 	"INTO": true, "FROM": true, "JOIN": true, "UPDATE": true, "ABORT": true, "FAIL": true, "IGNORE": true, "REPLACE": true,
 	"ROLLBACK": true, "TABLE": true, "EXISTS": true, "TO": true, "ON": true, "REFERENCES": true,
 }
 
-// containsFold reports whether lower is in text, in any case of ASCII letters.
+// containsFold reports whether text contains lower, in any case of ASCII letters.
 func containsFold(text, lower string) bool {
-	for lower[0] == '_' { // which has one case
+	for lower[0] == '_' { // an underscore has one case
 		at := strings.IndexByte(text, '_')
 		if at < 0 || at+len(lower) > len(text) {
 			return false
@@ -135,8 +137,7 @@ func containsFold(text, lower string) bool {
 	return false
 }
 
-// ClearsPart reports whether the statement Clears the table of a name of some of its rows only, or
-// returns rows.
+// ClearsPart reports whether the statement Clears only some rows of the table, or returns rows.
 func (s Statement) ClearsPart(name string) bool {
 	if s.Keyword != "DELETE" || !s.Clears(name) {
 		return false
@@ -147,8 +148,8 @@ func (s Statement) ClearsPart(name string) bool {
 	return len(tokens) > whole || !equalFold(unquote(s.Text[last.pos:last.end]), name)
 }
 
-// Clears reports whether the statement is a DROP TABLE, or begins with a DELETE FROM, of the table
-// that is called name, which is in lower case, in whatever schema.
+// Clears reports whether the statement is a DROP TABLE or a DELETE FROM of the table called name,
+// in any schema. name is in lower case.
 func (s Statement) Clears(name string) bool {
 	if !containsFold(s.Text, name) {
 		return false

@@ -1,6 +1,7 @@
 package sqltext
 
-// source is the text of a statement with its tokens. Its methods take any index of a token.
+// source is the text of a statement with its tokens. Its methods accept any index, even outside of
+// the tokens.
 type source struct {
 	src    string
 	tokens []token
@@ -9,7 +10,7 @@ type source struct {
 // sourceOf returns the text of a statement with its tokens.
 func sourceOf(text string) source { return source{text, tokensOf(text)} }
 
-// text returns the text of a token, "" beyond the ends.
+// text returns the text of token i, "" outside of the tokens.
 func (s *source) text(i int) string {
 	if i < 0 || i >= len(s.tokens) {
 		return ""
@@ -17,7 +18,7 @@ func (s *source) text(i int) string {
 	return s.src[s.tokens[i].pos:s.tokens[i].end]
 }
 
-// kind returns the kind of a token, tokEnd beyond the ends.
+// kind returns the kind of token i, tokEnd outside of the tokens.
 func (s *source) kind(i int) tokenKind {
 	if i < 0 || i >= len(s.tokens) {
 		return tokEnd
@@ -25,7 +26,7 @@ func (s *source) kind(i int) tokenKind {
 	return s.tokens[i].kind
 }
 
-// word returns an unquoted word in upper case, "" for another token.
+// word returns token i in upper case if it is an unquoted word, else "".
 func (s *source) word(i int) string {
 	if s.kind(i) != tokWord {
 		return ""
@@ -33,12 +34,12 @@ func (s *source) word(i int) string {
 	return upperASCII(s.text(i))
 }
 
-// isWord reports whether a token is an unquoted word, given in upper case.
+// isWord reports whether token i is an unquoted word, given in upper case.
 func (s *source) isWord(i int, upper string) bool {
 	return s.word(i) == upper
 }
 
-// areWords reports whether unquoted words, given in upper case, begin at a token.
+// areWords reports whether the tokens from i on are these unquoted words, given in upper case.
 func (s *source) areWords(i int, upper ...string) bool {
 	for n, word := range upper {
 		if !s.isWord(i+n, word) {
@@ -48,13 +49,13 @@ func (s *source) areWords(i int, upper ...string) bool {
 	return true
 }
 
-// isAnyWord reports whether a token is one of some unquoted words, given in upper case.
+// isAnyWord reports whether token i is an unquoted word of the set, which is in upper case.
 func (s *source) isAnyWord(i int, upper map[string]bool) bool {
 	return upper[s.word(i)]
 }
 
-// closing returns the index of the parenthesis that closes the one at a token, and the number of
-// tokens if there is none.
+// closing returns the index of the parenthesis that closes the one at a token. It returns the
+// number of tokens if there is none.
 func (s *source) closing(open int) int {
 	depth := 0
 	for i := open; i < len(s.tokens); i++ {
@@ -70,7 +71,8 @@ func (s *source) closing(open int) int {
 	return len(s.tokens)
 }
 
-// opening returns the index of the parenthesis that opens the one at a token, and -1 if there is none.
+// opening returns the index of the parenthesis that opens the one at a token. It returns -1 if
+// there is none.
 func (s *source) opening(closing int) int {
 	depth := 0
 	for i := closing; i >= 0; i-- {
@@ -86,8 +88,8 @@ func (s *source) opening(closing int) int {
 	return -1
 }
 
-// table returns the name of the table at a token, without its schema and as FoldName returns it,
-// and the index of the token behind it. The name is "" if there is none.
+// table returns the name of the table at token i, without its schema and as FoldName returns it,
+// and the index of the token after it. The name is "" if there is none.
 func (s *source) table(i int) (name string, next int) {
 	if s.kind(i+1) == tokDot {
 		i += 2
