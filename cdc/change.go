@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// Op is what was done to a row.
+// Op is the operation on a row. The zero value is Unknown.
 type Op uint8
 
-// The operations. Unknown, the zero value, is that of a change whose Err says that
-// rqlite itself did not know.
+// The operations. A change is Unknown if rqlite itself did not know its operation; Err says why.
 const (
 	Unknown Op = iota
 	Insert
@@ -20,7 +19,7 @@ const (
 
 var opNames = [...]string{"UNKNOWN", "INSERT", "UPDATE", "DELETE"}
 
-// String returns the name that rqlite sends, such as "INSERT".
+// String returns rqlite's name of the operation, such as "INSERT".
 func (op Op) String() string {
 	if int(op) < len(opNames) {
 		return opNames[op]
@@ -28,7 +27,8 @@ func (op Op) String() string {
 	return fmt.Sprintf("Op(%d)", uint8(op))
 }
 
-// ParseOp returns the operation of a name that String gives.
+// ParseOp returns the operation with a name as String returns it. It returns an error for any other
+// name.
 func ParseOp(name string) (Op, error) {
 	for i, known := range opNames {
 		if name == known {
@@ -43,43 +43,43 @@ type Change struct {
 	Op    Op
 	Table string
 
-	// OldRowID is the rowid before an Update or Delete, and NewRowID that after an
-	// Insert or Update; they differ when an update changed the INTEGER PRIMARY KEY.
-	// The one that does not apply is 0. Both are 0 in tables WITHOUT ROWID, and for
-	// the rowid 0, which rqlite does not send.
+	// OldRowID is the rowid before an Update or Delete. NewRowID is the rowid after an Insert or
+	// Update. They differ if an update changed the INTEGER PRIMARY KEY. OldRowID of an Insert and
+	// NewRowID of a Delete are 0. Both are 0 in tables WITHOUT ROWID, and for the rowid 0, which
+	// rqlite does not send.
 	OldRowID, NewRowID int64
 
-	// Before is the row before an Update or Delete, and After that after an Insert
-	// or Update, by the names of the columns. The one that does not apply is nil, and
-	// both are with row_ids_only and where Err is set. "Values" in the documentation
-	// of the package tells what the values are.
+	// Before is the row before an Update or Delete. After is the row after an Insert or Update. The
+	// keys are the names of the columns. Before of an Insert and After of a Delete are nil. Both
+	// are nil with row_ids_only, and if Err is set. "Values" in the documentation of the package
+	// lists the types of the values.
 	Before, After map[string]any
 
-	// Err is what rqlite says in the place of the row when it failed to read it, and
-	// "" as a rule. The change has happened all the same: who needs the row has to
-	// query for it. "What rqlite loses" tells when to expect it.
+	// Err is set if rqlite failed to read the row, and is rqlite's reason. The change has happened
+	// all the same: a program that needs the row has to query for it. Err is normally "". "What
+	// rqlite loses" says when to expect it.
 	Err string
 
-	// CommitTime is when the node that sent the change committed it by its own clock,
-	// to the millisecond. Each node has its own time for the same change. It is the
-	// zero Time if rqlite sent none.
+	// CommitTime is when the node that sent the change committed it, by that node's clock, to the
+	// millisecond. Each node has its own time for the same change. It is the zero Time if rqlite
+	// sent none.
 	CommitTime time.Time
 
-	// Index is that of the entry in the Raft log by which the change was made. It
-	// rises, with gaps, for not every entry changes a row. Part counts the
-	// transactions that one entry has committed, from 0.
+	// Index is the index of the Raft log entry that made the change. It rises with gaps, because
+	// not every entry changes a row. One entry can commit several transactions. Part numbers them,
+	// from 0.
 	Index uint64
 	Part  int
 
-	// Uncertain says that the change may have been handed over before. Index is 0
-	// then. "Exactly once" tells how it comes to that, and how to avoid it.
+	// Uncertain says that the change may have been delivered before. Index is 0 then. "Exactly
+	// once" says when this happens and how to avoid it.
 	Uncertain bool
 
 	NodeID    string // the node that sent the change, the leader
-	ServiceID string // "service_id" of rqlite's configuration, or ""
+	ServiceID string // rqlite's "service_id", or ""
 }
 
-// Row returns After, or Before for a change that has only that.
+// Row returns After. For a Delete, which has no After, it returns Before. It is nil if both are.
 func (c *Change) Row() map[string]any {
 	if c.After != nil {
 		return c.After
@@ -87,10 +87,9 @@ func (c *Change) Row() map[string]any {
 	return c.Before
 }
 
-// Bytes returns the bytes of a value that the program knows to be a BLOB: rqlite
-// sends base64 for it, which nothing tells from a text. NULL gives nil. Of anything
-// else, text that is not base64 among it, Bytes returns an error; a text that is
-// base64 by chance it cannot tell.
+// Bytes decodes a value that the program knows to be a BLOB. rqlite sends a BLOB as base64, which
+// looks like any other text. NULL gives nil. Any other value is an error, and so is a text that is
+// not base64. Bytes cannot recognize a text that is base64 by chance.
 func Bytes(value any) ([]byte, error) {
 	switch v := value.(type) {
 	case nil:

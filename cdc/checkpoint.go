@@ -7,33 +7,33 @@ import (
 	"sync"
 )
 
-// Mark says how far the changes of one cluster have been handled: all up to and with
-// those of Index and Part. The zero value is that of a program that has handled none.
+// Mark says how far the changes of one cluster have been handled: up to and including those of
+// Index and Part. The zero value says that none has been handled.
 type Mark struct {
 	Index  uint64
 	Part   int
-	NodeID string // who sent the last of them
+	NodeID string // the node that sent the last of them
 }
 
-// ErrMoved says that a checkpoint is not where the handler left it: another receiver
-// uses it, or somebody has changed it. The handler answers 500, reads it anew, and
-// goes on from there when rqlite sends the changes again.
+// ErrMoved says that the checkpoint has another mark than the handler stored: another receiver uses
+// it, or somebody has changed it. The handler answers 500 and reads the mark again. It continues
+// from there when rqlite sends the changes again.
 var ErrMoved = errors.New("rqlite: the checkpoint was moved by somebody else")
 
-// Checkpoint keeps the marks of clusters, each by its service ID, "" for one that has
-// none. A handler makes one call at a time for a service ID; those for different ones
-// come concurrently.
+// Checkpoint stores one mark for each cluster. Its key is the service ID of the cluster, "" if it
+// has none. A handler makes one call at a time for each service ID. Calls for different service IDs
+// may be concurrent.
 type Checkpoint interface {
-	// Load returns the mark, and the zero Mark if none was saved.
+	// Load returns the stored mark. It returns the zero Mark if there is none.
 	Load(ctx context.Context, serviceID string) (Mark, error)
-	// Save replaces the mark from, which Load or Save have left, by to. Where
-	// several receivers may share the checkpoint it has to return [ErrMoved], and to
-	// change nothing, if the mark is not from any more.
+	// Save replaces the mark from, which Load returned or Save stored last, by to. If several
+	// receivers may share the checkpoint and the stored mark is no longer from, Save must return
+	// [ErrMoved] and change nothing.
 	Save(ctx context.Context, serviceID string, from, to Mark) error
 }
 
-// Memory is a checkpoint that lasts as long as the process. The zero value has no
-// marks, and is ready for use.
+// Memory is a checkpoint that lasts as long as the process. The zero value is ready for use and has
+// no marks. A Memory is safe for concurrent use.
 type Memory struct {
 	mu    sync.Mutex
 	marks map[string]Mark
@@ -44,7 +44,7 @@ var _ Checkpoint = (*Memory)(nil)
 // NewMemory returns a checkpoint without marks.
 func NewMemory() *Memory { return new(Memory) }
 
-// Load implements Checkpoint; it does not fail.
+// Load implements Checkpoint. It never fails.
 func (m *Memory) Load(_ context.Context, serviceID string) (Mark, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,15 +65,15 @@ func (m *Memory) Save(_ context.Context, serviceID string, from, to Mark) error 
 	return nil
 }
 
-// step is what the checkpoint is to do when the callback has done its work. The
-// callback's context carries it.
+// step is the move of the checkpoint that follows a successful callback. The context of the
+// callback carries it.
 type step struct {
 	checkpoint Checkpoint
 	serviceID  string
 	from, to   Mark
 
 	mu    sync.Mutex
-	saved bool // by SaveTx
+	saved bool // SaveTx has made the move
 }
 
 type stepKey struct{}

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// post is what rqlite sends at a time.
+// post is the body of one request of rqlite.
 type post struct {
 	ServiceID string  `json:"service_id"`
 	NodeID    string  `json:"node_id"`
@@ -35,11 +35,10 @@ type event struct {
 	op Op
 }
 
-// decodePost reads the body of a post. What is missing that rqlite always sends is
-// an error, and so is a value that the Go types cannot hold; what is not known is
-// passed over.
+// decodePost reads the body of a post. It returns an error if a member is missing that rqlite
+// always sends, or if a value does not fit its Go type. It ignores unknown members.
 func decodePost(body []byte) (*post, error) {
-	if !utf8.Valid(body) { // encoding/json would replace what is not
+	if !utf8.Valid(body) { // encoding/json would silently replace invalid bytes
 		return nil, errors.New("it is not UTF-8")
 	}
 	var p post
@@ -59,7 +58,7 @@ func decodePost(body []byte) (*post, error) {
 	return &p, nil
 }
 
-// check reads the operation, and refuses an event that says nothing.
+// check sets the operation. It returns an error for an event without content.
 func (e *event) check() (err error) {
 	if e.op, err = ParseOp(e.Op); err != nil {
 		return err
@@ -73,9 +72,9 @@ func (e *event) check() (err error) {
 	return nil
 }
 
-// UnmarshalJSON reads the numbers of the rows as the driver reads them.
+// UnmarshalJSON reads the numbers in rows as the driver reads them.
 func (e *event) UnmarshalJSON(text []byte) error {
-	type plain event // without this method
+	type plain event // the same type without this method
 	raw := struct {
 		*plain
 		Before map[string]json.RawMessage `json:"before"`
@@ -107,8 +106,8 @@ func decodeRow(raw map[string]json.RawMessage) (map[string]any, error) {
 	return row, nil
 }
 
-// decodeValue reads a value: nil, bool, string, int64 or float64. A number is an
-// int64 if it is written as one and fits, and -0 is not: only a REAL can be that.
+// decodeValue reads a value: nil, bool, string, int64 or float64. A number is an int64 if it is
+// written as an integer and fits. -0 is a float64, because only a REAL can be -0.
 func decodeValue(text json.RawMessage) (any, error) {
 	switch text[0] {
 	case 'n':
@@ -133,7 +132,7 @@ func decodeValue(text json.RawMessage) (any, error) {
 	return f, nil
 }
 
-// commitTime returns the time of a group.
+// commitTime returns the commit time of a group, or the zero Time if it has none.
 func (g *group) commitTime() time.Time {
 	if g.Timestamp == 0 {
 		return time.Time{}
@@ -141,7 +140,7 @@ func (g *group) commitTime() time.Time {
 	return time.UnixMilli(g.Timestamp).UTC()
 }
 
-// changes appends the changes of the group that stands at a position.
+// changes appends those changes of the group at a position whose table keep wants.
 func (g *group) changes(to []Change, p *post, at placed, keep func(table string) bool) []Change {
 	for i := range g.Events {
 		e := &g.Events[i]

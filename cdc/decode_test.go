@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goldenPosts returns the posts of a file. They are what a real rqlited has sent; the
-// test TestCDCGolden of rqlitetest has the statements, and writes them.
+// goldenPosts returns the posts in a file. A real rqlited has sent them: TestCDCGolden of
+// rqlitetest has the statements and writes the files.
 func goldenPosts(t testing.TB, name string) [][]byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
@@ -55,7 +55,7 @@ func of(all []Change, table string) (some []Change) {
 	return some
 }
 
-// bare returns the change without what differs from run to run.
+// bare returns the change without the fields that differ from run to run.
 func bare(c Change) Change {
 	c.CommitTime, c.Index, c.Part, c.NodeID, c.ServiceID = time.Time{}, 0, 0, "", ""
 	return c
@@ -63,7 +63,7 @@ func bare(c Change) Change {
 
 type row = map[string]any
 
-// Every storage class, in a column that has no type.
+// TestGoldenStorageClasses has each storage class in a column without a type.
 func TestGoldenStorageClasses(t *testing.T) {
 	t.Parallel()
 	var values []any
@@ -159,7 +159,7 @@ func TestGoldenChanges(t *testing.T) {
 	}
 }
 
-// Row ids, also one that changes, and the rowid 0, which is not sent.
+// TestGoldenRowIDs has a rowid that changes, and the rowid 0, which rqlite does not send.
 func TestGoldenRowIDs(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"posts.jsonl", "rowids.jsonl"} {
@@ -181,8 +181,8 @@ func TestGoldenRowIDs(t *testing.T) {
 	}
 }
 
-// Where a change stands: a transaction of several tables is one commit, and commits of
-// one entry are counted.
+// TestGoldenPlaces checks positions: a transaction on several tables is one commit, and the commits
+// of one entry are numbered.
 func TestGoldenPlaces(t *testing.T) {
 	t.Parallel()
 	all := goldenChanges(t, "posts.jsonl")
@@ -289,8 +289,9 @@ func TestRow(t *testing.T) {
 	assert.Nil(t, (&Change{}).Row())
 }
 
-// What the decoder accepts is valid JSON, loses nothing of what it knows, and gives
-// the same when it is encoded and decoded again. What encoding/json refuses it refuses.
+// FuzzDecode checks bodies that the decoder accepts: they are valid JSON, no known member is lost,
+// and encoding and decoding them again gives the same. The decoder refuses all bodies that
+// encoding/json refuses.
 func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"posts.jsonl", "rowids.jsonl", "filter.jsonl"} {
 		for _, body := range goldenPosts(f, name) {
@@ -331,7 +332,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// checkValues fails for a value that is of no type that the documentation names.
+// checkValues fails for a value whose type the documentation does not name.
 func checkValues(t *testing.T, values row) {
 	t.Helper()
 	for name, v := range values {
@@ -347,8 +348,8 @@ func checkValues(t *testing.T, values row) {
 	}
 }
 
-// encodePost writes a post as rqlite does. A float64 that looks like an integer gets
-// an exponent: as rqlite writes it, it would come back as an int64.
+// encodePost writes a post as rqlite does, except for a float64 that looks like an integer. It gets
+// an exponent, because rqlite's form would be decoded as an int64.
 func encodePost(t *testing.T, p *post) []byte {
 	t.Helper()
 	for _, g := range p.Payload {

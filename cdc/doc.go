@@ -1,6 +1,6 @@
-// Package cdc receives the changes of an rqlite cluster: rqlite 9 and later post every
-// change that is committed to a URL (https://rqlite.io/docs/guides/cdc/), and a
-// [Handler] passes them to a function, typed, in order, and each once.
+// Package cdc receives the changes of an rqlite cluster. rqlite 9 and later can post every
+// committed change to a URL (https://rqlite.io/docs/guides/cdc/). A [Handler] takes these posts and
+// passes the changes to a function: typed, in order, and each once.
 //
 //	handler := cdc.NewHandler(func(ctx context.Context, changes []cdc.Change) error {
 //		for _, c := range changes {
@@ -10,7 +10,7 @@
 //	}, nil)
 //	err := http.ListenAndServe("localhost:8080", handler)
 //
-// rqlited is started with -cdc-config=http://localhost:8080/, or with a file:
+// Start rqlited with -cdc-config=http://localhost:8080/, or with a file:
 //
 //	{
 //		"endpoint": "http://user:secret@localhost:8080/",
@@ -19,18 +19,18 @@
 //		"max_batch_size": 100
 //	}
 //
-// All voting nodes take the same configuration; the leader is the one that posts. To
-// stop, call [http.Server.Shutdown]: it lets callbacks under way return and be
-// acknowledged. What is sent meanwhile fails, and rqlite sends it again later.
+// Give all voting nodes the same configuration. The leader is the node that posts. To stop the
+// receiver, call [http.Server.Shutdown]: running callbacks return and their posts are acknowledged.
+// Posts fail meanwhile, and rqlite sends them again later.
 //
 // # Exactly once
 //
-// rqlite sends a post again until it is acknowledged, and after a change of leader the
-// new one sends what it does not know to be acknowledged, cut into posts in another
-// way. The handler acknowledges a post when the function has returned nil, and not
-// before; what it has handled already it drops. For that a [Checkpoint] keeps the
-// index in the Raft log up to which all is handled. To have the effects of each change
-// exactly once, put the index into the transaction that has the effects:
+// rqlite repeats a post until it is acknowledged. After a change of leader the new leader sends the
+// changes again that it does not know to be acknowledged, and may divide them into posts in another
+// way. The handler acknowledges a post after the function has returned nil, and drops changes that
+// it has handled already. For that a [Checkpoint] stores the index in the Raft log up to which
+// everything is handled. To have the effects of each change exactly once, store the index in the
+// same transaction as the effects:
 //
 //	checkpoint, err := cdc.NewTable(db, nil)
 //	handler := cdc.NewHandler(func(ctx context.Context, changes []cdc.Change) error {
@@ -42,77 +42,76 @@
 //		})
 //	}, &cdc.Options{Checkpoint: checkpoint})
 //
-// Without SaveTx the handler stores the index after the function has returned, so that
-// a crash in between repeats its effects; with [Memory] a restart repeats what rqlite
-// sends anew. A callback whose commit failed with an unknown outcome just returns the
-// error: the handler reads the checkpoint before it goes on. Several receivers may
-// share a [Table].
+// Without SaveTx the handler stores the index after the function has returned. A crash in between
+// repeats the effects. With [Memory], a restart repeats whatever rqlite sends again. If a commit
+// fails with an unknown outcome, the callback just returns the error: the handler reads the
+// checkpoint before it continues. Several receivers may share a [Table].
 //
-// One thing stands against it. A request of several statements that is no transaction
-// is several commits of one Raft entry, and rqlite gives an index only to the first of
-// them, in 10.3 at least (https://github.com/rqlite/rqlite/pull/2796 is to change it). The handler counts the
-// others, which [Change] has as its Part. But when the leader changes between two posts
-// that share an entry, nobody can tell what the old one had sent of it: such changes are
-// handed over, marked as Uncertain. Worse, a post in which nothing has an index rqlite
-// loses before it is sent, and with such a change of leader it may skip commits. Three things
-// avoid all of that:
+// One case remains uncertain. If a request has several statements and is no transaction, one Raft
+// entry makes several commits. rqlite gives an index only to the first of them, at least in 10.3
+// (https://github.com/rqlite/rqlite/pull/2796 is to change it). The handler counts the others; the
+// count is the Part of a [Change]. But if the leader changes between two posts that share an entry,
+// nobody knows which of its commits the old leader has sent. The handler delivers such changes and
+// marks them as Uncertain. There are also losses: rqlite drops a post in which no commit has an
+// index, and after such a change of leader it may skip commits. Three things avoid all of that:
 //
 //   - Write several statements as one transaction: [github.com/go-rqlite/rqlite.Batch] with
 //     Atomic, BeginTx, or one INSERT of several rows.
-//   - Set a table_filter that leaves out _rqlite_tx, as "^[^_]" does. With its marks in that table
-//     a write of the driver is several commits, of which the filter leaves one.
-//   - Where statements can fail, write with coalesce=false: writes of several goroutines go out
-//     as one transaction, but as independent statements when one of them fails.
+//   - Set a table_filter that leaves out _rqlite_tx, such as "^[^_]". Around its writes the driver
+//     updates that table, which makes several commits of one write. The filter leaves one of them.
+//   - Where statements can fail, write with coalesce=false. The driver joins writes of several
+//     goroutines into one transaction, but sends them as independent statements if one of them
+//     fails.
 //
 // # Order
 //
-// Changes come in the order of the Raft log, so that those of one row do. The commits of
-// one post are handed over together and never in halves. Posts of one service ID are
-// handled one after the other, those of different ones concurrently.
+// Changes come in the order of the Raft log, and so do the changes of each row. All commits of one
+// post are delivered together. Posts with the same service ID are handled one after the other,
+// posts with different ones concurrently.
 //
-// Every cluster that posts to one handler needs its own "service_id", for the
-// checkpoint goes by that. It is the sender who says it: demand credentials, and TLS, where others
-// can reach the handler. A cluster that is made anew, from a backup for example, begins
-// with low indexes, which a checkpoint of the old one takes for handled: give the new
-// one another service ID. Loading a backup into a running cluster keeps the indexes, and
-// sends no changes. Gaps between indexes are normal, and a loss does not show in them.
+// The checkpoint is stored by service ID, so each cluster that posts to one handler needs its own
+// "service_id". The sender chooses it: demand credentials, and use TLS, where others can reach the
+// handler. A new cluster begins with low indexes, even one made from a backup. A checkpoint of the
+// old cluster takes them for handled: give the new cluster another service ID. Loading a backup
+// into a running cluster keeps the indexes and sends no changes. Gaps between indexes are normal,
+// so they do not reveal a loss.
 //
 // # Values
 //
-// rqlite sends what SQLite stores as JSON, and no declared types. Hence:
+// rqlite sends stored values as JSON, without declared types. Hence:
 //
-//   - INTEGER comes as int64, exact to 64 bits, in BOOLEAN and DATETIME columns, too:
-//     there is no bool and no time.Time, as a query by the driver has them.
-//   - REAL comes as float64 if it has a fraction or does not fit an int64, and as
-//     int64 if not: 3.0 is sent as 3.
-//   - TEXT comes as string. What is not UTF-8 in it has become U+FFFD.
-//   - BLOB comes as a string in base64; [Bytes] decodes it. Nothing tells it from text, so
-//     that the program has to know its columns.
-//   - NULL comes as nil, under its name.
+//   - INTEGER is an int64, exact to 64 bits. That includes BOOLEAN and DATETIME columns: there is no
+//     bool and no time.Time as in a query through the driver.
+//   - REAL is a float64 if it has a fraction or does not fit an int64, else an int64: rqlite sends
+//     3.0 as 3.
+//   - TEXT is a string. Bytes in it that are not UTF-8 have become U+FFFD.
+//   - BLOB is a string in base64; [Bytes] decodes it. It looks like a text, so the program has to
+//     know its BLOB columns.
+//   - NULL is nil. Its column is present in the map.
 //
-// With row_ids_only in rqlite's configuration there are no values, but only the rowids.
+// With row_ids_only in rqlite's configuration there are only rowids, and no values.
 //
 // # What rqlite loses
 //
-// Seen with a build of rqlite 10.3 from July 2026, or read in its source where a * stands.
-// A receiver can mend none of it:
+// These losses were seen with a build of rqlite 10.3 from July 2026. Those marked with a * were
+// read in its source. A receiver can mend none of them:
 //
-//   - An infinite REAL makes rqlite drop all that was to be sent in one post with it.
-//   - In a request without a transaction, rows of a statement that failed half way
-//     are reported with those of the next one, although they were rolled back; later
-//     releases do not (https://github.com/rqlite/rqlite/pull/2791).
-//   - * It drops commits when more than about a hundred wait to be written to its queue,
-//     as a large request without a transaction can make them.
-//   - Changes of tables with VIRTUAL generated columns have Err in the place of their rows, and
-//     so do those in the transaction that made the table, or that changed its columns.
-//   - Shortly after ALTER TABLE a row may come under the old names of its columns.
+//   - An infinite REAL makes rqlite drop the whole post that contains it.
+//   - If a statement fails half way in a request without a transaction, its rows are reported
+//     together with those of the next statement, although they were rolled back. Later releases do
+//     not report them (https://github.com/rqlite/rqlite/pull/2791).
+//   - * It drops commits when more than about a hundred wait to be written to its queue. A large
+//     request without a transaction can cause that.
+//   - Changes of tables with VIRTUAL generated columns have Err in place of their rows. So do the
+//     changes in the transaction that created the table or changed its columns.
+//   - Shortly after ALTER TABLE a row may come with the old names of its columns.
 //   - * Loading or booting from a SQLite file sends nothing.
-//   - * With transmit_max_retries it gives up a post after that many attempts.
+//   - * With transmit_max_retries it drops a post after that many attempts.
 //
 // # Writing to the cluster that posts
 //
-// A callback may write to the cluster whose changes it is given, and the checkpoint may
-// lie there. The changes of the checkpoint's own table are left out, and storing it for
-// them alone is put off, so that nothing goes round in circles. For the tables that the
-// callback writes the program has to see to that, with Options.Tables.
+// A callback may write to the cluster that sends the changes, and the checkpoint may be stored
+// there. To avoid an endless loop, the handler leaves out changes of the checkpoint's own table,
+// and does not store a mark for such changes alone. For the tables that the callback writes, the
+// program has to avoid the loop itself, with Options.Tables.
 package cdc

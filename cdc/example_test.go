@@ -17,8 +17,8 @@ import (
 	"github.com/go-rqlite/rqlite/cdc"
 )
 
-// A handler passes changes to a function, each once. Here a post of rqlite is played,
-// and sent twice.
+// A handler passes changes to a function, each once. Here the example sends a post of rqlite,
+// twice.
 func ExampleNewHandler() {
 	handler := cdc.NewHandler(func(_ context.Context, changes []cdc.Change) error {
 		for _, c := range changes {
@@ -44,8 +44,7 @@ func ExampleNewHandler() {
 	// 1
 }
 
-// The effects of changes are committed together with the checkpoint, so that they
-// happen exactly once.
+// Commit the effects of changes together with the checkpoint, so that they happen exactly once.
 func ExampleTable_SaveTx() {
 	db, err := sql.Open("rqlite", "rqlite://localhost:4001")
 	if err != nil {
@@ -72,7 +71,7 @@ func ExampleTable_SaveTx() {
 	_ = http.ListenAndServe("localhost:8080", handler)
 }
 
-// A program ends when its callbacks have returned and are acknowledged.
+// Shut a program down after its callbacks have returned and their posts are acknowledged.
 func ExampleHandler_shutdown() {
 	server := &http.Server{
 		Addr: "localhost:8080",

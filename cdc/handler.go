@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// saveTimeout bounds storing a mark whose changes have been handled, which the end of
-// the request must not prevent.
+// saveTimeout bounds the time to store a mark. Its changes have been handled, so the end of the
+// request does not stop it.
 const saveTimeout = 10 * time.Second
 
-// Handler receives the posts of rqlite. It is an [http.Handler], and safe for
-// concurrent use: the posts of one service ID are handled one after the other.
+// Handler receives the posts of rqlite. It is an [http.Handler]. It is safe for concurrent use:
+// posts with the same service ID are handled one after the other.
 type Handler struct {
 	handle func(ctx context.Context, changes []Change) error
 	opts   Options
@@ -32,31 +32,29 @@ type Handler struct {
 
 var _ http.Handler = (*Handler)(nil)
 
-// stream is what the handler knows of the posts of one service ID.
+// stream is the state of the posts with one service ID.
 type stream struct {
-	turn  chan struct{} // holds one token; who has it handles a post
-	known bool          // whether reached is to be relied on, else the checkpoint is asked
+	turn  chan struct{} // holds one token; its owner handles a post
+	known bool          // reached is up to date; otherwise the checkpoint is read
 	reached
 }
 
 // reached is how far a stream has come.
 type reached struct {
-	stored Mark     // what the checkpoint holds
-	mark   Mark     // up to where all is handled; may be ahead of stored
-	node   string   // who sent the last post that was acknowledged
-	at     position // where that post ended; zero if that is not known
+	stored Mark     // mark in the checkpoint
+	mark   Mark     // everything up to it is handled; may be ahead of stored
+	node   string   // the node that sent the last acknowledged post
+	at     position // where that post ended; zero if unknown
 }
 
-// NewHandler returns a handler that passes changes to a function; nil options are
-// defaults.
+// NewHandler returns a handler that passes changes to a function. A nil opts means the defaults.
 //
-// The function is called with the changes of one post that were not handled before,
-// in the order in which they were committed, and never with none. When it returns
-// nil they are taken for handled: the checkpoint moves, unless [Table.SaveTx] has
-// moved it, and rqlite gets its acknowledgement. An error, or a panic, is logged and
-// answered with 500, and the same changes come again in about a second; what the
-// function has done by then should have been rolled back. Its context ends when
-// rqlite hangs up, by default after 5 s (transmit_timeout).
+// The function gets the changes of one post that were not handled before, in the order of their
+// commits. It is not called without changes. If it returns nil, the changes count as handled: the
+// handler stores the mark, unless [Table.SaveTx] has done so, and acknowledges the post. An error
+// or a panic is logged and answered with 500. rqlite then sends the same changes again in about a
+// second, so the function should have rolled back its effects. Its context ends when rqlite closes
+// the connection, by default after 5 s (transmit_timeout).
 func NewHandler(handle func(ctx context.Context, changes []Change) error, opts *Options) *Handler {
 	h := &Handler{handle: handle, streams: make(map[string]*stream)}
 	if opts != nil {
@@ -71,18 +69,18 @@ func NewHandler(handle func(ctx context.Context, changes []Change) error, opts *
 	return h
 }
 
-// Stats counts what a handler has done since it was made.
+// Stats are the counts of a handler since it was made.
 type Stats struct {
 	Posts      uint64 // posts acknowledged
-	Changes    uint64 // changes that the callback has handled
-	Duplicates uint64 // transactions, with one or more changes each, dropped because they were handled before
+	Changes    uint64 // changes handled by the callback
+	Duplicates uint64 // transactions dropped because they were handled before
 	Filtered   uint64 // changes of tables that the program does not want
-	Uncertain  uint64 // changes handled that may have been handled before
-	Refused    uint64 // requests that were not a post as it must be: 400, 401, 405, 413
-	Failed     uint64 // posts whose callback or checkpoint failed, or that rqlite gave up: 500, 503
+	Uncertain  uint64 // handled changes that may have been handled before
+	Refused    uint64 // requests that are no valid post: 400, 401, 405, 413
+	Failed     uint64 // posts whose callback or checkpoint failed, or that rqlite cancelled: 500, 503
 }
 
-// Stats returns the counts so far. They are not all of the same moment.
+// Stats returns the counts so far. It does not read all of them at the same moment.
 func (h *Handler) Stats() Stats {
 	return Stats{
 		Posts: h.posts.Load(), Changes: h.changes.Load(), Duplicates: h.duplicates.Load(),
@@ -91,10 +89,10 @@ func (h *Handler) Stats() Stats {
 	}
 }
 
-// ServeHTTP implements [http.Handler]. It answers 200 when all changes of the post
-// are handled, now or before; 400 for a body that is not a post; 401, 405 and 413;
-// 500 when the callback or the checkpoint failed, and 503 when rqlite hung up before
-// the callback was begun.
+// ServeHTTP implements [http.Handler]. It answers 200 if all changes of the post have been handled,
+// now or before. It answers 400 to a body that is no post, and 401, 405 and 413 to other bad
+// requests. It answers 500 if the callback or the checkpoint failed, and 503 if rqlite closed the
+// connection before the callback began.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p, status, err := h.read(w, r)
 	if err != nil {
@@ -111,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// answer refuses a request. The reasons stay in the log.
+// answer refuses a request and logs the reason. The response does not contain it.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, status int, err error) {
 	attrs := []slog.Attr{slog.Int("status", status), slog.String("remote", r.RemoteAddr), slog.Any("error", err)}
 	var p *panicked
@@ -122,7 +120,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, status int, err
 	http.Error(w, http.StatusText(status), status)
 }
 
-// read checks a request and reads its post. With an error comes the status.
+// read checks a request and reads its post. On an error it also returns the status.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*post, int, error) {
 	if !h.opts.authorized(r) {
 		if h.opts.Username != "" || h.opts.Password != "" {
@@ -139,7 +137,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*post, int, erro
 	}
 	tooLarge := fmt.Errorf("rqlite: the body of a post has more than %d bytes: raise Options.MaxBody, or lower max_batch_size", h.limit)
 	if r.ContentLength > h.limit {
-		w.Header().Set("Connection", "close") // else the server would read the rest, to use the connection again
+		w.Header().Set("Connection", "close") // otherwise the server reads the rest, to reuse the connection
 		return nil, http.StatusRequestEntityTooLarge, tooLarge
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.limit))
@@ -169,7 +167,7 @@ func (h *Handler) stream(serviceID string) *stream {
 	return s
 }
 
-// serve handles a post when it is its turn. With an error comes the status.
+// serve handles a post after those before it. On an error it also returns the status.
 func (h *Handler) serve(ctx context.Context, p *post) (int, error) {
 	s := h.stream(p.ServiceID)
 	select {
@@ -188,8 +186,8 @@ func (h *Handler) serve(ctx context.Context, p *post) (int, error) {
 		}
 		now = reached{stored: mark, mark: mark, node: mark.NodeID, at: position{mark.Index, mark.Part}}
 	}
-	// Until all is done nobody knows what the checkpoint holds: what failed may have
-	// been committed all the same. A panic of a checkpoint passes by here, too.
+	// Until the end of this call the content of the checkpoint is unknown: a failed transaction may
+	// have been committed. That also holds after a panic of a checkpoint.
 	s.known = false
 	next, err := h.advance(ctx, p, now)
 	if err != nil {
@@ -199,7 +197,7 @@ func (h *Handler) serve(ctx context.Context, p *post) (int, error) {
 	return http.StatusOK, nil
 }
 
-// advance handles what is new in a post.
+// advance handles the new changes of a post.
 func (h *Handler) advance(ctx context.Context, p *post, now reached) (reached, error) {
 	var before *position
 	if now.node == p.NodeID && now.at != (position{}) {
@@ -220,9 +218,9 @@ func (h *Handler) advance(ctx context.Context, p *post, now reached) (reached, e
 			return now, err
 		}
 	}
-	// To store the mark of a post that tells of nothing but a stored mark would bring
-	// another such post, for ever. It is stored with the next changes; a restart before
-	// that begins a little early, with what is filtered out again.
+	// Do not store a mark for a post that only contains an earlier mark: that would cause another
+	// such post, for ever. The mark is stored with the next changes. A restart before that begins a
+	// little earlier, and leaves out the same changes again.
 	if !s.isSaved() && s.from != s.to && !echo {
 		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
@@ -240,8 +238,8 @@ func (h *Handler) advance(ctx context.Context, p *post, now reached) (reached, e
 	return next, nil
 }
 
-// pick returns the changes that the program wants, how many it does not want, and
-// whether all there is can come of storing the checkpoint.
+// pick returns the changes that the program wants and the number of the others. echo says that the
+// post contains nothing but changes of the checkpoint's own table.
 func (h *Handler) pick(p *post, news []placed) (changes []Change, filtered int, echo bool) {
 	total := 0
 	echo = true
@@ -274,7 +272,7 @@ func (h *Handler) deliver(ctx context.Context, s *step, changes []Change) error 
 	return nil
 }
 
-// panicked is a panic of the callback.
+// panicked is the error for a panic of the callback.
 type panicked struct {
 	value any
 	stack []byte

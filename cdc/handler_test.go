@@ -21,18 +21,18 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// receiver is a handler on a socket, and what it was given.
+// receiver is a handler on a socket. It records the changes that it gets.
 type receiver struct {
 	*httptest.Server
 	handler *Handler
-	log     *strings.Builder // to be read when no request is under way
+	log     *strings.Builder // read only while no request is running
 
 	mu      sync.Mutex
-	handled []int64 // new row ids
+	handled []int64 // new rowids
 }
 
-// newReceiver starts a receiver, with options that f may change and a callback that
-// is called before the changes count as handled. Closing it waits for its requests.
+// newReceiver starts a receiver. f may change its options. callback is called before the changes
+// count as handled. Closing the receiver waits for its requests.
 func newReceiver(t *testing.T, callback func(context.Context, []Change) error, f func(*Options)) *receiver {
 	t.Helper()
 	r := &receiver{log: &strings.Builder{}}
@@ -64,7 +64,7 @@ func (r *receiver) got() []int64 {
 	return append([]int64(nil), r.handled...)
 }
 
-// body is a post of inserts, whose row ids are the indexes.
+// body returns a post of inserts. Their rowids are the indexes.
 func body(service string, indexes ...int) string {
 	var groups []string
 	for _, i := range indexes {
@@ -105,7 +105,7 @@ func TestHandler(t *testing.T) {
 	assert.Equal(t, Stats{Posts: 5, Changes: 4, Duplicates: 3}, r.handler.Stats())
 }
 
-// endless is a body of some size, made as it is read.
+// endless is a body of a given size that is made while it is read.
 type endless struct {
 	left int
 	read atomic.Int64
@@ -124,7 +124,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Bad requests get the right status, and nothing of them is handled.
+// TestBadRequests checks the status of bad requests, and that none of their changes are handled.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	const size = 100_000_000
@@ -171,7 +171,7 @@ func TestBadRequests(t *testing.T) {
 				c.method = http.MethodPost
 			}
 			resp := r.send(t, c.method, c.body, c.prepare)
-			r.Close() // waits for what is under way
+			r.Close() // waits for running requests
 			assert.Equal(t, c.status, resp.StatusCode)
 			assert.Contains(t, r.log.String(), c.log)
 			assert.NotContains(t, r.log.String(), "token ")
@@ -191,7 +191,8 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// A callback that fails or panics is not acknowledged, and its changes come again.
+// TestCallbackFails checks that the post is not acknowledged if the callback fails or panics, and
+// that the changes come again.
 func TestCallbackFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -200,7 +201,7 @@ func TestCallbackFails(t *testing.T) {
 	}{
 		"error": {func() error { return errors.New("disk full") }, "disk full"},
 		"panic": {func() error { panic("out of cheese") }, "out of cheese"},
-		"nil":   {func() error { var c *Change; _ = c.Op; return nil }, "handler_test.go"}, // its stack
+		"nil":   {func() error { var c *Change; _ = c.Op; return nil }, "handler_test.go"}, // the stack names this file
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -224,8 +225,8 @@ func TestCallbackFails(t *testing.T) {
 	}
 }
 
-// A slow callback ends when the sender hangs up, and is not acknowledged; a sender that
-// waits for its turn and hangs up is let go.
+// TestSenderHangsUp checks that the context of a slow callback ends when the sender hangs up, and
+// that the post is not acknowledged. A sender that waits for its turn can hang up, too.
 func TestSenderHangsUp(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -254,7 +255,7 @@ func TestSenderHangsUp(t *testing.T) {
 	<-began
 	second, cancelSecond := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancelSecond()
-	require.ErrorIs(t, hang(second), context.DeadlineExceeded) // and does not reach the callback
+	require.ErrorIs(t, hang(second), context.DeadlineExceeded) // it does not reach the callback
 	cancelFirst()
 	require.ErrorIs(t, <-done, context.Canceled)
 	<-ended
@@ -264,8 +265,8 @@ func TestSenderHangsUp(t *testing.T) {
 	assert.Equal(t, 2, calls)
 }
 
-// Posts of one service are handled one after the other, and those of another are not
-// kept waiting.
+// TestConcurrentPosts checks that posts of one service run one after the other, and that posts of
+// another service do not wait for them.
 func TestConcurrentPosts(t *testing.T) {
 	t.Parallel()
 	began, free := make(chan struct{}), make(chan struct{})
@@ -305,7 +306,8 @@ func TestConcurrentPosts(t *testing.T) {
 	assert.Equal(t, []int64{1, 2, 3, 1}, r.got())
 }
 
-// What was handled is noted although the sender has hung up in the last moment.
+// TestSavesAfterHangUp checks that handled changes are stored even if the sender hangs up at the
+// last moment.
 func TestSavesAfterHangUp(t *testing.T) {
 	t.Parallel()
 	memory := NewMemory()
@@ -319,7 +321,7 @@ func TestSavesAfterHangUp(t *testing.T) {
 	assert.Equal(t, Mark{Index: 7, NodeID: "1"}, mark)
 }
 
-// ends is a checkpoint that minds the end of the context.
+// ends is a checkpoint that fails if its context has ended.
 type ends struct{ *Memory }
 
 func (e ends) Save(ctx context.Context, service string, from, to Mark) error {
@@ -329,7 +331,7 @@ func (e ends) Save(ctx context.Context, service string, from, to Mark) error {
 	return e.Memory.Save(ctx, service, from, to)
 }
 
-// A checkpoint that hangs is given up.
+// TestHangingCheckpoint checks that the handler gives up on a checkpoint that hangs.
 func TestHangingCheckpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -349,11 +351,11 @@ func (hangs) Save(ctx context.Context, _ string, _, _ Mark) error {
 	return ctx.Err()
 }
 
-// flaky is a checkpoint that says it failed, having saved or not.
+// flaky is a checkpoint that reports failures. It may have saved the mark nevertheless.
 type flaky struct {
 	*Memory
 	saves bool
-	fails int // times
+	fails int // number of failures left
 	loads int
 }
 
@@ -374,7 +376,8 @@ func (f *flaky) Save(ctx context.Context, service string, from, to Mark) error {
 	return nil
 }
 
-// When saving fails the checkpoint is asked what it holds: it may have saved.
+// TestCheckpointFails checks that the handler reads the checkpoint again after a failed save: the
+// mark may have been saved.
 func TestCheckpointFails(t *testing.T) {
 	t.Parallel()
 	for saves, want := range map[bool][]int64{false: {1, 1, 2}, true: {1, 2}} {
@@ -389,8 +392,8 @@ func TestCheckpointFails(t *testing.T) {
 	}
 }
 
-// A receiver that starts again goes on after what the one before has handled, and one
-// that shares the checkpoint with another notices that it has moved.
+// TestCheckpointShared checks that a restarted receiver continues after the changes that were
+// handled before, and that a receiver notices when another one has moved the checkpoint.
 func TestCheckpointShared(t *testing.T) {
 	t.Parallel()
 	memory := NewMemory()
@@ -398,7 +401,7 @@ func TestCheckpointShared(t *testing.T) {
 	a, b := newReceiver(t, nil, use), newReceiver(t, nil, use)
 	assert.Equal(t, 200, a.post(t, body("", 1)))
 	assert.Equal(t, 200, b.post(t, body("", 1, 2)))
-	assert.Equal(t, 500, a.post(t, body("", 2, 3))) // handled 2 again, and then could not save
+	assert.Equal(t, 500, a.post(t, body("", 2, 3))) // it handled 2 again, and then could not save
 	assert.Equal(t, 200, a.post(t, body("", 2, 3)))
 	a.Close()
 	assert.Equal(t, []int64{1, 2, 3, 3}, a.got())
@@ -406,7 +409,7 @@ func TestCheckpointShared(t *testing.T) {
 	assert.Contains(t, a.log.String(), ErrMoved.Error())
 }
 
-// tables is a post of one change per table, all in one commit.
+// tables returns a post with one change for each table, all in one commit.
 func tables(index int, names ...string) string {
 	var events []string
 	for _, n := range names {
@@ -415,7 +418,8 @@ func tables(index int, names ...string) string {
 	return fmt.Sprintf(`{"node_id":"1","payload":[{"index":%d,"events":[%s]}]}`, index, strings.Join(events, ","))
 }
 
-// A post of which nothing is wanted moves the checkpoint, without a call.
+// TestFilters checks that a post without wanted changes moves the checkpoint without a call of the
+// callback.
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -448,7 +452,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// Uncertain changes are handed over, marked and logged, and do not move the checkpoint.
+// TestUncertain checks that uncertain changes are delivered, marked and logged, and do not move the
+// checkpoint.
 func TestUncertain(t *testing.T) {
 	t.Parallel()
 	memory := NewMemory()

@@ -8,50 +8,50 @@ import (
 	"strings"
 )
 
-// DefaultMaxBody is the limit of a body when [Options] set none: 64 MiB. A post has
-// up to max_batch_size transactions, whole ones however large they are.
+// DefaultMaxBody is the limit of a body if [Options] set none: 64 MiB. A post has up to
+// max_batch_size transactions, each of them whole, however large they are.
 const DefaultMaxBody = 64 << 20
 
-// registerTable is the table by which the driver's transactions notice writes.
+// registerTable is the version table, in which the driver's transactions notice writes.
 const registerTable = "_rqlite_tx"
 
-// Options are settings of a [Handler]. The zero value is usable. They must not be
-// changed once they are in use.
+// Options are the settings of a [Handler]. The zero value is usable. Do not change Options that are
+// in use.
 type Options struct {
-	// Checkpoint keeps how far changes have been handled. nil is [NewMemory]: after a
-	// restart all that rqlite sends is handled, even if it was before.
+	// Checkpoint stores how far changes have been handled. nil means [NewMemory]: after a restart
+	// everything that rqlite sends is handled, even if it was before.
 	Checkpoint Checkpoint
 
-	// Tables reports whether the program wants the changes of a table. nil wants all
-	// but _rqlite_tx, which the driver keeps for its transactions; a function decides
-	// about that one, too. The table of a [Table] checkpoint is always left out.
+	// Tables reports whether the program wants the changes of a table. nil wants all tables but
+	// _rqlite_tx, which belongs to the driver. A function is also asked about that one. The table
+	// of a [Table] checkpoint is always left out.
 	Tables func(table string) bool
 
-	// MaxBody is the largest body that is read, in bytes; 0 is [DefaultMaxBody]. A
-	// larger one is answered with 413. rqlite sends it again and again then, and
-	// nothing after it, so that this is to be taken for an alarm.
+	// MaxBody is the largest accepted body in bytes; 0 means [DefaultMaxBody]. A larger one is
+	// answered with 413. rqlite then repeats it for ever and sends nothing else, so treat it as an
+	// alarm.
 	MaxBody int64
 
-	// Username and Password, if one of them is not "", are demanded by basic
-	// authentication: http://user:password@host/ as the endpoint makes rqlite send
-	// them. Token, if not "", is demanded as a bearer token, which a proxy in between
-	// has to add, for rqlite cannot. With both, either of them will do.
+	// Username and Password are required by basic authentication, unless both are "". rqlite sends
+	// them if the endpoint is http://user:password@host/. Token, if not "", is required as a bearer
+	// token. rqlite cannot send one, so a proxy in between has to add it. If both kinds are set,
+	// either of them is enough.
 	Username, Password string
 	Token              string
 
-	// Logger is told of everything that is not answered with 200, with the stack of a
-	// panic, and of uncertain changes. nil is slog.Default().
+	// Logger gets a record of each request that is not answered with 200, with the stack of a
+	// panic, and of uncertain changes. nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// authorized reports whether a request has the credentials that are demanded.
+// authorized reports whether a request has the required credentials.
 func (o *Options) authorized(r *http.Request) bool {
 	basic, bearer := o.Username != "" || o.Password != "", o.Token != ""
 	if !basic && !bearer {
 		return true
 	}
 	if user, password, ok := r.BasicAuth(); ok {
-		// both are compared, whatever comes of the first
+		// Compare both, so that the time does not tell which one is wrong.
 		sameUser, samePassword := same(user, o.Username), same(password, o.Password)
 		return basic && sameUser && samePassword
 	}
@@ -59,7 +59,7 @@ func (o *Options) authorized(r *http.Request) bool {
 	return bearer && strings.EqualFold(scheme, "Bearer") && same(token, o.Token)
 }
 
-// same compares in a time that tells nothing of the secret, its length included.
+// same compares in a time that reveals nothing about the secret, not even its length.
 func same(given, secret string) bool {
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(secret))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
@@ -72,7 +72,7 @@ func (o *Options) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// wants reports whether the program is to see the changes of a table.
+// wants reports whether the program wants the changes of a table.
 func (o *Options) wants(table string) bool {
 	if t, ok := o.Checkpoint.(*Table); ok && strings.EqualFold(table, t.name) {
 		return false
@@ -83,7 +83,7 @@ func (o *Options) wants(table string) bool {
 	return table != registerTable
 }
 
-// echoes reports whether changes of a table can come of storing the checkpoint.
+// echoes reports whether changes of a table can come from storing the checkpoint.
 func (o *Options) echoes(table string) bool {
 	t, ok := o.Checkpoint.(*Table)
 	return ok && (table == registerTable || strings.EqualFold(table, t.name))

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// position is the place of a group in the order of all commits: the index of its
-// entry in the Raft log, and how many commits of that entry come before it.
+// position is the place of a group in the order of all commits: the index of its Raft log entry,
+// and the number of commits of that entry before it.
 type position struct {
 	index uint64
 	part  int
@@ -16,25 +16,25 @@ func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.index, q.index), cmp.Compare(p.part, q.part))
 }
 
-// placed is a group of a post with its place.
+// placed is a group of a post with its position.
 type placed struct {
 	group     *group
-	at        position // zero if it is not known
+	at        position // zero if unknown
 	uncertain bool
 }
 
-// place finds the places of a post's groups, in their order, and where the post ends
-// in the stream of its node.
+// place finds the positions of a post's groups, in their order. It also returns the position of the
+// last group.
 //
-// rqlite 10.3 gives an index only to the first commit of an entry, and 0 to the
-// others, see https://github.com/rqlite/rqlite/pull/2796: they follow the one with
-// the index, in the same post or, since a post may end anywhere, in the next that the
-// node sends. handled is up to where all has been handled. before is where the last
-// post of the same node ended, nil when the last one was another's.
+// rqlite 10.3 gives an index to the first commit of an entry, and 0 to the others
+// (https://github.com/rqlite/rqlite/pull/2796). The others follow the one with the index: in the
+// same post or, since a post may end anywhere, in the next post of the node. handled is the
+// position up to which all has been handled. before is where the last post of the same node ended.
+// It is nil if the last post came from another node.
 //
-// Without it, groups in front of the first index cannot be placed. They are old if that
-// index is: a node sends its groups in order. If it is new, nobody knows how many of
-// them the node before has sent, and they are uncertain.
+// If before is nil, groups in front of the first index have no known position. If that index was
+// handled, they were, too: a node sends its groups in order. If it is new, nobody knows how many of
+// them the previous node has sent, and they are uncertain.
 func place(groups []group, handled position, before *position) (all []placed, end position) {
 	last := before
 	for i := range groups {
@@ -63,8 +63,8 @@ func place(groups []group, handled position, before *position) (all []placed, en
 	return all, end
 }
 
-// fresh returns the groups beyond handled, in order and each once, and how many
-// are left out. Uncertain ones come first and are never left out.
+// fresh returns the groups after handled, in order and each once, and the number of groups left
+// out. Uncertain groups come first and are never left out.
 func fresh(all []placed, handled position) (news []placed, duplicates int) {
 	slices.SortStableFunc(all, func(a, b placed) int { return a.at.compare(b.at) })
 	for _, p := range all {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// indexes makes groups of those indexes.
+// indexes returns groups with these indexes.
 func indexes(list ...uint64) (groups []group) {
 	for _, i := range list {
 		groups = append(groups, group{Index: i})
@@ -25,7 +25,7 @@ func TestPlace(t *testing.T) {
 		post       []uint64
 		handled    position
 		before     *position
-		want       string // places of what is new; ? for an uncertain one
+		want       string // positions of the new groups; ? for an uncertain one
 		duplicates int
 		end        position
 	}{
@@ -67,7 +67,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// cut is how a node cuts a log into posts: it has no part in what is in them.
+// cut divides a log into posts at random places, as a node may.
 func cut(rng *rand.Rand, log []group) (posts [][]group) {
 	for len(log) > 0 {
 		n := 1 + rng.IntN(min(len(log), 5))
@@ -76,7 +76,7 @@ func cut(rng *rand.Rand, log []group) (posts [][]group) {
 	return posts
 }
 
-// highest is the index by which rqlite knows a post.
+// highest returns the index by which rqlite knows a post.
 func highest(groups []group) (index uint64) {
 	for _, g := range groups {
 		index = max(index, g.Index)
@@ -84,11 +84,11 @@ func highest(groups []group) (index uint64) {
 	return index
 }
 
-// Several nodes send one log, each cut in its own way, with posts that are repeated,
-// changes of leader that go back, and restarts of the receiver. All is handled once and
-// in order; only where the leader changes within an entry something may be uncertain, and
-// nothing is lost even then. (rqlite itself may skip commits there: it remembers the index of
-// what was acknowledged, and not how much of its entry. The nodes here do.)
+// TestHandlesOnce sends one log from several nodes, each with other posts, with repeated posts,
+// with changes of leader that go back, and with restarts of the receiver. All changes must be
+// handled once and in order. Only where the leader changes within an entry may some be uncertain.
+// None may be lost even then. (rqlite itself may skip commits there: it remembers the index that
+// was acknowledged, and not the part of the entry. The nodes of this test remember both.)
 func TestHandlesOnce(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -115,7 +115,7 @@ func TestHandlesOnce(t *testing.T) {
 	}
 }
 
-// randomLog makes groups that are numbered by their rowid.
+// randomLog returns groups that are numbered by their rowid.
 func randomLog(rng *rand.Rand, whole bool) (log []group) {
 	index := uint64(0)
 	for len(log) < 100 {
@@ -135,8 +135,9 @@ func randomLog(rng *rand.Rand, whole bool) (log []group) {
 	return append(log, group{Index: index + 1, Events: []event{{op: Insert, Table: "t", NewRowID: int64(len(log))}}})
 }
 
-// sendLog sends a log by three nodes to a handler, and returns the numbers of what was
-// handled, and whether that was uncertain. rqlite loses posts without an index; they are joined to the next here.
+// sendLog sends a log from three nodes to a handler. It returns the numbers of the handled changes,
+// and which of them were uncertain. rqlite loses posts without an index. Here they are joined with
+// the next.
 func sendLog(t *testing.T, rng *rand.Rand, log []group) (got []int, uncertain []bool) {
 	t.Helper()
 	memory := NewMemory()
@@ -185,7 +186,7 @@ func sendLog(t *testing.T, rng *rand.Rand, log []group) (got []int, uncertain []
 				continue
 			}
 			_, err := h.serve(t.Context(), &post{NodeID: leader, Payload: groups})
-			if err == nil && rng.IntN(10) > 0 { // else the answer is lost
+			if err == nil && rng.IntN(10) > 0 { // otherwise the answer is lost
 				acknowledged = last(groups)
 			}
 			break

@@ -8,32 +8,32 @@ import (
 	"strings"
 )
 
-// DefaultTable is the name of the table that a [Table] uses unless told otherwise.
+// DefaultTable is the table that a [Table] uses if its options name none.
 const DefaultTable = "cdc_checkpoint"
 
-// TableOptions are settings of a [Table].
+// TableOptions are the settings of a [Table]. The zero value is usable.
 type TableOptions struct {
-	// Name is the table's; "" is [DefaultTable]. It may have letters, digits and
+	// Name is the name of the table; "" means [DefaultTable]. It may have letters, digits and
 	// underscores.
 	Name string
-	// Dollar makes parameters $1 and $2, as PostgreSQL wants them, and not ?.
+	// Dollar writes parameters as $1 and $2, for PostgreSQL, instead of ?.
 	Dollar bool
 }
 
-// Table is a checkpoint in a table of a database: of rqlite, by this driver, or of
-// anything else that database/sql reaches. It makes the table when it is first used.
-// One table serves any number of clusters and of receivers.
+// Table is a checkpoint in a table of a database: rqlite through this driver, or any other that
+// database/sql reaches. It creates the table when it is first used. One table serves any number of
+// clusters and receivers. A Table is safe for concurrent use.
 type Table struct {
 	db     *sql.DB
 	name   string
 	dollar bool
-	made   chan bool // holds whether the table is there
+	made   chan bool // holds whether the table exists
 }
 
 var _ Checkpoint = (*Table)(nil)
 
-// NewTable returns a checkpoint in a table of db; nil options are defaults. It
-// contacts nobody. The error is about the name.
+// NewTable returns a checkpoint in a table of db. A nil opts means the defaults. NewTable sends no
+// request. It returns an error for an invalid name.
 func NewTable(db *sql.DB, opts *TableOptions) (*Table, error) {
 	if opts == nil {
 		opts = &TableOptions{}
@@ -69,7 +69,7 @@ func (t *Table) Load(ctx context.Context, serviceID string) (m Mark, err error) 
 	return m, nil
 }
 
-// create makes the table, unless it has done so. Several receivers may do so at once.
+// create creates the table unless this Table has done so. Several receivers may do so at once.
 func (t *Table) create(ctx context.Context) error {
 	var made bool
 	select {
@@ -95,21 +95,19 @@ func (t *Table) Save(ctx context.Context, serviceID string, from, to Mark) error
 	return t.save(ctx, t.db, serviceID, from, to)
 }
 
-// Execer is the part of *sql.Tx that [Table.SaveTx] uses. What wraps a transaction,
-// such as sqlx.Tx, has it as well.
+// Execer is the part of *sql.Tx that [Table.SaveTx] uses. Wrappers of a transaction, such as
+// sqlx.Tx, have it as well.
 type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// SaveTx moves the checkpoint past the changes that a callback was given, by a
-// transaction of the callback's: its effects and the mark are committed together or
-// not at all. ctx is the callback's, or one made from it. A callback that has called
-// SaveTx must return nil only if the transaction was committed.
+// SaveTx stores the mark of a callback's changes in a transaction of the callback. So the effects
+// and the mark are committed together or not at all. ctx is the context of the callback, or one
+// derived from it. After SaveTx the callback must return nil only if the transaction was committed.
 //
-// It is an error if another receiver has been faster ([ErrMoved]): the transaction is
-// to be rolled back then, and the error to be returned. It takes a transaction that
-// tells how many rows a statement has changed, which those of this driver's mode
-// "deferred" do not.
+// SaveTx returns [ErrMoved] if another receiver was faster: roll the transaction back then, and
+// return the error. The transaction must count the rows that a statement has changed. Transactions
+// in this driver's mode "deferred" do not.
 func (t *Table) SaveTx(ctx context.Context, tx Execer) error {
 	s, ok := ctx.Value(stepKey{}).(*step)
 	if !ok {
@@ -127,12 +125,12 @@ func (t *Table) SaveTx(ctx context.Context, tx Execer) error {
 	return nil
 }
 
-// save is a compare-and-swap, so that of two receivers with the same mark only one
-// gets its effects committed.
+// save is a compare-and-swap. If two receivers have the same mark, only one of them can commit its
+// effects.
 func (t *Table) save(ctx context.Context, on Execer, serviceID string, from, to Mark) error {
 	var result sql.Result
 	var err error
-	if from == (Mark{}) { // another receiver's row violates the primary key, or counts as none
+	if from == (Mark{}) { // another receiver's row violates the primary key, or the INSERT adds no row
 		result, err = on.ExecContext(ctx, t.query("INSERT INTO %s (service, idx, part, node)"+
 			" SELECT ?, %d, %d, ? WHERE NOT EXISTS (SELECT 1 FROM %[1]s WHERE service = ?)", to.Index, to.Part),
 			serviceID, to.NodeID, serviceID)
@@ -154,7 +152,7 @@ func (t *Table) save(ctx context.Context, on Execer, serviceID string, from, to 
 	return nil
 }
 
-// query puts the table's name and numbers into a text, and numbers the parameters.
+// query formats a statement with the table's name and numbers, and numbers its parameters.
 func (t *Table) query(format string, numbers ...any) string {
 	text := fmt.Sprintf(format, append([]any{t.name}, numbers...)...)
 	if !t.dollar {
