@@ -37,7 +37,8 @@ func lookUp(stmt *gorm.Statement, name string) *schema.Field {
 	return stmt.Schema.LookUpField(name)
 }
 
-// AddColumn implements gorm.Migrator. What ALTER TABLE cannot add takes a new table.
+// AddColumn implements gorm.Migrator. It rebuilds the table for a column that ALTER TABLE cannot
+// add.
 func (m *migration) AddColumn(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field := lookUp(stmt, name)
@@ -59,12 +60,12 @@ func (m *migration) AddColumn(value any, name string) error {
 	})
 }
 
-// columnOf returns the definition of a column as the model has it.
+// columnOf returns the definition of a column for a field of the model.
 func (m *migration) columnOf(field *schema.Field) string {
 	return quoteName(field.DBName) + " " + m.FullDataTypeOf(field).SQL
 }
 
-// setUnique gives a table the UNIQUE constraint that the model has on a column, if any.
+// setUnique adds the model's UNIQUE constraint on a column to a table, if there is one.
 func (m *migration) setUnique(t *table, model *schema.Schema, field *schema.Field) {
 	for _, unique := range model.ParseUniqueConstraints() {
 		if unique.Field == field {
@@ -73,7 +74,7 @@ func (m *migration) setUnique(t *table, model *schema.Schema, field *schema.Fiel
 	}
 }
 
-// addColumn adds a column behind the others.
+// addColumn adds a column after the others.
 func (t *table) addColumn(sql string) {
 	at := len(t.items)
 	for at > 0 && !t.items[at-1].isColumn() {
@@ -83,7 +84,7 @@ func (t *table) addColumn(sql string) {
 }
 
 // needsRebuild reports whether ALTER TABLE ADD COLUMN refuses a column, at least in a table with
-// rows: https://www.sqlite.org/lang_altertable.html#alter_table_add_column.
+// rows (https://www.sqlite.org/lang_altertable.html#alter_table_add_column).
 func needsRebuild(field *schema.Field, column string) bool {
 	if field.Unique || field.PrimaryKey {
 		return true
@@ -96,8 +97,8 @@ func needsRebuild(field *schema.Field, column string) bool {
 	return strings.HasPrefix(field.DefaultValue, "(") && field.DefaultValue != "(-)"
 }
 
-// DropColumn implements gorm.Migrator. It makes the table anew, without the constraints
-// and indexes that the column is part of.
+// DropColumn implements gorm.Migrator. It rebuilds the table without the column, and without the
+// constraints and indexes on it.
 func (m *migration) DropColumn(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		column := columnName(stmt, name)
@@ -112,7 +113,7 @@ func (m *migration) DropColumn(value any, name string) error {
 	})
 }
 
-// AlterColumn implements gorm.Migrator. It makes the table anew, with the column as the model has it.
+// AlterColumn implements gorm.Migrator. It rebuilds the table with the column as in the model.
 func (m *migration) AlterColumn(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field := lookUp(stmt, name)
@@ -125,7 +126,7 @@ func (m *migration) AlterColumn(value any, name string) error {
 				return fmt.Errorf("rqlite: the table %s has no column %s", stmt.Table, field.DBName)
 			}
 			t.items[i] = item{lex(m.columnOf(field))}
-			m.setUnique(t, stmt.Schema, field) // it may have stood in the column
+			m.setUnique(t, stmt.Schema, field) // it may have been part of the column
 			return nil
 		})
 	})
@@ -139,20 +140,21 @@ func (m *migration) RenameColumn(value any, from, to string) error {
 	})
 }
 
-// MigrateColumn implements gorm.Migrator. GORM compares the default of the column with that of the
-// model by their texts, which may be quoted in one and not in the other.
+// MigrateColumn implements gorm.Migrator. GORM compares the texts of both defaults, that of the
+// column and that of the model. Only one of them may be quoted.
 func (m *migration) MigrateColumn(value any, field *schema.Field, column gorm.ColumnType) error {
 	return m.Migrator.MigrateColumn(value, field, comparedColumn{column, field, item{lex(m.columnOf(field))}})
 }
 
-// storedColumn has another name than its method ColumnType, so that it can be embedded.
+// storedColumn is gorm.ColumnType under another name. Its method is called ColumnType as well, so
+// it could not be embedded otherwise.
 type storedColumn = gorm.ColumnType
 
-// comparedColumn is a column that tells its default in the words of a model, if it is the same.
+// comparedColumn is a column whose default has the text of the model if both are the same.
 type comparedColumn struct {
 	storedColumn
 	field *schema.Field
-	made  item // as the model would make the column
+	made  item // the column as the model defines it
 }
 
 // DefaultValue implements gorm.ColumnType.
@@ -171,7 +173,7 @@ type columnInfo struct {
 	Notnull bool
 	Pk      int
 	Hidden  int  // above 1 for generated columns
-	Uni     bool // a UNIQUE constraint is on it alone
+	Uni     bool // a UNIQUE constraint is on this column alone
 }
 
 func (m *migration) columns(name string) (columns []columnInfo, err error) {
@@ -182,7 +184,7 @@ func (m *migration) columns(name string) (columns []columnInfo, err error) {
 	return columns, err
 }
 
-// sizes finds the numbers of a type such as decimal(10,2).
+// sizes matches a type with sizes, such as decimal(10,2).
 var sizes = regexp.MustCompile(`^([^(]*?)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)`)
 
 // ColumnTypes implements gorm.Migrator.
@@ -230,7 +232,7 @@ func (m *migration) scanTypes(name string) ([]reflect.Type, error) {
 func columnType(c columnInfo, t *table, scan reflect.Type) gorm.ColumnType {
 	i := t.column(c.Name)
 	if i >= 0 {
-		c.Type = t.items[i].declared() // SQLite gives some types in upper case
+		c.Type = t.items[i].declared() // SQLite changes some types to upper case
 	}
 	out := migrator.ColumnType{
 		NameValue:       sql.NullString{String: c.Name, Valid: true},

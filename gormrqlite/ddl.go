@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// table is the definition of a table, as in CREATE TABLE.
+// table is the definition in a CREATE TABLE.
 type table struct {
-	items []item // columns, and behind them constraints
-	tail  string // what stands behind the bracket: STRICT, WITHOUT ROWID
+	items []item // columns, then constraints
+	tail  string // text after the closing parenthesis: STRICT, WITHOUT ROWID
 }
 
 // item is a column or a constraint of a table.
 type item struct {
-	tokens []token // without spaces in front and behind
+	tokens []token // without spaces at the start and end
 }
 
-// parseTable reads a CREATE TABLE as sqlite_schema has it.
+// parseTable reads a CREATE TABLE from sqlite_schema.
 func parseTable(sql string) (*table, error) {
 	tokens := lex(sql)
 	open := slices.IndexFunc(tokens, func(t token) bool { return t.text == "(" && t.kind == symbol })
@@ -55,20 +55,20 @@ func (t *table) add(tokens []token) {
 	}
 }
 
-// create returns the CREATE TABLE under a name.
+// create returns the CREATE TABLE for a table of the given name.
 func (t *table) create(name string) string {
 	var texts []string
 	for _, i := range t.items {
 		text := join(i.tokens)
 		if last := i.tokens[len(i.tokens)-1]; last.kind == space && strings.HasPrefix(last.text, "--") {
-			text += "\n" // or the comment took in what follows
+			text += "\n" // otherwise a comment at the end would go on
 		}
 		texts = append(texts, text)
 	}
 	return strings.TrimSpace(fmt.Sprintf("CREATE TABLE %s (%s) %s", quoteName(name), strings.Join(texts, ","), t.tail))
 }
 
-// rename makes references of the table to itself follow its new name.
+// rename changes references of the table to itself to its new name.
 func (t *table) rename(from, to string) {
 	for _, i := range t.items {
 		last := token{}
@@ -97,7 +97,7 @@ func (t *table) constraint(name string) int {
 	})
 }
 
-// hasConstraint reports whether there is a constraint of that name, of the table or of a column.
+// hasConstraint reports whether the table or one of its columns has a constraint of that name.
 func (t *table) hasConstraint(name string) bool {
 	return slices.ContainsFunc(t.items, func(i item) bool {
 		tokens := solid(i.tokens)
@@ -110,7 +110,7 @@ func (t *table) hasConstraint(name string) bool {
 	})
 }
 
-// set replaces a constraint of the name, or adds it.
+// set adds a constraint. It replaces one of the same name.
 func (t *table) set(name, sql string) {
 	made := item{lex(sql)}
 	if i := t.constraint(name); i >= 0 {
@@ -120,14 +120,14 @@ func (t *table) set(name, sql string) {
 	t.items = append(t.items, made)
 }
 
-// drop removes a column, and the constraints of the table on it.
+// drop removes a column and the table constraints on it.
 func (t *table) drop(column int) {
 	name := t.items[column].first().name()
 	t.items = slices.Delete(t.items, column, column+1)
 	t.items = slices.DeleteFunc(t.items, func(i item) bool { return !i.isColumn() && i.concerns(name) })
 }
 
-// has reports whether a word stands somewhere in the definition.
+// has reports whether a keyword occurs in the definition.
 func (t *table) has(keyword string) bool {
 	return slices.ContainsFunc(t.items, func(i item) bool {
 		return slices.ContainsFunc(i.tokens, func(tok token) bool { return tok.is(keyword) })
@@ -136,19 +136,19 @@ func (t *table) has(keyword string) bool {
 
 func (i item) first() token { return solid(i.tokens)[0] }
 
-// isColumn reports whether the item is no constraint of the table.
+// isColumn reports whether the item is a column, not a table constraint.
 func (i item) isColumn() bool {
 	return !i.first().is("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 }
 
-// concerns reports whether a constraint of the table is about a column of its own.
+// concerns reports whether a table constraint is on the given column of this table.
 func (i item) concerns(column string) bool {
 	tokens := solid(i.tokens)
 	if tokens[0].is("CONSTRAINT") && len(tokens) > 2 {
 		tokens = tokens[2:]
 	}
 	for _, tok := range tokens {
-		if tok.is("REFERENCES") { // what follows are names of the other table
+		if tok.is("REFERENCES") { // columns of the other table follow
 			break
 		}
 		if tok.isName(column) {
@@ -158,7 +158,7 @@ func (i item) concerns(column string) bool {
 	return false
 }
 
-// declared returns the declared type of a column as it is written.
+// declared returns the declared type of a column, as written.
 func (i item) declared() string {
 	name := slices.IndexFunc(i.tokens, func(t token) bool { return t.kind != space })
 	rest := i.tokens[name+1:]
@@ -171,7 +171,7 @@ func (i item) declared() string {
 	return join(rest[:end])
 }
 
-// defaultValue returns the DEFAULT of a column as it is written, a text without its quotes.
+// defaultValue returns the DEFAULT of a column, as written. A text loses its quotes.
 func (i item) defaultValue() (string, bool) {
 	depth, tokens := 0, i.tokens
 	for n, tok := range tokens {
@@ -187,7 +187,7 @@ func (i item) defaultValue() (string, bool) {
 	return "", false
 }
 
-// value returns the literal, or the expression in brackets, that tokens begin with.
+// value returns the literal, or the expression in parentheses, at the start of tokens.
 func value(tokens []token) (string, bool) {
 	for len(tokens) > 0 && tokens[0].kind == space {
 		tokens = tokens[1:]
@@ -198,7 +198,7 @@ func value(tokens []token) (string, bool) {
 	case tokens[0].kind == text, tokens[0].kind == quoted:
 		return tokens[0].name(), true
 	case tokens[0].text != "(":
-		// A number has up to three tokens: sign, digits, and digits behind a dot.
+		// A number has up to three tokens: the sign, the digits, and a dot with more digits.
 		end := slices.IndexFunc(tokens, func(t token) bool {
 			return t.kind == space || t.kind == symbol && !strings.Contains("+-.", t.text)
 		})

@@ -12,12 +12,12 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// dialector is rqlite as GORM sees it.
+// dialector is the GORM dialect of rqlite.
 type dialector struct {
 	dsn  string
 	pool gorm.ConnPool // nil: open dsn
-	// callbacks counts those of GORM itself, by operation. It is written by
-	// Initialize only.
+	// callbacks is the number of GORM's own callbacks for each operation. Only Initialize writes
+	// it.
 	callbacks map[operation]int
 }
 
@@ -27,15 +27,16 @@ var (
 	_ gorm.ErrorTranslator               = (*dialector)(nil)
 )
 
-// Open returns the dialect for the database that a data source name points to, see
-// package rqlite. gorm.Open opens it, and DB.DB gives the *sql.DB to be closed at the end.
+// Open returns the dialect for the database of a data source name; see package rqlite for its form.
+// Pass it to gorm.Open, which reports an invalid name. DB.DB returns the *sql.DB, to close it at
+// the end.
 func Open(dsn string) gorm.Dialector { return &dialector{dsn: dsn} }
 
-// New returns the dialect for a database that is open already: a *sql.DB of
-// the driver, a *sql.Tx of one, or what wraps them.
+// New returns the dialect for an open database: a *sql.DB of the driver, a *sql.Tx of it, or a
+// wrapper around them.
 func New(pool gorm.ConnPool) gorm.Dialector { return &dialector{pool: pool} }
 
-// Name implements gorm.Dialector. It is "sqlite": that is what plugins know.
+// Name implements gorm.Dialector. It returns "sqlite", the name that plugins know.
 func (d *dialector) Name() string { return "sqlite" }
 
 // Initialize implements gorm.Dialector.
@@ -52,7 +53,7 @@ func (d *dialector) Initialize(db *gorm.DB) error {
 		CreateClauses:        []string{"INSERT", "VALUES", "ON CONFLICT", "RETURNING"},
 		UpdateClauses:        []string{"UPDATE", "SET", "FROM", "WHERE", "RETURNING"},
 		DeleteClauses:        []string{"DELETE", "FROM", "WHERE", "RETURNING"},
-		LastInsertIDReversed: true, // the id of an INSERT of many rows is that of the last
+		LastInsertIDReversed: true, // LastInsertId of an INSERT of several rows is the id of the last
 	})
 	for name, build := range map[string]clause.ClauseBuilder{"LIMIT": buildLimit, "FOR": buildLocking} {
 		if _, ok := db.ClauseBuilders[name]; !ok {
@@ -62,14 +63,14 @@ func (d *dialector) Initialize(db *gorm.DB) error {
 	return nil
 }
 
-// buildLimit writes a LIMIT, without which SQLite knows no OFFSET.
+// buildLimit writes a LIMIT clause. SQLite knows no OFFSET without LIMIT.
 func buildLimit(c clause.Clause, builder clause.Builder) {
 	limit, ok := c.Expression.(clause.Limit)
 	if !ok {
 		c.Build(builder)
 		return
 	}
-	rows := -1 // all
+	rows := -1 // all rows
 	if limit.Limit != nil && *limit.Limit >= 0 {
 		rows = *limit.Limit
 	}
@@ -89,8 +90,8 @@ func buildLocking(c clause.Clause, builder clause.Builder) {
 	}
 }
 
-// DefaultValueOf implements gorm.Dialector. It is the value of a column in one row of an
-// INSERT whose other rows set it; SQLite has no word for the default in there.
+// DefaultValueOf implements gorm.Dialector. It returns the value of a column in a row that does not
+// set it, while other rows of the INSERT do. SQLite has no keyword for the default there.
 func (d *dialector) DefaultValueOf(field *schema.Field) clause.Expression {
 	if field.AutoIncrement || field.DefaultValue == "" || field.DefaultValue == "(-)" {
 		return clause.Expr{SQL: "NULL"}
@@ -109,14 +110,15 @@ func (d *dialector) BindVarTo(writer clause.Writer, _ *gorm.Statement, _ any) { 
 // QuoteTo implements gorm.Dialector.
 func (d *dialector) QuoteTo(writer clause.Writer, name string) { write(writer, quote(name)) }
 
-// Explain implements gorm.Dialector: it returns the statement with its values in place.
+// Explain implements gorm.Dialector. It returns the statement with values in place of its
+// parameters.
 func (d *dialector) Explain(query string, values ...any) string { return explain(query, values) }
 
 // DataTypeOf implements gorm.Dialector.
 func (d *dialector) DataTypeOf(field *schema.Field) string {
 	switch field.DataType {
 	case schema.Bool:
-		return "boolean" // by that name, the driver reads it as bool
+		return "boolean" // by this name the driver reads it as bool
 	case schema.Int, schema.Uint:
 		if field.AutoIncrement {
 			return "integer PRIMARY KEY AUTOINCREMENT"
@@ -147,7 +149,7 @@ func (d *dialector) RollbackTo(tx *gorm.DB, name string) error {
 	return tx.Exec("ROLLBACK TO SAVEPOINT " + quoteName(name)).Error
 }
 
-// write writes to where GORM gathers a statement, which does not fail.
+// write writes to GORM's buffer of the statement, which cannot fail.
 func write(w clause.Writer, texts ...string) {
 	for _, text := range texts {
 		_, _ = w.WriteString(text)

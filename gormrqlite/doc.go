@@ -1,78 +1,75 @@
-// Package gormrqlite is the GORM dialect of rqlite, on the driver
-// github.com/go-rqlite/rqlite. It needs no cgo.
+// Package gormrqlite is the GORM dialect of rqlite, on the driver github.com/go-rqlite/rqlite. It
+// needs no cgo.
 //
 //	db, err := gorm.Open(gormrqlite.Open("rqlite://localhost:4001"), &gorm.Config{TranslateError: true})
 //
-// gorm.Open contacts the cluster unless gorm.Config.DisableAutomaticPing is set, so that
-// a wrong password or a cluster without a leader shows there. [New] takes a *sql.DB, or
-// whatever wraps one.
+// gorm.Open pings the cluster unless gorm.Config.DisableAutomaticPing is set. So it reports a wrong
+// password, or a cluster without a leader. [New] takes a *sql.DB or a wrapper around one.
 //
-// The dialect calls itself "sqlite", so that plugins and types that know SQLite know it as
-// well. Databases that gorm.io/driver/sqlite has made can be used and migrated as they are.
+// The dialect calls itself "sqlite", because plugins and types choose their SQL by that name. It
+// uses and migrates databases of gorm.io/driver/sqlite as they are.
 //
 // # Transactions
 //
-// GORM puts each Create, Update, Save and Delete into a transaction of its own. On a
-// cluster a transaction costs more than a statement, and one statement is atomic as it is. So
-// this dialect begins such a transaction only where the call can come to more than one
-// statement:
+// GORM puts each Create, Update, Save and Delete into a transaction of its own. On a cluster a
+// transaction costs more than a statement, and one statement is atomic by itself. So this dialect
+// begins such a transaction only if the call may send more than one statement:
 //
 //   - the model has a hook for the operation (BeforeSave, AfterCreate …), unless the
 //     session skips hooks;
-//   - the value holds associations that are saved along, or Delete selects some;
-//   - a plugin or a callback was registered, for nobody knows what it writes.
+//   - the value has associations that are saved with it, or Delete selects some;
+//   - a plugin or a callback was registered, because it may write as well.
 //
-// What the program sees is the same, but for a constraint with ON CONFLICT FAIL and a trigger with
-// RAISE(FAIL), which keep the rows before the one that failed. gorm.Config.SkipDefaultTransaction does without
-// transactions even there, and a failure can then leave the first half of the statements
-// behind. DB.Transaction, Begin, CreateInBatches and FindInBatches are not concerned.
+// A program sees a difference only with ON CONFLICT FAIL and with a trigger's RAISE(FAIL): they
+// keep the rows before the one that failed. gorm.Config.SkipDefaultTransaction omits even these
+// transactions. A failure can then leave the first statements applied. DB.Transaction, Begin,
+// CreateInBatches and FindInBatches always use their transactions.
 //
-// Transactions are those of the driver: atomic, and serializable among all programs that use
-// it. Writers within one *sql.DB wait for each other, but not before a transaction's first
-// write: two that read and then write what they have read conflict, and one of them fails
-// with [rqlite.ErrTxConflict]. Open the database with txlock=immediate in the DSN when
-// transactions of one program read before they write, and repeat a transaction on
-// ErrTxConflict when several programs write.
+// Transactions are those of the driver: atomic, and serializable among all programs that use it.
+// Writers of one *sql.DB wait for each other, but only from the first write of a transaction on. If
+// two transactions read and then write what they have read, they conflict, and one of them fails
+// with [rqlite.ErrTxConflict]. If transactions of one program read before they write, open the
+// database with txlock=immediate in the DSN. If several programs write, run a transaction again on
+// ErrTxConflict.
 //
 //	db, err := gorm.Open(gormrqlite.Open("rqlite://localhost:4001/?txlock=immediate"))
 //
-// Locking clauses (FOR UPDATE) are left out, as for SQLite: transactions are serializable
-// without them. A transaction within a transaction is a savepoint.
+// Locking clauses (FOR UPDATE) are left out, as for SQLite: transactions are serializable without
+// them. A transaction within a transaction is a savepoint.
 //
-// For thousands of writes in one transaction use the driver's deferred mode, where
-// RowsAffected and generated ids are not known before the commit:
+// For thousands of writes in one transaction use the driver's deferred mode. RowsAffected and
+// generated ids are not known there before the commit:
 //
 //	db.WithContext(rqlite.WithTxMode(ctx, rqlite.TxDeferred)).Transaction(func(tx *gorm.DB) error { … })
 //
 // # Errors
 //
-// With gorm.Config.TranslateError the violation of a unique constraint or primary key is
-// gorm.ErrDuplicatedKey, that of a foreign key gorm.ErrForeignKeyViolated, and that of a CHECK
-// gorm.ErrCheckConstraintViolated. The error is the driver's as well, with SQLite's codes and
-// message. Ask by errors.Is and errors.As.
+// With gorm.Config.TranslateError, a violated unique constraint or primary key is
+// gorm.ErrDuplicatedKey, a violated foreign key gorm.ErrForeignKeyViolated, and a violated CHECK
+// gorm.ErrCheckConstraintViolated. The error also is the driver's error, with SQLite's codes and
+// message. Use errors.Is and errors.As.
 //
-// rqlite enforces foreign keys only when it runs with -fk. DropTable drops a table all the same that
-// others refer to. A row gets one value for all nodes of a default that is random, because the driver
-// writes it into the INSERT.
+// rqlite enforces foreign keys only with -fk. DropTable drops a table even if others refer to it. A
+// default that is random gives the same value on all nodes, because the driver writes the value
+// into the INSERT.
 //
 // # Migrations
 //
-// SQLite's ALTER TABLE can add, rename and drop columns, and nothing else. AlterColumn,
-// DropColumn, CreateConstraint and DropConstraint make the table anew: a copy with the new
-// definition takes all rows, in one transaction that leaves nothing behind if it fails.
-// Indexes, triggers and the views that name the table are made again; generated columns
-// and the next id of AUTOINCREMENT stay right. On a cluster that enforces foreign keys, which
-// cannot be switched off for one program alone, the rows of tables that refer to the
-// table are put aside and back, so that no ON DELETE of theirs runs. Where such
-// references form a circle the migration is refused.
+// SQLite's ALTER TABLE can only add, rename and drop columns. So AlterColumn, DropColumn,
+// CreateConstraint and DropConstraint rebuild the table: they copy all rows into a table with the
+// new definition. They do so in one transaction, and a failure changes nothing. They create its
+// indexes, its triggers and the views that name it again. Generated columns and the next id of
+// AUTOINCREMENT stay right. On a cluster that enforces foreign keys, one program alone cannot
+// switch them off. There the rows of tables that refer to the table are moved aside and back, so
+// that no ON DELETE runs on them. If such references form a circle, the migration is refused.
 //
-// All of that is sent as one request. Each of several steps of an AutoMigrate is atomic,
+// Each of these steps is one request. AutoMigrate may take several steps. Each of them is atomic,
 // AutoMigrate as a whole is not.
 //
 // # Types
 //
-// bool is boolean, integers are integer, floats real, text is text, time.Time is datetime and
-// []byte blob; a type tag is taken as it is. Generated columns are written by such a tag:
+// bool becomes boolean, integers integer, floats real, string text, time.Time datetime and []byte
+// blob. A type tag is used as it is. Such a tag also makes generated columns:
 //
 //	Full string `gorm:"->;type:text GENERATED ALWAYS AS (first || ' ' || last) VIRTUAL"`
 package gormrqlite

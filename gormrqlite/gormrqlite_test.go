@@ -17,7 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// requests notes what is sent.
+// requests records the requests.
 type requests struct {
 	sync.Mutex
 	paths []string
@@ -94,17 +94,17 @@ type (
 
 func (*withHook) AfterCreate(*gorm.DB) error { return nil }
 
-// TestDefaultTransaction counts the requests of writes: a transaction has a
-// request to try a statement out, and one to commit.
+// TestDefaultTransaction counts the requests of writes. A transaction has one request to try a
+// statement and one to commit.
 func TestDefaultTransaction(t *testing.T) {
 	t.Parallel()
 	var sent requests
 	db := open(t, func(c *rqlitetest.Config) { c.Intercept = sent.intercept })
 	require.NoError(t, db.AutoMigrate(&plain{}, &withHook{}, &parent{}, &child{}, &toy{}))
-	require.NoError(t, db.Create(&parent{}).Error) // makes the driver's table
+	require.NoError(t, db.Create(&parent{}).Error) // creates the driver's table
 	for _, test := range []struct {
 		name string
-		one  bool // request only
+		one  bool // one request only
 		run  func(db *gorm.DB) *gorm.DB
 	}{
 		{"create", true, func(db *gorm.DB) *gorm.DB { return db.Create(&plain{}) }},
@@ -135,7 +135,7 @@ func TestDefaultTransaction(t *testing.T) {
 	})
 }
 
-// TestSkippedTransaction demands that SkipDefaultTransaction has no transactions at all.
+// TestSkippedTransaction checks that SkipDefaultTransaction begins no transaction at all.
 func TestSkippedTransaction(t *testing.T) {
 	t.Parallel()
 	var sent requests
@@ -190,8 +190,8 @@ func TestTranslate(t *testing.T) {
 	}
 }
 
-// TestDefaultsInBatches has rows with and without a value for a column whose default
-// SQLite computes.
+// TestDefaultsInBatches has rows with and without a value for a column whose default SQLite
+// computes.
 func TestDefaultsInBatches(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -201,7 +201,7 @@ func TestDefaultsInBatches(t *testing.T) {
 	assert.Equal(t, []plain{{1, "given"}, {2, "none"}}, rows)
 }
 
-// TestRebuild demands that all that belongs to a table outlives that it is made anew.
+// TestRebuild checks that everything that belongs to a table survives a rebuild.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
 	db := open(t, enforced)
@@ -243,7 +243,7 @@ func TestRebuild(t *testing.T) {
 	require.ErrorIs(t, db.Create(&child{ParentID: 99}).Error, gorm.ErrForeignKeyViolated)
 }
 
-// TestRebuildFails demands that a migration that fails changes nothing.
+// TestRebuildFails checks that a failed migration changes nothing.
 func TestRebuildFails(t *testing.T) {
 	t.Parallel()
 	db := open(t, enforced)
@@ -269,8 +269,7 @@ func TestRebuildFails(t *testing.T) {
 	assert.EqualValues(t, 1, n)
 }
 
-// TestDropTable drops parents with their children, in whatever order they are given, and also
-// without them.
+// TestDropTable drops parents with their children, in any order, and also without them.
 func TestDropTable(t *testing.T) {
 	t.Parallel()
 	db := open(t, enforced)
@@ -291,8 +290,8 @@ func TestDropTable(t *testing.T) {
 	assert.Empty(t, tables)
 }
 
-// TestDefaults demands that defaults are made as the model has them, that a second migration finds
-// nothing to do, and that a random one is told as it is stored.
+// TestDefaults checks that columns get the defaults of the model, that a second migration changes
+// nothing, and that a random default is read as it is stored.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	type defaults struct {

@@ -2,25 +2,25 @@ package gormrqlite
 
 import "strings"
 
-// tokenKind says what a token is.
+// tokenKind is the kind of a token.
 type tokenKind uint8
 
 const (
-	space  tokenKind = iota // and comments
-	word                    // a name or keyword without quotes, a number
-	quoted                  // a name in quotes; in definitions SQLite takes some texts for names too
+	space  tokenKind = iota // space and comments
+	word                    // a bare name or keyword, or a number
+	quoted                  // a name in quotes; in definitions SQLite takes some texts for names, too
 	text                    // '…'
-	symbol                  // one character of anything else
+	symbol                  // any other character
 )
 
-// token is a piece of SQL. The texts of all tokens together are the whole.
+// token is a piece of SQL. The texts of all tokens together are the whole text.
 type token struct {
 	kind tokenKind
 	text string
 }
 
-// lex cuts SQL into tokens, whatever it is: a quote or comment that does not end goes
-// to the end.
+// lex splits any text into tokens. A quote or comment without an end goes on to the end of the
+// text.
 func lex(sql string) []token {
 	var tokens []token
 	for sql != "" {
@@ -31,7 +31,7 @@ func lex(sql string) []token {
 	return tokens
 }
 
-// next returns the kind and length of the first token.
+// next returns the kind and the length of the first token.
 func next(sql string) (tokenKind, int) {
 	switch c := sql[0]; {
 	case strings.HasPrefix(sql, "--"):
@@ -67,7 +67,8 @@ func while(sql string, is func(byte) bool) int {
 	return len(sql)
 }
 
-// through returns the length up to an end, with it.
+// through returns the length up to and including the first end at or after from. It returns the
+// length of sql if there is none.
 func through(sql string, from int, end string) int {
 	if i := strings.Index(sql[from:], end); i >= 0 {
 		return from + i + len(end)
@@ -75,7 +76,7 @@ func through(sql string, from int, end string) int {
 	return len(sql)
 }
 
-// quotation returns the length of something in quotes, where two are one.
+// quotation returns the length of a quoted token. A quote inside it is written twice.
 func quotation(sql string, quote byte) int {
 	for i := 1; i < len(sql); i++ {
 		if sql[i] != quote {
@@ -89,7 +90,7 @@ func quotation(sql string, quote byte) int {
 	return len(sql)
 }
 
-// name returns what a token calls by name, without its quotes.
+// name returns the name that a token stands for, without quotes.
 func (t token) name() string {
 	switch {
 	case len(t.text) < 2 || t.kind == word:
@@ -103,7 +104,7 @@ func (t token) name() string {
 	return t.text
 }
 
-// is reports whether a token is a keyword.
+// is reports whether a token is one of the keywords.
 func (t token) is(keywords ...string) bool {
 	for _, keyword := range keywords {
 		if t.kind == word && strings.EqualFold(t.text, keyword) {
@@ -118,7 +119,7 @@ func (t token) isName(name string) bool {
 	return t.kind != space && t.kind != symbol && strings.EqualFold(t.name(), name)
 }
 
-// mentions reports whether a piece of SQL has a name in it.
+// mentions reports whether a name occurs in SQL.
 func mentions(sql, name string) bool {
 	for _, t := range lex(sql) {
 		if t.isName(name) {

@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// migration is the migrator. The embedded one makes tables and compares columns.
+// migration is the migrator. The embedded migrator creates tables and compares columns.
 type migration struct {
 	migrator.Migrator
 }
@@ -21,8 +21,8 @@ var (
 	_ migrator.BuildIndexOptionsInterface = (*migration)(nil)
 )
 
-// count returns the number that a query gives, and 0 if it fails; GORM's Has
-// methods cannot tell of a failure but by the log.
+// count returns the number that a query selects. It returns 0 if the query fails, which GORM's Has
+// methods can only report in the log.
 func (m *migration) count(query string, args ...any) (n int64) {
 	if err := m.DB.Raw(query, args...).Row().Scan(&n); err != nil {
 		m.DB.Logger.Error(m.DB.Statement.Context, "rqlite: %v", err)
@@ -31,7 +31,7 @@ func (m *migration) count(query string, args ...any) (n int64) {
 	return n
 }
 
-// CurrentDatabase implements gorm.Migrator. It is "main": rqlite has no others.
+// CurrentDatabase implements gorm.Migrator. It returns "main": rqlite has no other.
 func (m *migration) CurrentDatabase() string { return "main" }
 
 // GetTypeAliases implements gorm.Migrator: gorm.io/driver/sqlite calls booleans numeric.
@@ -42,8 +42,8 @@ func (m *migration) GetTypeAliases(name string) []string {
 	return nil
 }
 
-// FullDataTypeOf implements gorm.Migrator. A default is written as the tag has
-// it, so that it compares equal later, and a text in single quotes.
+// FullDataTypeOf implements gorm.Migrator. It writes a default as in the tag, so that later
+// comparisons find it equal, and a text in single quotes.
 func (m *migration) FullDataTypeOf(field *schema.Field) clause.Expr {
 	sql := m.DataTypeOf(field)
 	if field.NotNull {
@@ -59,7 +59,7 @@ func (m *migration) FullDataTypeOf(field *schema.Field) clause.Expr {
 	return clause.Expr{SQL: sql}
 }
 
-// isBareDate reports whether the default of a field is a time such as 2000-01-02, without quotes.
+// isBareDate reports whether the default of a field is an unquoted time, such as 2000-01-02.
 func isBareDate(field *schema.Field) bool {
 	return field.DataType == schema.Time && field.DefaultValue != "" && field.DefaultValue[0] >= '0' && field.DefaultValue[0] <= '9' &&
 		strings.ContainsAny(field.DefaultValue, "-:")
@@ -74,20 +74,19 @@ func (m *migration) HasTable(value any) (has bool) {
 	return has
 }
 
-// GetTables implements gorm.Migrator. The tables of SQLite itself and of the
-// driver are not among them.
+// GetTables implements gorm.Migrator. It leaves out the tables of SQLite and of the driver.
 func (m *migration) GetTables() (names []string, err error) {
 	err = m.DB.Raw("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_rqlite_tx' ORDER BY rowid").Scan(&names).Error
 	return names, err
 }
 
-// DropTable implements gorm.Migrator. It drops all of the tables or none, also those that tables
-// refer to which stay, as GORM's other dialects do: where foreign keys are enforced, their rows
-// refer to nothing then.
+// DropTable implements gorm.Migrator. It drops all of the tables or none. Like GORM's other
+// dialects it also drops a table to which remaining tables refer. Their foreign keys then refer to
+// a missing table.
 //
-// To put the enforcement off and on again within the transaction makes SQLite forget what the DROP has
-// violated. It does not outlast the transaction, nor concern anybody else. ON DELETE CASCADE and
-// the like act as they do for a DELETE.
+// Switching the deferral of foreign keys on and off again within the transaction makes SQLite
+// forget the violations of the DROP. The setting ends with the transaction and affects nobody else.
+// ON DELETE CASCADE and the like act as for a DELETE.
 func (m *migration) DropTable(values ...any) error {
 	var names []string
 	for _, value := range slices.Backward(m.ReorderModels(values, false)) {
@@ -103,7 +102,7 @@ func (m *migration) DropTable(values ...any) error {
 		return err
 	}
 	statements := []string{"PRAGMA defer_foreign_keys = ON"}
-	order, _ := referrersFirst(all, names...) // in a circle one order is as good as another
+	order, _ := referrersFirst(all, names...) // in a circle any order will do
 	for _, name := range order {
 		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			statements = append(statements, "DROP TABLE IF EXISTS "+quoteName(name))
@@ -150,8 +149,8 @@ func (m *migration) BuildIndexOptions(fields []schema.IndexOption, stmt *gorm.St
 	return columns
 }
 
-// CreateIndex implements gorm.Migrator. Of an index's options SQLite knows its
-// class UNIQUE, and a condition.
+// CreateIndex implements gorm.Migrator. Of the options of an index, SQLite knows the class UNIQUE
+// and a condition.
 func (m *migration) CreateIndex(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		var index *schema.Index
@@ -180,7 +179,7 @@ func (m *migration) DropIndex(value any, name string) error {
 	})
 }
 
-// RenameIndex implements gorm.Migrator: the index is made again under its new name.
+// RenameIndex implements gorm.Migrator. It creates the index again under its new name.
 func (m *migration) RenameIndex(value any, from, to string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		var sql string
@@ -196,8 +195,8 @@ func (m *migration) RenameIndex(value any, from, to string) error {
 	})
 }
 
-// GetIndexes implements gorm.Migrator. Those that SQLite made for UNIQUE constraints are not
-// among them.
+// GetIndexes implements gorm.Migrator. It leaves out the indexes that SQLite creates for UNIQUE
+// constraints.
 func (m *migration) GetIndexes(value any) ([]gorm.Index, error) {
 	var indexes []gorm.Index
 	err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
@@ -239,7 +238,7 @@ func (m *migration) HasConstraint(value any, name string) (has bool) {
 	return has
 }
 
-// CreateConstraint implements gorm.Migrator. It makes the table anew.
+// CreateConstraint implements gorm.Migrator. It rebuilds the table.
 func (m *migration) CreateConstraint(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		constraint, owner := m.GuessConstraintInterfaceAndTable(stmt, name)
@@ -253,7 +252,7 @@ func (m *migration) CreateConstraint(value any, name string) error {
 	})
 }
 
-// DropConstraint implements gorm.Migrator. It makes the table anew.
+// DropConstraint implements gorm.Migrator. It rebuilds the table.
 func (m *migration) DropConstraint(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		constraint, owner := m.GuessConstraintInterfaceAndTable(stmt, name)
@@ -285,7 +284,7 @@ func (m *migration) CreateView(name string, option gorm.ViewOption) error {
 	return m.atomically([]string{"DROP VIEW IF EXISTS " + quoteName(name), create})
 }
 
-// render returns SQL with names in the place of its parameters.
+// render returns SQL with names in place of its parameters.
 func (m *migration) render(sql string, names []any) string {
 	stmt := &gorm.Statement{DB: m.DB}
 	clause.Expr{SQL: sql, Vars: names}.Build(stmt)

@@ -19,7 +19,7 @@ func (m *migration) definition(name string) (*table, error) {
 	return parseTable(sql)
 }
 
-// atomically runs statements, all or none of them, as one request.
+// atomically runs all of the statements or none, in one request.
 func (m *migration) atomically(statements []string) error {
 	ctx := rqlite.WithTxMode(m.DB.Statement.Context, rqlite.TxDeferred)
 	return m.DB.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
@@ -32,8 +32,8 @@ func (m *migration) atomically(statements []string) error {
 	})
 }
 
-// rebuild gives a table another definition: a new table takes its rows and then its
-// name, https://www.sqlite.org/lang_altertable.html#otheralter.
+// rebuild changes the definition of a table. It creates a new table, copies the rows, and gives it
+// the old name (https://www.sqlite.org/lang_altertable.html#otheralter).
 func (m *migration) rebuild(name string, change func(*table) error) error {
 	t, err := m.definition(name)
 	if err != nil {
@@ -78,8 +78,8 @@ func (m *migration) rebuild(name string, change func(*table) error) error {
 	return m.atomically(slices.Concat(statements, back, creates))
 }
 
-// storedColumns lists the columns whose values can be written: those that are not
-// generated, and that the filter wants.
+// storedColumns lists the columns that can be written, which excludes generated ones, as far as
+// wanted accepts them.
 func storedColumns(columns []columnInfo, wanted func(columnInfo) bool) string {
 	var names []string
 	for _, c := range columns {
@@ -93,14 +93,15 @@ func storedColumns(columns []columnInfo, wanted func(columnInfo) bool) string {
 // object is an index, a trigger or a view.
 type object struct{ Type, Name, TblName, SQL string }
 
-// dependents returns how to drop and to make again what belongs to a table or would not
-// let it be renamed: its indexes and triggers, and triggers and views that name it; and
-// the triggers of tables whose rows are put aside. An index on what is gone stays away.
+// dependents returns statements that drop and create again the objects that depend on a table or
+// prevent renaming it: its indexes and triggers, and triggers and views that name it. They include
+// the triggers of tables whose rows are moved aside. An index for which gone returns true is not
+// created again.
 func (m *migration) dependents(name string, children []string, gone func(object) bool) (drops, creates []string, err error) {
 	var objects []object
 	err = m.DB.Raw("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger', 'view') AND sql IS NOT NULL ORDER BY rowid").
 		Scan(&objects).Error
-	names := []string{name} // of the table and the views on it, and on those
+	names := []string{name} // the table, the views on it, and the views on those
 	about := func(o object) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return mentions(o.SQL, name) })
 	}
@@ -130,12 +131,12 @@ func (m *migration) dependents(name string, children []string, gone func(object)
 	return drops, creates, err
 }
 
-// reference is one table that refers to another by a foreign key.
+// reference says that a table has a foreign key to another table.
 type reference struct{ Child, Parent string }
 
-// enforced returns the tables that refer to a table, directly or not, if foreign keys are
-// enforced: DROP TABLE deletes the rows of the table first, which would then delete those that
-// refer to them as well, or fail.
+// enforced returns the tables that refer to a table, directly or not, if foreign keys are enforced.
+// DROP TABLE deletes the rows of the table first. With foreign keys this would fail, or delete the
+// rows that refer to them.
 func (m *migration) enforced(name string) ([]string, error) {
 	var on int
 	if err := m.DB.Raw("PRAGMA foreign_keys").Row().Scan(&on); err != nil || on == 0 {
@@ -152,16 +153,16 @@ func (m *migration) enforced(name string) ([]string, error) {
 	return order[:len(order)-1], nil // the last one is the table itself
 }
 
-// references returns what refers to what, but for tables that refer to themselves.
+// references returns all references between tables. It leaves out those of a table to itself.
 func (m *migration) references() (all []reference, err error) {
 	err = m.DB.Raw(`SELECT DISTINCT s.name AS child, f."table" AS parent FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f
 		WHERE s.type = 'table' AND lower(s.name) <> lower(f."table")`).Scan(&all).Error
 	return all, err
 }
 
-// referrersFirst returns tables and all that refer to them, directly or not, each behind
-// those that refer to it. Where the references form a circle that cannot be, and circle
-// names a table of it, else "".
+// referrersFirst returns the named tables and all that refer to them, directly or not. Each table
+// comes after those that refer to it. In a circle there is no such order; circle then names one of
+// its tables. Otherwise it is "".
 func referrersFirst(all []reference, names ...string) (order []string, circle string) {
 	const open, done = 1, 2
 	state := map[string]int{}
@@ -189,7 +190,7 @@ func referrersFirst(all []reference, names ...string) (order []string, circle st
 	return order, circle
 }
 
-// putAside returns how to put the rows of tables aside, and how to bring them back.
+// putAside returns statements that move the rows of tables aside and back.
 func (m *migration) putAside(tables []string) (aside, back []string, err error) {
 	for _, name := range tables {
 		columns, err := m.columns(name)

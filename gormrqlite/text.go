@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// quote quotes a name, which may be a path such as schema.table. Parts that are in
-// backticks already stay as they are.
+// quote quotes a name, which may have a prefix, such as schema.table. Parts in backticks stay as
+// they are.
 //
-// SQLite takes a name in double quotes that it does not know for a text; not so one in
-// backticks.
+// It uses backticks, because SQLite takes an unknown name in double quotes for a text.
 func quote(path string) string {
 	var parts []string
 	for path != "" {
@@ -34,7 +33,7 @@ func quote(path string) string {
 	return strings.Join(parts, ".")
 }
 
-// quoteName quotes one name unless it is in backticks.
+// quoteName quotes a name unless it is in backticks.
 func quoteName(name string) string {
 	if len(name) > 1 && name[0] == '`' && name[len(name)-1] == '`' {
 		return name
@@ -42,8 +41,8 @@ func quoteName(name string) string {
 	return "`" + strings.ReplaceAll(name, "`", "``") + "`"
 }
 
-// explain puts values in the place of the parameters of a statement. It is
-// text to be read, and SQLite would do the same with it.
+// explain puts values in place of the parameters of a statement. The result is for reading, and it
+// is also valid SQL with the same effect.
 func explain(query string, values []any) string {
 	var out strings.Builder
 	for _, t := range lex(query) {
@@ -57,7 +56,7 @@ func explain(query string, values []any) string {
 	return out.String()
 }
 
-// timeFormat is how the driver stores times. A time without an offset is in UTC.
+// timeFormat is the driver's format of a time. A time without an offset is in UTC.
 const (
 	timeFormat    = "2006-01-02 15:04:05.999999999-07:00"
 	timeFormatUTC = "2006-01-02 15:04:05.999999999"
@@ -93,7 +92,7 @@ func literal(value any) string {
 	return literalOf(reflect.ValueOf(value))
 }
 
-// literalOf is literal for the types that are known by their kind.
+// literalOf returns the literal of a value whose type is known by its kind only.
 func literalOf(value reflect.Value) string {
 	switch value.Kind() {
 	case reflect.Pointer:
@@ -110,7 +109,7 @@ func literalOf(value reflect.Value) string {
 	case reflect.Float32, reflect.Float64:
 		text := strconv.FormatFloat(value.Float(), 'g', -1, value.Type().Bits())
 		if !strings.ContainsAny(text, ".eIN") {
-			text += ".0" // or it were an integer
+			text += ".0" // without it the literal would be an integer
 		}
 		return text
 	case reflect.String:

@@ -102,7 +102,7 @@ func TestParseTable(t *testing.T) {
 	}
 }
 
-// FuzzLex demands that no text is lost or made up.
+// FuzzLex checks that the tokens together are the whole text.
 func FuzzLex(f *testing.F) {
 	for _, seed := range []string{"a 'b''c' \"d\" [e] `f` -- g\n/* h */ 1.5 ?", "'", "/*", "[", "\x00é"} {
 		f.Add(seed)

@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// operation is a kind of write that GORM puts into a transaction.
+// operation is a kind of write for which GORM begins a transaction.
 type operation string
 
 const (
@@ -23,10 +23,10 @@ const (
 	commitName = "gorm:commit_or_rollback_transaction"
 )
 
-// register registers GORM's callbacks, with transactions only where they are needed.
+// register registers GORM's callbacks. They begin transactions only where needed.
 func (d *dialector) register(db *gorm.DB, cfg *callbacks.Config) {
 	skip := db.SkipDefaultTransaction
-	db.SkipDefaultTransaction = true // or GORM registers a begin that cannot be replaced in silence
+	db.SkipDefaultTransaction = true // otherwise GORM registers a begin callback, and logs that it is replaced
 	callbacks.RegisterDefaultCallbacks(db, cfg)
 	db.SkipDefaultTransaction = skip
 	if skip {
@@ -44,7 +44,7 @@ func (d *dialector) register(db *gorm.DB, cfg *callbacks.Config) {
 	}
 }
 
-// needsTransaction reports whether a call can come to more than one statement.
+// needsTransaction reports whether a call may send more than one statement.
 func (d *dialector) needsTransaction(tx *gorm.DB, op operation) bool {
 	stmt := tx.Statement
 	if stmt.Schema == nil {
@@ -68,8 +68,8 @@ func hasHooks(s *schema.Schema, op operation) bool {
 	}
 }
 
-// savesAssociations reports whether a value of the statement holds associations.
-// GORM may still leave them out; then there is a transaction without need.
+// savesAssociations reports whether a value of the statement has associations. GORM may still leave
+// them out. The transaction is not needed then, but does no harm.
 func savesAssociations(stmt *gorm.Statement) bool {
 	if len(stmt.Schema.Relationships.Relations) == 0 {
 		return false
@@ -97,7 +97,7 @@ func holdsAssociations(stmt *gorm.Statement, value reflect.Value) bool {
 		return true // its keys may be associations
 	case value.IsValid() && value.Type() == stmt.Schema.ModelType:
 		for _, relation := range stmt.Schema.Relationships.Relations {
-			// The relations of a join table have fields of the models that it joins.
+			// Relations of a join table have fields of the models that it joins.
 			if relation.Field.Schema != stmt.Schema {
 				return true
 			}
@@ -106,16 +106,17 @@ func holdsAssociations(stmt *gorm.Statement, value reflect.Value) bool {
 			}
 		}
 	case value.IsValid():
-		return true // a value of another type, of which nothing is known
+		return true // a value of an unknown type
 	}
 	return false
 }
 
-// registerIn puts a begin in front of the callbacks of an operation and a commit behind them.
+// registerIn registers a begin callback before the callbacks of an operation, and a commit callback
+// after them.
 func registerIn(db *gorm.DB, op operation, begin func(*gorm.DB)) {
 	first, last := "gorm:before_"+string(op), "gorm:after_"+string(op)
 	commit := callbacks.CommitOrRollbackTransaction
-	// The names are GORM's, so that plugins find their places. Nobody has taken them.
+	// Plugins refer to these names of GORM. GORM has not registered them, see register.
 	switch op {
 	case creating:
 		_ = db.Callback().Create().Before(first).Register(beginName, begin)
@@ -129,8 +130,7 @@ func registerIn(db *gorm.DB, op operation, begin func(*gorm.DB)) {
 	}
 }
 
-// callbacksOf returns GORM's structure with the callbacks of an operation, whose type has no
-// name outside.
+// callbacksOf returns GORM's processor for an operation. Its type is not exported.
 func callbacksOf(db *gorm.DB, op operation) any {
 	switch op {
 	case creating:
@@ -142,11 +142,11 @@ func callbacksOf(db *gorm.DB, op operation) any {
 	}
 }
 
-// unknown is a number of callbacks that cannot be told, and never equal to one that is known.
+// unknown is the number of callbacks if it cannot be found out. It equals no known number.
 const unknown = -1
 
-// countCallbacks returns how many callbacks an operation has. GORM does not tell, so that it is
-// read from its structure; should that change, each write has its transaction.
+// countCallbacks returns the number of callbacks of an operation. GORM does not export it, so it is
+// read by reflection. If GORM changes the field, each write gets a transaction.
 func countCallbacks(db *gorm.DB, op operation) int {
 	list := reflect.ValueOf(callbacksOf(db, op)).Elem().FieldByName("callbacks")
 	if list.Kind() != reflect.Slice {

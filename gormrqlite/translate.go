@@ -7,7 +7,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// translations are GORM's names for what SQLite tells by codes.
+// translations are GORM's errors for SQLite's result codes.
 var translations = []struct {
 	code rqlite.Code
 	name error
@@ -17,19 +17,19 @@ var translations = []struct {
 	{rqlite.ConstraintCheck, gorm.ErrCheckConstraintViolated},
 }
 
-// translated is an error of the driver that has a name in GORM.
+// translated is an error of the driver that also is an error of GORM.
 type translated struct{ name, cause error }
 
 // Error returns the driver's message.
 func (e *translated) Error() string { return e.cause.Error() }
 
-// Unwrap returns both.
+// Unwrap returns both errors.
 func (e *translated) Unwrap() []error { return []error{e.name, e.cause} }
 
 // Translate implements gorm.ErrorTranslator.
 func (d *dialector) Translate(err error) error {
 	for _, t := range translations {
-		// GORM has errors of associations translated twice.
+		// GORM translates errors of associations twice.
 		if errors.Is(err, t.code) && !errors.Is(err, t.name) {
 			return &translated{t.name, err}
 		}
