@@ -2,7 +2,7 @@ package rqlitetest
 
 import "net/http"
 
-// accounts are the users a server knows; nil means that anything is allowed.
+// accounts are the users of a server by name. nil allows everything.
 type accounts map[string]account
 
 type account struct {
@@ -30,8 +30,8 @@ func newAccounts(users []User) accounts {
 
 func (a accounts) password(name string) string { return a[name].password }
 
-// allow reports whether the request's credentials carry all the permissions.
-// A wrong password does not matter for what everybody may do.
+// allow reports whether the request has all of the permissions. Permissions of anybody hold even if
+// the password is wrong.
 func (a accounts) allow(r *http.Request, perms ...string) bool {
 	if a == nil {
 		return true
@@ -49,7 +49,7 @@ func (a accounts) allow(r *http.Request, perms ...string) bool {
 	return true
 }
 
-// anybodyMay reports whether a request without credentials may do it.
+// anybodyMay reports whether a request without credentials has the permission.
 func (a accounts) anybodyMay(perm string) bool { return a == nil || a[anybody].may(perm) }
 
 func (u account) may(perm string) bool { return u.perms[perm] || u.perms["all"] }

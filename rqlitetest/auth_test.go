@@ -19,7 +19,7 @@ var authUsers = []rqlitetest.User{
 	{Name: "*", Perms: []string{"ready"}},
 }
 
-// authRequests are what each user tries.
+// authRequests are the requests that each user sends.
 var authRequests = []struct{ method, path, body string }{
 	{"POST", "/db/query", `["SELECT 1"]`},
 	{"GET", "/db/query?q=SELECT+1", ""},
@@ -38,7 +38,7 @@ var authRequests = []struct{ method, path, body string }{
 var authLogins = []struct {
 	name, password string
 	anonymous      bool
-	// what the requests above answer
+	// the status of each of the requests above
 	want [12]int
 }{
 	{anonymous: true, want: [12]int{401, 401, 401, 401, 401, 401, 401, 401, 200, 404, 401, 200}},
@@ -54,7 +54,7 @@ var authLogins = []struct {
 
 func testAuth(t *testing.T, base string, client *http.Client) {
 	t.Helper()
-	noSQL := before(t, client, base, "9.4.0") // which has /db/sql first
+	noSQL := before(t, client, base, "9.4.0") // 9.4.0 is the first with /db/sql
 	for _, login := range authLogins {
 		for i, r := range authRequests {
 			want := login.want[i]

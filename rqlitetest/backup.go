@@ -15,9 +15,9 @@ import (
 
 var errBackupFormat = errors.New("invalid backup format")
 
-// backup answers with the database: a file of SQLite or the SQL that makes it.
+// backup answers with the database, as an SQLite file or as SQL text.
 func (f *front) backup(w http.ResponseWriter, r *http.Request, p params) {
-	format := strings.ToLower(p["fmt"]) // what is unknown means binary
+	format := strings.ToLower(p["fmt"]) // any other value means binary
 	contentType := "application/octet-stream"
 	if format == "sql" {
 		contentType = "application/sql"
@@ -55,8 +55,8 @@ func (f *front) backup(w http.ResponseWriter, r *http.Request, p params) {
 	_ = zip.Close()
 }
 
-// image returns the database as a file: vacuumed, or page for page. As it is
-// kept in WAL mode, so is the copy, unless delete is set.
+// image returns the database as a file, either vacuumed or page by page. The database is in WAL
+// mode, and so is the file unless deleteMode is set.
 func (n *node) image(vacuumed, deleteMode bool) ([]byte, error) {
 	if vacuumed {
 		return n.group.store.vacuumed()
@@ -72,16 +72,16 @@ func (n *node) image(vacuumed, deleteMode bool) ([]byte, error) {
 		return nil, err
 	}
 	if deleteMode {
-		image[18], image[19] = 1, 1 // the versions of the format for writers and readers: 2 is WAL
+		image[18], image[19] = 1, 1 // versions of the file format for writers and readers; 2 is WAL
 		return image, nil
 	}
-	n.snapshot.Store(n.group.store.index.Load()) // the real server makes one first
+	n.snapshot.Store(n.group.store.index.Load()) // the real server makes a snapshot first
 	return image, nil
 }
 
-// vacuumed returns the database after a VACUUM of a copy.
+// vacuumed returns a copy of the database after a VACUUM.
 func (s *store) vacuumed() (_ []byte, err error) {
-	c, err := s.readers.Load().open() // one that may write, if only elsewhere
+	c, err := s.readers.Load().open() // a connection that may write, to another file only
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +98,8 @@ func (s *store) vacuumed() (_ []byte, err error) {
 	return os.ReadFile(path)
 }
 
-// dump writes the SQL that makes the database: its tables in the order of their
-// names, or those of a list with commas, then all else.
+// dump writes the database as SQL: first the tables, by name or as listed in tables with commas,
+// then all other objects.
 func (n *node) dump(ctx context.Context, w io.Writer, tables string) error {
 	from := n.source()
 	c, err := from.get()
@@ -142,8 +142,8 @@ func (n *node) dump(ctx context.Context, w io.Writer, tables string) error {
 	return nil
 }
 
-// dumpTable writes a table with its rows. The second semicolon behind what
-// stands for SQLite's own tables is the real server's.
+// dumpTable writes a table with its rows. Like the real server it writes two semicolons after the
+// statement for SQLite's own tables.
 func (c *conn) dumpTable(ctx context.Context, w io.Writer, name, definition string) error {
 	switch {
 	case name == "sqlite_sequence":
@@ -172,7 +172,7 @@ func (c *conn) dumpTable(ctx context.Context, w io.Writer, name, definition stri
 	return nil
 }
 
-// strings returns the rows of a query all of whose values are text.
+// strings returns the rows of a query whose values are all text.
 func (c *conn) strings(ctx context.Context, text string, args ...string) ([][]string, error) {
 	var params []param
 	for _, arg := range args {

@@ -17,8 +17,8 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest"
 )
 
-// credentialsFile writes accounts as rqlited -auth reads them. Every key is
-// written: for one that is missing, its loader keeps the value of the user before.
+// credentialsFile writes accounts in the form of rqlited -auth. It writes every key: for a missing
+// one rqlited keeps the value of the previous user.
 func credentialsFile(t *testing.T, users []rqlitetest.User) string {
 	t.Helper()
 	type credential struct {
@@ -54,14 +54,14 @@ const (
 	dumpRows = "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT, b BLOB, c REAL, d BOOLEAN);\n" +
 		"INSERT INTO \"t\" VALUES(1,'x''y\nz',X'0102FF',1.5,1);\nINSERT INTO \"t\" VALUES(2,NULL,NULL,NULL,NULL);\n" +
 		"INSERT INTO \"t\" VALUES(3,NULL,NULL,9007199254740992.0,NULL);\n"
-	// how SQLite before 3.53 writes such a number
+	// SQLite before 3.53 writes the number like this.
 	dumpOldReal = "9.007199254740992e+15"
 	dumpTail    = "CREATE INDEX ti ON t(a);\nCREATE VIEW tv AS SELECT a FROM t;\n" +
 		"CREATE TRIGGER tt AFTER INSERT ON t BEGIN SELECT 1; END;\nCOMMIT;\n"
 )
 
-// testBackup holds one node against what is known of backing up, loading and
-// booting. It must be the only one, and empty.
+// testBackup checks backing up, loading and booting on one node. The cluster must have no other
+// node, and must be empty.
 func testBackup(t *testing.T, base string) {
 	t.Helper()
 	client := newClient(t, nil)
@@ -70,7 +70,7 @@ func testBackup(t *testing.T, base string) {
 	if before(t, client, base, "10.0.1") {
 		dumpT = strings.ReplaceAll(dumpT, "9007199254740992.0", dumpOldReal)
 	}
-	// A snapshot of nothing new.
+	// A snapshot without anything new.
 	switch {
 	case before(t, client, base, "10.0.0"):
 		snapshot["/boot"] = http.StatusOK
@@ -112,7 +112,7 @@ func testBackup(t *testing.T, base string) {
 	assert.Equal(t, `{"results":[],"time":-9223372036.854776}`, body)
 }
 
-// testBadLoad comes last: the real server has lost its database then.
+// testBadLoad must come last, because the real server loses its database.
 func testBadLoad(t *testing.T, base string) {
 	t.Helper()
 	client := newClient(t, nil)
@@ -149,7 +149,8 @@ func TestBackupLive(t *testing.T) {
 	testBadLoad(t, live)
 }
 
-// What one node loads, all have; a lagging one has it when it catches up.
+// TestLoadIntoCluster checks that all nodes have what one node loads. A lagging node has it after
+// it catches up.
 func TestLoadIntoCluster(t *testing.T) {
 	t.Parallel()
 	from := rqlitetest.New(t)

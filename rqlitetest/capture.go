@@ -14,11 +14,11 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// capture collects what the write connection changes, by SQLite's hooks, as the real
-// server does: a group of changes leaves at each commit. It is used with the store's
-// writer held.
+// capture collects the changes of the write connection. Like the real server it uses SQLite's
+// hooks, and sends one group of changes for each commit. The store's writer lock is held while it
+// is used.
 type capture struct {
-	filter     *regexp.Regexp // nil for all tables
+	filter     *regexp.Regexp // nil means all tables
 	rowIDsOnly bool
 	columns    func(table string) ([]string, error)
 	emit       func(changeGroup)
@@ -42,16 +42,16 @@ type changeEvent struct {
 	After    map[string]any `json:"after,omitempty"`
 	Error    string         `json:"error,omitempty"`
 
-	before, after []any // until the commit finds the names
+	before, after []any // used until the commit finds the column names
 }
 
-// captures are those of all open connections, by the handle that SQLite's hooks are
-// given.
-var captures sync.Map // of uintptr to *capture
+// captures are the captures of all open connections. The key is the handle that SQLite passes to
+// the hooks.
+var captures sync.Map // uintptr to *capture
 
 var captureHandles atomic.Uintptr
 
-// watch makes the connection report to a capture until it is closed.
+// watch makes the connection report its changes to a capture until it is closed.
 func (c *conn) watch(to *capture) {
 	c.capture = captureHandles.Add(1)
 	captures.Store(c.capture, to)
@@ -59,8 +59,8 @@ func (c *conn) watch(to *capture) {
 	sqlite3.Xsqlite3_commit_hook(c.tls, c.db, functionPointer(onCommit), c.capture)
 }
 
-// functionPointer returns what SQLite, as translated to Go, takes for a pointer to a
-// C function: the word in a Go function's variable.
+// functionPointer returns a pointer to a C function for SQLite as translated to Go: the word in the
+// variable of a Go function.
 func functionPointer[T any](f T) uintptr {
 	v := struct{ f T }{f}
 	return *(*uintptr)(unsafe.Pointer(&v))
@@ -79,8 +79,8 @@ func onCommit(_ *libc.TLS, handle uintptr) int32 {
 	return 0
 }
 
-// reset begins an entry of the log. What was pending belongs to a transaction that
-// was rolled back.
+// reset begins a log entry. Pending changes belong to a transaction that was rolled back, so it
+// drops them.
 func (c *capture) reset(index uint64) {
 	if c != nil {
 		c.pending = changeGroup{Index: index}
@@ -131,7 +131,7 @@ func changedRow(tls *libc.TLS, db uintptr, read func(tls *libc.TLS, db uintptr, 
 	return row, nil
 }
 
-// changedValue returns a value as it is stored.
+// changedValue returns a stored value.
 func changedValue(tls *libc.TLS, value uintptr) any {
 	switch sqlite3.Xsqlite3_value_type(tls, value) {
 	case sqlite3.SQLITE_INTEGER:
@@ -139,7 +139,7 @@ func changedValue(tls *libc.TLS, value uintptr) any {
 	case sqlite3.SQLITE_FLOAT:
 		return sqlite3.Xsqlite3_value_double(tls, value)
 	case sqlite3.SQLITE_TEXT:
-		p := sqlite3.Xsqlite3_value_text(tls, value) // before its length
+		p := sqlite3.Xsqlite3_value_text(tls, value) // must come before the call for the length
 		return string(copyBytes(p, sqlite3.Xsqlite3_value_bytes(tls, value)))
 	case sqlite3.SQLITE_BLOB:
 		p := sqlite3.Xsqlite3_value_blob(tls, value)
@@ -157,9 +157,9 @@ func copyBytes(p uintptr, size int32) []byte {
 	return b
 }
 
-// commit sends what is pending. The names of the columns are those that a reader
-// sees, which does not see the transaction yet; hence the errors for new tables. What
-// the same entry commits after this has no index.
+// commit sends the pending changes. It takes the column names from a read connection, which does
+// not see the transaction yet. That causes the errors for new tables. Later commits of the same
+// entry have no index.
 func (c *capture) commit() {
 	if len(c.pending.Events) == 0 {
 		return
@@ -184,7 +184,7 @@ func (c *capture) commit() {
 	c.emit(group)
 }
 
-// name turns the rows into maps.
+// name turns the rows into maps by column name.
 func (e *changeEvent) name(columns []string) {
 	for _, row := range []struct {
 		which  string
@@ -205,7 +205,7 @@ func (e *changeEvent) name(columns []string) {
 	}
 }
 
-// columnNames returns the names of a table's columns as a read connection has them.
+// columnNames returns the column names of a table, as a read connection sees them.
 func (s *store) columnNames(table string) ([]string, error) {
 	readers := s.readers.Load()
 	c, err := readers.get()

@@ -13,54 +13,53 @@ import (
 	"time"
 )
 
-// CDCConfig makes a server post its changes, as rqlited -cdc-config does; the fields
-// are those of its file. Zero values are rqlited's defaults.
+// CDCConfig makes a server post its changes, as rqlited -cdc-config does. The fields are those of
+// rqlited's file. A zero value means rqlited's default.
 type CDCConfig struct {
-	Endpoint  string // an http or https URL; a user in it is sent by basic authentication
+	Endpoint  string // an http or https URL; its user is sent by basic authentication
 	ServiceID string
 
-	// TableFilter leaves out the tables that it does not match; nil matches all. "^[^_]"
-	// leaves out _rqlite_tx, and spares a program the groups without an index that the
-	// driver's marks there make.
+	// TableFilter selects the tables; nil selects all. "^[^_]" leaves out _rqlite_tx. A program
+	// then gets no groups without an index from the driver's updates of that table.
 	TableFilter *regexp.Regexp
 
 	RowIDsOnly bool
 
-	MaxBatchSize  int           // groups in a post; 10
-	MaxBatchDelay time.Duration // how long a group may wait for others; 200 ms
+	MaxBatchSize  int           // groups in a post; default 10
+	MaxBatchDelay time.Duration // longest wait of a group for others; default 200 ms
 
-	// HighWatermarkInterval is how often the leader tells the other nodes what has been
-	// acknowledged; 1 s. What it has not told them, a new leader sends again.
+	// HighWatermarkInterval is how often the leader tells the other nodes which posts have been
+	// acknowledged; default 1 s. A new leader repeats the posts that it has not been told about.
 	HighWatermarkInterval time.Duration
 
-	TransmitTimeout    time.Duration // how long an answer may take; 5 s
-	TransmitMinBackoff time.Duration // how long after a failure the post is sent again; 1 s
+	TransmitTimeout    time.Duration // longest wait for a response; default 5 s
+	TransmitMinBackoff time.Duration // wait after a failed attempt; default 1 s
 }
 
-// broadcaster posts the changes of a cluster. Its nodes share the queue as they share
-// the database, so that all cut their posts alike.
+// broadcaster posts the changes of a cluster. Its nodes share the queue as they share the database.
+// So all of them divide it into the same posts.
 type broadcaster struct {
 	cfg    CDCConfig
-	leader func() *node // that is up, or nil
+	leader func() *node // returns the leader if it is up, else nil
 	client *http.Client
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	arrive chan struct{} // has a token when there are new groups
-	wake   chan struct{} // has a token when there is something to do for the sender
+	arrive chan struct{} // has a token if there are new groups
+	wake   chan struct{} // has a token if the sender has work
 
 	mu      sync.Mutex
 	arrived []changeGroup
 	queue   []changeBatch
 	highest uint64             // index of the last batch
-	posting *node              // whose post is under way, or nil
-	abort   context.CancelFunc // ends it
+	posting *node              // node whose post is running, or nil
+	abort   context.CancelFunc // cancels that post
 }
 
-// changeBatch is what becomes one post.
+// changeBatch is the content of one post.
 type changeBatch struct {
-	index  uint64 // the highest of the groups
+	index  uint64 // highest index of the groups
 	groups []changeGroup
 }
 
@@ -91,7 +90,7 @@ func newBroadcaster(cfg CDCConfig, leader func() *node) (*broadcaster, error) {
 	return b, nil
 }
 
-// close ends the posts. What was not sent is lost.
+// close ends the posts. Changes that have not been sent are lost.
 func (b *broadcaster) close() {
 	if b == nil {
 		return
@@ -108,7 +107,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// add takes a group, and does not wait.
+// add takes a group. It does not wait.
 func (b *broadcaster) add(g changeGroup) {
 	b.mu.Lock()
 	b.arrived = append(b.arrived, g)
@@ -116,8 +115,7 @@ func (b *broadcaster) add(g changeGroup) {
 	signal(b.arrive)
 }
 
-// leaderChanged ends a post of a node that does not lead any more. The group's mu is
-// held.
+// leaderChanged cancels the post of a node that no longer leads. The group's mu is held.
 func (b *broadcaster) leaderChanged(leader *node) {
 	if b == nil {
 		return
@@ -130,8 +128,8 @@ func (b *broadcaster) leaderChanged(leader *node) {
 	signal(b.wake)
 }
 
-// collect makes batches: when there are enough groups, or the first has waited for
-// long enough.
+// collect makes a batch as soon as there are enough groups, or when the first has waited long
+// enough.
 func (b *broadcaster) collect() {
 	var waiting []changeGroup
 	var late <-chan time.Time
@@ -158,8 +156,8 @@ func (b *broadcaster) collect() {
 	}
 }
 
-// enqueue hands a batch to the sender. Like the real server it loses one in which no
-// group has an index, and one that JSON cannot say, for an infinite REAL.
+// enqueue passes a batch to the sender. Like the real server it drops a batch in which no group has
+// an index, and one with an infinite REAL, which JSON cannot represent.
 func (b *broadcaster) enqueue(groups []changeGroup) {
 	batch := changeBatch{groups: groups}
 	for _, g := range groups {
@@ -177,10 +175,10 @@ func (b *broadcaster) enqueue(groups []changeGroup) {
 	signal(b.wake)
 }
 
-// send posts batch after batch for whoever leads.
+// send posts one batch after the other, as the current leader.
 func (b *broadcaster) send() {
-	var last *node                 // who has sent last
-	var acknowledged, known uint64 // by the receiver; by all nodes
+	var last *node                 // node that sent the last post
+	var acknowledged, known uint64 // indexes acknowledged by the receiver, and known to all nodes
 	told := time.NewTicker(b.cfg.HighWatermarkInterval)
 	defer told.Stop()
 	for {
@@ -213,7 +211,7 @@ func (b *broadcaster) send() {
 	}
 }
 
-// rest waits before the next attempt, and reports whether there is to be one.
+// rest waits before the next attempt. It returns false if the broadcaster is closed meanwhile.
 func (b *broadcaster) rest() bool {
 	timer := time.NewTimer(b.cfg.TransmitMinBackoff)
 	defer timer.Stop()
@@ -225,7 +223,7 @@ func (b *broadcaster) rest() bool {
 	}
 }
 
-// next returns the first batch beyond an index, or nil.
+// next returns the first batch above an index, or nil.
 func (b *broadcaster) next(beyond uint64) *changeBatch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -238,7 +236,7 @@ func (b *broadcaster) next(beyond uint64) *changeBatch {
 	return nil
 }
 
-// forget drops what all nodes know to be acknowledged, and returns the index.
+// forget drops the batches that all nodes now know to be acknowledged, and returns the index.
 func (b *broadcaster) forget(acknowledged uint64) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -248,7 +246,7 @@ func (b *broadcaster) forget(acknowledged uint64) uint64 {
 	return acknowledged
 }
 
-// post sends a batch as a node.
+// post sends a batch in the name of a node.
 func (b *broadcaster) post(as *node, batch *changeBatch) error {
 	body, err := json.Marshal(struct {
 		ServiceID string        `json:"service_id,omitempty"`
@@ -268,7 +266,7 @@ func (b *broadcaster) post(as *node, batch *changeBatch) error {
 		b.posting, b.abort = nil, nil
 		b.mu.Unlock()
 	}()
-	if b.leader() != as { // before abort was set
+	if b.leader() != as { // the leader changed before abort was set
 		return context.Canceled
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.cfg.Endpoint, bytes.NewReader(body))

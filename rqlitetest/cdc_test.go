@@ -20,8 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The golden files are what rqlited has posted for cdcScript. They are those that the
-// tests of package cdc decode.
+// The golden files are posts of rqlited for cdcScript. The tests of package cdc decode them.
 var update = flag.Bool("update", false, "write the golden files of change events anew, from a real rqlited")
 
 const goldenDir = "../cdc/testdata"
@@ -43,7 +42,7 @@ func together(transaction bool, statements ...string) []cdcRequest {
 	return []cdcRequest{{transaction, statements}}
 }
 
-// cdcScript makes a change of every kind. The last one is to a table named done.
+// cdcScript returns requests with changes of every kind. The last one is on the table done.
 func cdcScript() []cdcRequest {
 	var script []cdcRequest
 	for _, part := range [][]cdcRequest{
@@ -60,7 +59,7 @@ func cdcScript() []cdcRequest {
 			"CREATE TRIGGER watch AFTER UPDATE ON watched BEGIN INSERT INTO journal VALUES ('u', old.v, new.v); END",
 			"CREATE TABLE done (x)",
 		),
-		// every storage class in a column without a type
+		// every storage class, in a column without a type
 		single(
 			"INSERT INTO plain (v) VALUES (NULL)",
 			"INSERT INTO plain (v) VALUES (9223372036854775807)",
@@ -78,7 +77,7 @@ func cdcScript() []cdcRequest {
 			"INSERT INTO plain (v) VALUES (x'')",
 			"INSERT INTO plain (v) VALUES (TRUE)",
 		),
-		// declared types change nothing but by their affinity
+		// declared types, which matter only by their affinity
 		single(
 			"INSERT INTO typed VALUES (1, 5, 3, 'abc', x'6869', 1.5, 1, '2024-01-02 03:04:05.678+02:00', '2024-01-02', 'vc')",
 			"INSERT INTO typed VALUES (2, 'x', 'y', x'ff', 'text', '12', 'yes', 1700000000, x'01', x'fe')",
@@ -86,7 +85,7 @@ func cdcScript() []cdcRequest {
 			"UPDATE typed SET r = r + 1, t = NULL WHERE id = 3",
 			"DELETE FROM typed WHERE id < 3",
 		),
-		// row ids
+		// rowids
 		single(
 			"INSERT INTO plain (id, v) VALUES (0, 'zero'), (-5, 'negative')",
 			"UPDATE plain SET id = 100 WHERE id = 1",
@@ -99,7 +98,7 @@ func cdcScript() []cdcRequest {
 			"INSERT INTO counted VALUES (77, 1)",
 			"UPDATE counted SET k = 78",
 		),
-		// what SQLite does besides
+		// other writes of SQLite
 		single(
 			"INSERT INTO uniq VALUES (1, 'a'), (2, 'b')",
 			"REPLACE INTO uniq VALUES (3, 'a')",
@@ -111,11 +110,11 @@ func cdcScript() []cdcRequest {
 			"UPDATE watched SET v = 'b'",
 			"INSERT INTO generated (a) VALUES (1)",
 		),
-		// transactions, and those that come to nothing
+		// transactions, some of them without effect
 		together(true, "INSERT INTO watched VALUES (2, 2)", "INSERT INTO uniq VALUES (5, 5)", "UPDATE watched SET v = 3 WHERE id = 2", "DELETE FROM uniq"),
 		together(true, "INSERT INTO watched VALUES (3, 3)", "INSERT INTO watched VALUES (1, 1)"),
 		together(true, "CREATE TABLE made (a)", "INSERT INTO made VALUES (1)"),
-		// several commits in one entry, of which the first has the index
+		// several commits in one entry; only the first has the index
 		together(false, "INSERT INTO watched VALUES (4, 4)", "INSERT INTO watched VALUES (5, 5)", "INSERT INTO watched VALUES (6, 6)"),
 		single("INSERT INTO done VALUES (1)"),
 	} {
@@ -124,14 +123,14 @@ func cdcScript() []cdcRequest {
 	return script
 }
 
-// posts collects what is posted.
+// posts collects posts.
 type posts struct {
 	*httptest.Server
-	arrived chan struct{} // has a token when there is more
+	arrived chan struct{} // has a token if there are more
 
 	mu     sync.Mutex
 	bodies [][]byte
-	status func(n int) int // of the answer to the post n; nil is 200
+	status func(n int) int // status of the answer to post n; nil means 200
 }
 
 func newPosts(t *testing.T, status func(n int) int) *posts {
@@ -157,7 +156,7 @@ func newPosts(t *testing.T, status func(n int) int) *posts {
 	return p
 }
 
-// until waits until enough says so, and returns all posts.
+// until waits until enough returns true, and returns all posts.
 func (p *posts) until(t *testing.T, enough func(bodies [][]byte) bool) [][]byte {
 	t.Helper()
 	timeout := time.After(30 * time.Second)
@@ -176,7 +175,7 @@ func (p *posts) until(t *testing.T, enough func(bodies [][]byte) bool) [][]byte 
 	}
 }
 
-// finished says whether the row of the table done has come.
+// finished reports whether the row of the table done has arrived.
 func finished(bodies [][]byte) bool {
 	return len(bodies) > 0 && bytes.Contains(bodies[len(bodies)-1], []byte(`"table":"done"`))
 }
@@ -203,8 +202,7 @@ func runCDC(t *testing.T, url string, script []cdcRequest) {
 	}
 }
 
-// groups returns the groups of all posts in order, with indexes counted from the
-// first, and without times.
+// groups returns the groups of all posts in order, without times. Indexes count from the first.
 func groups(t *testing.T, bodies [][]byte) []string {
 	t.Helper()
 	var all []string
@@ -243,7 +241,7 @@ func groups(t *testing.T, bodies [][]byte) []string {
 }
 
 var cdcVariants = map[string]struct {
-	flags  string // of rqlited's file
+	flags  string // in rqlited's file
 	config rqlitetest.CDCConfig
 	golden string
 }{
@@ -252,7 +250,7 @@ var cdcVariants = map[string]struct {
 	"filter": {`, "table_filter": "^[dw]"`, rqlitetest.CDCConfig{TableFilter: regexp.MustCompile("^[dw]")}, "filter.jsonl"},
 }
 
-// The embedded server posts what rqlited has posted.
+// TestCDCAgrees checks that the embedded server posts the same as rqlited.
 func TestCDCAgrees(t *testing.T) {
 	t.Parallel()
 	for name, v := range cdcVariants {
@@ -270,7 +268,8 @@ func TestCDCAgrees(t *testing.T) {
 	}
 }
 
-// A real rqlited still posts what the golden files have.
+// TestCDCGolden checks that a real rqlited posts the content of the golden files. With -update it
+// writes them.
 func TestCDCGolden(t *testing.T) {
 	t.Parallel()
 	for name, v := range cdcVariants {
@@ -289,7 +288,7 @@ func TestCDCGolden(t *testing.T) {
 	}
 }
 
-// realPosts returns what a real rqlited posts for a script.
+// realPosts returns the posts of a real rqlited for a script.
 func realPosts(t *testing.T, p *posts, flags string, script []cdcRequest) [][]byte {
 	t.Helper()
 	rqlited(t)
@@ -301,8 +300,8 @@ func realPosts(t *testing.T, p *posts, flags string, script []cdcRequest) [][]by
 	return p.until(t, finished)
 }
 
-// What has no index in a whole post is lost, and so is what is posted with an infinite
-// REAL; of rows that were rolled back, some are posted all the same.
+// TestCDCLosses checks that the server copies rqlited's losses: a post without an index, and a post
+// with an infinite REAL. It also posts some rows that were rolled back, as rqlited does.
 func TestCDCLosses(t *testing.T) {
 	t.Parallel()
 	script := single("CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "CREATE TABLE done (x)")
@@ -339,7 +338,7 @@ func TestCDCLosses(t *testing.T) {
 	})
 }
 
-// nodeIDs returns who has sent the posts.
+// nodeIDs returns the sender of each post.
 func nodeIDs(t *testing.T, bodies [][]byte) (ids []string) {
 	t.Helper()
 	for _, body := range bodies {
@@ -357,7 +356,8 @@ func atLeast(n int) func([][]byte) bool {
 	return func(bodies [][]byte) bool { return len(bodies) >= n }
 }
 
-// The leader of a cluster posts, and a new one sends again what it was not told of.
+// TestCDCCluster checks that the leader posts, and that a new leader repeats posts that it was not
+// told about.
 func TestCDCCluster(t *testing.T) {
 	t.Parallel()
 	p := newPosts(t, nil)
@@ -375,7 +375,8 @@ func TestCDCCluster(t *testing.T) {
 	assert.Equal(t, []string{"1", "1", "3", "3", "3"}, nodeIDs(t, p.until(t, atLeast(5))))
 }
 
-// What all nodes know to be acknowledged is not sent again.
+// TestCDCHighWatermark checks that a post is not repeated after all nodes know that it was
+// acknowledged.
 func TestCDCHighWatermark(t *testing.T) {
 	t.Parallel()
 	p := newPosts(t, nil)
@@ -390,7 +391,8 @@ func TestCDCHighWatermark(t *testing.T) {
 	assert.Equal(t, []string{"1", "2"}, nodeIDs(t, p.until(t, atLeast(2))))
 }
 
-// A post that is not acknowledged is sent again, and nothing after it before.
+// TestCDCRetries checks that a post is repeated until it is acknowledged, and that no later one
+// comes before.
 func TestCDCRetries(t *testing.T) {
 	t.Parallel()
 	p := newPosts(t, func(n int) int {
@@ -406,7 +408,7 @@ func TestCDCRetries(t *testing.T) {
 	assert.NotEqual(t, bodies[0], bodies[3])
 }
 
-// A server closes while its post hangs.
+// TestCDCCloses closes a server while its post hangs.
 func TestCDCCloses(t *testing.T) {
 	t.Parallel()
 	began, free := make(chan struct{}), make(chan struct{})

@@ -29,11 +29,11 @@ const (
 	notThat = "leader not found\n"
 )
 
-// newTable makes a cluster with a table t(a).
+// newTable starts a cluster with a table t(a).
 func newTable(t *testing.T, configure ...func(*rqlitetest.ClusterConfig)) (*rqlitetest.Cluster, *http.Client) {
 	t.Helper()
 	c, client := rqlitetest.NewCluster(t, configure...), newClient(t, nil)
-	client.Transport.(*http.Transport).DisableKeepAlives = true // a node that was stopped has closed them
+	client.Transport.(*http.Transport).DisableKeepAlives = true // a stopped node has closed its connections
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	execute(t, client, c.URL(0), `["CREATE TABLE t(a)"]`)
 	return c, client
@@ -46,7 +46,7 @@ func execute(t *testing.T, client *http.Client, url, body string) {
 	require.NotContains(t, text, "error")
 }
 
-// rows returns the number of rows in t, as a node sees it by itself.
+// rows returns the number of rows in t, as read on one node.
 func rows(t *testing.T, client *http.Client, url string) string {
 	t.Helper()
 	_, text := call(t, client, "POST", url+"/db/query?level=none", count)
@@ -118,7 +118,7 @@ func TestClusterNodes(t *testing.T) {
 	assert.False(t, byID["1"].Leader)
 }
 
-// Clients are told the address that is advertised, whether or not it can be
+// TestAdvertisedAddresses checks that clients get the advertised address, whether or not it can be
 // reached.
 func TestAdvertisedAddresses(t *testing.T) {
 	t.Parallel()
@@ -148,8 +148,8 @@ func TestAdvertisedAddresses(t *testing.T) {
 	execute(t, client, c.URL(1), insert)
 }
 
-// deadLeader is what a follower answers while it does not know that the leader
-// is gone. The last part of each text names the address.
+// deadLeader has the answers of a follower that does not know yet that the leader is gone. The last
+// part of each text is the address.
 var deadLeader = []struct {
 	method, path, body string
 	status             int
@@ -165,18 +165,18 @@ var deadLeader = []struct {
 	{"POST", "/db/query?level=none", count, 200, `{"results":[{"columns":["count(*)"],"types":["integer"],"values":[[0]]}]}`},
 }
 
-// wordsAround are what answers about a dead leader have in some releases only.
+// wordsAround matches the parts of answers about a dead leader that only some releases have.
 var wordsAround = regexp.MustCompile(
 	`"time":[^,]+,"time_s":"[^"]+",` + // before 10.2.7
 		`|pool get: ` + // before 10.0.0
 		`|node failed to process \w+ on remote node at [^ ]+: ` + // before 9.4.1
-		`|stepdown: `) // since 9.4.1, of what another node said
+		`|stepdown: `) // since 9.4.1, before a message of another node
 
-// onPooled is what releases before 10.0.0 say when they find out by a connection
-// that they had: they make no new one.
+// onPooled is the message of releases before 10.0.0 if the failed connection is an old one: they do
+// not try a new one.
 var onPooled = regexp.MustCompile(`write protobuf bytes: write tcp \S+: write: broken pipe`)
 
-// plain takes what releases before 10.2.7 differ in out of an answer.
+// plain removes from an answer the differences of releases before 10.2.7.
 func plain(body, raftAddr string) string {
 	return onPooled.ReplaceAllString(wordsAround.ReplaceAllString(body, ""), "dial tcp "+raftAddr+": connect: connection refused")
 }
@@ -230,7 +230,8 @@ func TestStopLeaderLive(t *testing.T) {
 	testDeadLeader(t, client, nodes[1].url, nodes[0].raft)
 }
 
-// Who was the leader and comes back is not, even without a new one meanwhile.
+// TestRestartedLeader checks that a leader that was stopped does not lead after a start, even if
+// there is no other.
 func TestRestartedLeader(t *testing.T) {
 	t.Parallel()
 	c, client := newTable(t)
@@ -275,7 +276,7 @@ func TestElections(t *testing.T) {
 	require.NoError(t, c.Stop(0))
 	first := another(0)
 	c.Pause(first)
-	// Two of three are gone.
+	// Two of three voters are gone.
 	require.Eventually(t, func() bool {
 		status, _ := call(t, client, "POST", c.URL(3)+"/db/query?timeout=5ms", count)
 		return status == http.StatusServiceUnavailable
@@ -291,8 +292,8 @@ func TestElections(t *testing.T) {
 	assert.Equal(t, "1", rows(t, client, c.URL(3)))
 }
 
-// All nodes take writes while leadership goes round: what is acknowledged is
-// there, once.
+// TestChangingLeaders writes to all nodes while the leader changes. Each acknowledged write must be
+// there once.
 func TestChangingLeaders(t *testing.T) {
 	t.Parallel()
 	c, client := newTable(t, func(c *rqlitetest.ClusterConfig) { c.ElectionTime = 2 * time.Millisecond })
@@ -407,7 +408,7 @@ func TestStepDown(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 }
 
-// A follower's queue has no credentials to forward with.
+// testQueueOfFollower checks the queue of a follower, which has no credentials for forwarding.
 func testQueueOfFollower(t *testing.T, leader, follower string) {
 	t.Helper()
 	client := newClient(t, nil)
@@ -453,8 +454,8 @@ func TestNewClusterFailsTheTest(t *testing.T) {
 	}
 }
 
-// Close ends everything, with nodes stopped, paused, lagging and in an election,
-// and requests under way.
+// TestCloseCluster checks that Close ends everything: stopped, paused and lagging nodes, an
+// election, and running requests.
 func TestCloseCluster(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)

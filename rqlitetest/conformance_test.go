@@ -19,7 +19,8 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, srv.URL(), conformance.Options{})
 }
 
-// With foreign keys on and users set, the answers are the same.
+// TestConformanceOfAServerWithUsers checks that the answers are the same with foreign keys on and
+// users set.
 func TestConformanceOfAServerWithUsers(t *testing.T) {
 	t.Parallel()
 	srv := rqlitetest.New(t, func(c *rqlitetest.Config) {
@@ -28,7 +29,7 @@ func TestConformanceOfAServerWithUsers(t *testing.T) {
 	conformance.Run(t, srv.URL(), conformance.Options{Username: "bob", Password: "pw"})
 }
 
-// The same against the real server: RQLITE_URL, or one started here.
+// TestConformanceLive runs the cases on the server at RQLITE_URL, or on a real one started here.
 func TestConformanceLive(t *testing.T) {
 	url := os.Getenv("RQLITE_URL")
 	if url == "" || os.Getenv("RQLITE_LIVE") == "0" {
@@ -49,7 +50,7 @@ func TestConformanceOfACluster(t *testing.T) {
 	t.Run("no leader", func(t *testing.T) { conformance.RunNoLeader(t, c.URL(2), opts) })
 }
 
-// The same against real processes.
+// TestConformanceOfAClusterLive runs the cases of a cluster on real processes.
 func TestConformanceOfAClusterLive(t *testing.T) {
 	nodes := startLiveCluster(t)
 	opts := conformance.Options{ReplicaURL: nodes[3].url}

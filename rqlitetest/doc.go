@@ -1,6 +1,6 @@
-// Package rqlitetest is an rqlite server inside the test process: an HTTP
-// server on a loopback port that answers as rqlite answers, on a pure-Go
-// SQLite, started in a few milliseconds and without Docker.
+// Package rqlitetest is an rqlite server inside the test process. It is an HTTP server on a
+// loopback port that answers like rqlite, on a pure-Go SQLite. It starts in a few milliseconds and
+// needs no Docker.
 //
 //	func TestStore(t *testing.T) {
 //		srv := rqlitetest.New(t)
@@ -8,20 +8,23 @@
 //		...
 //	}
 //
-// A [Server] holds one node which is always the leader. It serves the database
-// endpoints, /db/sql, /db/backup, /db/load, /boot, /snapshot, /leader, /nodes,
-// /status and /readyz, with basic authentication and TLS where the [Config] asks
-// for them, and copies what a client of rqlite can see, oddities included: which
-// result a string of several statements gives, how an empty statement shifts the
-// results, what each declared type does to a value on its way out, which errors
-// arrive with status 200, how a statement with random() or a time in it is
-// rewritten, and when the rows of a RETURNING clause are lost. What it does is
-// pinned by the suite of package conformance, which runs against this server and
-// against rqlited; where they differ, this one is wrong.
+// A [Server] is one node, which is always the leader. It serves the database endpoints, /db/sql,
+// /db/backup, /db/load, /boot, /snapshot, /leader, /nodes, /status and /readyz. The [Config] adds
+// basic authentication and TLS. The server copies everything that a client of rqlite can see,
+// including its oddities:
+//
+//   - which result a string of several statements gives, and how an empty statement shifts results;
+//   - what each declared type does to a value in an answer;
+//   - which errors come with status 200;
+//   - how a statement with random() or a time in it is rewritten;
+//   - when the rows of a RETURNING clause are lost.
+//
+// The suite of package conformance pins all of this. It runs against this server and against
+// rqlited. If they differ, this server is wrong.
 //
 // # Clusters
 //
-// A [Cluster] holds several nodes, for tests of routing and failover:
+// A [Cluster] has several nodes, for tests of routing and failover:
 //
 //	func TestFailover(t *testing.T) {
 //		c := rqlitetest.NewCluster(t)
@@ -33,17 +36,16 @@
 //		c.SetLeader(1)
 //	}
 //
-// Followers redirect or forward what needs the leader, as the request asks for,
-// and answer by themselves what does not. Nodes can be stopped and started,
-// paused and resumed, and made to lag behind; leadership changes when the test
-// says so, by a step-down that a client asks for, or by elections. A [Fault]
-// does to a request what a network or a node does that fails at the wrong
-// moment. [Cluster.Requests] tells what a node has been sent.
+// Followers redirect or forward requests that need the leader, as the request says, and answer all
+// others by themselves. A test can stop and start nodes, pause and resume them, and make them lag
+// behind. Leadership changes when the test or a client asks for it, or by elections. A [Fault]
+// makes a request fail as a network or a node can fail at the wrong moment. [Cluster.Requests]
+// returns the requests that a node has received.
 //
 // # Change data capture
 //
-// With [Config.CDC] the leader posts every change that is committed, for tests of
-// programs that use package cdc of the driver:
+// With [Config.CDC] the leader posts every committed change, for tests of programs that use package
+// cdc of the driver:
 //
 //	receiver := httptest.NewServer(handler)
 //	defer receiver.Close()
@@ -51,25 +53,23 @@
 //		c.CDC = &rqlitetest.CDCConfig{Endpoint: receiver.URL}
 //	})
 //
-// What rqlited 10.3 does wrong is done here, too: in a request of several statements without
-// a transaction only the first commit has an index, a post without any index is lost, and so
-// is one with an infinite REAL in it. A new leader sends again what the one before has not told
-// the others to be acknowledged.
+// The server copies the faults of rqlited 10.3. In a request of several statements without a
+// transaction only the first commit has an index. A post without any index is lost, and so is a
+// post with an infinite REAL. A new leader repeats posts unless the old one has told it that they
+// were acknowledged.
 //
 // # What differs from rqlite
 //
-//   - There is no Raft log, no disk that matters, and no consensus: a write is
-//     applied at once, and all nodes of a cluster read the same database. So
-//     statements never have different effects on two nodes, and what becomes of
-//     a write while leadership changes is for a [Fault] to say.
-//   - A follower that forwards a request sends it once, and sends it nowhere once
-//     its timeout has passed.
-//   - A compressed backup that a follower fetches from the leader is whole.
-//   - A file that /db/load or /boot cannot open leaves the database as it was.
+//   - There is no Raft log, no durable storage and no consensus. A write is applied at once, and all
+//     nodes of a cluster read the same database. So a statement never has different effects on two
+//     nodes. Only a [Fault] decides the outcome of a write while leadership changes.
+//   - A follower forwards a request once, and does not forward it after its timeout.
+//   - A compressed backup that a follower fetches from the leader is complete.
+//   - A file that /db/load or /boot cannot open leaves the database unchanged.
 //   - SQLite's compile-time options are those of modernc.org/sqlite: FTS3, FTS4
 //     and UPDATE … LIMIT are missing, mathematical functions are present.
-//   - The nodes of a cluster have one queue of changes, which they cut into the same posts,
-//     and which has no limit; it is lost when the server is closed. Posts are tried again for
-//     ever and at equal intervals.
+//   - The nodes of a cluster share one queue of changes, which they divide into the same posts. It
+//     has no limit, and is lost when the server closes. Posts are retried for ever, at equal
+//     intervals.
 //   - Other endpoints (remove, reap, console) answer 404.
 package rqlitetest

@@ -10,7 +10,7 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest"
 )
 
-// post sends a request without following redirects.
+// post sends a request. It does not follow redirects.
 func post(url, body string) {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -29,7 +29,7 @@ func post(url, body string) {
 	fmt.Println(strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", string(text))))
 }
 
-// A leader is lost, and another takes over.
+// A leader stops, and another node takes over.
 func ExampleStartCluster() {
 	c, err := rqlitetest.StartCluster(rqlitetest.ClusterConfig{})
 	if err != nil {

@@ -6,8 +6,7 @@ import (
 	"os"
 )
 
-// WriteKeyPair writes a certificate for the loopback addresses and its key, for
-// a real server.
+// WriteKeyPair writes a certificate for the loopback addresses and its key, for a real server.
 func WriteKeyPair(certFile, keyFile string) error {
 	cfg, err := newTLSConfig(certFile)
 	if err != nil {
@@ -20,7 +19,7 @@ func WriteKeyPair(certFile, keyFile string) error {
 	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// Journal makes a node note that many requests, and returns how many it shows.
+// Journal records a number of requests on a node, and returns how many of them the node still has.
 func Journal(c *Cluster, i, requests int) int {
 	for range requests {
 		c.group.nodes[i].journal.add(Request{Method: "GET"})
@@ -28,8 +27,8 @@ func Journal(c *Cluster, i, requests int) int {
 	return len(c.Requests(i))
 }
 
-// Acknowledged reports whether all nodes know that everything was acknowledged that
-// was to be posted, of which there is something.
+// Acknowledged reports whether there were posts, and all nodes know that all of them were
+// acknowledged.
 func (c *Cluster) Acknowledged() bool {
 	b := c.group.changes
 	b.mu.Lock()

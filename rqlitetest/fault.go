@@ -11,34 +11,30 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with a request after it has arrived. The
-// zero value is no fault: the request is served. Errors and bodies that replace
-// the answer are given whether or not the request had an effect, so that both
-// outcomes of an unclear answer can be had.
+// Fault is a failure that happens to a request after it has arrived. The zero value is no fault:
+// the request is served. Error, Status and Body replace the answer whether or not the request had
+// an effect, so a test can have both outcomes of an unclear answer.
 type Fault struct {
-	// Path is the beginning of the paths of the requests it happens to;
-	// "" fits all.
+	// Path is a prefix: the fault applies to requests whose paths begin with it. "" matches all.
 	Path string
 
-	// Times is the number of requests it happens to: 0 is one, a negative
-	// number all until [Cluster.Heal].
+	// Times is the number of requests to which the fault applies. 0 means one. A negative number
+	// means all until [Cluster.Heal].
 	Times int
 
-	// Unapplied leaves the request without effect: it is read, and that is all.
-	// Without Error, Status or Body its answer is an empty 200, which is as good
-	// as garbage.
+	// Unapplied reads the request without applying it. Without Error, Status or Body the answer is
+	// an empty 200, which no client can understand.
 	Unapplied bool
 
-	// Delay is the time that passes between the effect and the answer.
+	// Delay is the time between the effect and the answer.
 	Delay time.Duration
 
-	// Error replaces the answer by one of status 200 that carries this error at
-	// the top level and no results, such as "leadership lost while committing
-	// log".
+	// Error replaces the answer by one with status 200, this error at the top level and no results.
+	// An example is "leadership lost while committing log".
 	Error string
 
-	// Status, when not 0, and Body, when not "", replace the answer's. They are
-	// of no account beside Error.
+	// Status, if not 0, and Body, if not "", replace those of the answer. Error takes precedence
+	// over both.
 	Status int
 	Body   string
 
@@ -46,7 +42,8 @@ type Fault struct {
 	Cut Cut
 }
 
-// Cut says how much of an answer is sent before the connection breaks.
+// Cut says how much of an answer is sent before the connection breaks. The zero value is
+// CutNothing.
 type Cut uint8
 
 // The ways to break a connection.
@@ -70,10 +67,10 @@ func (c Cut) String() string {
 	}
 }
 
-// faults are the faults that wait for requests to happen to.
+// faults are the faults of a node that have requests left.
 type faults struct {
 	mu   sync.Mutex
-	list []*Fault // Times is what is left
+	list []*Fault // Times is the number left
 }
 
 func (x *faults) add(f Fault) {
@@ -108,7 +105,7 @@ func (x *faults) take(path string) (Fault, bool) {
 	return Fault{}, false
 }
 
-// inject lets faults happen to requests on their way to a handler.
+// inject applies faults to requests on their way to a handler.
 func (x *faults) inject(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, found := x.take(r.URL.Path)
@@ -136,10 +133,10 @@ func (x *faults) inject(next http.Handler) http.Handler {
 	})
 }
 
-// replace replaces what the fault says of an answer.
+// replace replaces those parts of an answer that the fault sets.
 func (f *Fault) replace(a *recordedAnswer) {
 	if f.Error != "" {
-		body, _ := json.Marshal(&response{err: f.Error}) // there is nothing in it that JSON cannot say
+		body, _ := json.Marshal(&response{err: f.Error}) // cannot fail: the response only has a text
 		a.status, a.body = http.StatusOK, *bytes.NewBuffer(body)
 		a.header.Set("Content-Type", jsonContent)
 		return
@@ -152,9 +149,9 @@ func (f *Fault) replace(a *recordedAnswer) {
 	}
 }
 
-// recordedAnswer is an answer that is not sent yet.
+// recordedAnswer is an answer that has not been sent yet.
 type recordedAnswer struct {
-	status int // 0 is 200
+	status int // 0 means 200
 	header http.Header
 	body   bytes.Buffer
 }
@@ -167,7 +164,7 @@ func (a *recordedAnswer) WriteHeader(status int) {
 	}
 }
 
-// send sends the answer, as far as it is not cut.
+// send sends the answer up to the cut.
 func (a *recordedAnswer) send(w http.ResponseWriter, cut Cut) {
 	if cut == CutAnswer {
 		panic(http.ErrAbortHandler)

@@ -88,8 +88,8 @@ func TestFaultTimes(t *testing.T) {
 	assert.Equal(t, 200, ask(1, "/readyz"))
 }
 
-// A client that does not wait for a delayed answer leaves nothing behind, and
-// its write is applied.
+// TestDelayOutlasted checks that a client may give up waiting for a delayed answer. Its write is
+// applied, and nothing else of it remains.
 func TestDelayOutlasted(t *testing.T) {
 	t.Parallel()
 	c, client := newTable(t)

@@ -16,20 +16,19 @@ var (
 	errUnauthorized   = errors.New("unauthorized")
 )
 
-// call is a request that may have to be forwarded to the leader.
+// call is a request that may need the leader, and then may be forwarded to it.
 type call struct {
-	// run runs the request on a node. It fails with errNotLeader, without any
-	// effect, where that takes the leader and the node is not it.
+	// run runs the request on a node. If the request needs the leader and the node is not the
+	// leader, it returns errNotLeader without any effect.
 	run func(*node) error
 
-	allowed  bool // whether the leader lets the requester do it
+	allowed  bool // the leader gives the requester permission
 	timeout  time.Duration
-	redirect bool   // the requester wants to be sent to the leader instead
-	failed   string // what to put in front of the leader's error
+	redirect bool   // redirect the requester to the leader instead of forwarding
+	failed   string // prefix of the leader's error
 }
 
-// call makes a call of an HTTP request, for which the leader asks for the
-// permissions as well.
+// call makes a call of an HTTP request. The leader also checks the permissions.
 func (f *front) call(r *http.Request, p params, run func(*node) error, perms ...string) call {
 	return call{
 		run: run, allowed: f.accounts.allow(r, perms...),
@@ -37,9 +36,9 @@ func (f *front) call(r *http.Request, p params, run func(*node) error, perms ...
 	}
 }
 
-// do runs a call on the node or, if it has to be, on the leader. It returns the
-// address of the node that served it: the API's of this one, Raft's of another,
-// as the real server has it.
+// do runs a call on the node or, if needed, on the leader. It returns the address of the node that
+// served it. Like the real server it returns the API address of this node, but the Raft address of
+// another.
 func (n *node) do(ctx context.Context, c call) (string, error) {
 	err := c.run(n)
 	if !errors.Is(err, errNotLeader) {
@@ -59,14 +58,13 @@ func (n *node) do(ctx context.Context, c call) (string, error) {
 		return "", errUnauthorized
 	}
 	if err := c.run(leader); err != nil {
-		return "", errors.New(c.failed + err.Error()) // an error from afar is but its text
+		return "", errors.New(c.failed + err.Error()) // only the text of a remote error arrives
 	}
 	return leader.raftAddr, nil
 }
 
-// reach waits until another node can talk to this one over the connection
-// between them, at most for the timeout. The errors are those that the other
-// node gets from its network.
+// reach waits until another node can talk to this one over their connection, at most for the
+// timeout. Its errors are those that the other node gets from the network.
 func (n *node) reach(ctx context.Context, timeout time.Duration, from *node) error {
 	if n == from {
 		return nil
@@ -81,14 +79,14 @@ func (n *node) reach(ctx context.Context, timeout time.Duration, from *node) err
 	case err == nil:
 		return nil
 	case ctx.Err() == nil:
-		return errors.New("read protobuf length: EOF") // it was stopped meanwhile
+		return errors.New("read protobuf length: EOF") // the node was stopped meanwhile
 	default:
 		return fmt.Errorf("read protobuf length: read tcp %s->%s: i/o timeout", from.raftAddr, n.raftAddr)
 	}
 }
 
-// failed answers for the errors of do that have a status of their own, and
-// reports whether it has. The operation's name is for who may not do it.
+// failed answers errors of do that have a status of their own. It returns false for others.
+// operation names what the requester may not do.
 func (f *front) failed(w http.ResponseWriter, r *http.Request, operation string, err error) bool {
 	switch {
 	case errors.Is(err, errNotLeader):
@@ -103,9 +101,8 @@ func (f *front) failed(w http.ResponseWriter, r *http.Request, operation string,
 	return true
 }
 
-// redirect sends the requester to the leader. The node asks the leader for its
-// address, and waits for the answer as long as by default, whatever the
-// request's timeout is.
+// redirect redirects the requester to the leader. The node asks the leader for its address. It
+// waits for the default timeout, whatever the timeout of the request is.
 func (f *front) redirect(w http.ResponseWriter, r *http.Request) {
 	leader := f.node.group.leaderNode()
 	if leader == nil || leader.reach(r.Context(), defaultTimeout, f.node) != nil {

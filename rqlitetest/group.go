@@ -12,35 +12,34 @@ import (
 	"time"
 )
 
-// group is what the nodes of a cluster have in common: the database, the
-// accounts, and who leads. The database is one and the same for all, so there
-// is no log to replicate and nothing to agree on.
+// group is the shared state of the nodes of a cluster: the database, the accounts, and the leader.
+// All nodes use the same database, so there is no log and no consensus.
 type group struct {
-	dir      string // holds the database and the certificate
+	dir      string // has the database and the certificate
 	caFile   string // "" without TLS
 	tls      *tls.Config
 	store    *store
 	accounts accounts
-	nodes    []*node // does not change after the start
+	nodes    []*node // fixed after the start
 	election time.Duration
 	changes  *broadcaster // nil without CDC
 
 	mu     sync.Mutex
-	leader int         // whom the nodes take for the leader, or nobody
-	last   int         // who has led last
-	lost   time.Time   // since when there is no leader that is up; zero while there is
-	timer  *time.Timer // of the next step of an election; nil when none is under way
+	leader int         // the leader in the eyes of the nodes, or nobody
+	last   int         // the last leader
+	lost   time.Time   // since when no leader is up; zero if one is
+	timer  *time.Timer // next step of an election; nil if none is running
 	closed bool
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// nobody stands for no leader.
+// nobody means that there is no leader.
 const nobody = -1
 
-// startGroup starts a cluster of which the first node leads. The one node of a
-// single server is not watched for its requests.
+// startGroup starts a cluster with its first node as the leader. single is set for a Server, whose
+// requests are not recorded.
 func startGroup(cfg ClusterConfig, single bool) (_ *group, err error) {
 	dir, err := os.MkdirTemp("", "rqlitetest-")
 	if err != nil {
@@ -79,8 +78,7 @@ func startGroup(cfg ClusterConfig, single bool) (_ *group, err error) {
 	return g, g.setLeader(0)
 }
 
-// close stops all nodes, waits for the requests under way, and removes the
-// database.
+// close stops all nodes, waits for running requests, and removes the database.
 func (g *group) close() error {
 	g.closeOnce.Do(func() {
 		g.mu.Lock()
@@ -106,7 +104,7 @@ func (g *group) close() error {
 	return g.closeErr
 }
 
-// dsn returns a data source name with the addresses of the nodes.
+// dsn returns the data source name with the addresses of the nodes.
 func (g *group) dsn(user *url.Userinfo, nodes ...*node) string {
 	addrs := make([]string, len(nodes))
 	for i, n := range nodes {
@@ -120,7 +118,7 @@ func (g *group) dsn(user *url.Userinfo, nodes ...*node) string {
 	return u.String()
 }
 
-// byID returns the node of that ID, or nil.
+// byID returns the node with an ID, or nil.
 func (g *group) byID(id string) *node {
 	for _, n := range g.nodes {
 		if n.id == id {
@@ -130,7 +128,7 @@ func (g *group) byID(id string) *node {
 	return nil
 }
 
-// leaderNode returns the node that the others take for the leader, or nil.
+// leaderNode returns the leader in the eyes of the nodes, or nil.
 func (g *group) leaderNode() *node {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,7 +145,7 @@ func (g *group) leaderUp() *node {
 	return g.leading()
 }
 
-// leading is leaderUp with g.mu held.
+// leading is leaderUp for callers that hold g.mu.
 func (g *group) leading() *node {
 	if g.leader == nobody || !g.nodes[g.leader].up() {
 		return nil
@@ -155,7 +153,7 @@ func (g *group) leading() *node {
 	return g.nodes[g.leader]
 }
 
-// sinceContact returns how long ago the followers heard of a leader.
+// sinceContact returns how long ago the followers last heard from a leader.
 func (g *group) sinceContact() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -179,7 +177,7 @@ func (g *group) quorum() bool {
 	return up > voters/2
 }
 
-// setLeader makes the node of that index lead, or nobody.
+// setLeader makes the node with an index the leader, or nobody.
 func (g *group) setLeader(i int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -192,7 +190,7 @@ func (g *group) setLeader(i int) error {
 	return nil
 }
 
-// eligible says why a node cannot lead. g.mu is held.
+// eligible returns an error if a node cannot lead. g.mu is held.
 func (g *group) eligible(i int) error {
 	switch {
 	case i < 0 || i >= len(g.nodes):
@@ -207,7 +205,7 @@ func (g *group) eligible(i int) error {
 	return nil
 }
 
-// lead changes who leads. g.mu is held.
+// lead changes the leader. g.mu is held.
 func (g *group) lead(i int) {
 	g.stopElection()
 	g.leader = i
@@ -217,9 +215,9 @@ func (g *group) lead(i int) {
 	g.settle()
 }
 
-// settle draws the consequences of a node's coming or going, or of a change of
-// leadership. A leader without a majority steps down; where there is no leader
-// that is up, an election begins, if there are any. g.mu is held.
+// settle reacts to a node that came or went, and to a change of leadership. A leader without a
+// majority steps down. If no leader is up, it begins an election, if the cluster has elections.
+// g.mu is held.
 func (g *group) settle() {
 	defer func() { g.changes.leaderChanged(g.leading()) }()
 	if g.leader != nobody && g.nodes[g.leader].up() && !g.quorum() {
@@ -233,14 +231,14 @@ func (g *group) settle() {
 	if g.lost.IsZero() {
 		g.lost = time.Now()
 	}
-	// In the first half of an election the others still believe in the leader
-	// that is gone, in the second they know of none.
+	// In the first half of an election the nodes still believe in the lost leader. In the second
+	// half they know of none.
 	if g.election > 0 && g.timer == nil && !g.closed && (g.leader != nobody || g.quorum()) {
 		g.timer = time.AfterFunc(g.election/2, g.elect)
 	}
 }
 
-// elect is the next step of an election.
+// elect takes the next step of an election.
 func (g *group) elect() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -264,8 +262,8 @@ func (g *group) stopElection() {
 	}
 }
 
-// successor returns the next node that can lead after the one that has led
-// last, which comes last itself. g.mu is held.
+// successor returns the next node after the last leader that can lead. The last leader itself comes
+// last. g.mu is held.
 func (g *group) successor() int {
 	for k := range g.nodes {
 		if i := (g.last + 1 + k) % len(g.nodes); g.eligible(i) == nil {

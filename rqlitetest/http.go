@@ -13,8 +13,8 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest/internal/rewrite"
 )
 
-// Version is what the server gives as its version: the release of rqlite that
-// it follows.
+// Version is the version that the server reports. It names the release of rqlite that the server
+// copies.
 const Version = "v10.3.0+rqlitetest"
 
 const (
@@ -25,22 +25,22 @@ const (
 	challengeHeader = `Basic realm="rqlite"`
 )
 
-// front is a node's HTTP interface.
+// front is the HTTP API of a node.
 type front struct {
 	node     *node
 	accounts accounts
 	started  time.Time
 }
 
-// gate counts the requests under way, until it is shut.
+// gate counts running requests until it is closed.
 type gate struct {
 	mu    sync.Mutex
 	shut  bool
 	count sync.WaitGroup
 }
 
-// guard lets Close wait for requests under way, the intercepting handler's part
-// included. A request that comes later is cut off.
+// guard lets close wait for running requests, including the part of the intercepting handler. Later
+// requests are cut off.
 func (g *gate) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
@@ -55,7 +55,7 @@ func (g *gate) guard(h http.Handler) http.Handler {
 	})
 }
 
-// close lets no request in any more and waits for those that are.
+// close refuses new requests and waits for running ones.
 func (g *gate) close() {
 	g.mu.Lock()
 	g.shut = true
@@ -63,8 +63,7 @@ func (g *gate) close() {
 	g.count.Wait()
 }
 
-// ServeHTTP routes, mostly by the beginning of the path: "/db/query/x" is a
-// query.
+// ServeHTTP finds the endpoint, mostly by the beginning of the path: "/db/query/x" is a query.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Rqlite-Version", Version)
@@ -93,10 +92,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
-// endpoint is a path with what it takes to be served there.
+// endpoint is a path with the conditions for serving it.
 type endpoint struct {
 	path    string
-	whole   bool // the path is the whole of it, not only the beginning
+	whole   bool // the path must match as a whole, not only its beginning
 	perms   []string
 	methods []string
 	plain   bool // the answer is not JSON
@@ -135,8 +134,8 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request, p params, e endpoi
 	w.WriteHeader(http.StatusMethodNotAllowed)
 }
 
-// statements reads a body, which with plain set may also be SQL as plain text.
-// When it fails it has answered.
+// statements reads the statements in a body. With plain set the body may also be SQL as plain text.
+// On an error it sends the answer itself and returns false.
 func statements(w http.ResponseWriter, r *http.Request, plain bool) ([]statement, bool) {
 	if plain && strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain") {
 		text, err := io.ReadAll(r.Body)
@@ -178,7 +177,7 @@ func (f *front) query(w http.ResponseWriter, r *http.Request, p params) {
 		}
 	}
 	req := p.dbRequest(stmts)
-	opts := rewrite.Options{} // weaker reads are not in the log, so each node may answer for itself
+	opts := rewrite.Options{} // reads below strong are not in the log, so each node may evaluate them by itself
 	if req.level == levelStrong {
 		opts = p.rewriting()
 	}
@@ -199,9 +198,8 @@ func (f *front) request(w http.ResponseWriter, r *http.Request, p params) {
 	f.serveDB(w, r, p, "Request", (*node).request, p.dbRequest(stmts), "query", "execute")
 }
 
-// enqueue takes a queued write. A body that is not understood counts as one
-// without statements, which is a way to wait for the queue; only an empty list
-// is refused, and that not when waiting.
+// enqueue takes a queued write. An invalid body counts as one without statements. A client can use
+// such a body to wait for the queue. Only an empty list without wait is refused.
 func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 	start := time.Now()
 	if !p.has("noleader") && f.node.group.leaderNode() == nil {
@@ -213,7 +211,7 @@ func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if err := rewriteAll(stmts, p.rewriting()); err != nil { // noparse does not count here
+	if err := rewriteAll(stmts, p.rewriting()); err != nil { // noparse has no effect here
 		http.Error(w, "SQL rewrite: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -224,7 +222,7 @@ func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 		item.flushed = flushed
 	}
 	l := f.node.alive()
-	if l == nil { // it is being stopped
+	if l == nil { // the node is being stopped
 		panic(http.ErrAbortHandler)
 	}
 	number, err := l.queue.write(r.Context(), item)
@@ -248,12 +246,11 @@ func (f *front) enqueue(w http.ResponseWriter, r *http.Request, p params) {
 	writeJSON(w, p, resp)
 }
 
-// dbOperation is what a node does with a request to the database. An error
-// means that there are no results.
+// dbOperation is an operation of a node on the database. With an error there are no results.
 type dbOperation func(*node, context.Context, *dbRequest) ([]result, uint64, error)
 
-// serveDB has the node or the leader run an operation, and answers. Most errors
-// have status 200 as well.
+// serveDB runs an operation on the node or the leader, and answers. Most errors also have status
+// 200.
 func (f *front) serveDB(w http.ResponseWriter, r *http.Request, p params, name string, run dbOperation, req *dbRequest, perms ...string) {
 	resp := &response{associative: p.has("associative")}
 	start := time.Now()
@@ -279,7 +276,7 @@ func (f *front) serveDB(w http.ResponseWriter, r *http.Request, p params, name s
 func writeJSON(w http.ResponseWriter, p params, v any) {
 	body, err := marshal(p, v)
 	if err != nil {
-		// The server's own type is named here because its clients see it.
+		// This names the type in the real server, because clients see its name.
 		text := "json: error calling MarshalJSON for type *http.DBResults: " + unmarshalable(err).Error()
 		http.Error(w, text, http.StatusInternalServerError)
 		return

@@ -6,27 +6,27 @@ import (
 	"sync"
 )
 
-// Request is a request that a node has been sent.
+// Request is a request that a node has received.
 type Request struct {
 	Method, Path string
 
-	// Query is what follows the question mark in the URL, as it was sent.
+	// Query is the raw query of the URL, without the question mark.
 	Query string
 
 	// Authorization says whether the request had such a header.
 	Authorization bool
 }
 
-// journal holds the last requests of a node.
+// journal has the last requests of a node.
 type journal struct {
 	mu       sync.Mutex
 	requests []Request
 }
 
-// journalSize is how many requests are remembered at least.
+// journalSize is the number of requests that a journal keeps.
 const journalSize = 10_000
 
-// record notes requests on their way to a handler.
+// record records requests on their way to a handler.
 func (j *journal) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		j.add(Request{
@@ -37,8 +37,8 @@ func (j *journal) record(next http.Handler) http.Handler {
 	})
 }
 
-// add lets the list grow to twice its size before it drops the older half, so
-// that this does not cost much.
+// add appends a request. The list grows to twice its size before the older half is dropped, which
+// makes this cheap.
 func (j *journal) add(r Request) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

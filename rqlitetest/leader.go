@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// leader tells who leads, or makes the leader step down. Of a node that does not
-// lead, the latter asks nothing unless the requester waits for it.
+// leader returns the leader, or makes it step down. A node that does not lead passes the step-down
+// on only if the requester waits for it.
 func (f *front) leader(w http.ResponseWriter, r *http.Request, p params) {
 	if r.Method == http.MethodGet {
 		leader := f.node.group.leaderNode()
@@ -41,8 +41,8 @@ func (f *front) leader(w http.ResponseWriter, r *http.Request, p params) {
 	w.Header().Set(servedBy, served)
 }
 
-// stepDown makes the node of that ID lead in place of this one, or any other
-// for "". Without waiting nobody learns what becomes of it.
+// stepDown hands leadership from this node to the one with an ID, or to any other for "". Without
+// wait, failures of the transfer are not reported.
 func (n *node) stepDown(id string, wait bool) error {
 	g := n.group
 	g.mu.Lock()
@@ -60,7 +60,7 @@ func (n *node) stepDown(id string, wait bool) error {
 	return nil
 }
 
-// transfer hands leadership over to a node, or to any for nil. g.mu is held.
+// transfer hands leadership to a node, or to any for nil. g.mu is held.
 func (g *group) transfer(from, to *node) error {
 	switch {
 	case to == from:
@@ -69,7 +69,7 @@ func (g *group) transfer(from, to *node) error {
 		return errNotLeader
 	case to != nil && !to.up():
 		return fmt.Errorf("failed to make TimeoutNow RPC to %s: dial tcp %s: connect: connection refused", to.id, to.raftAddr)
-	case to != nil && !to.voter: // it cannot, so that there is no leader until the next election
+	case to != nil && !to.voter: // it cannot lead, so there is no leader until the next election
 		g.lead(nobody)
 		return nil
 	case to != nil:
@@ -83,8 +83,7 @@ func (g *group) transfer(from, to *node) error {
 	return errors.New("cannot find peer")
 }
 
-// ask asks another node about itself, at most for the timeout that the context
-// does not have.
+// ask asks another node about itself. It waits at most for the timeout; ctx need not have one.
 func (n *node) ask(ctx context.Context, other *node, timeout time.Duration) nodeJSON {
 	start := time.Now()
 	out := nodeJSON{ID: other.id, Addr: other.raftAddr, Voter: other.voter}

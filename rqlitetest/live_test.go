@@ -18,8 +18,8 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest/conformance"
 )
 
-// rqlited returns the path of a real server's program. Without one the test is
-// skipped, unless RQLITE_LIVE is 1; with RQLITE_LIVE=0 it always is.
+// rqlited returns the path of a real server's program. Without one it skips the test, or fails it
+// if RQLITE_LIVE is 1. With RQLITE_LIVE=0 it always skips the test.
 func rqlited(t *testing.T) string {
 	t.Helper()
 	mode := os.Getenv("RQLITE_LIVE")
@@ -44,17 +44,16 @@ func rqlited(t *testing.T) string {
 type liveNode struct {
 	url, raft string
 	process   *os.Process
-	exited    chan error // has the outcome once the process has ended
+	exited    chan error // has the exit error after the process has ended
 }
 
-// kill ends the process and waits for that.
+// kill ends the process and waits for its end.
 func (n *liveNode) kill() {
 	_ = n.process.Kill()
 	n.exited <- <-n.exited
 }
 
-// startRqlited starts a real server with further arguments and waits until it
-// answers.
+// startRqlited starts a real server with more arguments, and waits until it answers.
 func startRqlited(t *testing.T, scheme string, client *http.Client, args ...string) string {
 	t.Helper()
 	return startLiveNode(t, "1", scheme, client, args...).url
@@ -84,7 +83,7 @@ func startLiveNode(t *testing.T, id, scheme string, client *http.Client, args ..
 	return n
 }
 
-// waitReady waits until the node answers that it is ready.
+// waitReady waits until the node reports that it is ready.
 func (n *liveNode) waitReady(t *testing.T, client *http.Client) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -102,7 +101,7 @@ func (n *liveNode) waitReady(t *testing.T, client *http.Client) error {
 	return nil
 }
 
-// startLiveCluster starts three voters, of which the first leads, and a replica.
+// startLiveCluster starts three voters and a replica. The first voter leads.
 func startLiveCluster(t *testing.T, args ...string) []*liveNode {
 	t.Helper()
 	client := newClient(t, nil)
@@ -117,7 +116,7 @@ func startLiveCluster(t *testing.T, args ...string) []*liveNode {
 	return nodes
 }
 
-// answers reports whether the server is ready, or at least asks who we are.
+// answers reports whether the server is ready, or at least asks for credentials.
 func answers(ctx context.Context, client *http.Client, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -145,14 +144,14 @@ func before(t *testing.T, client *http.Client, base, release string) bool {
 	return conformance.ReleaseOf(version).Compare(than) < 0
 }
 
-// freeAddrs returns two addresses on loopback that nobody listens on.
+// freeAddrs returns two free addresses on loopback.
 func freeAddrs(t *testing.T) (first, second string) {
 	t.Helper()
 	var addrs [2]string
 	for i := range addrs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		defer l.Close() // at the end, so that they differ
+		defer l.Close() // later, so that the two differ
 		addrs[i] = l.Addr().String()
 	}
 	return addrs[0], addrs[1]

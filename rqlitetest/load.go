@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// fileMagic is how the server knows a file of SQLite: not by all of its header.
+// fileMagic is the prefix by which the server recognizes an SQLite file. It is not the whole
+// header.
 const fileMagic = "SQLite format"
 
-// Less than so many bytes are no file of SQLite, for booting and for loading.
+// bootHeader and loadHeader are the least number of bytes of an SQLite file for booting and for
+// loading.
 const (
 	bootHeader = 32
 	loadHeader = 16
@@ -25,8 +27,8 @@ var (
 	errNoSQLiteFile  = errors.New("invalid SQLite data")
 )
 
-// load replaces the database by a file of SQLite, or executes SQL text as it is.
-// Forwarded text takes the permission that executing it takes.
+// load replaces the database by an SQLite file, or executes SQL text as it is. Forwarded text needs
+// the permission to execute.
 func (f *front) load(w http.ResponseWriter, r *http.Request, p params) {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -57,13 +59,13 @@ func (f *front) load(w http.ResponseWriter, r *http.Request, p params) {
 	w.Header().Set(servedBy, served)
 	resp := &response{}
 	if p.has("timings") {
-		resp.seconds = time.Time{}.Sub(start).Seconds() // the real server does not note the end either
+		resp.seconds = time.Time{}.Sub(start).Seconds() // the real server does not record the end either
 	}
 	writeJSON(w, p, resp)
 }
 
-// loadFile replaces the database. It takes the leader, and on any node that
-// there is one.
+// loadFile replaces the database. The node must lead. On any node it is an error if there is no
+// leader.
 func (n *node) loadFile(ctx context.Context, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -80,8 +82,8 @@ func (n *node) loadFile(ctx context.Context, data []byte) error {
 	return nil
 }
 
-// load replaces the database. A file that cannot be opened changes nothing,
-// where the real server has lost the database by then.
+// load replaces the database. A file that cannot be opened changes nothing. The real server has
+// lost the database by then.
 func (s *store) load(data []byte) error {
 	s.writer.Lock()
 	defer s.writer.Unlock()
@@ -132,8 +134,7 @@ func (n *node) boot(data []byte) error {
 	return nil
 }
 
-// snapshot makes a snapshot of the node, of which nothing can be seen but
-// whether there was something new to it.
+// snapshot makes a snapshot of the node. A client only sees whether there was something new.
 func (f *front) snapshot(w http.ResponseWriter, _ *http.Request, _ params) {
 	index := f.node.group.store.index.Load()
 	if f.node.snapshot.Swap(index) == index {

@@ -17,41 +17,41 @@ type node struct {
 	group    *group
 	index    int    // in group.nodes
 	id       string // as rqlited -node-id
-	raftAddr string // nothing listens there: there is no Raft
+	raftAddr string // nothing listens there, because there is no Raft
 	voter    bool
 	cfg      ClusterConfig
 
-	// set before the first start is done
-	addr    string // listened on, "127.0.0.1:PORT"
+	// These are set before the first start returns.
+	addr    string // listening address, "127.0.0.1:PORT"
 	url     string // "http://127.0.0.1:PORT"
-	apiAddr string // advertised
+	apiAddr string // advertised address
 	apiURL  string
 
 	front    *front
 	journal  *journal
 	faults   *faults
 	handler  http.Handler
-	snapshot atomic.Uint64 // the log index of the last snapshot
+	snapshot atomic.Uint64 // log index of the last snapshot
 
-	changing sync.Mutex // held during a start and a stop
+	changing sync.Mutex // held during a start or stop
 	life     *life      // nil while the node is stopped; guarded by group.mu
 
 	lagging sync.Mutex
-	age     time.Duration // by which the node lags
-	past    *past         // what it reads while it lags
+	age     time.Duration // how far the node lags
+	past    *past         // database that it reads while it lags
 }
 
-// life is what a node has from a start to a stop.
+// life is the state of a node between a start and the next stop.
 type life struct {
 	listener net.Listener
 	server   *http.Server
 	brake    *brake
 	requests gate
 	queue    *queue
-	served   chan struct{} // closed when nothing is accepted any more
+	served   chan struct{} // closed after the last connection was accepted
 }
 
-// newNode makes a node, which is not running yet.
+// newNode returns a node that has not been started.
 func newNode(g *group, i int, cfg ClusterConfig, single bool) *node {
 	raftHost := "127.0.0.1"
 	if single {
@@ -74,7 +74,7 @@ func newNode(g *group, i int, cfg ClusterConfig, single bool) *node {
 	return n
 }
 
-// name gives the node the addresses that it keeps.
+// name sets the addresses of the node, which it keeps.
 func (n *node) name(addr string) {
 	scheme := "http://"
 	if n.cfg.TLS {
@@ -91,8 +91,7 @@ func (n *node) name(addr string) {
 	n.apiURL = scheme + n.apiAddr
 }
 
-// start makes the node listen, on the port it had before if there was one. A
-// node that runs is left alone.
+// start makes the node listen, on its old port if it had one. It does nothing if the node runs.
 func (n *node) start() error {
 	n.changing.Lock()
 	defer n.changing.Unlock()
@@ -126,7 +125,7 @@ func (n *node) start() error {
 	n.group.mu.Lock()
 	defer n.group.mu.Unlock()
 	n.life = l
-	if n.group.leader == n.index { // who comes back does not lead
+	if n.group.leader == n.index { // a leader that comes back no longer leads
 		n.group.leader = nobody
 	}
 	n.group.settle()
@@ -143,8 +142,8 @@ func (l *life) serve() {
 	_ = l.server.Serve(l.listener)
 }
 
-// stop breaks the node's connections and waits for its requests under way. A
-// node that is stopped is left alone.
+// stop breaks the node's connections and waits for its running requests. It does nothing if the
+// node is stopped.
 func (n *node) stop() error {
 	n.changing.Lock()
 	defer n.changing.Unlock()
@@ -156,7 +155,7 @@ func (n *node) stop() error {
 	if l == nil {
 		return nil
 	}
-	l.brake.kill() // else closing would wait for a node that is paused
+	l.brake.kill() // otherwise closing would wait for a paused node
 	err := l.server.Close()
 	<-l.served
 	l.requests.close()
@@ -167,8 +166,8 @@ func (n *node) stop() error {
 	return err
 }
 
-// pause stops the node from accepting, reading and answering, until resume. A
-// node that is stopped is left alone.
+// pause stops the node from accepting, reading and answering. With false it ends that. It does
+// nothing if the node is stopped.
 func (n *node) pause(paused bool) {
 	n.group.mu.Lock()
 	defer n.group.mu.Unlock()
@@ -183,7 +182,7 @@ func (n *node) pause(paused bool) {
 	n.group.settle()
 }
 
-// alive returns the node's life, nil while it is stopped.
+// alive returns the node's life, or nil while it is stopped.
 func (n *node) alive() *life {
 	n.group.mu.Lock()
 	defer n.group.mu.Unlock()
@@ -200,9 +199,8 @@ func (n *node) leads() bool {
 	return n.group.leader == n.index
 }
 
-// executeQueued applies a batch of the node's queue. It has nobody's
-// credentials, so that on a follower of a cluster with accounts it fails as it
-// does on the real server, for ever.
+// executeQueued applies a batch of the node's queue. It has no credentials. So on a follower of a
+// cluster with accounts it fails for ever, as on the real server.
 func (n *node) executeQueued(ctx context.Context, stmts []statement) error {
 	_, err := n.do(ctx, call{
 		allowed: n.group.accounts.anybodyMay("execute"),

@@ -11,13 +11,12 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest/internal/rewrite"
 )
 
-// level is a read consistency level. On a node that leads only strong shows: it
-// goes through the log, so it has an index and its statements are rewritten like
-// writes.
+// level is a read consistency level. On the leader only strong makes a difference: it goes through
+// the log, so the answer has an index, and the statements are rewritten like writes.
 type level uint8
 
 const (
-	levelWeak level = iota // also what an unknown name means
+	levelWeak level = iota // also for an unknown name
 	levelNone
 	levelAuto
 	levelLinearizable
@@ -39,11 +38,11 @@ func parseLevel(s string) level {
 	}
 }
 
-// params are the parameters of a request's URL; of a repeated one, the first.
+// params are the parameters in a request's URL. Of a repeated one only the first counts.
 type params map[string]string
 
-// parseParams reads the URL's parameters and checks those that carry a value,
-// whether or not the endpoint uses them. The error's text is the answer's body.
+// parseParams reads the parameters in the URL. It checks those with a value even if the endpoint
+// does not use them. The text of the error is the body of the answer.
 func parseParams(r *http.Request) (params, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -76,23 +75,23 @@ func parseParams(r *http.Request) (params, error) {
 	return p, nil
 }
 
-// has reports whether a flag is set, which its mere presence does.
+// has reports whether a flag is present. Its value does not matter.
 func (p params) has(key string) bool {
 	_, ok := p[key]
 	return ok
 }
 
-// duration returns a checked duration, or def when the key is absent.
+// duration returns a checked duration, or def if the key is absent.
 func (p params) duration(key string, def time.Duration) time.Duration {
 	text, ok := p[key]
 	if !ok {
 		return def
 	}
-	d, _ := time.ParseDuration(text) // parseParams has refused what does not parse
+	d, _ := time.ParseDuration(text) // parseParams has checked it
 	return d
 }
 
-// dbRequest makes the request to the database that the parameters describe.
+// dbRequest returns the database request with these parameters.
 func (p params) dbRequest(stmts []statement) *dbRequest {
 	return &dbRequest{
 		statements:  stmts,
@@ -106,8 +105,7 @@ func (p params) dbRequest(stmts []statement) *dbRequest {
 	}
 }
 
-// rewriting returns what may be rewritten in the statements of a request that
-// goes through the log.
+// rewriting returns what is rewritten in the statements of a request that goes through the log.
 func (p params) rewriting() rewrite.Options {
 	return rewrite.Options{Random: !p.has("norwrandom"), Time: !p.has("norwtime")}
 }

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// brake holds what a node's connections carry while the node is paused.
+// brake holds back the data of a node's connections while the node is paused.
 type brake struct {
 	mu       sync.Mutex
-	released chan struct{} // closed at the release; nil while nothing is held
+	released chan struct{} // closed when the pause ends; nil if there is none
 	killed   chan struct{} // closed when the node is stopped
 }
 
@@ -31,18 +31,18 @@ func (b *brake) release() {
 	}
 }
 
-// kill lets nothing through any more. It is called once.
+// kill ends all waiting for good. It must be called only once.
 func (b *brake) kill() { close(b.killed) }
 
-// holding returns the channel that tells the release, nil while nothing is held.
+// holding returns a channel that is closed when the pause ends, or nil if there is no pause.
 func (b *brake) holding() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.released
 }
 
-// wait returns when nothing is held; or with net.ErrClosed when done is closed
-// or the node has been stopped.
+// wait returns nil when there is no pause. It returns net.ErrClosed if done is closed or the node
+// was stopped.
 func (b *brake) wait(done <-chan struct{}) error {
 	for {
 		select {
@@ -64,8 +64,8 @@ func (b *brake) wait(done <-chan struct{}) error {
 	}
 }
 
-// brakedListener accepts nothing while its node is paused. The kernel goes on
-// to complete connections, as it does for a process that is stopped.
+// brakedListener accepts no connections while its node is paused. The kernel still completes them,
+// as for a stopped process.
 type brakedListener struct {
 	net.Listener
 	brake     *brake
@@ -89,7 +89,7 @@ func (l *brakedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// brakedConn neither gives nor takes data while its node is paused.
+// brakedConn neither reads nor writes while its node is paused.
 type brakedConn struct {
 	net.Conn
 	brake     *brake
@@ -97,7 +97,7 @@ type brakedConn struct {
 	closed    chan struct{}
 }
 
-// Read holds back also what arrives in a Read that was waiting already.
+// Read also holds back data that arrives in a Read begun before the pause.
 func (c *brakedConn) Read(p []byte) (int, error) {
 	if err := c.brake.wait(c.closed); err != nil {
 		return 0, err

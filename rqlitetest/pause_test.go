@@ -43,8 +43,8 @@ func TestPause(t *testing.T) {
 	assert.Equal(t, `{"results":[{"last_insert_id":1,"rows_affected":1}]}<nil>`, <-answer)
 }
 
-// A connection that was open before the pause, even one with a request under
-// way, is held as well.
+// TestPauseHoldsAnswers checks that a pause also holds connections that were open before, even with
+// a running request.
 func TestPauseHoldsAnswers(t *testing.T) {
 	t.Parallel()
 	inside, goOn := make(chan struct{}), make(chan struct{})
@@ -107,8 +107,8 @@ func TestPausedLeader(t *testing.T) {
 	assert.Equal(t, "0", rows(t, client, c.URL(0)), "what timed out was not forwarded")
 }
 
-// A node that is paused can be stopped, with open connections of any kind, and
-// requests forwarded to it end.
+// TestStopPaused checks that a paused node can be stopped, with open connections of any kind.
+// Requests forwarded to it end.
 func TestStopPaused(t *testing.T) {
 	t.Parallel()
 	for _, tls := range []bool{false, true} {

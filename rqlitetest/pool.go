@@ -2,15 +2,15 @@ package rqlitetest
 
 import "sync"
 
-// source gives out connections that only read.
+// source gives out read-only connections.
 type source interface {
 	get() (*conn, error)
 	put(*conn)
 }
 
-// pool keeps connections for reuse. A request takes the one used last, so that
-// what a statement leaves behind on a connection, such as a changed pragma or
-// an outdated schema, is met again as on the real server.
+// pool keeps connections for reuse. get returns the one used last. So a request meets the state
+// that an earlier statement left on the connection, such as a changed pragma or an old schema. The
+// real server does the same.
 type pool struct {
 	open func(setup ...string) (*conn, error)
 
@@ -19,7 +19,7 @@ type pool struct {
 	closed bool
 }
 
-// maxIdle is how many connections are kept, as many as database/sql keeps.
+// maxIdle is the number of idle connections to keep, that of database/sql.
 const maxIdle = 2
 
 func (p *pool) get() (*conn, error) {
@@ -46,7 +46,7 @@ func (p *pool) put(c *conn) {
 	}
 }
 
-// close closes the idle connections, and those in use when they are put back.
+// close closes idle connections at once, and others when they are put back.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// queue collects queued writes and applies them in batches, in order. A request
-// is never split between batches.
+// queue collects queued writes and applies them in batches, in order. It never splits a request.
 type queue struct {
 	items  chan queued
 	apply  func(context.Context, []statement) error
@@ -14,15 +13,15 @@ type queue struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	turn chan int64 // holds the last sequence number; who has it may enqueue
+	turn chan int64 // holds the last sequence number; its owner may enqueue
 }
 
 type queued struct {
 	statements []statement
-	flushed    chan<- struct{} // closed once applied; nil when nobody waits
+	flushed    chan<- struct{} // closed when applied; nil if nobody waits
 }
 
-// As rqlited's defaults.
+// rqlited's defaults.
 const (
 	queueCapacity = 1024
 	queueBatch    = 128
@@ -41,8 +40,8 @@ func newQueue(apply func(context.Context, []statement) error) *queue {
 	return q
 }
 
-// write adds the statements of one request, which may be none, and returns its
-// sequence number. A full queue makes it wait.
+// write adds the statements of one request, possibly none, and returns its sequence number. It
+// waits while the queue is full.
 func (q *queue) write(ctx context.Context, item queued) (int64, error) {
 	var number int64
 	select {
@@ -60,8 +59,7 @@ func (q *queue) write(ctx context.Context, item queued) (int64, error) {
 	}
 }
 
-// run applies a batch when it is full or when its first item has waited long
-// enough.
+// run applies a batch when it is full, or when its first item has waited long enough.
 func (q *queue) run() {
 	defer close(q.done)
 	var batch []queued
@@ -88,9 +86,8 @@ func (q *queue) run() {
 	}
 }
 
-// flush applies a batch and tries again until that succeeds: a batch that can
-// never be applied, such as one with a disallowed pragma, blocks the queue as
-// it does on the real server.
+// flush applies a batch, and tries again until it succeeds. A batch that always fails, such as one
+// with a forbidden pragma, blocks the queue as on the real server.
 func (q *queue) flush(batch []queued) {
 	var stmts []statement
 	for _, item := range batch {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// accept refuses what every node refuses, whether or not it leads.
+// accept returns the errors that every node gives, leader or not.
 func (r *dbRequest) accept(ctx context.Context) error {
 	if err := r.check(); err != nil {
 		return err
@@ -15,7 +15,7 @@ func (r *dbRequest) accept(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// execute answers a request of /db/execute. It takes the leader.
+// execute answers a request of /db/execute. The node must lead.
 func (n *node) execute(ctx context.Context, r *dbRequest) ([]result, uint64, error) {
 	if err := r.accept(ctx); err != nil {
 		return nil, 0, err
@@ -26,8 +26,8 @@ func (n *node) execute(ctx context.Context, r *dbRequest) ([]result, uint64, err
 	return n.group.store.execute(r)
 }
 
-// query answers a request of /db/query. It takes the leader unless the level is
-// none, which auto means on a replica.
+// query answers a request of /db/query. The node must lead unless the level is none. On a replica
+// auto means none.
 func (n *node) query(ctx context.Context, r *dbRequest) ([]result, uint64, error) {
 	if err := r.accept(ctx); err != nil {
 		return nil, 0, err
@@ -42,8 +42,8 @@ func (n *node) query(ctx context.Context, r *dbRequest) ([]result, uint64, error
 	return n.group.store.query(ctx, r, n.source(), r.level == levelStrong)
 }
 
-// request answers a request of /db/request. Unlike /db/query it takes auto on
-// every node for none, and does not look at the freshness then.
+// request answers a request of /db/request. Unlike /db/query it takes auto for none on every node,
+// and then ignores the freshness.
 func (n *node) request(ctx context.Context, r *dbRequest) ([]result, uint64, error) {
 	if err := r.accept(ctx); err != nil {
 		return nil, 0, err
@@ -66,11 +66,11 @@ func (n *node) request(ctx context.Context, r *dbRequest) ([]result, uint64, err
 	return n.group.store.request(r)
 }
 
-// heartbeat is how long ago a follower that keeps up has heard of the leader.
+// heartbeat is how long ago an up-to-date follower last heard from the leader.
 const heartbeat = 10 * time.Millisecond
 
-// stale reports whether a read that must be that fresh cannot be answered. The
-// leader's never is.
+// stale reports whether the node is too far behind for a read with that freshness. The leader never
+// is.
 func (n *node) stale(freshness time.Duration) bool {
 	if freshness == 0 || n.leads() {
 		return false
@@ -92,8 +92,7 @@ func (n *node) source() source {
 	return past
 }
 
-// lagBehind makes the node stay behind: what it reads is from now on the
-// database of now. With 0 it catches up.
+// lagBehind makes the node read the database as it is now from now on. With 0 it catches up.
 func (n *node) lagBehind(by time.Duration) error {
 	var p *past
 	if by > 0 {
@@ -112,16 +111,16 @@ func (n *node) lagBehind(by time.Duration) error {
 	return nil
 }
 
-// past is a database as it was: a single connection in a transaction that does
-// not end.
+// past is the database as it was at some time: a single connection in a transaction that stays
+// open.
 type past struct {
-	mu     sync.Mutex // held while the connection is used, and once it is closed
+	mu     sync.Mutex // held while the connection is used, and after it is closed
 	conn   *conn
 	closed bool
 }
 
 func newPast(s *store) (*past, error) {
-	// The snapshot is taken when something is read, not at BEGIN.
+	// SQLite takes the snapshot at the first read, not at BEGIN.
 	c, err := s.readers.Load().open("PRAGMA query_only = ON", "BEGIN", "SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: no snapshot of the embedded server's database: %w", err)
@@ -130,7 +129,7 @@ func newPast(s *store) (*past, error) {
 	return &past{conn: c}, nil
 }
 
-// get fails with a stale read if the past has been closed since it was chosen.
+// get fails with a stale read if the past was closed after it was chosen.
 func (p *past) get() (*conn, error) {
 	p.mu.Lock()
 	if p.closed {

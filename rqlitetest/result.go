@@ -6,21 +6,20 @@ import (
 	"time"
 )
 
-// rowOptions say how rows are to be given.
+// rowOptions select the form of rows.
 type rowOptions struct {
 	blobArray bool // blobs as arrays of numbers instead of base64
 	qualify   bool // column names with their table
 }
 
-// result is what one statement answers: *rowsResult, *execResult or
-// errorResult. associative is its form with a JSON object for each row.
+// result is the result of one statement: *rowsResult, *execResult or errorResult. associative
+// returns its form with a JSON object for each row.
 type result interface {
 	json.Marshaler
 	associative() any
 }
 
-// rowsResult is the answer of a statement that was run for its rows. With an
-// error there are no rows.
+// rowsResult is the result of a statement that was run for its rows. With an error it has no rows.
 type rowsResult struct {
 	columns, types []string
 	values         [][]any
@@ -28,7 +27,7 @@ type rowsResult struct {
 	seconds        float64
 }
 
-// MarshalJSON leaves out what is empty.
+// MarshalJSON omits empty members.
 func (r *rowsResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Columns []string `json:"columns,omitempty"`
@@ -59,7 +58,7 @@ func (r *rowsResult) associative() any {
 	return out
 }
 
-// execResult is the answer of a statement that was run for its effect.
+// execResult is the result of a statement that was run for its effect.
 type execResult struct {
 	written
 	seconds float64
@@ -71,7 +70,7 @@ type execJSON struct {
 	Time         float64 `json:"time,omitempty"`
 }
 
-// MarshalJSON leaves out what is zero.
+// MarshalJSON omits zero members.
 func (r *execResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(execJSON{r.lastInsertID, r.changes, r.seconds})
 }
@@ -83,7 +82,7 @@ func (r *execResult) associative() any {
 	}{execJSON{r.lastInsertID, r.changes, r.seconds}, nil}
 }
 
-// errorResult is the answer of a statement that failed: the error's text.
+// errorResult is the error of a statement that failed.
 type errorResult string
 
 // MarshalJSON writes {"error":"…"}.
@@ -103,8 +102,8 @@ type response struct {
 	index       uint64
 }
 
-// MarshalJSON writes results always and everything else only when it is set.
-// It fails for an infinite float, which JSON cannot say.
+// MarshalJSON always writes results, and other members only if they are set. It fails for an
+// infinite float, which JSON cannot represent.
 func (r *response) MarshalJSON() ([]byte, error) {
 	entries := make([]any, len(r.results))
 	for i, res := range r.results {
@@ -122,8 +121,8 @@ func (r *response) MarshalJSON() ([]byte, error) {
 	}{entries, r.err, r.seconds, r.sequence, r.index})
 }
 
-// unmarshalable returns the error behind those that json.Marshal wraps around
-// what a MarshalJSON method returns.
+// unmarshalable returns the innermost error in those that json.Marshal wraps around the error of a
+// MarshalJSON method.
 func unmarshalable(err error) error {
 	for {
 		var wrapped *json.MarshalerError
@@ -134,7 +133,7 @@ func unmarshalable(err error) error {
 	}
 }
 
-// since returns the seconds since start when timings were asked for, else 0.
+// since returns the seconds since start if timings are requested, else 0.
 func since(start time.Time, timings bool) float64 {
 	if !timings {
 		return 0

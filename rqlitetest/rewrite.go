@@ -19,8 +19,8 @@ func rewriteAll(stmts []statement, opts rewrite.Options) error {
 	return nil
 }
 
-// rewritten rewrites statements, unless the request says noparse. When it fails
-// it has answered.
+// rewritten rewrites statements, unless the request has noparse. On an error it sends the answer
+// itself and returns false.
 func rewritten(w http.ResponseWriter, p params, stmts []statement, opts rewrite.Options) bool {
 	if p.has("noparse") {
 		return true
@@ -32,7 +32,7 @@ func rewritten(w http.ResponseWriter, p params, stmts []statement, opts rewrite.
 	return true
 }
 
-// analyze shows what becomes of statements, without running them.
+// analyze answers with the rewritten statements. It does not run them.
 func (f *front) analyze(w http.ResponseWriter, r *http.Request, p params) {
 	type entry struct {
 		Original  string `json:"original"`

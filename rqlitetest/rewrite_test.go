@@ -16,8 +16,8 @@ import (
 	"github.com/go-rqlite/rqlite/rqlitetest"
 )
 
-// Both servers parse statements alike: those recorded, and as many with words
-// lost, doubled and mixed up, which tests the errors.
+// TestRewritingLive checks that both servers parse statements alike. It sends the recorded
+// statements, and as many with words removed, doubled and swapped, which tests the errors.
 func TestRewritingLive(t *testing.T) {
 	client := newClient(t, nil)
 	live := startRqlited(t, "http", client)
@@ -45,7 +45,7 @@ func TestRewritingLive(t *testing.T) {
 	}
 }
 
-// recordedStatements are those of the golden file of package rewrite.
+// recordedStatements are the statements of the golden file of package rewrite.
 func recordedStatements(t *testing.T) []string {
 	t.Helper()
 	f, err := os.Open("internal/rewrite/testdata/analyze.jsonl")
@@ -94,7 +94,7 @@ var (
 	chanceBlobs = regexp.MustCompile(`x'[0-9A-F]{2,}'`)
 )
 
-// withoutChance replaces what is random or the present time.
+// withoutChance replaces random values and the present time.
 func withoutChance(s string) string {
 	s = chanceInts.ReplaceAllString(s, "RND")
 	s = chanceTimes.ReplaceAllString(s, "NOW")

@@ -8,20 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// written is what SQLite says after a statement that was run for its effect.
+// written is SQLite's report on a statement that was run for its effect.
 type written struct {
 	lastInsertID, changes int64
 }
 
-// takeParams deals out to a statement the n parameters from start on, and with
-// them every named one that stands elsewhere. It reports whether there are n.
+// takeParams returns the parameters of a statement: n of them from start on, and every named one
+// elsewhere. It returns false if there are fewer than n.
 func takeParams(params []param, start, n int) ([]param, bool) {
 	if len(params)-start < n {
 		return nil, false
 	}
 	taken := slices.Clone(params[start : start+n])
 	for i, p := range params {
-		// i >= n, and not start+n, is how the server's SQLite driver has it.
+		// i >= n instead of start+n copies the server's SQLite driver.
 		if (i < start || i >= n) && p.name != "" {
 			taken = append(taken, p)
 		}
@@ -29,7 +29,7 @@ func takeParams(params []param, start, n int) ([]param, bool) {
 	return taken, true
 }
 
-// checkNames refuses names that database/sql, which the server uses, refuses.
+// checkNames refuses the names that database/sql refuses. The real server uses it.
 func checkNames(params []param) error {
 	for _, p := range params {
 		if first, _ := utf8.DecodeRuneInString(p.name); p.name != "" && !unicode.IsLetter(first) {
@@ -39,10 +39,9 @@ func checkNames(params []param) error {
 	return nil
 }
 
-// exec runs every statement of a text in turn, without looking at rows, and
-// returns what the last one wrote. Of a statement that returns rows it runs
-// only as far as the first. A text that ends in a comment reports zeros,
-// because then its last statement is none.
+// exec runs every statement of a text in turn, and returns the outcome of the last one. It ignores
+// rows, and stops a statement at its first row. A text that ends in a comment reports zeros,
+// because the comment counts as its last statement.
 func (c *conn) exec(ctx context.Context, text string, params []param) (written, error) {
 	if err := checkNames(params); err != nil {
 		return written{}, err
@@ -85,9 +84,9 @@ func (s *stmt) execOne(ctx context.Context, params []param) (written, error) {
 	return written{lastInsertID: s.c.lastInsertID(), changes: s.c.changes()}, nil
 }
 
-// stepOnce steps once; what the context cut off is the context's error. With a
-// context that has ended already it still begins, and a short statement is done
-// before the interrupt: that is how a late write of a request gets applied.
+// stepOnce steps once. If the context interrupts the step, it returns the error of the context. It
+// begins even if the context has ended, and a short statement finishes before the interrupt. That
+// is how a late write of a request is applied.
 func (s *stmt) stepOnce(ctx context.Context) error {
 	stop := s.c.interruptOn(ctx)
 	_, err := s.step()
@@ -98,8 +97,8 @@ func (s *stmt) stepOnce(ctx context.Context) error {
 	return err
 }
 
-// query returns the rows of the last statement of a text. Those before it are
-// compiled but never run: their results are closed before the first step.
+// query returns the rows of the last statement of a text. The statements before it are compiled but
+// not run: their results are closed before the first step.
 func (c *conn) query(ctx context.Context, text string, params []param, opts rowOptions) (*rowsResult, error) {
 	if err := checkNames(params); err != nil {
 		return nil, err
@@ -130,10 +129,9 @@ func (c *conn) query(ctx context.Context, text string, params []param, opts rowO
 	}
 }
 
-// rows runs the statement and collects its rows. Names and declared types are
-// those from before the first step: when the schema has changed meanwhile on
-// another connection, SQLite recompiles the statement in that step, and the
-// server answers with old names over new values.
+// rows runs the statement and collects its rows. Column names and declared types are read before
+// the first step. If another connection has changed the schema, SQLite recompiles the statement in
+// that step. The answer then has old names over new values, as on the real server.
 func (s *stmt) rows(ctx context.Context, opts rowOptions) (*rowsResult, error) {
 	r := &rowsResult{}
 	for i := range s.columnCount() {

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// call makes a request and returns status and body.
+// call sends a request and returns the status and the body.
 func call(t *testing.T, client *http.Client, method, url, body string, auth ...string) (int, string) {
 	t.Helper()
 	status, text, err := tryCall(t.Context(), client, method, url, body, auth...)
@@ -50,7 +50,7 @@ func tryCall(ctx context.Context, client *http.Client, method, url, body string,
 	return resp.StatusCode, string(text), err
 }
 
-// newClient returns a client whose connections end with the test.
+// newClient returns a client whose connections are closed at the end of the test.
 func newClient(t *testing.T, config *tls.Config) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 64}
@@ -58,8 +58,7 @@ func newClient(t *testing.T, config *tls.Config) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// trusting returns the configuration of a client that trusts the certificate in
-// a file.
+// trusting returns a client configuration that trusts the certificate in a file.
 func trusting(t *testing.T, file string) *tls.Config {
 	t.Helper()
 	pem, err := os.ReadFile(file)
@@ -108,7 +107,7 @@ func TestTLS(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, status, "plain HTTP on the TLS port")
 }
 
-// The real server takes such a certificate too, and answers the same.
+// TestTLSLive checks that the real server accepts such a certificate and gives the same answers.
 func TestTLSLive(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := dir+"/cert.pem", dir+"/key.pem"
@@ -123,7 +122,7 @@ func TestTLSLive(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, status, "plain HTTP on the TLS port")
 }
 
-// One node, which leads.
+// TestNodes checks a single node, which leads.
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	srv := rqlitetest.New(t)
@@ -166,7 +165,7 @@ func TestIntercept(t *testing.T) {
 	srv := rqlitetest.New(t, func(c *rqlitetest.Config) {
 		c.Intercept = func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Query().Has("lose") { // the answer is lost after the request was applied
+				if r.URL.Query().Has("lose") { // the answer is lost, but the request was applied
 					next.ServeHTTP(discard{http.Header{}}, r)
 					panic(http.ErrAbortHandler)
 				}
@@ -188,7 +187,8 @@ func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// Writers and readers at once: every write is applied once, and no read fails.
+// TestConcurrency runs writers and readers at once. Every write must be applied once, and no read
+// may fail.
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
 	srv := rqlitetest.New(t)
@@ -224,8 +224,8 @@ func TestConcurrency(t *testing.T) {
 	assert.Contains(t, body, fmt.Sprintf("[[%d,%d]]", workers*rounds, workers*rounds))
 }
 
-// A client that goes away interrupts its read, and Close does not wait for
-// statements that never end.
+// TestEndlessStatements checks that a client that goes away interrupts its read, and that Close
+// does not wait for statements that never end.
 func TestEndlessStatements(t *testing.T) {
 	t.Parallel()
 	srv, err := rqlitetest.Start(rqlitetest.Config{})
@@ -270,7 +270,7 @@ func TestEndlessStatements(t *testing.T) {
 	group.Wait()
 }
 
-// notifyingReader tells when everything has been read.
+// notifyingReader signals when everything has been read.
 type notifyingReader struct {
 	io.Reader
 	eof  chan struct{}
@@ -285,8 +285,8 @@ func (r *notifyingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives back the port, the files and the goroutines (TestMain looks after
-// those), with queued writes pending.
+// TestClose checks that Close releases the port and the files, with queued writes pending. TestMain
+// checks the goroutines.
 func TestClose(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -313,7 +313,7 @@ func TestClose(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// failing stands for a test that New is to fail.
+// failing is a fake test, for a New that fails.
 type failing struct {
 	message string
 	cleanup []func()
@@ -331,7 +331,7 @@ func TestNewFailsTheTest(t *testing.T) {
 	assert.Empty(t, tb.cleanup)
 }
 
-// A large value and many rows go through whole.
+// TestLargeAnswers checks that a large value and many rows arrive complete.
 func TestLargeAnswers(t *testing.T) {
 	t.Parallel()
 	srv := rqlitetest.New(t)

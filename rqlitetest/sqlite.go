@@ -12,7 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// sqliteError is an error SQLite reported, with its own text.
+// sqliteError is an error of SQLite with SQLite's text.
 type sqliteError struct {
 	code    int32 // primary result code
 	message string
@@ -20,24 +20,23 @@ type sqliteError struct {
 
 func (e *sqliteError) Error() string { return e.message }
 
-// isCode reports whether err is SQLite's error of that primary code.
+// isCode reports whether err is an error of SQLite with a primary result code.
 func isCode(err error, code int32) bool {
 	var e *sqliteError
 	return errors.As(err, &e) && e.code == code
 }
 
-// conn is an SQLite connection. It speaks to SQLite's C interface and not
-// through database/sql, because what rqlite answers depends on things only that
-// shows: storage classes, declared types, and whether an error came from
-// preparing a statement or from running it. It is for one goroutine at a time,
-// but for interrupt.
+// conn is an SQLite connection. It uses SQLite's C interface and not database/sql, because rqlite's
+// answers depend on things that only the C interface shows: storage classes, declared types, and
+// whether preparing or running a statement failed. Only one goroutine at a time may use a conn,
+// except for interrupt.
 type conn struct {
 	tls *libc.TLS
 	db  uintptr
-	out uintptr // two pointers' room for what C functions return through arguments
+	out uintptr // two pointers, for results of C functions
 
-	pinned  bool    // in a read transaction for as long as it is open
-	capture uintptr // handle in captures, 0 if nobody watches
+	pinned  bool    // in a read transaction as long as it is open
+	capture uintptr // handle in captures; 0 if there is none
 }
 
 const pointerSize = unsafe.Sizeof(uintptr(0))
@@ -76,13 +75,13 @@ func openConn(uri string, setup ...string) (*conn, error) {
 	return c, nil
 }
 
-// returned reads a pointer that a C function left in c.out.
+// returned reads a pointer that a C function wrote to c.out.
 func (c *conn) returned(i uintptr) uintptr {
 	return *(*uintptr)(pointer(c.out + i*pointerSize))
 }
 
-// pointer makes a pointer to C memory, which does not move and is not Go's. The
-// detour is for vet, which cannot know that.
+// pointer converts an address of C memory, which does not move and is not Go's. The indirection
+// satisfies go vet, which cannot know that.
 func pointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
 func (c *conn) close() {
@@ -95,7 +94,7 @@ func (c *conn) close() {
 	c.tls.Close()
 }
 
-// lastError returns the error of the connection's last call, or nil.
+// lastError returns the error of the last call on the connection, or nil.
 func (c *conn) lastError() error {
 	code := sqlite3.Xsqlite3_errcode(c.tls, c.db)
 	if code == sqlite3.SQLITE_OK {
@@ -104,14 +103,13 @@ func (c *conn) lastError() error {
 	return &sqliteError{code: code & 0xff, message: libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db))}
 }
 
-// lateGrace is the time for a statement that starts after its deadline.
+// lateGrace is the time that a statement gets if it starts after its deadline.
 const lateGrace = 100 * time.Millisecond
 
-// interruptOn interrupts what the connection runs once ctx is done, until the
-// function it returns is called. It repeats itself, because SQLite forgets an
-// interrupt that arrives just before a statement starts. What starts when ctx is
-// done already has some time, as on the real server, whose interrupt comes too
-// early then and is lost.
+// interruptOn interrupts the connection from the end of ctx on, until the returned function is
+// called. It interrupts repeatedly, because SQLite ignores an interrupt that comes just before a
+// statement starts. If ctx has ended already, the statement still gets some time. On the real
+// server, too, the interrupt comes too early then and is lost.
 func (c *conn) interruptOn(ctx context.Context) (stop func()) {
 	if ctx.Done() == nil {
 		return func() {}
@@ -120,7 +118,7 @@ func (c *conn) interruptOn(ctx context.Context) (stop func()) {
 	finished, gone := make(chan struct{}), make(chan struct{})
 	stopAfter := context.AfterFunc(ctx, func() {
 		defer close(gone)
-		tls := libc.NewTLS() // a TLS is for one goroutine, and c.tls is in use
+		tls := libc.NewTLS() // a TLS belongs to one goroutine, and c.tls is in use
 		defer tls.Close()
 		ticker := time.NewTicker(lateGrace)
 		defer ticker.Stop()
@@ -145,17 +143,17 @@ func (c *conn) interruptOn(ctx context.Context) (stop func()) {
 	}
 }
 
-// stmt is a prepared statement. The zero handle stands for SQL without a
-// statement, such as a comment; SQLite's functions accept it.
+// stmt is a prepared statement. A zero handle stands for text without a statement, such as a
+// comment. SQLite's functions accept it.
 type stmt struct {
 	c      *conn
 	handle uintptr
-	text   uintptr   // the SQL, as a C string
+	text   uintptr   // the SQL as a C string
 	bound  []uintptr // C memory of bound values
 }
 
-// prepare compiles the first statement of text and returns what follows it,
-// without surrounding space. Like every C program it stops at a NUL byte.
+// prepare compiles the first statement of a text. It returns the text after it, without surrounding
+// space. Like every C program it stops at a NUL byte.
 func (c *conn) prepare(text string) (*stmt, string, error) {
 	ctext, err := libc.CString(text)
 	if err != nil {
@@ -186,9 +184,8 @@ func (s *stmt) numParams() int {
 	return int(sqlite3.Xsqlite3_bind_parameter_count(s.c.tls, s.handle))
 }
 
-// bind binds positional values in order, and named ones wherever their name
-// stands behind any of the three prefixes. A name the statement does not know
-// is ignored.
+// bind binds positional values in order, and named values to each parameter of that name with any
+// of the three prefixes. It ignores unknown names.
 func (s *stmt) bind(params []param) error {
 	for i, p := range params {
 		if p.name == "" {
@@ -244,8 +241,8 @@ func (s *stmt) bindAt(index int, value any) error {
 	return nil
 }
 
-// copyIn copies b into C memory that lives as long as the statement. It never
-// returns NULL, which SQLite would take for the value NULL.
+// copyIn copies b into C memory that lives as long as the statement. It never returns a null
+// pointer, which SQLite would bind as NULL.
 func (s *stmt) copyIn(b []byte) uintptr {
 	p := libc.Xmalloc(s.c.tls, libc.Tsize_t(len(b)+1))
 	if p == 0 {
@@ -256,7 +253,7 @@ func (s *stmt) copyIn(b []byte) uintptr {
 	return p
 }
 
-// step runs the statement to its next row, and reports whether there is one.
+// step runs the statement to its next row. It returns false if there is none.
 func (s *stmt) step() (bool, error) {
 	switch sqlite3.Xsqlite3_step(s.c.tls, s.handle) {
 	case sqlite3.SQLITE_ROW:
@@ -276,18 +273,17 @@ func (s *stmt) columnName(i int) string {
 	return libc.GoString(sqlite3.Xsqlite3_column_name(s.c.tls, s.handle, int32(i)))
 }
 
-// columnTable returns the table a column comes from, or "" for an expression.
+// columnTable returns the table of a column, or "" for an expression.
 func (s *stmt) columnTable(i int) string {
 	return libc.GoString(sqlite3.Xsqlite3_column_table_name(s.c.tls, s.handle, int32(i)))
 }
 
-// declaredType returns the lower-cased declared type, or "" for an expression.
+// declaredType returns the declared type in lower case, or "" for an expression.
 func (s *stmt) declaredType(i int) string {
 	return strings.ToLower(libc.GoString(sqlite3.Xsqlite3_column_decltype(s.c.tls, s.handle, int32(i))))
 }
 
-// column returns a cell as SQLite stores it: int64, float64, string, []byte or
-// nil.
+// column returns a stored value: int64, float64, string, []byte or nil.
 func (s *stmt) column(i int) any {
 	tls, n := s.c.tls, int32(i)
 	switch sqlite3.Xsqlite3_column_type(tls, s.handle, n) {
@@ -315,12 +311,12 @@ func (s *stmt) copyOut(p uintptr, column int32) []byte {
 	return b
 }
 
-// lastInsertID and changes are state of the connection: a statement that
-// writes nothing leaves the values of the one before.
+// lastInsertID and changes are state of the connection. A statement that writes nothing leaves the
+// values of the one before.
 func (c *conn) lastInsertID() int64 { return sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db) }
 func (c *conn) changes() int64      { return int64(sqlite3.Xsqlite3_changes(c.tls, c.db)) }
 
-// serialize returns the database as the bytes of a file.
+// serialize returns the database as an SQLite file.
 func (c *conn) serialize() ([]byte, error) {
 	name, err := libc.CString("main")
 	if err != nil {

@@ -9,23 +9,22 @@ import (
 	"strings"
 )
 
-// statement is one statement of a request. Its text may hold several SQL
-// statements.
+// statement is one statement of a request. Its text may have several SQL statements.
 type statement struct {
 	sql    string
 	params []param
 
-	// returnsRows is set when the server's parser saw a RETURNING clause: only
-	// then does a write answer with rows.
+	// returnsRows is set if the server's parser saw a RETURNING clause. Only then does a write
+	// answer with rows.
 	returnsRows bool
 
-	// explain is set when the server's parser saw EXPLAIN.
+	// explain is set if the server's parser saw EXPLAIN.
 	explain bool
 }
 
 // param is a value to bind: int64, float64, bool, string, []byte or nil.
 type param struct {
-	name  string // "" for a positional one
+	name  string // "" if positional
 	value any
 }
 
@@ -36,8 +35,8 @@ var (
 	errUnsupportedType = errors.New("unsupported type")
 )
 
-// parseStatements reads a request body: a JSON array of strings and of arrays
-// that start with a string. What follows the array is not looked at.
+// parseStatements reads a request body: a JSON array of strings, and of arrays that begin with a
+// string. It ignores text after the array.
 func parseStatements(body io.Reader) ([]statement, error) {
 	dec := json.NewDecoder(body)
 	dec.UseNumber()
@@ -115,9 +114,8 @@ func parseParameterized(dec *json.Decoder) (statement, error) {
 	return stmt, nil
 }
 
-// bindValue turns a decoded JSON value into the one to bind. A number is an
-// integer if it is written as one and fits, else a float; a text that looks
-// like a blob literal is a blob.
+// bindValue returns the value to bind for a decoded JSON value. A number is an integer if it is
+// written as one and fits, else a float. A text in the form of a blob literal is a blob.
 func bindValue(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool:
@@ -143,7 +141,7 @@ func bindValue(v any) (any, error) {
 	}
 }
 
-// bindBytes makes a blob of an array of numbers from 0 to 255.
+// bindBytes returns the blob of an array of numbers from 0 to 255.
 func bindBytes(list []any) ([]byte, error) {
 	blob := make([]byte, len(list))
 	for i, v := range list {

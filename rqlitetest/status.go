@@ -12,8 +12,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// nodeJSON describes a node in /nodes and /leader. Of one that cannot be reached
-// the error says why.
+// nodeJSON describes a node in /nodes and /leader. If the node cannot be reached, the error says
+// why.
 type nodeJSON struct {
 	ID        string  `json:"id"`
 	APIAddr   string  `json:"api_addr,omitempty"`
@@ -27,7 +27,7 @@ type nodeJSON struct {
 	Error     string  `json:"error,omitempty"`
 }
 
-// nodes answers with an object by node ID, or, in version 2, with a list.
+// nodes answers with an object by node ID or, in version 2, with a list.
 func (f *front) nodes(w http.ResponseWriter, r *http.Request, p params) {
 	var list []nodeJSON
 	for _, n := range f.node.group.nodes {
@@ -54,8 +54,8 @@ func (f *front) nodes(w http.ResponseWriter, r *http.Request, p params) {
 	writeJSON(w, p, byID)
 }
 
-// ready answers in plain text, a line for each thing that is well, and one for
-// the first that is not.
+// ready answers in plain text. It has a line for each check that passes, and one for the first that
+// fails.
 func (f *front) ready(w http.ResponseWriter, r *http.Request, p params) {
 	lines := []string{"[+]node ok"}
 	if !p.has("noleader") {
@@ -79,8 +79,8 @@ func (f *front) ready(w http.ResponseWriter, r *http.Request, p params) {
 	_, _ = w.Write([]byte(strings.Join(lines, "\n")))
 }
 
-// status answers with the part of rqlited's status that has a meaning here. The
-// parameter key picks a member, with dots between the levels.
+// status answers with the part of rqlited's status that makes sense here. The parameter key selects
+// a member by a path with dots.
 func (f *front) status(w http.ResponseWriter, _ *http.Request, p params) {
 	now := time.Now()
 	n := f.node
@@ -113,7 +113,7 @@ func (f *front) status(w http.ResponseWriter, _ *http.Request, p params) {
 	_, _ = w.Write(body)
 }
 
-// storeStatus is the part of the status about the database and its cluster.
+// storeStatus is the part of the status about the database and the cluster.
 func (n *node) storeStatus() map[string]any {
 	leader, state := map[string]any{"addr": "", "node_id": ""}, "Follower"
 	if l := n.group.leaderNode(); l != nil {
@@ -143,9 +143,8 @@ func (n *node) storeStatus() map[string]any {
 	}
 }
 
-// member returns the member of a JSON object that a path of names joined by
-// dots leads to: {} when there is none, and the value itself when the path goes
-// on beyond it.
+// member returns the member of a JSON object at a path of names joined by dots. It returns {} if
+// there is none, and a value that is no object if the path goes on beyond it.
 func member(body []byte, path string) ([]byte, error) {
 	if path == "" {
 		return body, nil

@@ -18,22 +18,22 @@ import (
 type dbRequest struct {
 	statements  []statement
 	transaction bool
-	timeout     time.Duration // 0 is none
+	timeout     time.Duration // 0 means none
 	timings     bool
 	level       level
 	blobArray   bool
 	qualify     bool // column names with their table, on read endpoints only
 
-	freshness       time.Duration // 0 is any
-	rollbackOnError bool          // end a transaction that a failed statement leaves open
+	freshness       time.Duration // 0 means any
+	rollbackOnError bool          // roll back a transaction that a failed statement leaves open
 }
 
 func (r *dbRequest) rowOptions() rowOptions {
 	return rowOptions{blobArray: r.blobArray, qualify: r.qualify}
 }
 
-// store is the database that all nodes share, with one connection that writes
-// and a pool of connections that only read.
+// store is the database that all nodes share. It has one connection that writes and a pool of
+// read-only connections.
 type store struct {
 	path        string
 	foreignKeys bool
@@ -41,19 +41,19 @@ type store struct {
 	writer    sync.Mutex // held while the write connection is used
 	writeConn *conn
 	capture   *capture      // nil if changes are not posted
-	loads     int           // databases loaded in place of the first
-	index     atomic.Uint64 // of the last log entry applied
+	loads     int           // number of databases loaded so far
+	index     atomic.Uint64 // of the last applied log entry
 	readers   atomic.Pointer[pool]
 
-	// life ends when the server closes, and with it every statement.
+	// life ends when the server closes. All running statements end with it.
 	life   context.Context
 	cancel context.CancelFunc
 }
 
-// firstIndex stands for the entries a cluster has in its log from its start.
+// firstIndex stands for the log entries of a cluster at its start.
 const firstIndex = 2
 
-// openStore makes a database, whose changes are captured unless changes is nil.
+// openStore creates a database. changes captures its changes, unless it is nil.
 func openStore(path string, foreignKeys bool, changes *capture) (*store, error) {
 	s := &store{path: path, foreignKeys: foreignKeys, capture: changes}
 	if changes != nil {
@@ -67,15 +67,15 @@ func openStore(path string, foreignKeys bool, changes *capture) (*store, error) 
 	return s, nil
 }
 
-// open opens a database in WAL mode, so that reads and writes do not wait for
-// each other, and makes it the store's. The one before is closed.
+// open opens a database in WAL mode, so that reads and writes do not wait for each other. It
+// replaces the store's database and closes the old one.
 func (s *store) open(path string) error {
 	fk := "PRAGMA foreign_keys = OFF"
 	if s.foreignKeys {
 		fk = "PRAGMA foreign_keys = ON"
 	}
 	if path = filepath.ToSlash(path); path[0] != '/' {
-		path = "/" + path // SQLite wants a drive letter after a slash
+		path = "/" + path // SQLite wants a slash before a drive letter
 	}
 	uri := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String()
 	w, err := openConn(uri, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF", fk)
@@ -96,7 +96,7 @@ func (s *store) open(path string) error {
 	return nil
 }
 
-// close closes the connections; no request may be under way.
+// close closes the connections. No request may be running.
 func (s *store) close() {
 	s.cancel()
 	s.readers.Load().close()
@@ -111,8 +111,8 @@ var (
 	errWriteByQuery     = errors.New("attempt to change database via query operation")
 )
 
-// breakingPragma matches the pragmas that the server keeps for itself, at the
-// very start of a statement's text.
+// breakingPragma matches the pragmas that the server refuses, at the start of a statement's text
+// only.
 var breakingPragma = regexp.MustCompile(`(?i)^\s*PRAGMA\s+(?:` +
 	`(?:\w+\.)?(?:(?:journal_mode|synchronous|query_only)\s*=|wal_checkpoint)|wal_autocheckpoint\s*=)`)
 
@@ -125,7 +125,7 @@ func (r *dbRequest) check() error {
 	return nil
 }
 
-// bounded returns ctx with the request's timeout.
+// bounded returns ctx with the timeout of the request.
 func (r *dbRequest) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if r.timeout <= 0 {
 		return context.WithCancel(ctx)
@@ -133,7 +133,7 @@ func (r *dbRequest) bounded(ctx context.Context) (context.Context, context.Cance
 	return context.WithTimeout(ctx, r.timeout)
 }
 
-// timedOut names an expired deadline as the server does.
+// timedOut returns the server's own error for an expired deadline.
 func timedOut(err, name error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return name
@@ -141,9 +141,9 @@ func timedOut(err, name error) error {
 	return err
 }
 
-// execute applies a request of /db/execute, and returns its results and its log
-// index. An error means that there are no results. The client's going away does
-// not stop it: a write that has been proposed is applied.
+// execute applies a request of /db/execute, and returns its results and its log index. With an
+// error there are no results. A client that goes away does not stop it: a proposed write is
+// applied.
 func (s *store) execute(r *dbRequest) ([]result, uint64, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
@@ -189,7 +189,7 @@ func (s *store) executeOne(ctx context.Context, stmt statement, r *dbRequest) (r
 	}
 	w, err := s.writeConn.exec(ctx, stmt.sql, stmt.params)
 	if err == nil {
-		err = ctx.Err() // too late counts as failed, although it is done
+		err = ctx.Err() // a late write fails although it is done
 	}
 	if err != nil {
 		return nil, timedOut(err, errExecuteTimeout)
@@ -197,9 +197,8 @@ func (s *store) executeOne(ctx context.Context, stmt statement, r *dbRequest) (r
 	return &execResult{written: w, seconds: since(start, r.timings)}, nil
 }
 
-// query answers reads from a source of connections; the index is 0 unless the
-// read goes through the log, as a strong one does. The end of ctx interrupts
-// all others.
+// query answers reads on connections of a source. The index is 0 unless the read goes through the
+// log, as a strong read does. The end of ctx interrupts other reads.
 func (s *store) query(ctx context.Context, r *dbRequest, from source, logged bool) ([]result, uint64, error) {
 	if logged {
 		index := s.index.Add(1)
@@ -213,8 +212,7 @@ func (s *store) query(ctx context.Context, r *dbRequest, from source, logged boo
 	return results, 0, err
 }
 
-// read runs the statements on a read connection. After an error it goes on with
-// the next statement.
+// read runs the statements on a read connection. If a statement fails it continues with the next.
 func (s *store) read(ctx context.Context, r *dbRequest, from source) ([]result, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
@@ -247,8 +245,8 @@ func (s *store) read(ctx context.Context, r *dbRequest, from source) ([]result, 
 	return results, tx.commit(ctx)
 }
 
-// request answers a request of /db/request that goes through the log: all of
-// it, reads included, in order on the write connection.
+// request answers a request of /db/request that goes through the log. Everything, including reads,
+// runs in order on the write connection.
 func (s *store) request(r *dbRequest) ([]result, uint64, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
@@ -263,9 +261,9 @@ func (s *store) request(r *dbRequest) ([]result, uint64, error) {
 	return results, index, nil
 }
 
-// mixed runs reads and writes on the write connection. An error in running a
-// statement rolls a transaction back and ends it; an error in preparing one is
-// reported in its place, and the rest is still run and committed.
+// mixed runs reads and writes on the write connection. If running a statement fails, it rolls a
+// transaction back and stops. If preparing one fails, it reports the error in its place, runs the
+// rest, and commits.
 func (s *store) mixed(ctx context.Context, r *dbRequest) ([]result, error) {
 	tx, err := s.writeConn.begin(r.transaction)
 	if err != nil {
@@ -287,7 +285,7 @@ func (s *store) mixed(ctx context.Context, r *dbRequest) ([]result, error) {
 		var res result
 		if reads {
 			if res, err = s.readOne(ctx, stmt, r); err != nil {
-				res = &rowsResult{err: err.Error()} // unlike errorResult in the associative form
+				res = &rowsResult{err: err.Error()} // differs from errorResult in the associative form
 			}
 		} else if res, err = s.executeOne(ctx, stmt, r); err != nil {
 			res = errorResult(err.Error())
@@ -311,8 +309,8 @@ func (s *store) readOne(ctx context.Context, stmt statement, r *dbRequest) (resu
 	return rows, nil
 }
 
-// hasWrites reports whether any statement writes, as far as SQLite says so of
-// its first part. What cannot be prepared counts as a write.
+// hasWrites reports whether any statement writes, by SQLite's answer for the first part of its
+// text. A statement that cannot be prepared counts as a write.
 func hasWrites(stmts []statement, from source) (bool, error) {
 	c, err := from.get()
 	if err != nil {
@@ -336,8 +334,8 @@ func hasWrites(stmts []statement, from source) (bool, error) {
 	return false, nil
 }
 
-// transaction is a BEGIN that is to be ended, or, when not open, nothing. On a
-// connection that is in a transaction for good it is nothing.
+// transaction is a transaction that must be ended. If it is not open it does nothing; that includes
+// connections that always are in a transaction.
 type transaction struct {
 	c    *conn
 	open bool
@@ -353,8 +351,8 @@ func (c *conn) begin(wanted bool) (*transaction, error) {
 	return &transaction{c: c, open: wanted}, nil
 }
 
-// commit ends an open transaction; if that fails, nothing of it remains. The
-// end of the context has rolled the transaction back, as database/sql does it.
+// commit ends an open transaction. If that fails, it is rolled back. If the context has ended, it
+// is rolled back as well, as in database/sql.
 func (t *transaction) commit(ctx context.Context) error {
 	if !t.open {
 		return nil
@@ -371,8 +369,8 @@ func (t *transaction) commit(ctx context.Context) error {
 	return err
 }
 
-// rollback ends an open transaction. It may fail because SQLite has already
-// rolled back by itself, which is as well.
+// rollback ends an open transaction. An error means that SQLite has already rolled back, so it is
+// ignored.
 func (t *transaction) rollback() {
 	if t.open {
 		t.open = false

@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// discardLog keeps the handshake errors that tests provoke out of their output.
+// discardLog keeps handshake errors, which tests cause on purpose, out of the test output.
 var discardLog = log.New(io.Discard, "", 0)
 
-// newTLSConfig makes a self-signed certificate for the loopback addresses and
-// writes it to caFile, for clients to trust.
+// newTLSConfig makes a self-signed certificate for the loopback addresses. It writes the
+// certificate to caFile, for clients to trust.
 func newTLSConfig(caFile string) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 
 func isInterrupt(err error) bool { return isCode(err, sqlite3.SQLITE_INTERRUPT) }
 
-// timeLayouts are the forms in which a text in a column of times is read, tried
-// in this order. Each accepts a fraction of a second too.
+// timeLayouts are the forms of a text that is read as a time, in the order in which they are tried.
+// Each of them also accepts a fraction of a second.
 var timeLayouts = []string{
 	"2006-01-02 15:04:05.999999999-07:00",
 	"2006-01-02T15:04:05.999999999-07:00",
@@ -22,9 +22,8 @@ var timeLayouts = []string{
 	"2006-01-02",
 }
 
-// convert turns a cell as SQLite stores it into what the server's SQLite driver
-// and the server make of it. declared decides what the driver does, typ, the
-// type the answer gives for the column, decides about blobs.
+// convert converts a stored value like the server's SQLite driver and the server. The driver goes
+// by declared. For blobs the server goes by typ, the type of the column in the answer.
 func convert(v any, typ, declared string) (any, error) {
 	isTime := declared == "date" || declared == "datetime" || declared == "timestamp"
 	switch v := v.(type) {
@@ -51,17 +50,17 @@ func convert(v any, typ, declared string) (any, error) {
 	}
 }
 
-// timeOfInteger reads seconds, or milliseconds when they would be too many.
+// timeOfInteger reads seconds, or milliseconds if the number is too large for seconds.
 func timeOfInteger(n int64) time.Time {
 	const mostSeconds = 1e12
 	if n > mostSeconds || n < -mostSeconds {
-		return time.Unix(0, n*int64(time.Millisecond)).UTC() // overflows like the server
+		return time.Unix(0, n*int64(time.Millisecond)).UTC() // overflows as on the server
 	}
 	return time.Unix(n, 0).UTC()
 }
 
-// timeOfText reads a time, in UTC where the text does not say otherwise; what
-// is not a time is the zero time.
+// timeOfText reads a time. It is in UTC unless the text has a zone. A text that is no time gives
+// the zero time.
 func timeOfText(s string) time.Time {
 	s = strings.TrimSuffix(s, "Z")
 	for _, layout := range timeLayouts {
@@ -72,7 +71,7 @@ func timeOfText(s string) time.Time {
 	return time.Time{}
 }
 
-// formatTime is an error for years that RFC 3339 cannot write.
+// formatTime writes a time as text. Years that RFC 3339 cannot represent are an error.
 func formatTime(t time.Time) (any, error) {
 	text, err := t.MarshalText()
 	if err != nil {
@@ -81,7 +80,7 @@ func formatTime(t time.Time) (any, error) {
 	return string(text), nil
 }
 
-// isTextType reports whether a blob in a column of that type is sent as text.
+// isTextType reports whether blobs in a column of that type are sent as text.
 func isTextType(typ string) bool {
 	switch typ {
 	case "", "text", "json":
@@ -97,8 +96,8 @@ func isTextType(typ string) bool {
 	return false
 }
 
-// nameTypes gives the columns that declare no type the type of their value in
-// the first row; it stays empty for NULL.
+// nameTypes sets the types of columns without a declared type, by their values in the first row.
+// For a NULL it stays empty.
 func nameTypes(types []string, first []any) {
 	for i, typ := range types {
 		if typ != "" {

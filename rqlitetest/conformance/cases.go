@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// caseFile is one file of cases; its name is without extension.
+// caseFile is one file of cases. Its name is without extension.
 type caseFile struct {
 	name  string
 	cases []testCase
@@ -18,13 +18,12 @@ type caseFile struct {
 
 type testCase struct {
 	name      string
-	span      span   // the releases that it is run on
-	reason    string // why not on others
+	span      span   // releases that it runs on
+	reason    string // why it does not run on others
 	exchanges []exchange
 }
 
-// exchange is a request and the answers it should get: exactly one on each
-// release that the case is run on.
+// exchange is a request and its wanted answers: exactly one for each release that the case runs on.
 type exchange struct {
 	line         int // in the file
 	method, path string
@@ -33,16 +32,16 @@ type exchange struct {
 	answers      []wanted
 }
 
-// wanted is what some releases answer.
+// wanted is the answer of some releases.
 type wanted struct {
 	span   span
 	status int
-	exact  bool // the body is compared as text
+	exact  bool // compare the body as text
 	header map[string]string
 	body   string
 }
 
-// on returns what a release should answer.
+// on returns the answer wanted from a release.
 func (x exchange) on(r Release) wanted {
 	return x.answers[slices.IndexFunc(x.answers, func(w wanted) bool { return w.span.holds(r) })]
 }
@@ -115,7 +114,7 @@ func startsSpan(line string) bool {
 	return strings.HasPrefix(line, "since") || strings.HasPrefix(line, "before")
 }
 
-// limit reads the line below the name of a case.
+// limit reads the line of releases below the name of a case.
 func (c *testCase) limit(line string) error {
 	words, reason, found := strings.Cut(line, ": ")
 	if !found {
@@ -125,7 +124,7 @@ func (c *testCase) limit(line string) error {
 	return c.span.parse(strings.Fields(words))
 }
 
-// add reads an exchange; first is the number of its first line.
+// add reads an exchange. first is the number of its first line.
 func (c *testCase) add(lines []string, first int) error {
 	x, err := parseExchange(lines)
 	if err == nil {
@@ -139,7 +138,7 @@ func (c *testCase) add(lines []string, first int) error {
 	return nil
 }
 
-// covers checks that there is one answer for each release that the case is run on.
+// covers returns an error unless there is one answer for each release that the case runs on.
 func (c *testCase) covers(x exchange) error {
 	releases := []Release{c.span.since}
 	for _, w := range x.answers {
@@ -222,7 +221,7 @@ func parseAnswer(lines []string) (w wanted, err error) {
 	return w, nil
 }
 
-// takeHeader takes a header off the front of the lines, if it is there.
+// takeHeader removes a header from the front of the lines, if there is one.
 func takeHeader(lines []string, prefix, key string) (map[string]string, []string) {
 	if len(lines) > 0 && strings.HasPrefix(lines[0], prefix) {
 		return map[string]string{key: strings.TrimPrefix(lines[0], prefix)}, lines[1:]

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// compare says how an answer differs from the one wanted, or "".
+// compare describes how an answer differs from the wanted one. It returns "" if it does not.
 func (w wanted) compare(got answer, names *strings.Replacer) string {
 	want := names.Replace(w.body)
 	if got.status != w.status {
@@ -49,7 +49,7 @@ func (w wanted) compare(got answer, names *strings.Replacer) string {
 	return ""
 }
 
-// checkOK says what is wrong with the answer of a database endpoint.
+// checkOK describes an error in the answer of a database endpoint. It returns "" if there is none.
 func checkOK(body string) string {
 	var got struct {
 		Results []struct{ Error string }
@@ -69,8 +69,7 @@ func checkOK(body string) string {
 	return ""
 }
 
-// decode reads one JSON value and nothing after it, keeping the digits of
-// numbers.
+// decode reads one JSON value and demands that nothing follows. It keeps the digits of numbers.
 func decode(text string, v *any) error {
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
 	dec.UseNumber()
@@ -83,7 +82,7 @@ func decode(text string, v *any) error {
 	return nil
 }
 
-// differ returns the path of the first place where two values differ, or "".
+// differ returns the path of the first difference between two values, or "".
 func differ(want, got any, at string) string {
 	switch want := want.(type) {
 	case string:
@@ -138,8 +137,7 @@ func differInObject(want map[string]any, got any, at string) string {
 	return ""
 }
 
-// patterns are the strings of an expected answer that stand for more than
-// themselves.
+// patterns are the placeholders in a wanted answer, and the values that they match.
 var patterns = map[string]func(any) bool{
 	"<any>": func(any) bool { return true },
 	"<text>": func(v any) bool {

@@ -1,10 +1,8 @@
-// Package conformance holds what rqlite answers: conversations of requests and
-// answers, recorded from rqlited and kept as plain text, and a runner that
-// holds a server against them. It runs against the embedded server of package
-// rqlitetest and against real ones; that both pass is what makes the embedded
-// server worth having.
+// Package conformance records rqlite's behaviour. It has requests and answers of rqlited as plain
+// text, and a runner that checks a server against them. The runner checks the embedded server of
+// package rqlitetest as well as real ones. That both pass makes the embedded server trustworthy.
 //
-// The files in cases are read like this:
+// This is the form of the files in cases:
 //
 //	== name of a case
 //	# a remark
@@ -15,9 +13,8 @@
 //	@X-Rqlite-Served-By: <any>
 //	{"results":[{"last_insert_id":1,"rows_affected":1}]}
 //
-// The answers are those of all releases from 8.43.4 on, unless it says otherwise.
-// Where releases answer differently, there are several answers, each with the
-// releases it is from, such that each release has one:
+// By default an answer is that of all releases from 8.43.4 on. If releases answer differently,
+// there are several answers, each with its releases. Each release must have exactly one:
 //
 //	POST /db/sql
 //	["SELECT 1"]
@@ -25,29 +22,27 @@
 //	{"results":[{"original":"SELECT 1","rewritten":"SELECT 1"}]}
 //	-- 404 before 9.0.0
 //
-// "exact", if it is there, stands before that. A case that some releases cannot be
-// asked, because it would harm them or because they do not have what it is about, has a
-// line below its name, with the reason for which they skip it:
+// The word "exact" may stand before the releases. Some cases would harm a release, or are about
+// something that it does not have. Such a case has a line below its name, with the releases that it
+// runs on and the reason:
 //
 //	== reads of nothing but a comment
 //	since 9.3.13: a read of nothing but a comment hangs the node before
 //
-// There may be both bounds, as in "since 9.0.0 before 9.4.2". The release is
-// learned from X-Rqlite-Version, see [ReleaseOf].
+// Both bounds are possible, as in "since 9.0.0 before 9.4.2". The release comes from
+// X-Rqlite-Version; see [ReleaseOf].
 //
-// A case is a list of exchanges, each separated from the next by an empty line,
-// which run in order. {t} stands for a name that no other table has; what is
-// named so, or begins with it, is dropped at the end. JSON is compared by
-// value, but numbers by their digits: 1 is not 1.0. In an answer "<any>"
-// matches every value, "<int>" an integer, "<number>" a number, "<text>" a
-// string. A header of the value <none> must be absent. An answer whose body is
-// the word <ok> is one of the database endpoints without any error in it, and
-// <any> is every body.
+// A case is a list of exchanges, separated by empty lines, which run in order. {t} stands for a
+// name that no other table has. Objects with this name, or with names that begin with it, are
+// dropped at the end. JSON is compared by value, but numbers by their digits: 1 is not 1.0. In an
+// answer "<any>" matches every value, "<int>" an integer, "<number>" a number, "<text>" a string. A
+// header with the value <none> must be absent. The body <ok> matches an answer of the database
+// endpoints without any error, and <any> matches every body. With "exact" the body is compared as
+// text.
 //
-// In the cases of a cluster a path goes to the follower, unless leader or
-// replica stands before it, and there are names for what the nodes call
-// themselves: {leader-id}, {leader-url} and {leader-api} for the API with and
-// without its scheme, {leader-raft}, and the same for the other nodes.
+// In the cases of a cluster a path goes to the follower, unless leader or replica stands before it.
+// Placeholders stand for the names of the nodes: {leader-id}, {leader-url} and {leader-api} for the
+// API with and without its scheme, {leader-raft}, and the same for the other nodes.
 package conformance
 
 import (
@@ -68,56 +63,53 @@ import (
 //go:embed cases
 var caseFiles embed.FS
 
-// Options say how to reach the server.
+// Options say how to reach the server. The zero value is usable.
 type Options struct {
-	// Client makes the requests; nil is a client that follows no redirect.
+	// Client sends the requests; nil means a client that follows no redirects.
 	Client *http.Client
 
-	// Username and Password are sent with every request when Username is not
-	// "". The user needs the permission "all".
+	// Username and Password are sent with every request if Username is not "". The user needs the
+	// permission "all".
 	Username, Password string
 
-	// Skip names cases, as "file/name of a case", that are not to be run, with
-	// the reason.
+	// Skip lists cases that are not run, as "file/name of a case", with the reason.
 	Skip map[string]string
 
-	// ReplicaURL is the base URL of a read-only node for RunCluster; without
-	// one, the cases that ask it are skipped.
+	// ReplicaURL is the base URL of a read-only node, for RunCluster. If it is "", the cases that
+	// use a replica are skipped.
 	ReplicaURL string
 }
 
-// Run runs every case against the server at baseURL, which has no trailing
-// slash, as subtests of t. In a cluster it has to be the leader: some cases read
-// at the level none what they have just written. Nothing else may use the server
-// meanwhile, because some answers depend on the write before. The cases work on
-// tables of their own and leave none behind.
+// Run runs every case against the server at baseURL, as subtests of t. baseURL has no trailing
+// slash. In a cluster the server must be the leader: some cases read their own writes at level
+// none. Nothing else may use the server meanwhile, because some answers depend on the previous
+// write. The cases use tables of their own and drop them.
 func Run(t *testing.T, baseURL string, opts Options) {
 	t.Helper()
 	newTarget(t, map[string]string{"": baseURL}, opts).runDir(t, "cases")
 }
 
-// RunCluster runs the cases of what a follower answers, and where that depends
-// on it, the leader. The follower has to be a voter. The nodes have to be able
-// to reach each other, and leadership must not change meanwhile; the cases make
-// no attempt at it that succeeds. They work on tables of their own and leave none
-// behind.
+// RunCluster runs the cases about the answers of a follower and, where they depend on it, of the
+// leader. The follower must be a voter. The nodes must be able to reach each other, and leadership
+// must not change meanwhile; the cases do not change it. They use tables of their own and drop
+// them.
 func RunCluster(t *testing.T, leaderURL, followerURL string, opts Options) {
 	t.Helper()
 	s := newTarget(t, map[string]string{"": followerURL, "leader": leaderURL, "replica": opts.ReplicaURL}, opts)
 	s.runDir(t, "cases/cluster")
 }
 
-// RunNoLeader runs the cases of what a voter answers while there is no leader,
-// not even one that has just been lost. They leave a queued read behind.
+// RunNoLeader runs the cases about the answers of a voter while there is no leader, not even one
+// that was lost just now. They leave a queued read behind.
 func RunNoLeader(t *testing.T, nodeURL string, opts Options) {
 	t.Helper()
 	newTarget(t, map[string]string{"": nodeURL}, opts).runDir(t, "cases/noleader")
 }
 
-// target is the server or the cluster under test.
+// target is the server or cluster under test.
 type target struct {
-	urls    map[string]string // by what stands before a path; "" is where that is nothing
-	names   []string          // of the nodes, as pairs for a strings.Replacer
+	urls    map[string]string // by the word before a path; "" is the default
+	names   []string          // names of the nodes, as pairs for a strings.Replacer
 	opts    Options
 	release Release
 }
@@ -168,7 +160,7 @@ func (s *target) runDir(t *testing.T, dir string) {
 	}
 }
 
-// learnNames asks the nodes what they call themselves.
+// learnNames asks the nodes for their names.
 func (s *target) learnNames(t *testing.T) {
 	t.Helper()
 	for role := range s.urls {
@@ -227,7 +219,7 @@ func (s *target) run(t *testing.T, c testCase) {
 
 func uniqueName() string { return "conf_" + strings.ToLower(rand.Text()[:10]) }
 
-// answer is what a server answered.
+// answer is the answer of a server.
 type answer struct {
 	status int
 	header http.Header
@@ -257,8 +249,7 @@ func (s *target) do(ctx context.Context, x exchange, names *strings.Replacer) (a
 	return answer{resp.StatusCode, resp.Header, string(text)}, err
 }
 
-// dropAll removes what a case has made, and the transaction it may have left
-// open.
+// dropAll drops the objects of a case, and rolls back a transaction that it may have left open.
 func (s *target) dropAll(t *testing.T, table string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())

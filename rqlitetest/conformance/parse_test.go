@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The files must parse, and there must be enough in them: a suite that lost its
-// cases would pass.
+// TestCaseFiles checks that the files parse and have enough cases. A suite without cases would
+// pass.
 func TestCaseFiles(t *testing.T) {
 	t.Parallel()
 	for dir, least := range map[string]struct{ files, requests int }{
@@ -67,7 +67,7 @@ func TestParseCases(t *testing.T) {
 	}
 }
 
-// Cases and answers are for the releases that their words say.
+// TestParseReleases checks which releases a case and an answer are for.
 func TestParseReleases(t *testing.T) {
 	t.Parallel()
 	cases, err := parseCases("== one\nsince 9.0.0: there was none before\nGET /a\n-- 200 exact since 9.4.2\nnew\n-- 404 before 9.4.2\n@K: v\nold\n")

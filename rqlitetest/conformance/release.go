@@ -9,16 +9,16 @@ import (
 	"strconv"
 )
 
-// Release is a release of rqlite, such as 9.4.5: major, minor and patch number.
+// Release is a release of rqlite, such as 9.4.5: major, minor and patch number. The zero value
+// comes before all releases.
 type Release [3]int
 
-// firstNumbers are the numbers with which a version begins.
+// firstNumbers matches the numbers at the start of a version.
 var firstNumbers = regexp.MustCompile(`^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
 
-// ReleaseOf returns the release of a server that calls its version so, in
-// X-Rqlite-Version: "v9.4.5", or "v10.2.7-23-gabc" for what came after a release.
-// A server built by hand says less, such as "10" or "master". It counts as the
-// newest there can be of that.
+// ReleaseOf returns the release for a version in X-Rqlite-Version: "v9.4.5", or "v10.2.7-23-gabc"
+// for a later commit. A server built by hand may say only "10" or "master". ReleaseOf then returns
+// the newest possible release: missing numbers are the largest int.
 func ReleaseOf(version string) Release {
 	r := Release{math.MaxInt, math.MaxInt, math.MaxInt}
 	for i, text := range firstNumbers.FindStringSubmatch(version) {
@@ -29,7 +29,8 @@ func ReleaseOf(version string) Release {
 	return r
 }
 
-// ParseRelease reads the full name of a release, "9.4.5".
+// ParseRelease reads the full name of a release, such as "9.4.5". It returns an error for anything
+// else.
 func ParseRelease(text string) (Release, error) {
 	r := ReleaseOf(text)
 	if r.String() != text {
@@ -41,22 +42,21 @@ func ParseRelease(text string) (Release, error) {
 // String returns the release as ParseRelease reads it.
 func (r Release) String() string { return fmt.Sprintf("%d.%d.%d", r[0], r[1], r[2]) }
 
-// Compare is negative if r came before the other one, and positive if it came
-// after it.
+// Compare returns a negative number if r is older than other, 0 if they are equal, and a positive
+// number if r is newer.
 func (r Release) Compare(other Release) int {
 	return slices.CompareFunc(r[:], other[:], cmp.Compare[int])
 }
 
-// span is a range of releases: from since on, up to what comes before before. The
-// zero Release is no bound.
+// span is a range of releases: since and later, and earlier than before. A zero Release sets no
+// bound.
 type span struct{ since, before Release }
 
 func (s span) holds(r Release) bool {
 	return r.Compare(s.since) >= 0 && (s.before == Release{} || r.Compare(s.before) < 0)
 }
 
-// parse reads words such as "since 9.0.0 before 9.4.2", each of them once or not
-// at all.
+// parse reads words such as "since 9.0.0 before 9.4.2". Each of the two may occur once.
 func (s *span) parse(words []string) error {
 	for ; len(words) >= 2; words = words[2:] {
 		bound := map[string]*Release{"since": &s.since, "before": &s.before}[words[0]]

@@ -7,7 +7,7 @@ import (
 
 var errSchemaCall = errors.New("schema-qualified function calls are not supported in IN/NOT IN expressions")
 
-// call reads the rest of a function call and replaces it or its arguments.
+// call reads the rest of a function call. It replaces the call or its arguments.
 func (p *parser) call(name token) (frag, error) {
 	p.take()
 	var args []frag
@@ -44,7 +44,7 @@ func (p *parser) call(name token) (frag, error) {
 	}
 	f := cat(name.lit, "(", inside, ")", tail)
 	if timeFunction(name.lit, len(args)) && p.opts.Time {
-		f.changed = true // even when there was no 'now'
+		f.changed = true // even without a 'now'
 	}
 	return p.replaceRandom(name.lit, args, f), nil
 }
@@ -78,8 +78,7 @@ func (p *parser) callTail() (frag, error) {
 	return out, nil
 }
 
-// timeFunction reports whether a function with that many arguments is one whose
-// 'now' is replaced.
+// timeFunction reports whether 'now' is replaced in a function with that many arguments.
 func timeFunction(name string, args int) bool {
 	switch strings.ToLower(name) {
 	case "date", "time", "datetime", "julianday", "unixepoch":
@@ -91,8 +90,7 @@ func timeFunction(name string, args int) bool {
 	}
 }
 
-// replaceNow replaces 'now', in whatever quotes or none, where the function
-// takes a time.
+// replaceNow replaces 'now' in the time arguments of a function, in any quotes or none.
 func (p *parser) replaceNow(name string, args []frag) []frag {
 	if !p.opts.Time || !timeFunction(name, len(args)) {
 		return args
@@ -113,7 +111,7 @@ func (p *parser) replaceNow(name string, args []frag) []frag {
 	return out
 }
 
-// replaceRandom replaces random() and randomblob(n), except in an ORDER BY.
+// replaceRandom replaces random() and randomblob(n), except in ORDER BY.
 func (p *parser) replaceRandom(name string, args []frag, call frag) frag {
 	if !p.opts.Random || p.ordering {
 		return call

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A default, a check, a view or a trigger with a 'now' in it is frozen at the
-// time of its definition, as rqlite freezes it.
+// Like rqlite, this freezes a 'now' in a default, a check, a view or a trigger at the time of its
+// definition.
 
 // create reads a CREATE.
 func (p *parser) create() (frag, error) {
@@ -27,8 +27,8 @@ func (p *parser) create() (frag, error) {
 	}
 }
 
-// unknownDefinition is the message about a CREATE or DROP of something unknown,
-// which gives the position of the verb and no token.
+// unknownDefinition is the error for a CREATE or DROP of something unknown. It has the position of
+// the verb and names no token.
 func unknownDefinition(verb token, want string) error {
 	return fmt.Errorf("%s: expected %s", verb.position(), want)
 }
@@ -147,7 +147,7 @@ func (p *parser) createTrigger() (frag, error) {
 	if err != nil {
 		return frag{}, err
 	}
-	name, err := p.name("index name") // so says the server
+	name, err := p.name("index name") // the server's words
 	if err != nil {
 		return name, err
 	}
@@ -241,9 +241,9 @@ func (p *parser) triggerBody(f frag) (frag, error) {
 	}
 }
 
-// createVirtual reads what follows CREATE VIRTUAL. Nothing in it is replaced.
+// createVirtual reads the rest of a CREATE VIRTUAL. Nothing in it is replaced.
 func (p *parser) createVirtual() (frag, error) {
-	p.take() // not looked at, like the server
+	p.take() // unchecked, as in the server
 	head, err := p.ifNotExists("CREATE VIRTUAL TABLE")
 	if err != nil {
 		return frag{}, err
@@ -297,7 +297,7 @@ func (p *parser) moduleArgument() (frag, error) {
 	return name, nil
 }
 
-// columnTypes are the types known in the arguments of a module.
+// columnTypes are the types that the arguments of a module may have.
 var columnTypes = wordSet(`BIGINT BLOB BOOLEAN CHARACTER CLOB DATE DATETIME DECIMAL DOUBLE FLOAT INT INTEGER
 	MEDIUMINT NCHAR NUMERIC NVARCHAR REAL SMALLINT TEXT TINYINT VARCHAR`)
 
@@ -328,7 +328,7 @@ func (p *parser) pragma() (frag, error) {
 	}
 }
 
-// command reads ANALYZE, REINDEX, or a statement about a transaction.
+// command reads ANALYZE, REINDEX, or a statement that controls a transaction.
 func (p *parser) command() (frag, error) {
 	verb := p.take().word
 	f := lit(verb)

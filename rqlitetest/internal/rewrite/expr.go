@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// precedence is the binding strength of a binary operator, 0 for what is none.
-// Those of two words, such as NOT LIKE, have none in rqlite's parser, so their
-// right side reaches as far as it can.
+// precedence is the binding strength of a binary operator, 0 for any other token. rqlite's parser
+// gives none to operators of two words, such as NOT LIKE. So their right side extends as far as
+// possible.
 func precedence(t token) int {
 	if t.kind != kindWord && t.kind != kindOp {
 		return 0
@@ -42,7 +42,7 @@ func precedence(t token) int {
 
 func (p *parser) expr() (frag, error) { return p.binary(1) }
 
-// binary reads operators of at least that precedence.
+// binary reads operators of at least the given precedence.
 func (p *parser) binary(least int) (frag, error) {
 	x, err := p.operand()
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *parser) afterOperator(x frag) (frag, error) {
 	}
 	switch op {
 	case "IS NULL", "NOT NULL":
-		return cat(x.kept(), " ", op), nil // rqlite does not look inside
+		return cat(x.kept(), " ", op), nil // rqlite replaces nothing inside
 	case "IN", "NOT IN":
 		y, err := p.inSet()
 		return binaryOf(x, op, y), err
@@ -100,7 +100,7 @@ func binaryOf(x frag, op string, y frag) frag {
 	return f
 }
 
-// operator reads a binary operator, of one word or two.
+// operator reads a binary operator of one or two words.
 func (p *parser) operator() (string, error) {
 	op := p.take()
 	switch op.word {
@@ -129,7 +129,7 @@ func (p *parser) operator() (string, error) {
 	return op.word, nil
 }
 
-// inSet reads what follows IN: a list, a table or a table-valued function.
+// inSet reads what may follow IN: a list, a table or a table-valued function.
 func (p *parser) inSet() (frag, error) {
 	if p.tok.is("(") {
 		p.take()
@@ -168,8 +168,8 @@ func (p *parser) inSet() (frag, error) {
 	}
 }
 
-// maxDepth bounds nesting. SQLite's own bound is 1000 by default, so what is
-// beyond it fails anyway.
+// maxDepth bounds the nesting. SQLite's own bound is 1000 by default, so SQLite refuses deeper
+// statements anyway.
 const maxDepth = 10_000
 
 // operand reads an expression without binary operators.
@@ -226,7 +226,7 @@ func (p *parser) operand() (frag, error) {
 	case "SELECT":
 		p.untake(t)
 		x, err := p.selectStmt(false)
-		return x.kept(), err // rqlite does not look inside
+		return x.kept(), err // rqlite replaces nothing inside
 	}
 	return frag{}, p.expectedAt(t, "expression")
 }
@@ -251,8 +251,8 @@ func (p *parser) qualified(first token) (frag, error) {
 	return out, nil
 }
 
-// parenthesized reads the rest of (x) or (x, y). The token where the closing
-// parenthesis of a single expression belongs is not looked at.
+// parenthesized reads the rest of (x) or (x, y). After a single expression it takes any token for
+// the closing parenthesis.
 func (p *parser) parenthesized() (frag, error) {
 	x, err := p.expr()
 	if err != nil {
@@ -407,12 +407,12 @@ func (p *parser) raise() (frag, error) {
 
 func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// ident prints a name, always in quotes. That makes a column of CURRENT_TIMESTAMP.
+// ident prints a name. It always adds quotes, which turns CURRENT_TIMESTAMP into a column.
 func ident(t token) frag {
 	return lit(`"` + strings.ReplaceAll(t.lit, `"`, `""`) + `"`)
 }
 
-// isCount reports whether an argument is a plain decimal number, and which.
+// isCount reports whether an argument is a plain decimal number, and returns it.
 func isCount(f frag) (int, bool) {
 	if f.plain == "" || !isDigit(rune(f.plain[0])) {
 		return 0, false

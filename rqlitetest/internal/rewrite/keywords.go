@@ -2,11 +2,10 @@ package rewrite
 
 import "strings"
 
-// Keywords of rqlite's parser. It has some that SQLite does not know as such
-// (FUNCTION, REGISTER, SPAN, TRUTH, VARIABLE, VECTOR …), and lacks FULL and
-// RIGHT, which it takes for names.
+// The keywords of rqlite's parser. Some of them are no keywords of SQLite (FUNCTION, REGISTER,
+// SPAN, TRUTH, VARIABLE, VECTOR …). FULL and RIGHT are missing: it takes them for names.
 var (
-	// bareWords may also stand as names.
+	// bareWords may also be names.
 	bareWords = wordSet(`ABORT ACTION AFTER ALWAYS ANALYZE ASC ATTACH BEFORE BEGIN BY CASCADE CAST COLUMN
 		CONFLICT CROSS CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFERRED DESC DETACH DO
 		EACH END EXCLUDE EXCLUSIVE EXPLAIN FAIL FILTER FIRST FOLLOWING FOR GENERATED GLOB GROUPS IF IGNORE
@@ -15,7 +14,7 @@ var (
 		REPLACE RESTRICT ROLLBACK ROW ROWS SAVEPOINT TEMP TIES TRIGGER UNBOUNDED VACUUM VIEW VIRTUAL WINDOW
 		WITH WITHOUT`)
 
-	// reservedWords may not.
+	// reservedWords cannot be names.
 	reservedWords = wordSet(`ADD AGG_COLUMN AGG_FUNCTION ALL ALTER AND AS ASTERISK AUTOINCREMENT BETWEEN CASE
 		CHECK COLLATE COLUMNKW COMMIT CONSTRAINT CREATE CTIME_KW DEFAULT DEFERRABLE DELETE DISTINCT DROP ELSE
 		ESCAPE EXCEPT EXISTS FALSE FOREIGN FROM FUNCTION GROUP HAVING IF_NULL_ROW IN INDEX INSERT INTERSECT
@@ -38,12 +37,12 @@ func isKeyword(upper string) bool { return bareWords[upper] || reservedWords[upp
 // isPlainName reports whether the token is a name and not a keyword.
 func (t token) isPlainName() bool { return t.kind == kindIdent }
 
-// isName reports whether the token can stand where only a name can.
+// isName reports whether the token can stand where only a name is allowed.
 func (t token) isName() bool {
 	return t.isPlainName() || t.kind == kindWord && (bareWords[t.word] || t.word == "NULL")
 }
 
-// isOperandName reports whether the token is a name where an operand stands.
+// isOperandName reports whether the token is a name where an operand is expected.
 func (t token) isOperandName() bool {
 	if t.kind != kindWord {
 		return t.isPlainName()

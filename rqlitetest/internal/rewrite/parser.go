@@ -2,16 +2,15 @@ package rewrite
 
 import "errors"
 
-// parser reads one statement. Its functions return what they read as the server
-// would print it.
+// parser reads one statement. Its methods return the part that they read, as the server prints it.
 type parser struct {
 	scan    scanner
-	tok     token  // the next one
-	pending *token // the one after it, when already read
+	tok     token  // next token
+	pending *token // token after it, if already read
 	opts    Options
-	now     string // the present time, the same throughout the statement
+	now     string // the present, the same in the whole statement
 
-	depth     int  // of nested operands
+	depth     int  // nesting of operands
 	inTrigger bool // inside the body of a trigger
 	ordering  bool // inside a term of ORDER BY
 	returning bool // a RETURNING clause was read
@@ -35,7 +34,7 @@ func (p *parser) take() token {
 	return t
 }
 
-// untake puts the token back that was just taken.
+// untake puts back the token that was taken last.
 func (p *parser) untake(t token) {
 	next := p.tok
 	p.tok, p.pending = t, &next
@@ -50,7 +49,7 @@ func (p *parser) accept(word string) bool {
 	return true
 }
 
-// acceptAny takes the first of the words that is next, and returns it.
+// acceptAny takes the next token if it is one of the words, and returns it.
 func (p *parser) acceptAny(words ...string) (string, bool) {
 	for _, w := range words {
 		if p.accept(w) {
@@ -60,8 +59,8 @@ func (p *parser) acceptAny(words ...string) (string, bool) {
 	return "", false
 }
 
-// expect takes a keyword or operator that must be next; want names it in the
-// error.
+// expect takes a keyword or operator. It is an error if another token is next; want is the name of
+// the expected token in that error.
 func (p *parser) expect(word, want string) error {
 	if !p.accept(word) {
 		return p.expected(want)
@@ -87,7 +86,7 @@ func (p *parser) names() (frag, error) {
 	return cat("(", list(items), ")"), err
 }
 
-// nameList reads (a, b, …); want is what each name is.
+// nameList reads (a, b, …). want is the kind of the names, for errors.
 func (p *parser) nameList(want string) ([]frag, error) {
 	p.take()
 	var items []frag

@@ -1,15 +1,12 @@
-// Package rewrite does to a statement what rqlite does before the statement
-// enters its log: it replaces random() and the present time by literals, and
-// finds out whether the statement returns rows.
+// Package rewrite does what rqlite does before a statement enters its log. It replaces random() and
+// the present time by literals, and finds out whether the statement returns rows.
 //
-// rqlite has a parser of its own for that, which understands less than SQLite,
-// and which prints the statement anew when something was replaced, not always
-// with the same meaning. Both show to a client: the rows of a RETURNING clause
-// that the parser does not get to are lost, and so is the clause of an UPDATE
-// that is printed. So this package follows that parser's grammar, and not
-// SQLite's, for SELECT, VALUES, INSERT, REPLACE, UPDATE, DELETE, WITH and
-// EXPLAIN. Definitions (CREATE and the like) are followed by their tokens only:
-// their text stays, but for what is replaced in it.
+// rqlite has a parser of its own for this, which understands less than SQLite. If it replaces
+// something, it prints the whole statement, and not always with the same meaning. A client can see
+// both. If the parser does not reach a RETURNING clause, its rows are lost. If it prints an UPDATE,
+// the RETURNING clause is lost. So this package follows the grammar of that parser and not that of
+// SQLite for SELECT, VALUES, INSERT, REPLACE, UPDATE, DELETE, WITH and EXPLAIN. In definitions
+// (CREATE and the like) it follows the tokens only, and keeps their text except for replacements.
 package rewrite
 
 import (
@@ -20,24 +17,23 @@ import (
 	"time"
 )
 
-// Options say what is replaced.
+// Options select what is replaced.
 type Options struct {
 	Random bool // random() and randomblob(n)
 	Time   bool // 'now' in the functions of date and time
 }
 
-// Statement is what became of a statement.
+// Statement is a statement after rewriting.
 type Statement struct {
-	SQL         string // to be run
+	SQL         string // text to run
 	ReturnsRows bool   // it has a RETURNING clause
 	Explain     bool   // it is an EXPLAIN
 }
 
-// Process rewrites a statement as a write is. A statement that the parser does
-// not understand, or need not look at, comes back as it is. What follows the
-// statement's semicolon is dropped if the statement was changed. The error is
-// that of a statement on which rqlite's parser or printer panics; the server
-// refuses the whole request then.
+// Process rewrites a statement as rqlite rewrites a write. It returns the statement unchanged if
+// the parser does not understand it, or does not need to parse it. If the statement is changed,
+// text after its semicolon is dropped. It returns an error if rqlite's parser or printer panics on
+// the statement. The server then refuses the whole request.
 func Process(sql string, opts Options) (Statement, error) {
 	out := Statement{SQL: sql}
 	if !worthParsing(strings.ToLower(sql), opts) {
@@ -65,11 +61,10 @@ func Process(sql string, opts Options) (Statement, error) {
 // Analysis is the answer of /db/sql for one statement.
 type Analysis struct {
 	Rewritten string // "" if there is a Problem
-	Problem   string // why the parser does not understand it
+	Problem   string // why the parser does not understand it; "" if it does
 }
 
-// Analyze parses and prints a statement, whatever is in it. The error is as for
-// Process.
+// Analyze parses and prints any statement. Its errors are those of Process.
 func Analyze(sql string, opts Options) (Analysis, error) {
 	f, err := newParser(sql, opts).statement()
 	if errors.Is(err, errAssertion) {
@@ -84,13 +79,11 @@ func Analyze(sql string, opts Options) (Analysis, error) {
 	return Analysis{Rewritten: f.text}, nil
 }
 
-// errAssertion is the panic of rqlite's parser about a constraint it does not
-// expect.
+// errAssertion is the panic of rqlite's parser on an unexpected constraint.
 var errAssertion = errors.New("assert failed")
 
-// worthParsing reports whether a lower-cased statement mentions what could
-// matter, by the same plain search for words that the server makes: a newline
-// after RETURNING hides it.
+// worthParsing reports whether a statement in lower case has words that may matter. Like the server
+// it searches for plain text, so a newline after RETURNING hides the clause.
 func worthParsing(lowered string, opts Options) bool {
 	words := []string{"returning ", "explain "}
 	if opts.Time {
@@ -107,16 +100,16 @@ func worthParsing(lowered string, opts Options) bool {
 	return false
 }
 
-// frag is a piece of a statement as the server prints it.
+// frag is a piece of a statement, as the server prints it.
 type frag struct {
 	text    string // with replacements
-	plain   string // without
+	plain   string // without replacements
 	changed bool   // rqlite takes it for changed, even if the text is the same
-	broken  string // not "": printing it fails, with this message
-	op      string // the outermost operator, for what depends on it
+	broken  string // if not "", printing fails with this message
+	op      string // the outermost operator
 }
 
-// lit is a fragment without anything to replace.
+// lit is a fragment without replacements.
 func lit(text string) frag { return frag{text: text, plain: text} }
 
 // cat joins fragments and strings.
@@ -151,7 +144,7 @@ func list(items []frag) frag {
 	return cat(parts...)
 }
 
-// kept is the fragment in a place where rqlite replaces nothing.
+// kept is the fragment without its replacements, for places where rqlite makes none.
 func (f frag) kept() frag {
 	return frag{text: f.plain, plain: f.plain, broken: f.broken, op: f.op}
 }
@@ -159,7 +152,7 @@ func (f frag) kept() frag {
 // randomInt is the value for a random().
 func randomInt() string { return fmt.Sprint(rand.Int64()) }
 
-// randomBlob is the literal for a randomblob(n), of at least one byte.
+// randomBlob is the literal for a randomblob(n). It has at least one byte.
 func randomBlob(n int) string {
 	b := make([]byte, max(n, 1))
 	for i := range b {
@@ -168,8 +161,8 @@ func randomBlob(n int) string {
 	return fmt.Sprintf("x'%X'", b)
 }
 
-// julianDay is the present time as a day number, to the sixth digit, which is
-// about a tenth of a second.
+// julianDay is the present time as a Julian day number, to the sixth digit, about a tenth of a
+// second.
 func julianDay() string {
 	const unixEpoch = 2440587.5
 	return fmt.Sprintf("%f", unixEpoch+float64(time.Now().UnixMicro())/(24*60*60*1e6))

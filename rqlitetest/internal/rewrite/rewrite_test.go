@@ -16,8 +16,8 @@ import (
 
 var everything = rewrite.Options{Random: true, Time: true}
 
-// golden is a line of testdata/analyze.jsonl: what rqlited's /db/sql said of a
-// statement, with its random and present values replaced by words.
+// golden is a line of testdata/analyze.jsonl: the answer of rqlited's /db/sql to a statement. Words
+// stand for random values and for the present.
 type golden struct {
 	SQL       string `json:"sql"`
 	Rewritten string `json:"rewritten"`
@@ -46,8 +46,7 @@ var (
 	randomBlobs = regexp.MustCompile(`x'[0-9A-F]{2,6}'`)
 )
 
-// normalized replaces what differs from one time to the next. A negative random
-// number keeps its sign.
+// normalized replaces the parts that differ at each run. A negative random number keeps its sign.
 func normalized(s string) string {
 	s = randomInts.ReplaceAllString(s, "RND")
 	s = julianDays.ReplaceAllString(s, "NOW")
@@ -72,7 +71,7 @@ func TestAnalyzeGolden(t *testing.T) {
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name, sql, want  string // want "" is sql itself
+		name, sql, want  string // want "" means sql itself
 		opts             rewrite.Options
 		returns, explain bool
 	}{
@@ -109,7 +108,8 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// A statement that cannot be printed is an error only if it has to be printed.
+// TestProcessPanics checks that a statement that rqlite cannot print is an error only if rqlite has
+// to print it.
 func TestProcessPanics(t *testing.T) {
 	t.Parallel()
 	const text = "select random() where 'a' like 'b' escape 'c'"
@@ -121,7 +121,7 @@ func TestProcessPanics(t *testing.T) {
 	require.EqualError(t, err, "panic during SQL processing: assert failed")
 }
 
-// However deep the nesting, the stack holds.
+// TestDepth checks that deep nesting does not exhaust the stack.
 func TestDepth(t *testing.T) {
 	t.Parallel()
 	deep := "explain select " + strings.Repeat("(", 1<<20)
@@ -135,8 +135,8 @@ func TestDepth(t *testing.T) {
 	assert.NotContains(t, got.SQL, "random")
 }
 
-// The parser takes any text, and what it prints with nothing replaced it prints
-// the same when it reads it again, unless that is no statement any more.
+// FuzzAnalyze checks that the parser takes any text. If nothing was replaced, its output parses and
+// prints unchanged, unless it is no statement any more.
 func FuzzAnalyze(f *testing.F) {
 	for _, g := range readGolden(f) {
 		f.Add(g.SQL)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what a token is. A keyword's kind is kindWord and its word is set.
+// kind is the kind of a token. A keyword has kindWord and its word is set.
 type kind uint8
 
 const (
@@ -19,22 +19,22 @@ const (
 	kindNumber
 	kindBind // ?, ?1, :a, @a, $a
 	kindWord // a keyword
-	kindOp   // an operator or a punctuation mark, as normalized text
+	kindOp   // an operator or punctuation mark, normalized
 )
 
-// token is a lexical element by the rules of rqlite's scanner: identifiers are
-// ASCII, there are no [brackets], and $ is not part of a name.
+// token is a token by the rules of rqlite's scanner: identifiers are ASCII, there are no
+// [brackets], and $ is not part of a name.
 type token struct {
 	kind   kind
 	word   string // keyword in upper case, or operator
-	lit    string // text: of an identifier or string without quotes
+	lit    string // content of an identifier or string, without quotes
 	quoted bool   // an identifier in quotes
 
-	start, end   int // bytes in the source
-	line, column int // as the server counts for its messages
+	start, end   int // byte offsets in the source
+	line, column int // as the server counts them in its messages
 }
 
-// is reports whether the token is that keyword or operator.
+// is reports whether the token is the given keyword or operator.
 func (t token) is(word string) bool {
 	return (t.kind == kindWord || t.kind == kindOp) && t.word == word
 }
@@ -103,7 +103,7 @@ func (s *scanner) next() token {
 	}
 }
 
-// token fills in t, or reports that it was a comment.
+// token reads a token into t. It returns false for a comment.
 func (s *scanner) token(t *token) bool {
 	switch r := s.peek(); {
 	case isDigit(r) || r == '.':
@@ -132,7 +132,7 @@ func (s *scanner) name(t *token) {
 	}
 }
 
-// quotedName reads a name in quotes, which either quote ends.
+// quotedName reads a name in quotes. Either kind of quote ends it.
 func (s *scanner) quotedName(t *token) {
 	s.read()
 	var b strings.Builder
@@ -225,8 +225,8 @@ func (s *scanner) number(t *token) {
 	}
 }
 
-// operators, longest first where one begins another, with the text the server
-// prints for them.
+// operators are the operators with the text that the server prints. A longer one comes before any
+// that it begins with.
 var operators = []struct{ text, word string }{
 	{"!=", "!="},
 	{"==", "="},
@@ -255,7 +255,7 @@ var operators = []struct{ text, word string }{
 	{",", ","},
 }
 
-// operator reads an operator or skips a comment, for which it returns false.
+// operator reads an operator. It skips a comment and returns false for it.
 func (s *scanner) operator(t *token) bool {
 	rest := s.src[s.at:]
 	switch {
@@ -292,7 +292,7 @@ func isNameStart(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' && r < utf
 func isName(r rune) bool      { return isNameStart(r) || isDigit(r) }
 func isHex(r rune) bool       { return isDigit(r) || 'a' <= r|0x20 && r|0x20 <= 'f' && r < utf8.RuneSelf }
 
-// syntaxError is the parser's message, "LINE:COLUMN: expected …, found …".
+// syntaxError is a message of the parser: "LINE:COLUMN: expected …, found …".
 type syntaxError struct {
 	at   token
 	want string
@@ -302,8 +302,7 @@ func (e *syntaxError) Error() string {
 	return fmt.Sprintf("%s: expected %s, found %s", e.at.position(), e.want, e.at.found())
 }
 
-// position is "LINE:COLUMN", or "LINE" for the end of a text that ends in a
-// newline.
+// position is "LINE:COLUMN", or "LINE" at the end of a text that ends in a newline.
 func (t token) position() string {
 	if t.column == 0 {
 		return fmt.Sprint(t.line)
@@ -311,7 +310,7 @@ func (t token) position() string {
 	return fmt.Sprintf("%d:%d", t.line, t.column)
 }
 
-// found names a token as messages do.
+// found names a token as in the server's messages.
 func (t token) found() string {
 	switch t.kind {
 	case kindIllegal:

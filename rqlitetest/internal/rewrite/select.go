@@ -1,7 +1,7 @@
 package rewrite
 
-// selectStmt reads SELECT or VALUES with all that belongs to it. As part of a
-// compound it has no ORDER BY and no LIMIT of its own.
+// selectStmt reads a whole SELECT or VALUES. A part of a compound has no ORDER BY and no LIMIT of
+// its own.
 func (p *parser) selectStmt(compounded bool) (frag, error) {
 	var f frag
 	var err error
@@ -44,7 +44,7 @@ func (p *parser) selectStmt(compounded bool) (frag, error) {
 	return p.limit(f)
 }
 
-// valueList reads (x, y, …), which is not empty.
+// valueList reads (x, y, …). It must not be empty.
 func (p *parser) valueList() (frag, error) {
 	if err := p.expect("(", "left paren"); err != nil {
 		return frag{}, err
@@ -65,7 +65,7 @@ func (p *parser) valueList() (frag, error) {
 	}
 }
 
-// selectCore reads what follows SELECT, up to the WINDOW clause.
+// selectCore reads the rest of a SELECT, up to the WINDOW clause.
 func (p *parser) selectCore() (frag, error) {
 	f := lit("SELECT ")
 	if word, ok := p.acceptAny("DISTINCT", "ALL"); ok {
@@ -119,8 +119,7 @@ func (p *parser) where(f frag) (frag, error) {
 	return cat(f, " WHERE ", x), err
 }
 
-// resultColumn reads *, or an expression with an alias, which must be a name
-// and not a keyword.
+// resultColumn reads *, or an expression with an alias. The alias must not be a keyword.
 func (p *parser) resultColumn() (frag, error) {
 	if p.accept("*") {
 		return lit("*"), nil
@@ -155,7 +154,7 @@ func (p *parser) source() (frag, error) {
 	return f, err
 }
 
-// join reads a join operator, if there is one. RIGHT and FULL are not known.
+// join reads a join operator, if there is one. rqlite's parser does not know RIGHT and FULL.
 func (p *parser) join() (op string, ok bool, err error) {
 	if p.accept(",") {
 		return ", ", true, nil
@@ -195,8 +194,8 @@ func (p *parser) joinCondition() (frag, error) {
 	}
 }
 
-// oneSource reads a table, a table-valued function, VALUES, or parentheses
-// around a SELECT or a join.
+// oneSource reads a table, a table-valued function, VALUES, or parentheses around a SELECT or a
+// join.
 func (p *parser) oneSource() (frag, error) {
 	switch {
 	case p.accept("("):
@@ -300,8 +299,8 @@ func (p *parser) orderingTerm() (frag, error) {
 	return x, nil
 }
 
-// limit appends an optional LIMIT clause. LIMIT a, b is printed as if it were
-// LIMIT a OFFSET b, which is the wrong way round.
+// limit appends an optional LIMIT clause. LIMIT a, b is printed as LIMIT a OFFSET b, which wrongly
+// swaps the two.
 func (p *parser) limit(f frag) (frag, error) {
 	if !p.accept("LIMIT") {
 		return f, nil
@@ -407,8 +406,8 @@ func (p *parser) frame() (frag, error) {
 	}
 }
 
-// frameBound reads one end of a frame. FOLLOWING needs BETWEEN, and UNBOUNDED
-// goes one way only at each end.
+// frameBound reads one end of a frame. FOLLOWING needs BETWEEN. UNBOUNDED has one direction at each
+// end.
 func (p *parser) frameBound(between, end bool) (frag, error) {
 	if p.accept("UNBOUNDED") {
 		way := "PRECEDING"

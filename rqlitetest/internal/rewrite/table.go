@@ -1,7 +1,6 @@
 package rewrite
 
-// createTable reads what follows CREATE TABLE. The server does not print
-// WITHOUT ROWID and STRICT.
+// createTable reads the rest of a CREATE TABLE. The server does not print WITHOUT ROWID and STRICT.
 func (p *parser) createTable() (frag, error) {
 	head, err := p.ifNotExists("CREATE TABLE")
 	if err != nil {
@@ -64,7 +63,7 @@ func (p *parser) tableOptions() error {
 	}
 }
 
-// tableConstraints and columnConstraints are the words that begin one.
+// tableConstraints and columnConstraints are the words that can begin a constraint.
 var (
 	tableConstraints  = []string{"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
 	columnConstraints = []string{
@@ -103,8 +102,8 @@ func (p *parser) columnDefinition() (frag, error) {
 	return f, nil
 }
 
-// constraint reads a constraint of a table or of a column. What SQLite allows
-// besides, such as ON CONFLICT or a direction in PRIMARY KEY, is not known.
+// constraint reads a constraint of a table or of a column. rqlite's parser does not know some forms
+// of SQLite, such as ON CONFLICT or a direction in PRIMARY KEY.
 func (p *parser) constraint(table bool) (frag, error) {
 	var f frag
 	if p.accept("CONSTRAINT") {
@@ -181,7 +180,7 @@ func (p *parser) primaryKey(table bool) (frag, error) {
 	return lit("PRIMARY KEY"), nil
 }
 
-// defaultValue reads what follows DEFAULT.
+// defaultValue reads the rest of a DEFAULT.
 func (p *parser) defaultValue() (frag, error) {
 	t := p.tok
 	switch {
@@ -240,8 +239,7 @@ func (p *parser) foreignKey() (frag, error) {
 	return cat("FOREIGN KEY ", columns, " ", target), err
 }
 
-// references reads REFERENCES table (columns), which must be given, with what
-// belongs to it.
+// references reads REFERENCES table (columns) and its actions. The columns are required.
 func (p *parser) references() (frag, error) {
 	if err := p.expect("REFERENCES", "REFERENCES"); err != nil {
 		return frag{}, err
@@ -290,8 +288,8 @@ func (p *parser) foreignKeyAction() (string, error) {
 	}
 }
 
-// deferrable appends what may follow a foreign key. A NOT that belongs to the
-// next constraint is taken for one of this.
+// deferrable appends the optional end of a foreign key. It wrongly takes a NOT that begins the next
+// constraint.
 func (p *parser) deferrable(f frag) (frag, error) {
 	switch {
 	case p.accept("NOT"):

@@ -3,7 +3,7 @@ package rewrite
 // conflictActions may follow INSERT OR and UPDATE OR.
 var conflictActions = []string{"ROLLBACK", "REPLACE", "ABORT", "FAIL", "IGNORE"}
 
-// orAction reads an optional OR with an action, printed with a space before it.
+// orAction reads an optional OR with an action. It returns it with a space before it.
 func (p *parser) orAction() (string, error) {
 	if !p.accept("OR") {
 		return "", nil
@@ -85,7 +85,7 @@ func (p *parser) insertedRows() (frag, error) {
 	}
 }
 
-// upsert reads the rest of an ON CONFLICT clause, of which there may be one.
+// upsert reads the rest of an ON CONFLICT clause. There can be only one.
 func (p *parser) upsert() (frag, error) {
 	if err := p.expect("CONFLICT", "CONFLICT"); err != nil {
 		return frag{}, err
@@ -176,8 +176,7 @@ func (p *parser) returningClause() (frag, error) {
 	return cat(" RETURNING ", columns), err
 }
 
-// targetTable reads the table that is changed. In a trigger it has a name and
-// nothing else.
+// targetTable reads the table of a write. In a trigger it can only be a plain name.
 func (p *parser) targetTable() (frag, error) {
 	t := p.take()
 	if p.inTrigger && (p.tok.is(".") || p.tok.is("AS") || p.tok.isPlainName() || p.tok.is("INDEXED")) {
