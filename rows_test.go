@@ -255,10 +255,10 @@ func TestRowsErrorsBehindRows(t *testing.T) {
 		{"an entry too many", "SELECT 1", results(one, one), "it has more results than the request has statements"},
 		{"a value too few", "SELECT 1", results(table("a integer,b integer", "[1,2]", "[1]")), "a row with fewer values than there are columns"},
 		{"a value too many", "SELECT 1", results(table("a integer", "[1]", "[1,2]")), "malformed response"},
-		{"a value that is none", "SELECT 1", results(table("a integer", "[1]", `[{}]`)), "an object where a value belongs"},
+		{"a value that is none", "SELECT 1", results(table("a integer", "[1]", `[{}]`)), "an object instead of a value"},
 		{"a number that does not fit", "SELECT 1", results(table("a real", "[1]", "[1e999]")), `rqlite: column 1 (a): the number "1e999" does not fit a float64`},
 		{"a time that is none", "SELECT 1", results(table("a datetime", `["2024-02-29T00:00:00Z"]`, `["now"]`)), `rqlite: column 1 (a): "now" is not a time as rqlite sends it`},
-		{"something behind the end", "SELECT 1", results(one) + "x", "behind the end"},
+		{"something behind the end", "SELECT 1", results(one) + "x", "after the end of the document"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

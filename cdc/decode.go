@@ -64,7 +64,7 @@ func (e *event) check() (err error) {
 		return err
 	}
 	if e.op == Unknown && e.Error == "" {
-		return errors.New("an operation that rqlite does not know, without its error")
+		return errors.New("its operation is unknown, and it has no error")
 	}
 	if e.Table == "" {
 		return errors.New("it names no table")

@@ -221,7 +221,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"null event":      {strings.ReplaceAll(event, "%", `null`), "is no operation"},
 		"no op":           {strings.ReplaceAll(event, "%", `{"table":"t"}`), "is no operation"},
 		"another op":      {strings.ReplaceAll(event, "%", `{"op":"TRUNCATE","table":"t"}`), "TRUNCATE"},
-		"unknown op":      {strings.ReplaceAll(event, "%", `{"op":"UNKNOWN","table":"t"}`), "without its error"},
+		"unknown op":      {strings.ReplaceAll(event, "%", `{"op":"UNKNOWN","table":"t"}`), "its operation is unknown"},
 		"no table":        {strings.ReplaceAll(event, "%", `{"op":"INSERT"}`), "no table"},
 		"rowid too large": {strings.ReplaceAll(event, "%", `{"op":"INSERT","table":"t","new_row_id":9223372036854775808}`), "cannot unmarshal"},
 		"a list as value": {strings.ReplaceAll(event, "%", `{"op":"INSERT","table":"t","after":{"a":[1]}}`), `"a": its value is neither`},

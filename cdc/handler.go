@@ -176,7 +176,7 @@ func (h *Handler) serve(ctx context.Context, p *post) (int, error) {
 	case <-ctx.Done():
 	}
 	if err := ctx.Err(); err != nil {
-		return http.StatusServiceUnavailable, fmt.Errorf("rqlite: the sender has hung up before its post was handled: %w", err)
+		return http.StatusServiceUnavailable, fmt.Errorf("rqlite: the sender closed the connection before its post was handled: %w", err)
 	}
 	now, known := s.reached, s.known
 	if !known {

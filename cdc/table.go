@@ -84,7 +84,7 @@ func (t *Table) create(ctx context.Context) error {
 	_, err := t.db.ExecContext(ctx, t.query("CREATE TABLE IF NOT EXISTS %s"+
 		" (service VARCHAR(255) NOT NULL PRIMARY KEY, idx BIGINT NOT NULL, part BIGINT NOT NULL, node VARCHAR(255) NOT NULL)"))
 	if err != nil {
-		return fmt.Errorf("rqlite: making the table %s of the checkpoint: %w", t.name, err)
+		return fmt.Errorf("rqlite: creating the checkpoint table %s: %w", t.name, err)
 	}
 	made = true
 	return nil
@@ -111,7 +111,7 @@ type Execer interface {
 func (t *Table) SaveTx(ctx context.Context, tx Execer) error {
 	s, ok := ctx.Value(stepKey{}).(*step)
 	if !ok {
-		return errors.New("rqlite: SaveTx without the context of a callback: pass the one that the callback was given")
+		return errors.New("rqlite: SaveTx without the context of a callback: pass the context that the callback got")
 	}
 	if s.checkpoint != Checkpoint(t) {
 		return errors.New("rqlite: SaveTx of a checkpoint that is not the handler's: set Options.Checkpoint to it")
@@ -144,7 +144,7 @@ func (t *Table) save(ctx context.Context, on Execer, serviceID string, from, to 
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
-		return fmt.Errorf("rqlite: writing the checkpoint takes a database that counts changed rows: %w", err)
+		return fmt.Errorf("rqlite: a checkpoint needs a database that counts changed rows: %w", err)
 	}
 	if n != 1 {
 		return fmt.Errorf("%w: service %q, table %s", ErrMoved, serviceID, t.name)

@@ -148,7 +148,7 @@ func (m *migration) enforced(name string) ([]string, error) {
 	}
 	order, circle := referrersFirst(all, name)
 	if circle != "" {
-		return nil, fmt.Errorf("rqlite: the table %s cannot be made anew while foreign keys are enforced: its references form a circle by way of %s; run rqlited without -fk for the migration", name, circle)
+		return nil, fmt.Errorf("rqlite: the table %s cannot be rebuilt while foreign keys are enforced: the references to it form a circle through %s: run rqlited without -fk for the migration", name, circle)
 	}
 	return order[:len(order)-1], nil // the last one is the table itself
 }

@@ -134,7 +134,7 @@ var refusals = []refusal{
 	{query: "CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM _rqlite_tx; END", why: whyRegister},
 	{query: "SELECT 1; UPDATE _rqlite_tx SET token = NULL", why: whyRegister},
 	{query: "UPDATE t SET v = 'z' WHERE id = (SELECT id FROM t ORDER BY random() LIMIT 1)", why: `ORDER BY random\(\) in a write cannot be replicated`},
-	{query: "INSERT INTO t (v) VALUES (date(lower('NOW')))", why: `'now' is part of an expression`},
+	{query: "INSERT INTO t (v) VALUES (date(lower('NOW')))", why: `'now' within an expression`},
 	{query: "INSERT INTO t (v) VALUES (datetime(?, '+1 day'))", args: []any{"now"}, why: `parameter 1 of a date function is "now"`},
 	{query: "INSERT INTO t (v) VALUES (randomblob(?))", args: []any{8}, why: `randomblob in a write takes a plain number`},
 	{query: "INSERT INTO t (v) VALUES (total_changes())", why: `total_changes\(\) counts what a node has done for all clients`},

@@ -39,7 +39,7 @@ func TestAnswerEntries(t *testing.T) {
 		{"failed behind too few", one + `,"error":"leadership lost while committing log"}`, 2, Unknown, Unknown, "leadership lost"},
 		{"leader lost behind the entries", one + `,"error":"not leader"}`, 1, Repeat, Repeat, "not leader"},
 		{"no JSON behind the entry", one + `x`, 1, Unknown, Refused, "malformed response at byte 32"},
-		{"garbage behind the end", one + `}}`, 1, Unknown, Refused, "behind the end"},
+		{"garbage behind the end", one + `}}`, 1, Unknown, Refused, "after the end of the document"},
 		{"the next entry is broken", `{"results":[{},[]]}`, 2, Unknown, Refused, "malformed response"},
 	}
 	for _, tt := range tests {

@@ -90,7 +90,7 @@ func (b *backquotes) rewritten(i int) (string, error) {
 		return quoted, nil // part of a dotted name, or name of a function, table or alias, or in a list of columns
 	case b.selects || b.table == "":
 		return "", fmt.Errorf("rqlite before 9.4.0 does not see RETURNING in a statement with the name %s in backquotes: "+
-			"put the name of its table before it, in double quotes both", quoted)
+			"put the name of its table before it, both in double quotes", quoted)
 	case b.kind(i+1) == tokEqual && b.isTarget(i):
 		return quoted, nil
 	}

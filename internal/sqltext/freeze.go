@@ -82,12 +82,12 @@ const maxRandomBlob = 1_000_000
 
 // Reasons why a statement cannot be frozen.
 var (
-	errDeepNow      = errors.New("'now' is part of an expression within a date function, where each node would read it as a time of its own: write 'now' as an argument of its own")
+	errDeepNow      = errors.New("'now' within an expression in a date function would be another time on each node: write 'now' as an argument of its own")
 	errRandomOrder  = errors.New("ORDER BY random() in a write cannot be replicated: select the rows first")
 	errRandomWhere  = errors.New("random() in the condition of a write would be the same for all rows: select the rows first")
 	errRandomCreate = errors.New("random() or randomblob() in CREATE TABLE … AS would be the same in all rows: create the table, and pass the values as parameters of INSERT")
-	errRandomMany   = errors.New("random() in a join, a subquery of rows, or an aggregate of a write would be the same for all of them: select the rows first")
-	errRandomBlob   = errors.New("randomblob in a write takes a plain number up to 1000000 here: compute the value in the program")
+	errRandomMany   = errors.New("random() in a join, a subquery of rows, or an aggregate of a write would be the same for all rows: select the rows first")
+	errRandomBlob   = errors.New("randomblob in a write takes a plain number of at most 1000000: compute the value in the program")
 )
 
 // Freeze returns the statement with literals in place of calls that differ from run to run and from

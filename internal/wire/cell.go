@@ -69,7 +69,7 @@ func (d *Decoder) value() (Cell, error) {
 		cell.Kind = Blob
 		cell.Data, err = d.blob()
 	case '{':
-		err = d.scan.fault("an object where a value belongs")
+		err = d.scan.fault("an object instead of a value")
 	default:
 		cell.Kind = Number
 		cell.Data, err = d.scan.number()

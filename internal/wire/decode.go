@@ -194,7 +194,7 @@ func (d *Decoder) member() (opened bool, err error) {
 func (d *Decoder) eof() error {
 	c, err := d.scan.peek()
 	if err == nil {
-		return d.scan.fault("%q behind the end", c)
+		return d.scan.fault("%q after the end of the document", c)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil

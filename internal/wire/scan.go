@@ -142,7 +142,7 @@ func (s *scanner) expect(want byte) error {
 		return err
 	}
 	if c != want {
-		return s.fault("%q where %q belongs", c, want)
+		return s.fault("%q instead of %q", c, want)
 	}
 	s.pos++
 	return nil
@@ -168,7 +168,7 @@ func (s *scanner) more(closing byte, first bool) (bool, error) {
 	case first:
 		return true, nil
 	case c != ',':
-		return false, s.fault("%q where %q or %q belongs", c, ',', closing)
+		return false, s.fault("%q instead of %q or %q", c, ',', closing)
 	}
 	s.pos++
 	if c, err = s.peek(); err == nil && c == closing {
@@ -185,7 +185,7 @@ func (s *scanner) literal(word string) error {
 		}
 	}
 	if string(s.buf[s.pos:s.pos+len(word)]) != word {
-		return s.fault("invalid literal where %q belongs", word)
+		return s.fault("invalid literal instead of %q", word)
 	}
 	s.pos += len(word)
 	return nil
@@ -333,7 +333,7 @@ func (s *scanner) string() (string, error) {
 		return "", err
 	}
 	if c != '"' {
-		return "", s.fault("%q where a text belongs", c)
+		return "", s.fault("%q instead of a text", c)
 	}
 	b, err := s.text()
 	return intern(b), err

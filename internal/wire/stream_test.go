@@ -103,7 +103,7 @@ func TestDecoderReaderFails(t *testing.T) {
 			t.Parallel()
 			for n := range len(tt.body) + 1 {
 				_, err := read(io.MultiReader(strings.NewReader(tt.body[:n]), iotest.ErrReader(failure)))
-				require.Equal(t, failure, err, "after %d bytes: even behind the end, an error is no end", n)
+				require.Equal(t, failure, err, "after %d bytes: an error stays an error, even after the end", n)
 			}
 		})
 	}
