@@ -14,9 +14,9 @@
 // impossible, "What differs" below says so.
 //
 // The driver makes no promise it cannot keep. A failure is an error, never a silent success. The
-// driver sends a write again only if it provably had no effect. When nobody can tell, the error is
-// [ErrIndeterminate]. What it cannot do faithfully it refuses, and the message says what to do
-// instead.
+// driver sends a write again only if it provably had no effect. If the outcome is unknown, the
+// error is [ErrIndeterminate]. The driver refuses requests that it cannot carry out faithfully, and
+// the message says what to do instead.
 //
 // # Data source names
 //
@@ -26,10 +26,10 @@
 // port is 4001. User and password are percent-decoded. Several hosts are nodes of one cluster, and
 // the driver tries them in turn. DSNs written for gorqlite work unchanged.
 //
-// A path is for a reverse proxy that has rqlite below it and removes the path, as in
-// https://db.example.com:443/rqlite/. It ends with a slash, and is the same at all hosts. The
-// addresses of the nodes are behind such a proxy, so that requests for the leader are forwarded, as
-// with discovery=off.
+// A path is for a reverse proxy that serves rqlite below that path and removes it, as in
+// https://db.example.com:443/rqlite/. It ends with a slash, and is the same at all hosts. Clients
+// cannot reach the nodes' own addresses behind such a proxy, so the nodes forward requests to the
+// leader, as with discovery=off.
 //
 // A key that is unknown, contradicts another or has a bad value is an error of sql.Open. The keys
 // are:
@@ -87,16 +87,16 @@
 //   - disableClusterDiscovery: accepted for DSNs written for gorqlite; true is discovery=off.
 //     Value: true or false. Default: false.
 //
-// [Config] has the same settings as typed fields, and three that a text cannot carry: HTTPClient,
+// [Config] has the same settings as typed fields, and three that a text cannot express: HTTPClient,
 // TLSConfig and Logger. [NewConnector] makes a connector of it for sql.OpenDB. [ParseDSN] and
 // [Config.FormatDSN] convert between the two.
 //
 // # Connections
 //
 // The connections of the database/sql pool hold no sockets. They share the HTTP connections of
-// their connector, so there is no need to limit or to warm up the pool. sql.Open contacts nobody.
-// Ping asks the cluster a question that only a leader can answer. So it finds a wrong password, or
-// a cluster without a leader.
+// their connector, so there is no need to limit or to warm up the pool. sql.Open sends no request.
+// Ping sends one that only the leader can answer. So it finds a wrong password, or a cluster
+// without a leader.
 //
 // # Statements
 //
@@ -104,28 +104,29 @@
 // one that writes, such as INSERT … RETURNING, to /db/execute. A user with the permission "query"
 // can read. A user with "query" and "execute" can do everything that database/sql offers.
 //
-// Parameters are ?, ?NNN, :name, @name and $name, the latter three with sql.Named. A missing value,
-// and a positional value too many, is an error before anything is sent: SQLite would bind NULL, or
-// ignore the value, and it is a mistake in most cases. Named values that no parameter asks for are
-// ignored, so that one list can serve many statements. rqlite has no prepared statements: the
-// driver parses them, and sends them with each call. A mistake that only SQLite can see shows at
-// the first call, and a first word that begins no statement at Prepare.
+// Parameters are ?, ?NNN, :name, @name and $name, the latter three with sql.Named. A missing value
+// or a surplus positional value is an error before anything is sent. SQLite would bind NULL, or
+// ignore the value, but it is usually a mistake. Named values that no parameter uses are ignored,
+// so that one list can serve many statements. rqlite has no prepared statements: the driver parses
+// them, and sends them with each call. Prepare reports a text whose first word begins no statement.
+// Mistakes that only SQLite can see show at the first call.
 //
-// With prepare=check it shows at Prepare, as with SQLite. The driver sends the server EXPLAIN of
-// the first statement of the text, with NULL for each parameter. It does not look at the statements
-// behind the first, which may need what the first creates. The check costs one request for each
-// text: the connector remembers 1000 texts that were found correct. It does not check them again
-// when the schema changes; the mistake then shows at the call. There is no check within a
-// transaction, which may have changed the schema by itself, nor of EXPLAIN, VACUUM and PRAGMA. The
-// check takes the permission "query" and ends with the context. The leader makes it, except for
-// reads at the levels none and auto.
+// With prepare=check they show at Prepare, as with SQLite. The driver sends the server EXPLAIN of
+// the first statement of the text, with NULL for each parameter. It does not check the statements
+// after the first, which may need a table that the first creates. The check costs one request for
+// each text: the connector remembers 1000 texts that were found correct. It does not check them
+// again when the schema changes; the mistake then shows at the call. There is no check within a
+// transaction, which may have changed the schema itself, and no check of EXPLAIN, VACUUM and
+// PRAGMA. The check needs the permission "query" and ends with the context. The leader makes it,
+// except for reads at the levels none and auto.
 //
 // One string may hold several statements. They take their parameters in order. Exec returns the
-// result of the last. The first that fails ends the script, and what came before it stays, as in
-// SQLite; the error tells which one it was. (The driver sends them as one transaction, and one by
-// one only if that has failed. Where requests are forwarded, see "Routing and failures", it sends
-// them one by one at once.) What an error says of a statement does not hold for those before it: do
-// not repeat a script as a whole. Query gives one result set for each statement, by NextResultSet.
+// result of the last. The first statement that fails ends the script. The statements before it stay
+// applied, as in SQLite. The error says which statement failed. (The driver sends them as one
+// transaction, and one by one only if that has failed. Where requests are forwarded, see "Routing
+// and failures", it sends them one by one at once.) An error is about one statement, and those
+// before it may have been applied: do not repeat a script as a whole. Query gives one result set
+// for each statement, by NextResultSet.
 //
 // The driver refuses BEGIN, COMMIT and ROLLBACK, ATTACH and DETACH, and TEMP objects. rqlite has
 // one connection for the writes of all clients, so that a BEGIN or a temporary table of one client
@@ -152,11 +153,12 @@
 //
 // A program may notice some things:
 //
-//   - The request does not have the context of a caller, so a transport finds no trace of it there.
+//   - The request does not carry the context of a caller. A transport that looks for tracing data
+//     in the context finds none.
 //   - A statement may fail on one node only, because its disk is full or its settings differ. Then
 //     that node is left without the writes that went with it.
-//   - While no answer comes, the writes behind it wait, for half a second to a second. Then they go
-//     on without it, unless that has happened to eight requests already.
+//   - If a request gets no answer, the writes behind it wait for half a second to a second. Then
+//     they go out beside it, unless eight requests are overdue like this already.
 //   - When a RETURNING gives an infinite REAL, which JSON cannot express, rqlite answers none of
 //     the statements of the request. All of its callers get ErrIndeterminate, once: from then on
 //     the connector sends statements with RETURNING by themselves.
@@ -180,41 +182,40 @@
 //
 // Writers that share a *sql.DB do not conflict but wait, as on a SQLite file with a busy timeout. A
 // transaction holds the write lock from its first write to its end. With txlock=immediate it holds
-// it from its beginning: this spares a transaction that reads before it writes a conflict. A writer
-// that has waited for the timeout of the DSN, or to the end of its context, gets SQLite's "database
-// is locked": errors.Is(err, rqlite.Busy). A goroutine that writes beside its own open transaction
-// waits for itself.
+// the lock from its beginning. Then a transaction that reads before it writes has no conflict with
+// other writers of the *sql.DB. A writer that has waited for the timeout of the DSN, or to the end
+// of its context, gets SQLite's "database is locked": errors.Is(err, rqlite.Busy). A goroutine that
+// writes beside its own open transaction waits for itself.
 //
-// The isolation levels LevelReadCommitted and LevelReadUncommitted let go of what was read. All
-// others that are accepted are serializable. A read-only transaction sees one state of the
-// database, and has a conflict when it cannot go on with it.
+// At the isolation levels LevelReadCommitted and LevelReadUncommitted, rows that were read need not
+// be the same at the commit. The other accepted levels are serializable. A read-only transaction
+// sees one state of the database. It fails with a conflict if it cannot read more of that state.
 //
 // When the answer to a commit is lost, the driver finds out whether it was applied.
-// [ErrIndeterminate] is left for a cluster that does not answer until the timeout, and for a
-// version table that somebody has replaced meanwhile. [ErrResultsChanged] says that a statement had
+// [ErrIndeterminate] remains for two cases: the cluster does not answer until the timeout, or
+// somebody has replaced the version table meanwhile. [ErrResultsChanged] says that a statement had
 // other results in the commit than before, for example because of a DEFAULT CURRENT_TIMESTAMP.
 //
 // Each statement from the first write on costs an entry in the Raft log, and runs the writes before
 // it once more. For long transactions there is the mode "deferred" (tx=deferred in the DSN, or
-// [WithTxMode]). It keeps the writes until the commit, which takes two requests, and tells their
-// results after it. It holds the write lock only for the commit.
+// [WithTxMode]). It keeps the writes until the commit, which takes two requests. Their results are
+// known after it. It holds the write lock only during the commit.
 //
-// PRAGMA defer_foreign_keys, in a transaction or on its connection right before, has the commit
-// check foreign keys, and not each statement.
+// PRAGMA defer_foreign_keys moves the check of foreign keys from each statement to the commit. It
+// works in a transaction, and on its connection right before the transaction.
 //
 // The driver keeps a small table, the version table _rqlite_tx. The first transaction that writes,
 // or the first atomic batch, creates it. Every write of the driver changes it. With txversion=false
 // writes outside of transactions do not, and transactions then do not notice them. Queries by this
-// driver that list the tables in sqlite_schema, or by PRAGMA table_list, do not show it, unless they
-// name it. It can be dropped and emptied. The driver refuses other writes to it.
-// docs/transactions.md in the repository tells how transactions work, what is refused, and what
+// driver that list the tables in sqlite_schema, or by PRAGMA table_list, do not show it, unless
+// they name it. It can be dropped and emptied. The driver refuses other writes to it.
+// docs/transactions.md in the repository explains how transactions work, what is refused, and what
 // writers that do not use this driver can break.
 //
 // # Consistency
 //
-// The level of a read says how much it may miss of what has been written. The DSN sets it for all
-// reads, and [WithConsistency] for those of one context. See
-// https://rqlite.io/docs/api/read-consistency/.
+// The level of a read says which earlier writes it may miss. The DSN sets it for all reads, and
+// [WithConsistency] for those of one context. See https://rqlite.io/docs/api/read-consistency/.
 //
 //   - weak, the default: the leader answers. For about a second after a change of leader, the old
 //     one can still answer.
@@ -227,19 +228,20 @@
 //
 // # Values
 //
-// A value is sent as int64, float64, bool, string, []byte or time.Time, whatever driver.Valuer or
-// database/sql make of it. A nil []byte is NULL, and an empty one is an empty BLOB. NaN is NULL, as
-// in SQLite. Infinities, uint64 above int64 and text that is not UTF-8 are refused. A time is
-// stored as text such as "2006-01-02 15:04:05.999999999-07:00", which SQLite's date functions read.
+// A value is sent as int64, float64, bool, string, []byte or time.Time, after driver.Valuer and
+// database/sql have converted it. A nil []byte is NULL, and an empty one is an empty BLOB. NaN is
+// NULL, as in SQLite. Infinities, uint64 above int64 and text that is not UTF-8 are refused. A time
+// is stored as text such as "2006-01-02 15:04:05.999999999-07:00", which SQLite's date functions
+// read.
 //
-// A json.RawMessage is sent as text, a nil one as NULL. Other types of bytes are BLOBs.
-// database/sql does not scan text into a json.RawMessage by itself. The destination (*[]byte)(&raw)
-// takes it, as do types with a Scan method, and string.
+// A json.RawMessage is sent as text, a nil one as NULL. Other byte slices are BLOBs. database/sql
+// does not scan text into a json.RawMessage by itself. The destination (*[]byte)(&raw) takes it, as
+// do types with a Scan method, and string.
 //
 // The driver reads a value by its column's declared type and by what is stored, as mattn/go-sqlite3
 // does. Integers in BOOLEAN columns are bool. Integers (Unix seconds, or milliseconds) and text in
-// DATE, DATETIME and TIMESTAMP columns are time.Time. All else is int64, float64, string or []byte
-// as it is stored.
+// DATE, DATETIME and TIMESTAMP columns are time.Time. Other values are int64, float64, string or
+// []byte, as stored.
 //
 // ColumnType.DatabaseTypeName is the declared type in upper case, without its length, which is
 // Length or DecimalSize. For an expression it is the type of the first row's value.
@@ -248,7 +250,7 @@
 // column of such a declared type. Nullability is not known.
 //
 // The driver decodes rows from the response as Next asks for them, so memory stays flat however
-// many there are. When a context ends, or at Close, the rest is cut off.
+// many there are. When the context ends, and at Close, the driver drops the rest.
 //
 // # Errors
 //
@@ -256,11 +258,11 @@
 //
 //	if errors.Is(err, rqlite.ConstraintUnique) { … }
 //
-// An [*HTTPError] is an answer that says nothing of the statements. Ask with errors.Is for
+// An [*HTTPError] is an answer without results of the statements. Ask with errors.Is for
 // [ErrNoLeader], [ErrStaleRead], [ErrUnauthorized], [ErrRowsLost], [ErrTxConflict],
 // [ErrResultsChanged] and [ErrIndeterminate], and for context.Canceled and
-// context.DeadlineExceeded. Where nothing was written, the end of a context is these two errors
-// themselves, so that programs may compare. No message contains a password.
+// context.DeadlineExceeded. If nothing was written when the context ended, the driver returns these
+// two errors unwrapped, so that programs may compare with ==. No message contains a password.
 //
 // # Routing and failures
 //
@@ -272,55 +274,56 @@
 //   - while this program cannot reach the address that the leader advertises;
 //   - while that address is not one that the credentials are meant for.
 //
-// A leader cannot be reached if it does not answer this program, while the node that names it hands
-// a read on to it. Nor can one whose address belongs to something else, which shows by answers that
-// are not rqlite's. The driver tries every few seconds, beside the calls, whether the leader can be
-// reached again. It passes over a host that is not rqlite's.
+// The driver takes a leader for unreachable in two cases. The leader does not answer this program,
+// but the node that names it can forward a read to it. Or the answers at its address do not come
+// from rqlite. The driver checks every few seconds, in the background, whether it can reach the
+// leader again. It skips hosts that are not rqlite.
 //
-// Forwarding is second best. rqlite itself may apply a forwarded write twice, which no client can
-// prevent, and more failures leave the outcome of a write unknown. Reads at none and auto spread
-// over the hosts of the DSN. With discovery=nodes, which needs the permission "status", they spread
-// over all nodes of the cluster.
+// Forwarding has disadvantages. rqlite itself may apply a forwarded write twice, which no client
+// can prevent. And more failures leave the outcome of a write unknown. Reads at none and auto
+// spread over the hosts of the DSN. With discovery=nodes, which needs the permission "status", they
+// spread over all nodes of the cluster.
 //
-// The driver tries again what provably had no effect, on other nodes where there are any, until the
-// deadline of the context or the timeout of the DSN, whichever comes first. So a change of leader
-// costs time, and no error. It tries a read again after any failure. Where no host has ever
-// answered, and all refuse or are unknown, a call gives up after about a second. A write of which
-// nobody can tell is [ErrIndeterminate] at once. So is one whose context ends after it was sent:
-// cancelling does not take it back.
+// The driver repeats a request that provably had no effect, on another node if there is one, until
+// the deadline of the context or the timeout of the DSN, whichever comes first. So a change of
+// leader takes time, but causes no error. It tries a read again after any failure. If no host has
+// ever answered, and all refuse or are unknown, a call gives up after about a second. If the
+// outcome of a write is unknown, the call returns [ErrIndeterminate] at once. So does a write whose
+// context ends after it was sent: cancelling does not take it back.
 //
-// Nor does cancelling end the write: every node has to carry out what is in the Raft log, to its
-// end. Take an INSERT … SELECT of a million rows whose context has ended after 50 milliseconds. It
-// goes on in the server, and the writes of all clients wait behind it, for seconds or minutes;
-// reads do not. A write in a transaction goes on as well, and is undone then. So a context bounds
-// how long the program waits, and not what a write costs the cluster. Write much in parts, such as
-// DELETE … WHERE id IN (SELECT id … LIMIT 1000) until no row is left. A read whose context ends
-// does end in the server. Before rqlite 9.4.0 a cancelled one goes on until its deadline.
+// Cancelling does not stop the write in the server either, because every node has to apply each
+// entry of the Raft log to its end. Take an INSERT … SELECT of a million rows whose context has
+// ended after 50 milliseconds. It continues in the server. The writes of all clients wait behind
+// it, for seconds or minutes; reads do not. A write in a transaction continues as well, and is
+// undone after that. So a context bounds how long the program waits, and not what a write costs the
+// cluster. Divide a large write, as in DELETE … WHERE id IN (SELECT id … LIMIT 1000) until no row
+// is left. A read whose context ends does stop in the server. Before rqlite 9.4.0 a cancelled read
+// continues until its deadline.
 //
 // When a node does not answer for half a second, the driver asks it whether it is alive. If it is
-// not, reads go elsewhere after about a second in all, and writes give up after about two. When the
-// leader is lost, the driver asks the nodes who leads before a write goes out: by a read or, for a
-// user who may not read, by sending SELECT 1 as a write.
+// not, reads go to another node after about a second in all, and writes give up after about two.
+// When the leader is lost, the driver asks the nodes who leads before a write goes out: by a read
+// or, for a user who may not read, by sending SELECT 1 as a write.
 //
-// Credentials go to the hosts of the DSN, on whatever port. They also go to a node that one of
-// those which have them names over a verified https connection. A redirect from https to http is an
+// Credentials go to the hosts of the DSN, on whatever port. They also go to a node if a node that
+// already has them names it over a verified https connection. A redirect from https to http is an
 // error. TLS files are read again when they change, but not for connections by way of an HTTP
 // proxy.
 //
-// As all of net/http, the driver goes by way of the proxy that the environment names in HTTP_PROXY
-// or HTTPS_PROXY, except to localhost and to what NO_PROXY lists. An answer of the proxy in place
-// of a node is told as the proxy's. An HTTPClient in the [Config] decides for itself.
+// Like all of net/http, the driver uses the proxy in the environment variables HTTP_PROXY and
+// HTTPS_PROXY, except for localhost and the hosts in NO_PROXY. If the proxy answers in place of a
+// node, the error says so. An HTTPClient in the [Config] decides for itself.
 //
-// [Config] takes a Logger. It tells of leaders learned and lost, nodes that fail and come back, and
-// forwarding. [Connector.Stats] counts requests, retries, redirects and the like.
+// [Config] takes a Logger. The driver logs leaders learned and lost, nodes that fail and come back,
+// and forwarding. [Connector.Stats] counts requests, retries, redirects and the like.
 //
 // # Queued writes and administration
 //
 // [WithQueue], or queue=true in the DSN, hands writes to rqlite's queue. They return before they
-// are applied, and nobody learns what became of them.
+// are applied, and their outcome is not known.
 //
-// (*sql.Conn).Raw gives a [Conn]. It does backup, load and boot, which stream, the list of nodes,
-// the leader, readiness, status, stepping down and snapshots:
+// (*sql.Conn).Raw gives a [Conn]. It has methods for backup, load and boot, which stream, for the
+// list of nodes, the leader, readiness and status, and for stepping down and snapshots:
 //
 //	err := conn.Raw(func(c any) error {
 //		return c.(rqlite.Conn).Backup(ctx, file, rqlite.BackupBinary)
@@ -385,33 +388,35 @@
 //
 // All nodes have to store the same. So the driver itself replaces the present time
 // (CURRENT_TIMESTAMP, 'now' and the like), random() and randomblob(n) in writes by literals. It
-// keeps the server from doing so, which prints such a statement anew and changes what it means.
+// tells the server not to do so, because the server prints such a statement anew and may change its
+// meaning.
 //
 //   - A statement has one time.
-//   - A random number is one for each place. Among the rows that an INSERT gives, that is one for
-//     each row. Elsewhere, as in UPDATE, the driver runs such a statement in a transaction of its
-//     own, and refuses it if it would give several rows the same number. In a condition, an ORDER
-//     BY, a join, a subquery of rows, an aggregate, a CREATE TABLE … AS that selects from others, a
-//     queued write and a Batch that is not atomic it refuses it at once.
+//   - Each random() in the text of a statement is one number. In VALUES, each row has one of its
+//     own. Elsewhere, as in UPDATE, the driver runs the statement in a transaction of its own, and
+//     refuses it if several rows would get the same number. It refuses it at once in a condition,
+//     an ORDER BY, a join, a subquery of rows, an aggregate, a CREATE TABLE … AS that selects from
+//     others, a queued write and a Batch that is not atomic.
 //   - Definitions are stored as they are written.
 //   - An INSERT that leaves out a column whose DEFAULT takes a random number or reads the clock is
 //     sent with a value for it. The driver asks the leader for such defaults once a minute, when it
 //     meets a table that it does not know, and after a change of the schema. A user who may not
 //     query gets no such help.
-//   - What the driver does not send, such as an INSERT within a trigger, gives each node a value of
-//     its own. The log says so of a CREATE TABLE with a random DEFAULT.
+//   - The driver cannot replace these functions in statements that it does not send, such as an
+//     INSERT within a trigger. There each node gets a value of its own. The driver logs a warning
+//     for a CREATE TABLE with a random DEFAULT.
 //   - norwtime and norwrandom leave time and random numbers in writes to each node.
 //   - Within a transaction a result column without an alias is named after the literal.
 //
-// last_insert_rowid() and changes() tell what the connection of database/sql did, as with SQLite.
-// The driver replaces them by literals outside of transactions, and in a transaction in reads
-// before its first write. There rqlite would tell what any client did last. It refuses them behind
-// a write that does not tell its numbers, such as a Query with RETURNING. It refuses
-// last_insert_rowid() behind an INSERT … DO UPDATE, and always total_changes(). An INSERT into a
-// table WITHOUT ROWID makes last_insert_rowid() that of any client, as it does LastInsertId.
+// last_insert_rowid() and changes() return the values of the database/sql connection, as with
+// SQLite. The driver replaces them by literals outside of transactions, and in a transaction in
+// reads before its first write. rqlite itself would return the values of any client there. The
+// driver refuses them after a write whose values it does not know, such as a Query with RETURNING.
+// It refuses last_insert_rowid() after an INSERT … DO UPDATE, and total_changes() always. After an
+// INSERT into a table WITHOUT ROWID, last_insert_rowid() and LastInsertId are those of any client.
 //
 // # Concurrency
 //
-// A [Connector], and with it the *sql.DB, is safe for concurrent use, and so is everything that
-// database/sql says is.
+// A [Connector] and its *sql.DB are safe for concurrent use. So are the other types of database/sql
+// that are documented as such.
 package rqlite

@@ -76,7 +76,7 @@ func demonstrate(ctx context.Context, out io.Writer, dsn string) error {
 		return err
 	}
 	can := Band{Name: "Can", Albums: []Album{{Title: "Tago Mago", Year: 1971}, {Title: "Ege Bamyasi", Year: 1972}}}
-	if err := db.Create(&can).Error; err != nil { // a transaction, for it is three rows in two tables
+	if err := db.Create(&can).Error; err != nil { // a transaction: three rows in two tables
 		return err
 	}
 	if err := db.Create(&Band{Name: "Can"}).Error; !errors.Is(err, gorm.ErrDuplicatedKey) {
