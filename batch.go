@@ -72,6 +72,18 @@ func (b *Batch) Query(ctx context.Context, db *sql.DB) ([]BatchResult, error) {
 	return b.run(ctx, db, Conn.QueryBatch)
 }
 
+// Queue hands the batch to rqlite's queue and returns the sequence number that the node gave it.
+// The numbers of one node rise. See [WithQueue] for the meaning, and for waiting: Queue waits only
+// if ctx or the DSN says so. It refuses an Atomic batch, because the queue joins batches as it
+// likes. An empty batch has the number 0.
+func (b *Batch) Queue(ctx context.Context, db *sql.DB) (sequence int64, err error) {
+	err = withConn(ctx, db, func(c Conn) error {
+		sequence, err = c.QueueBatch(ctx, b)
+		return err
+	})
+	return sequence, err
+}
+
 func (b *Batch) run(ctx context.Context, db *sql.DB, method func(Conn, context.Context, *Batch) ([]BatchResult, error)) (results []BatchResult, err error) {
 	err = withConn(ctx, db, func(c Conn) error {
 		results, err = method(c, ctx, b)
@@ -133,7 +145,7 @@ func publicResults(results []BatchResult, err error) ([]BatchResult, error) {
 
 // execBatch runs a batch that may write.
 func (c *conn) execBatch(ctx context.Context, b *Batch) ([]BatchResult, error) {
-	if c.connector.queueing(ctx).on {
+	if c.connector.cfg.queueing(ctx).on {
 		return nil, errors.New("rqlite: a queued batch has no results: use Batch.Queue")
 	}
 	stmts, err := b.stmts(c)
@@ -167,6 +179,27 @@ func (c *conn) queryBatch(ctx context.Context, b *Batch) ([]BatchResult, error) 
 		return batchResults(c.tx.ExecBatch(ctx, b.Atomic, stmts))
 	}
 	return batchResults(c.session.QueryBatch(ctx, b.Atomic, stmts))
+}
+
+// QueueBatch implements Conn.
+func (c *conn) QueueBatch(ctx context.Context, b *Batch) (int64, error) {
+	sequence, err := c.queueBatch(ctx, b)
+	return sequence, public(err)
+}
+
+// queueBatch hands a batch to the queue of a node.
+func (c *conn) queueBatch(ctx context.Context, b *Batch) (int64, error) {
+	switch {
+	case b.Atomic:
+		return 0, errors.New("rqlite: an atomic batch cannot be queued")
+	case c.tx != nil:
+		return 0, errQueuedInTx
+	}
+	stmts, err := b.stmts(c)
+	if err != nil || len(stmts) == 0 {
+		return 0, err
+	}
+	return c.session.Enqueue(ctx, stmts, c.connector.cfg.queueing(ctx).wait)
 }
 
 // stmts parses the statements and binds their values.

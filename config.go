@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 const (
@@ -425,6 +427,17 @@ func (c *Config) dialTimeout() time.Duration {
 		return defaultConnectTimeout
 	}
 	return c.ConnectTimeout
+}
+
+// allowedCalls returns which functions each node is to carry out by itself.
+func (c *Config) allowedCalls() (stmts sqltext.Calls) {
+	if c.NoRewriteRandom {
+		stmts |= sqltext.CallsRandom
+	}
+	if c.NoRewriteTime {
+		stmts |= sqltext.CallsTime
+	}
+	return stmts
 }
 
 // parseHost returns the "host:port" that s stands for. Its errors never quote s: in a malformed DSN

@@ -10,6 +10,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/occ"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -57,6 +58,62 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, public(sqlerr.Refused(err))
 	}
 	return publicRows(c.query(ctx, script, args))
+}
+
+// exec runs a script: within the open transaction, by the queue, or on its own.
+func (c *conn) exec(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (driver.Result, error) {
+	stmts, err := c.deal(script, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(stmts) == 0:
+		return noResult{}, nil
+	case c.tx != nil:
+		return c.execInTx(ctx, stmts)
+	case c.connector.cfg.queueing(ctx).on:
+		_, err := c.session.Enqueue(ctx, stmts, c.connector.cfg.queueing(ctx).wait)
+		return queuedResult{}, err
+	}
+	return c.session.Exec(ctx, stmts)
+}
+
+// execInTx runs a script within the transaction of the connection.
+func (c *conn) execInTx(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
+	if o := callOptionsOf(ctx).queueing; o != nil && o.on {
+		return nil, errQueuedInTx
+	}
+	r, err := c.tx.Exec(ctx, stmts)
+	if err != nil || r == nil {
+		return noResult{}, err
+	}
+	return txResult{r}, nil
+}
+
+// query runs a script. Each of its statements gives one result set.
+func (c *conn) query(ctx context.Context, script []sqltext.Statement, args []driver.NamedValue) (*result.Sets, error) {
+	stmts, err := c.deal(script, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.tx != nil && len(stmts) > 0:
+		return c.tx.Query(ctx, stmts)
+	}
+	return c.session.Query(ctx, stmts)
+}
+
+// deal gives the statements of a script their values.
+func (c *conn) deal(script []sqltext.Statement, args []driver.NamedValue) ([]bind.Stmt, error) {
+	if c.closed {
+		return nil, errClosed
+	}
+	stmts, err := bind.Deal(script, args)
+	if err == nil {
+		err = c.refuseHarm(script)
+	}
+	if err != nil {
+		return nil, sqlerr.Refused(err)
+	}
+	return stmts, nil
 }
 
 // Prepare implements driver.Conn.
@@ -183,3 +240,39 @@ func captures(s *sqltext.Statement, inTx bool) error {
 	}
 	return nil
 }
+
+// noResult is the result of statements that write nothing.
+type noResult struct{}
+
+// LastInsertId implements driver.Result.
+func (noResult) LastInsertId() (int64, error) { return 0, nil }
+
+// RowsAffected implements driver.Result.
+func (noResult) RowsAffected() (int64, error) { return 0, nil }
+
+// txResult is the result of a write within a transaction.
+type txResult struct{ driver.Result }
+
+// LastInsertId implements driver.Result. From now on the transaction commits only if the id stays
+// the same.
+func (r txResult) LastInsertId() (int64, error) {
+	id, err := r.Result.LastInsertId()
+	return id, public(err)
+}
+
+// RowsAffected implements driver.Result.
+func (r txResult) RowsAffected() (int64, error) {
+	n, err := r.Result.RowsAffected()
+	return n, public(err)
+}
+
+// queuedResult is the result of a write in rqlite's queue: its effect is not known yet.
+type queuedResult struct{}
+
+var errQueued = errors.New("rqlite: the write was queued, so that its result is not known")
+
+// LastInsertId implements driver.Result.
+func (queuedResult) LastInsertId() (int64, error) { return 0, errQueued }
+
+// RowsAffected implements driver.Result.
+func (queuedResult) RowsAffected() (int64, error) { return 0, errQueued }

@@ -71,11 +71,11 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
 	c.engine = autocommit.NewEngine(&autocommit.Engine{
 		Versions: c.versions, Nodes: c.client, Coalescer: cluster.NewCoalescer(c.client, c.versions.BulkRequest),
-		ReadParams: c.readParamsFor, Queues: c.queues, Alone: c.alone, Warn: cfg.warn,
+		ReadParams: cfg.readParams, Queues: cfg.queues, Alone: cfg.alone, Warn: cfg.warn,
 		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
 	})
 	c.env = &txn.Env{
-		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: c.readParamsFor,
+		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: cfg.readParams,
 		SchemaChanged: c.engine.SchemaChanged, Defaults: c.engine.Defaults,
 		Location: cfg.Location, Timeout: cfg.requestTimeout(),
 	}

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 )
 
 // Consistency is the read consistency level of rqlite: how much a read may miss of earlier writes,
@@ -146,6 +151,52 @@ func WithLinearizableTimeout(ctx context.Context, d time.Duration) context.Conte
 	return o.in(ctx)
 }
 
+// WithQueue returns a context in which Exec hands its statements to the queue of the node that gets
+// them. They are acknowledged before they are applied, so neither their results nor their failures
+// are known. With wait, Exec returns when they have been applied or have failed; it does not report
+// which. Statements in one queue are applied in the order in which they came.
+//
+// A queued write is lost if its node dies before it is applied. Query refuses a statement that
+// writes. Reads ignore it.
+func WithQueue(ctx context.Context, wait bool) context.Context {
+	o := callOptionsOf(ctx)
+	o.queueing = &queueing{on: true, wait: wait}
+	return o.in(ctx)
+}
+
+// WithTxMode returns a context in which BeginTx uses the given mode instead of that of the DSN. If
+// the value is no mode, BeginTx fails. Other calls ignore it.
+func WithTxMode(ctx context.Context, mode TxMode) context.Context {
+	o := callOptionsOf(ctx)
+	o.txMode = &mode
+	return o.in(ctx)
+}
+
+// WithoutCoalescing returns a context whose writes go out as requests of their own, at once,
+// whatever other goroutines write at the time. With coalesce=false in the DSN all writes do. Reads
+// ignore it.
+func WithoutCoalescing(ctx context.Context) context.Context {
+	o := callOptionsOf(ctx)
+	o.alone = true
+	return o.in(ctx)
+}
+
+// queueing returns the setting of the context, or else that of the Config.
+func (c *Config) queueing(ctx context.Context) queueing {
+	if o := callOptionsOf(ctx); o.queueing != nil {
+		return *o.queueing
+	}
+	return queueing{on: c.Queue, wait: c.QueueWait}
+}
+
+// queues reports whether the writes of a call go into the server's queue.
+func (c *Config) queues(ctx context.Context) bool { return c.queueing(ctx).on }
+
+// alone reports whether the writes of a call must not go out with others.
+func (c *Config) alone(ctx context.Context) bool {
+	return c.DisableCoalescing || callOptionsOf(ctx).alone
+}
+
 // readOptions says how to do one read.
 type readOptions struct {
 	Level Consistency
@@ -200,6 +251,73 @@ func (r readOptions) contradiction() string {
 		return "linearizable_timeout must not be negative"
 	}
 	return ""
+}
+
+// readOptionsAsked is readOptionsFor for a read of the driver's own, which asks in its own way. A
+// read that does not depend on the options of ctx ignores what is wrong with them.
+func readOptionsAsked(ctx context.Context, cfg *Config, asks occ.Asks) (readOptions, error) {
+	leader, unlogged := false, false
+	switch asks {
+	case occ.AsksWeak:
+		return readOptions{Level: Weak}, nil
+	case occ.AsksLog:
+		return readOptions{Level: Strong}, nil
+	case occ.AsksLeader:
+		leader = true
+	case occ.AsksUnlogged:
+		unlogged = true
+	case occ.AsksLeaderUnlogged:
+		leader, unlogged = true, true
+	case occ.AsksAsSet:
+	}
+	options, err := readOptionsFor(ctx, cfg)
+	switch {
+	case err != nil:
+		return readOptions{}, err
+	case leader && options.Level.takesFreshness():
+		return readOptions{Level: Weak}, nil
+	case unlogged && options.Level == Strong:
+		return readOptionsFor(WithConsistency(ctx, Linearizable), cfg)
+	}
+	return options, nil
+}
+
+// readParams returns the URL parameters of a read, and whether only the leader can answer it.
+func (c *Config) readParams(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
+	options, err := readOptionsAsked(ctx, c, asks)
+	if err != nil {
+		return "", false, err
+	}
+	params = options.params()
+	if explains { // rqlite 9.4.0 to 10.2.6 takes EXPLAIN of a write for a read only if it parses that
+		params = strings.Replace(params, "&noparse", "&norwtime", 1)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		// The node need not work after the caller has given up. A write must not have this
+		// parameter: it would be replicated, and each node would measure for itself.
+		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
+	}
+	return params, !options.Level.takesFreshness(), nil
+}
+
+// readsOnly are the URL parameters of every read. The server must not parse the statement: some
+// releases rewrite it at every level, and that can change its meaning. A read stores nothing, so it
+// needs no rewriting.
+const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
+
+// params returns the options as URL parameters.
+func (o readOptions) params() string {
+	params := readsOnly + o.Level.String()
+	if o.Freshness > 0 {
+		params += "&freshness=" + url.QueryEscape(o.Freshness.String())
+	}
+	if o.FreshnessStrict {
+		params += "&freshness_strict"
+	}
+	if o.LinearizableTimeout > 0 {
+		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())
+	}
+	return params
 }
 
 // enumName returns the name of e, or text such as "TxMode(7)" if it has none.

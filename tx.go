@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
@@ -66,7 +67,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 		return nil, errClosed
 	case c.tx != nil:
 		return nil, errors.New("rqlite: the connection is in a transaction: use SAVEPOINT for one within it")
-	case c.connector.queueing(ctx).on:
+	case c.connector.cfg.queueing(ctx).on:
 		return nil, errQueuedInTx
 	}
 	readCommitted, err := isReadCommitted(sql.IsolationLevel(opts.Isolation))
@@ -107,10 +108,49 @@ func isReadCommitted(level sql.IsolationLevel) (bool, error) {
 	return false, fmt.Errorf("rqlite: there is no isolation level %q: use sql.LevelSerializable or sql.LevelReadCommitted", level)
 }
 
-// WithTxMode returns a context in which BeginTx uses the given mode instead of that of the DSN. If
-// the value is no mode, BeginTx fails. Other calls ignore it.
-func WithTxMode(ctx context.Context, mode TxMode) context.Context {
-	o := callOptionsOf(ctx)
-	o.txMode = &mode
-	return o.in(ctx)
+// inTx runs f in a transaction of its own, and again after a conflict, until the timeout.
+func (c *conn) inTx(ctx context.Context, f func(ctx context.Context, t autocommit.Tx) error) error {
+	if timeout := c.connector.cfg.requestTimeout(); timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	return txn.UntilNoConflict(WithTxMode(ctx, TxInteractive), func(ctx context.Context) error {
+		t, err := c.begin(ctx, driver.TxOptions{})
+		if err != nil {
+			return err
+		}
+		if err := f(ctx, t.Tx); err != nil {
+			return errors.Join(err, t.Rollback())
+		}
+		return t.commit()
+	})
+}
+
+// RunTx runs fn in a transaction of db and commits it. If the transaction or the commit fails with
+// [ErrTxConflict], RunTx rolls it back and runs it again from the start, after a pause with jitter
+// that grows from 2 to 250 milliseconds. It does so until ctx ends. Then the error is that of the
+// last conflict, and that of ctx. If ctx never ends, RunTx goes on until the transaction succeeds
+// or fails otherwise. Nil opts are the defaults of BeginTx.
+//
+// Any other error of fn rolls the transaction back, and RunTx returns it as it is. An error that
+// wraps a conflict counts as one. A panic of fn rolls back and goes on. After an unknown outcome,
+// [ErrIndeterminate], RunTx never runs fn again.
+//
+// fn must leave Commit and Rollback to RunTx, and must be ready to run more than once: only the
+// transaction is rolled back, not the other effects of fn.
+func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	return txn.UntilNoConflict(ctx, func(ctx context.Context) error { return runOnce(ctx, db, opts, fn) })
+}
+
+func runOnce(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
