@@ -131,12 +131,8 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err != nil {
 		return nil, public(sqlerr.Refused(err))
 	}
-	if len(script) > 0 { // SQLite prepares the first statement
-		if word, no := script[0].NoStatement(); no {
-			return nil, public(sqlerr.New(`near "`+word+`": syntax error`, 0, len(script)))
-		}
-	}
-	if err := c.check(ctx, script); err != nil {
+	asks := c.connector.cfg.PrepareMode == PrepareCheck && c.tx == nil
+	if err := c.session.Prepare(ctx, script, asks); err != nil {
 		return nil, public(err)
 	}
 	return &stmt{conn: c, script: script}, nil

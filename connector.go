@@ -34,9 +34,7 @@ type Connector struct {
 
 	closed atomic.Bool // only Close sets it
 
-	// These guard themselves.
-	scripts  sqltext.Cache
-	compiled compiledTexts // texts of statements that conn.check found good
+	scripts sqltext.Cache // guards itself
 }
 
 // NewConnector returns a connector for a copy of cfg; nil stands for a node on localhost, with all

@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,18 +182,4 @@ func TestPrepareCheckContext(t *testing.T) {
 
 	_, err = newFake(t).connect(func(cfg *Config) { cfg.PrepareMode = PrepareCheck }).PrepareContext(ctx, "DELETE FROM t")
 	assert.True(t, err == context.DeadlineExceeded, "%v", err) //nolint:errorlint // so do programs
-}
-
-func TestCompiledTexts(t *testing.T) {
-	t.Parallel()
-	var c compiledTexts
-	texts := make([]string, 0, mostCompiled+10)
-	for i := range cap(texts) {
-		texts = append(texts, fmt.Sprint("SELECT ", i))
-		assert.False(t, c.has(texts[i]))
-		c.add(texts[i])
-		assert.True(t, c.has(texts[i]))
-	}
-	texts = slices.DeleteFunc(texts, func(text string) bool { return !c.has(text) })
-	assert.Len(t, texts, mostCompiled)
 }

@@ -79,10 +79,10 @@ func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span
 	}
 	switch stmts[0].Kind {
 	case sqltext.Read:
-		return c.Read(ctx, stmts, at)
+		return c.read(ctx, stmts, at)
 	case sqltext.Unknown:
 		// /db/query refuses a statement that writes, without effect.
-		s, err := c.Read(ctx, stmts, at)
+		s, err := c.read(ctx, stmts, at)
 		if errors.Is(err, sqlerr.ReadOnly) {
 			return c.writeRows(ctx, stmts, at)
 		}
@@ -92,8 +92,8 @@ func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span
 	return c.writeRows(ctx, stmts, at)
 }
 
-// Read sends statements to /db/query, at the consistency level of the context.
-func (c *Session) Read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+// read sends statements to /db/query, at the consistency level of the context.
+func (c *Session) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
 	return c.engine.readAsked(ctx, occ.AsksAsSet, stmts, at)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -63,7 +62,7 @@ func (c *Session) writeSeen(ctx context.Context, req cluster.Request, stmts []bi
 // trial finds to the statements themselves.
 func (c *Session) demandSeen(ctx context.Context, release cluster.Release, stmts []bind.Stmt) error {
 	for i := range stmts {
-		if !c.engine.seenReturning.lacks(stmts[i]) {
+		if !c.engine.lacksSeen(&stmts[i]) {
 			continue
 		}
 		if err := c.trialSeen(ctx, release, stmts[i]); err != nil {
@@ -86,7 +85,7 @@ func (c *Session) trialSeen(ctx context.Context, release cluster.Release, one bi
 	})
 	switch {
 	case errors.Is(err, sqlerr.ErrUnauthorized):
-		c.engine.seenReturning.add(&one) // nobody can tell: the user may have only the permission to execute
+		c.engine.seenReturning.add(one.ParsedLike()) // nobody can tell: the user may have only the permission to execute
 		return nil
 	case err != nil:
 		return err
@@ -101,7 +100,7 @@ func (c *Session) trialSeen(ctx context.Context, release cluster.Release, one bi
 	case len(entry.Columns) == 0:
 		return bind.ErrUnseenReturning
 	}
-	c.engine.seenReturning.add(&one)
+	c.engine.seenReturning.add(one.ParsedLike())
 	return nil
 }
 
@@ -114,37 +113,8 @@ func unseenAt(err error, i, n int) error {
 	return err
 }
 
-// seenReturning holds the texts of statements whose RETURNING clause the server has seen. The zero
-// value is empty. It is safe for concurrent use.
-type seenReturning struct {
-	// mu guards texts. Invariant: len(texts) <= mostSeen. A full map is replaced by an empty one.
-	mu    sync.RWMutex
-	texts map[string]struct{}
-}
-
-// mostSeen bounds the remembered texts. A program has few, unless it writes values into them.
-const mostSeen = 1000
-
-// lacks reports whether it is unknown that the server sees the statement's RETURNING clause.
-func (s *seenReturning) lacks(one bind.Stmt) bool {
-	if one.Returning == 0 || one.Plain {
-		return false
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, ok := s.texts[one.ParsedLike()]
-	return !ok
-}
-
-// add notes that the server sees the statement's RETURNING clause, if it has one.
-func (s *seenReturning) add(one *bind.Stmt) {
-	if one.Returning == 0 || one.Plain {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.texts == nil || len(s.texts) == mostSeen {
-		s.texts = make(map[string]struct{})
-	}
-	s.texts[one.ParsedLike()] = struct{}{}
+// lacksSeen reports whether it is unknown that the server sees the statement's RETURNING clause. It
+// sees that of a plain statement.
+func (e *Engine) lacksSeen(one *bind.Stmt) bool {
+	return one.Returning > 0 && !one.Plain && !e.seenReturning.has(one.ParsedLike())
 }

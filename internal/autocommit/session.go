@@ -33,12 +33,13 @@ type Engine struct {
 	NodesCall       sqltext.Calls  // functions that the driver leaves to each node
 	SendForeignKeys bool           // PRAGMA foreign_keys is sent
 
-	// schema and seenReturning guard themselves.
+	// schema, seenReturning and compiled guard themselves.
 	schema schemaWatch
 	// returningAlone says that an infinite REAL was seen among rows of RETURNING; see coalesces.
 	// join sets it, and nothing resets it.
 	returningAlone atomic.Bool
-	seenReturning  seenReturning
+	seenReturning  texts // whose RETURNING clause the server has seen; see demandSeen
+	compiled       texts // that Prepare found good
 }
 
 // NewEngine completes an engine whose exported fields are set.
