@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // canned answers every request at once, so that what is left is the cost of the driver and
@@ -140,4 +143,46 @@ func BenchmarkStatement(b *testing.B) {
 			})
 		}
 	}
+}
+
+// Scanning a large result into typed variables allocates little, beyond what a request costs anyway.
+func TestScanAllocations(t *testing.T) {
+	const many = 20_000
+	row := `[1234567,"a text of some length",2.5,-1]`
+	columns := "a integer, b text, c real, d integer"
+	f := newFake(t)
+	db := f.open("timeout=1m")
+	read := func(rowCount int) (allocations uint64) {
+		list := strings.TrimSuffix(strings.Repeat(row+",", rowCount), ",")
+		f.then(reads(`["SELECT a,b,c,d FROM t"]`, results(table(columns, list))))
+		var (
+			a, d          int64
+			b             string
+			c             float64
+			before, after runtime.MemStats
+			dest          = []any{&a, &b, &c, &d}
+		)
+		runtime.ReadMemStats(&before)
+		rows, err := db.QueryContext(context.Background(), "SELECT a,b,c,d FROM t")
+		require.NoError(t, err)
+		n := 0
+		for rows.Next() {
+			if err := rows.Scan(dest...); err != nil {
+				require.NoError(t, err)
+			}
+			n++
+		}
+		runtime.ReadMemStats(&after)
+		require.NoError(t, rows.Err())
+		require.NoError(t, rows.Close())
+		require.Equal(t, rowCount, n)
+		require.Equal(t, [2]int64{1234567, -1}, [2]int64{a, d})
+		require.InDelta(t, 2.5, c, 0)
+		return after.Mallocs - before.Mallocs
+	}
+	read(1) // opens the connection
+	small, large := read(1), read(many)
+	perRow := float64(large-small) / (many - 1)
+	t.Logf("%.3f allocations per row; %d for one row", perRow, small)
+	assert.LessOrEqual(t, perRow, 1.0)
 }

@@ -2,7 +2,9 @@ package rqlite
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -143,6 +145,17 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (*conn) CheckNamedValue(arg *driver.NamedValue) (err error) {
 	arg.Value, err = jsonText(arg.Value)
 	return err
+}
+
+// jsonText is bind.JSONText that also takes a sql.Null of a json.RawMessage.
+func jsonText(value any) (driver.Value, error) {
+	if null, ok := value.(sql.Null[json.RawMessage]); ok {
+		if !null.Valid {
+			return nil, nil
+		}
+		value = null.V
+	}
+	return bind.JSONText(value)
 }
 
 // Ping asks the cluster a question that only a leader can answer.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -67,9 +68,9 @@ func TestBindJSONThatIsNoText(t *testing.T) {
 	t.Parallel()
 	db := newFake(t).open("")
 	_, err := db.ExecContext(t.Context(), "INSERT INTO t VALUES(?)", json.RawMessage("\xff"))
-	require.ErrorIs(t, err, errJSONText)
+	require.ErrorIs(t, err, bind.ErrJSONText)
 	var b Batch
 	b.Add("INSERT INTO t VALUES(?)", json.RawMessage("\xff"))
 	_, err = b.Exec(t.Context(), db)
-	assert.ErrorIs(t, err, errJSONText)
+	assert.ErrorIs(t, err, bind.ErrJSONText)
 }

@@ -1,7 +1,9 @@
 package rqlite
 
 import (
+	"database/sql"
 	"database/sql/driver"
+	"reflect"
 
 	"github.com/go-rqlite/rqlite/internal/result"
 )
@@ -37,6 +39,42 @@ func (r *rows) NextResultSet() error { return public(r.sets().NextSet()) }
 func (r *rows) Close() error {
 	r.sets().Close()
 	return nil
+}
+
+// columnType returns the type of a column.
+func (r *rows) columnType(i int) result.ColumnType { return result.ColumnType(r.Types[i]) }
+
+// ColumnTypeDatabaseTypeName returns the declared type in upper case, without length or precision.
+// For an expression it is the type of the first row's value, or "" if that is NULL or there is no
+// row.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.columnType(i).Name() }
+
+// scanTypes are the types that mattn/go-sqlite3 reports, by class. They take NULL.
+var scanTypes = [...]reflect.Type{
+	result.AnyClass:     reflect.TypeFor[any](),
+	result.IntegerClass: reflect.TypeFor[sql.NullInt64](),
+	result.RealClass:    reflect.TypeFor[sql.NullFloat64](),
+	result.TextClass:    reflect.TypeFor[sql.NullString](),
+	result.BlobClass:    reflect.TypeFor[sql.RawBytes](),
+	result.BoolClass:    reflect.TypeFor[sql.NullBool](),
+	result.TimeClass:    reflect.TypeFor[sql.NullTime](),
+}
+
+// ColumnTypeScanType returns a type that takes every value, including NULL, to be expected in a
+// column of the declared type. rqlite gives an expression the type of the first row's value, and
+// later rows may hold others. If the type may come from there, the result is any.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	return scanTypes[r.columnType(i).Class(r.HasRows)]
+}
+
+// ColumnTypeLength returns the length of a declared type such as varchar(20). SQLite does not
+// enforce it.
+func (r *rows) ColumnTypeLength(i int) (int64, bool) { return r.columnType(i).Length() }
+
+// ColumnTypePrecisionScale returns the numbers of a declared type such as decimal(10,2). SQLite
+// does not enforce them.
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	return r.columnType(i).PrecisionScale()
 }
 
 // publicRows returns result sets as rows, or the error made public.
