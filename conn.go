@@ -6,8 +6,6 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/bind"
@@ -110,7 +108,7 @@ func (c *conn) deal(script []sqltext.Statement, args []driver.NamedValue) ([]bin
 	}
 	stmts, err := bind.Deal(script, args)
 	if err == nil {
-		err = c.refuseHarm(script)
+		err = c.refuse(script)
 	}
 	if err != nil {
 		return nil, sqlerr.Refused(err)
@@ -191,63 +189,18 @@ func (c *conn) Close() error {
 	return c.endTx()
 }
 
-// parse splits a query into statements and refuses those that the server must not see. The server
-// has one connection for the writes of all clients. A BEGIN, a temporary table or an attached
-// database of one client would affect the writes of all.
+// parse splits a query into statements and refuses those that the server must not see.
 func (c *conn) parse(query string) ([]sqltext.Statement, error) {
 	script, err := c.connector.scripts.Parse(query)
 	if err != nil {
 		return nil, err
 	}
-	return hideVersionTable(script), c.refuseHarm(script)
+	return occ.Hide(script), c.refuse(script)
 }
 
-// hideVersionTable removes the version table from lists of tables: it returns a script that does
-// not list it.
-func hideVersionTable(script []sqltext.Statement) []sqltext.Statement {
-	for i := range script {
-		if s := script[i].HideTable(occ.Table); s.Text != script[i].Text {
-			script = slices.Clone(script) // the original belongs to the cache
-			script[i] = s
-		}
-	}
-	return script
-}
-
-// refuseHarm returns why one of the statements must not be sent.
-func (c *conn) refuseHarm(script []sqltext.Statement) error {
-	for i := range script {
-		if why := captures(&script[i], c.tx != nil); why != nil {
-			return sqlerr.At(why, i, len(script))
-		}
-	}
-	return nil
-}
-
-// captures returns why a statement would change the connection of all clients.
-func captures(s *sqltext.Statement, inTx bool) error {
-	switch {
-	case s.Kind == sqltext.Control && inTx:
-		if _, _, ok := s.Savepoint(); ok {
-			return nil // nothing is sent
-		}
-		return fmt.Errorf("%s cannot be sent as a statement: use the methods Commit and Rollback of the transaction", s.Keyword)
-	case s.Kind == sqltext.Control:
-		return fmt.Errorf("%s cannot be sent as a statement: use the transactions of database/sql, or a Batch with Atomic set", s.Keyword)
-	case s.Temp:
-		return errors.New("a TEMP object would hide, from all clients, what has its name: use an ordinary one")
-	case s.Kind == sqltext.Pragma && s.Keyword == "EXPLAIN":
-		return errors.New("EXPLAIN of a PRAGMA that sets or does something would do it, for all clients: leave EXPLAIN out")
-	case s.Kind == sqltext.Pragma && !inTx:
-		return autocommit.RefusesPragma(s)
-	case !inTx && s.Kind != sqltext.Read && s.Names(occ.Table) && !s.Clears(occ.Table):
-		return occ.ErrOwned
-	case s.Keyword == "VACUUM" && s.Mentions("into"):
-		return errors.New("VACUUM INTO would write a file on every node: use Backup of the Conn that (*sql.Conn).Raw gives")
-	case s.Keyword == "ATTACH" || s.Keyword == "DETACH":
-		return fmt.Errorf("%s cannot be sent: it would change the connection that all clients write through", s.Keyword)
-	}
-	return nil
+// refuse returns why one of the statements must not be sent.
+func (c *conn) refuse(script []sqltext.Statement) error {
+	return autocommit.Refuse(script, c.tx != nil)
 }
 
 // noResult is the result of statements that write nothing.

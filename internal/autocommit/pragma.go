@@ -116,8 +116,8 @@ func isOn(value string) bool {
 	return err == nil && n != 0
 }
 
-// RefusesPragma returns why a PRAGMA is not sent, nil if it is.
-func RefusesPragma(s *sqltext.Statement) error {
+// refusesPragma returns why a PRAGMA is not sent, nil if it is.
+func refusesPragma(s *sqltext.Statement) error {
 	name, _ := s.PragmaSetting()
 	if why := useOfPragma(s).refused; why != "" {
 		return fmt.Errorf("PRAGMA %s is refused: %s", name, why)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -88,6 +89,18 @@ var (
 // version. The version would then say that commits whose tokens are gone were not applied. In a
 // transaction the version moves far enough to prevent that.
 func ClearsPart(s *sqltext.Statement) bool { return s.ClearsPart(Table) }
+
+// Hide removes the version table from lists of tables: it returns a script that does not list it. It
+// leaves the given one as it is.
+func Hide(script []sqltext.Statement) []sqltext.Statement {
+	for i := range script {
+		if s := script[i].HideTable(Table); s.Text != script[i].Text {
+			script = slices.Clone(script) // the original belongs to the cache
+			script[i] = s
+		}
+	}
+	return script
+}
 
 // IsMissing reports whether a statement failed because there is no version table.
 func IsMissing(message string) bool {
