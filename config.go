@@ -2,14 +2,12 @@ package rqlite
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -268,19 +266,9 @@ func (c Config) GoString() string { return fmt.Sprintf("rqlite.Config(%q)", c.St
 // LogValue implements [slog.LogValuer]: a log shows what String returns.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// validate returns the first setting that cannot be used: a contradiction, or a TLS file that
-// cannot be read.
+// validate returns the first setting that cannot be used. It checks the settings alone, not the
+// files. Messages name settings by their keys in a DSN.
 func (c *Config) validate() error {
-	if err := c.checkContradictions(); err != nil {
-		return err
-	}
-	_, err := c.tlsConfig()
-	return err
-}
-
-// checkContradictions checks the settings alone, not the files. Messages name settings by their
-// keys in a DSN.
-func (c *Config) checkContradictions() error {
 	for i, host := range c.Hosts {
 		if _, err := parseHost(host); err != nil {
 			return fmt.Errorf("rqlite: host %d: %w", i+1, err)
@@ -333,61 +321,6 @@ func (c *Config) checkContradictions() error {
 		}
 	}
 	return nil
-}
-
-// verifiesNodes reports whether the certificates of the nodes are known to be checked. The
-// transport of an HTTPClient may do anything.
-func (c *Config) verifiesNodes() bool {
-	switch {
-	case !c.TLS || c.HTTPClient != nil || c.TLSInsecureSkipVerify:
-		return false
-	case c.TLSConfig != nil:
-		return !c.TLSConfig.InsecureSkipVerify
-	}
-	return true
-}
-
-// tlsConfig returns a new TLS configuration, read from the files that c names, and nil if c asks
-// for plain http.
-func (c *Config) tlsConfig() (*tls.Config, error) {
-	if !c.TLS {
-		return nil, nil
-	}
-	if c.TLSConfig != nil {
-		return c.TLSConfig.Clone(), nil
-	}
-	t := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         c.TLSServerName,
-		InsecureSkipVerify: c.TLSInsecureSkipVerify,
-	}
-	if c.TLSCA != "" {
-		pem, err := os.ReadFile(c.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("rqlite: tls_ca: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("rqlite: tls_ca: no certificate in PEM form in %s", c.TLSCA)
-		}
-	}
-	if c.TLSCert == "" {
-		return t, nil
-	}
-	cert, err := os.ReadFile(c.TLSCert)
-	if err != nil {
-		return nil, fmt.Errorf("rqlite: tls_cert: %w", err)
-	}
-	key, err := os.ReadFile(c.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("rqlite: tls_key: %w", err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("rqlite: tls_cert and tls_key: %w", err)
-	}
-	t.Certificates = []tls.Certificate{pair}
-	return t, nil
 }
 
 // scheme returns the URL scheme of all requests.

@@ -13,6 +13,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/transport"
 	"github.com/go-rqlite/rqlite/internal/txn"
 )
 
@@ -47,7 +48,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(cfg)
+	carrier, err := newTransport(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +59,8 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Prefix:    strings.TrimSuffix(cfg.PathPrefix, "/"),
 		User:      cfg.User,
 		Password:  cfg.Password,
-		Transport: transport,
-		Proxy:     proxies(transport),
+		Transport: carrier,
+		Proxy:     transport.Proxies(carrier),
 		Verified:  cfg.verifiesNodes(),
 		Timeout:   cfg.requestTimeout(),
 		Redirect:  cfg.Discovery != DiscoveryOff && !cfg.behindProxy(),

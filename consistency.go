@@ -306,16 +306,16 @@ func (c *Config) readParams(ctx context.Context, explains bool, asks occ.Asks) (
 const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
 
 // params returns the options as URL parameters.
-func (o readOptions) params() string {
-	params := readsOnly + o.Level.String()
-	if o.Freshness > 0 {
-		params += "&freshness=" + url.QueryEscape(o.Freshness.String())
+func (r readOptions) params() string {
+	params := readsOnly + r.Level.String()
+	if r.Freshness > 0 {
+		params += "&freshness=" + url.QueryEscape(r.Freshness.String())
 	}
-	if o.FreshnessStrict {
+	if r.FreshnessStrict {
 		params += "&freshness_strict"
 	}
-	if o.LinearizableTimeout > 0 {
-		params += "&linearizable_timeout=" + url.QueryEscape(o.LinearizableTimeout.String())
+	if r.LinearizableTimeout > 0 {
+		params += "&linearizable_timeout=" + url.QueryEscape(r.LinearizableTimeout.String())
 	}
 	return params
 }

@@ -27,7 +27,7 @@ func ParseDSN(dsn string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: DSN: %w", err)
 	}
-	if err := c.checkContradictions(); err != nil {
+	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	return c, nil

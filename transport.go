@@ -1,58 +1,38 @@
 package rqlite
 
 import (
-	"net"
 	"net/http"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/transport"
 )
 
-// Idle connections. There are enough for the goroutines of a busy program, because a request that
-// finds none pays for a new one.
-const (
-	maxIdlePerHost = 2 * cluster.MostAtOnce // closing them gains nothing
-	idleTimeout    = 90 * time.Second
-	readBuffer     = 16 << 10
-)
+// maxIdle bounds the idle connections to each node. It is enough for the goroutines of a busy
+// program, because a request that finds none pays for a new one.
+const maxIdle = 2 * cluster.MostAtOnce
 
-// newTransport returns the transport of the requests. It never follows redirects: net/http would
-// turn a redirected POST into a GET.
+// newTransport returns the transport of the requests. It reads the files for TLS.
 func newTransport(cfg *Config) (http.RoundTripper, error) {
-	if cfg.HTTPClient != nil {
-		client := *cfg.HTTPClient
-		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		return &clientTransport{client: &client}, nil
-	}
-	dialer := &net.Dialer{Timeout: cfg.dialTimeout()}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		OnProxyConnectResponse: refusedConnect,
-		DialContext:            dialer.DialContext,
-		TLSHandshakeTimeout:    cfg.dialTimeout(),
-		MaxIdleConnsPerHost:    maxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-		ReadBufferSize:         readBuffer,
-		DisableCompression:     true, // rqlite does not compress
+	o := transport.Options{
+		Client: cfg.HTTPClient, DialTimeout: cfg.dialTimeout(), MaxIdle: maxIdle, Logger: cfg.Logger,
+		Refused: func(proxy string, status int) error { return &cluster.ProxyError{Proxy: proxy, Status: status} },
 	}
 	if cfg.TLS {
-		dialer, err := newTLSDialer(cfg)
-		if err != nil {
-			return nil, err
-		}
-		transport.DialTLSContext = dialer.DialContext
-		transport.TLSClientConfig = dialer.config // for connections through a proxy
+		o.TLS = cfg.tls()
 	}
-	return transport, nil
+	return transport.New(o)
 }
 
-// clientTransport sends requests with a client of the program.
-type clientTransport struct {
-	client *http.Client
+// tls returns the settings for https.
+func (c *Config) tls() *transport.TLS {
+	return &transport.TLS{
+		CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey, ServerName: c.TLSServerName,
+		InsecureSkipVerify: c.TLSInsecureSkipVerify, Config: c.TLSConfig,
+	}
 }
 
-// RoundTrip implements http.RoundTripper.
-func (t *clientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	req.Header = req.Header.Clone() // a Jar adds to it, and all requests to the node share it
-	return t.client.Do(req)
+// verifiesNodes reports whether the certificates of the nodes are known to be checked. The
+// transport of an HTTPClient may do anything.
+func (c *Config) verifiesNodes() bool {
+	return c.TLS && c.HTTPClient == nil && c.tls().Verifies()
 }

@@ -1,4 +1,4 @@
-package rqlite
+package transport
 
 import (
 	"context"
@@ -14,8 +14,9 @@ import (
 // tlsDialer opens TLS connections. It reads changed files of the configuration again, so that
 // certificates can be renewed while the program runs. It is safe for concurrent use.
 type tlsDialer struct {
-	cfg  *Config
-	dial net.Dialer
+	tls    *TLS
+	dial   net.Dialer
+	logger *slog.Logger
 
 	// mu guards config and files, which current changes together.
 	mu     sync.Mutex
@@ -30,18 +31,21 @@ type fileState struct {
 }
 
 // newTLSDialer reads the files for the first time.
-func newTLSDialer(cfg *Config) (*tlsDialer, error) {
-	d := &tlsDialer{cfg: cfg, dial: net.Dialer{Timeout: cfg.dialTimeout()}}
+func newTLSDialer(o *Options) (*tlsDialer, error) {
+	d := &tlsDialer{tls: o.TLS, dial: net.Dialer{Timeout: o.DialTimeout}, logger: o.Logger}
+	if d.logger == nil {
+		d.logger = slog.New(slog.DiscardHandler)
+	}
 	d.files = d.look()
 	var err error
-	d.config, err = cfg.tlsConfig()
+	d.config, err = d.tls.Load()
 	return d, err
 }
 
 // look returns the states of the files. A file that is missing, or not configured, has the zero
 // state.
 func (d *tlsDialer) look() (states [3]fileState) {
-	for i, path := range []string{d.cfg.TLSCA, d.cfg.TLSCert, d.cfg.TLSKey} {
+	for i, path := range []string{d.tls.CA, d.tls.Cert, d.tls.Key} {
 		if path == "" {
 			continue
 		}
@@ -61,21 +65,17 @@ func (d *tlsDialer) current() *tls.Config {
 	if files == d.files {
 		return d.config
 	}
-	config, err := d.cfg.tlsConfig()
-	logger := d.cfg.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
+	config, err := d.tls.Load()
 	if err != nil {
-		logger.Warn("rqlite: changed TLS files cannot be used, those of before still are", "error", err)
+		d.logger.Warn("rqlite: changed TLS files cannot be used, those of before still are", "error", err)
 		return d.config
 	}
-	logger.Info("rqlite: changed TLS files have been read")
+	d.logger.Info("rqlite: changed TLS files have been read")
 	d.config, d.files = config, files
 	return config
 }
 
-// DialContext opens a connection and shakes hands. The connect_timeout bounds each of the two.
+// DialContext opens a connection and shakes hands. The timeout bounds each of the two.
 func (d *tlsDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	raw, err := d.dial.DialContext(ctx, network, address)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *tlsDialer) DialContext(ctx context.Context, network, address string) (n
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(ctx, d.dial.Timeout)
 	defer cancel()
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
