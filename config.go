@@ -5,20 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/dsn"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
 const (
-	defaultHost           = "localhost"
-	defaultPort           = "4001"
 	defaultTimeout        = 30 * time.Second
 	defaultConnectTimeout = 5 * time.Second
 )
@@ -270,11 +266,11 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 // files. Messages name settings by their keys in a DSN.
 func (c *Config) validate() error {
 	for i, host := range c.Hosts {
-		if _, err := parseHost(host); err != nil {
+		if _, err := dsn.Host(host); err != nil {
 			return fmt.Errorf("rqlite: host %d: %w", i+1, err)
 		}
 	}
-	if err := checkPrefix(c.PathPrefix); err != nil {
+	if err := dsn.CheckPath(c.PathPrefix); err != nil {
 		return fmt.Errorf("rqlite: %w", err)
 	}
 	read := readOptions{c.Consistency, c.Freshness, c.FreshnessStrict, c.LinearizableTimeout}
@@ -334,17 +330,21 @@ func (c *Config) scheme() string {
 // addresses returns Hosts as "host:port", never empty and each one once. It leaves out invalid
 // hosts, which validate reports.
 func (c *Config) addresses() []string {
-	if len(c.Hosts) == 0 {
-		return []string{net.JoinHostPort(defaultHost, defaultPort)}
+	hosts := c.Hosts
+	if len(hosts) == 0 {
+		hosts = []string{""}
 	}
-	addresses := make([]string, 0, len(c.Hosts))
-	for _, host := range c.Hosts {
-		if a, err := parseHost(host); err == nil && !slices.Contains(addresses, a) {
+	addresses := make([]string, 0, len(hosts))
+	for _, host := range hosts {
+		if a, err := dsn.Host(host); err == nil && !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)
 		}
 	}
 	return addresses
 }
+
+// behindProxy reports whether the nodes are below a path of a proxy.
+func (c *Config) behindProxy() bool { return c.PathPrefix != "" && c.PathPrefix != "/" }
 
 // requestTimeout returns Timeout or its default; zero means no bound.
 func (c *Config) requestTimeout() time.Duration {
@@ -371,57 +371,6 @@ func (c *Config) allowedCalls() (stmts sqltext.Calls) {
 		stmts |= sqltext.CallsTime
 	}
 	return stmts
-}
-
-// parseHost returns the "host:port" that s stands for. Its errors never quote s: in a malformed DSN
-// it can be a part of the password.
-func parseHost(s string) (string, error) {
-	host, port := s, defaultPort
-	if strings.HasPrefix(s, "[") {
-		end := strings.IndexByte(s, ']')
-		if end < 0 {
-			return "", errors.New(`"[" without "]"`)
-		}
-		addr, err := netip.ParseAddr(s[1:end])
-		if err != nil || !addr.Is6() || strings.IndexFunc(addr.Zone(), notHostRune) >= 0 {
-			return "", errors.New("what stands in brackets is no IPv6 address")
-		}
-		host = addr.String()
-		rest, hasPort := strings.CutPrefix(s[end+1:], ":")
-		if hasPort {
-			port = rest
-		} else if rest != "" {
-			return "", errors.New(`after "]" only a port may follow, such as [::1]:4001`)
-		}
-	} else {
-		if name, p, ok := strings.Cut(s, ":"); ok {
-			host, port = name, p
-		}
-		if strings.Contains(port, ":") {
-			return "", errors.New(`more than one ":"; an IPv6 address stands in brackets, such as [::1]:4001`)
-		}
-		if strings.IndexFunc(host, notHostRune) >= 0 {
-			return "", errors.New("a character that no host name has; write host:port")
-		}
-		if host == "" {
-			host = defaultHost
-		}
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return "", errors.New("the port must be a number from 1 to 65535")
-	}
-	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
-}
-
-// notHostRune reports whether r can be neither in a host name nor in the zone of an IPv6 address. A
-// name in another script has to be given in its ASCII form.
-func notHostRune(r rune) bool {
-	switch {
-	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
-		return false
-	}
-	return !strings.ContainsRune("-._", r)
 }
 
 // warn sends the Logger an error that no call returns.

@@ -1,16 +1,15 @@
 package rqlite
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-)
 
-const dsnExample = "rqlite://localhost:4001"
+	"github.com/go-rqlite/rqlite/internal/dsn"
+)
 
 // ParseDSN parses a data source name:
 //
@@ -33,132 +32,18 @@ func ParseDSN(dsn string) (*Config, error) {
 	return c, nil
 }
 
-func parseDSN(dsn string) (*Config, error) {
-	scheme, rest, err := cutScheme(dsn)
+func parseDSN(text string) (*Config, error) {
+	parts, err := dsn.Split(text, dsnNames)
 	if err != nil {
 		return nil, err
 	}
-	authority, query := rest, ""
-	c := new(Config)
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority = rest[:i]
-		if query, err = c.parseTail(rest[i:]); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.parseAuthority(authority); err != nil {
-		return nil, err
-	}
-	values, err := splitQuery(query)
-	if err != nil {
-		return nil, err
-	}
+	c := &Config{Hosts: parts.Hosts, PathPrefix: parts.Path, User: parts.User, Password: parts.Password}
 	for _, k := range dsnKeys {
-		if v, ok := values[k.name]; ok && !k.parse(c, v) {
+		if v, ok := parts.Values[k.name]; ok && !k.parse(c, v) {
 			return nil, fmt.Errorf("%s=%s: must be %s", k.name, shownValue(v), k.allowed)
 		}
 	}
-	return c, c.settle(scheme, values)
-}
-
-// cutScheme splits off the scheme. It refuses characters that no part of a DSN may hold.
-func cutScheme(dsn string) (scheme, rest string, err error) {
-	if dsn == "" {
-		return "", "", errors.New("it is empty; write for example " + dsnExample)
-	}
-	if strings.IndexFunc(dsn, func(r rune) bool { return r <= ' ' || r == 0x7f }) >= 0 {
-		return "", "", errors.New("it holds a space, a line end or another control character; percent-encode or remove it")
-	}
-	scheme, rest, ok := strings.Cut(dsn, "://")
-	scheme = strings.ToLower(scheme)
-	if !ok || !slices.Contains([]string{"rqlite", "http", "https"}, scheme) {
-		return "", "", errors.New("it must begin with rqlite://, http:// or https://; write for example " + dsnExample)
-	}
-	return scheme, rest, nil
-}
-
-// parseTail parses the path behind the authority, and returns the query.
-func (c *Config) parseTail(tail string) (query string, err error) {
-	// A "/", "?" or "#" in a password that is not encoded ends the authority too early. Then the
-	// "@" that should end the password is in the tail. No message may show any of it.
-	if strings.Contains(tail, "@") {
-		return "", errors.New(`an "@" after the hosts; in user and password write "/", "?", "#" and "@" as %2F, %3F, %23 and %40, in values "@" as %40`)
-	}
-	if strings.Contains(tail, "#") {
-		return "", errors.New(`a fragment has no meaning; write "#" as %23`)
-	}
-	prefix, query, _ := strings.Cut(tail, "?")
-	return query, c.parsePrefix(prefix)
-}
-
-// parseAuthority parses [user:password@]host[:port][,host[:port]…]. Its errors quote nothing.
-func (c *Config) parseAuthority(authority string) error {
-	hosts := authority
-	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-		hosts = authority[at+1:]
-		if err := c.parseUserinfo(authority[:at]); err != nil {
-			return err
-		}
-	}
-	list := strings.Split(hosts, ",")
-	for i, host := range list {
-		if host == "" && len(list) > 1 {
-			return fmt.Errorf("host %d of %d is empty", i+1, len(list))
-		}
-		if strings.HasPrefix(host, "[") {
-			// In a URL the "%" before the zone of an address is encoded.
-			host = strings.Replace(host, "%25", "%", 1)
-		}
-		address, err := parseHost(host)
-		if err != nil {
-			return fmt.Errorf("host %d: %w", i+1, err)
-		}
-		if !slices.Contains(c.Hosts, address) {
-			c.Hosts = append(c.Hosts, address)
-		}
-	}
-	return nil
-}
-
-func (c *Config) parseUserinfo(userinfo string) error {
-	if at := strings.IndexByte(userinfo, '@'); at >= 0 && strings.Contains(userinfo[at:], ",") {
-		return errors.New(`more than one "@"; give user and password once, before the first host, and write "@" in them as %40`)
-	}
-	user, password, _ := strings.Cut(userinfo, ":")
-	var err error
-	if c.User, err = url.PathUnescape(user); err != nil {
-		return errors.New(`the user holds a "%" that begins no escape; write it as %25`)
-	}
-	if c.Password, err = url.PathUnescape(password); err != nil {
-		return errors.New(`the password holds a "%" that begins no escape; write it as %25`)
-	}
-	return nil
-}
-
-// splitQuery returns the values by key, which are all known.
-func splitQuery(query string) (map[string]string, error) {
-	values := make(map[string]string)
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(pair, "=")
-		if !slices.ContainsFunc(dsnKeys, func(k dsnKey) bool { return k.name == name }) {
-			return nil, unknownKey(name)
-		}
-		if !ok {
-			return nil, fmt.Errorf("key %q has no value", name)
-		}
-		if _, twice := values[name]; twice {
-			return nil, fmt.Errorf("key %q is given twice", name)
-		}
-		value, err := url.QueryUnescape(value)
-		if err != nil {
-			return nil, fmt.Errorf(`the value of key %q holds a "%%" that begins no escape; write it as %%25`, name)
-		}
-		values[name] = value
-	}
-	return values, nil
+	return c, c.settle(parts.Scheme, parts.Values)
 }
 
 // shownValue prepares the value of a known key for a message.
@@ -171,89 +56,6 @@ func shownValue(value string) string {
 		return quoted
 	}
 	return value
-}
-
-// foreignKeys are keys of other drivers' DSNs, with their replacements.
-var foreignKeys = map[string]string{
-	"_fk":           fkInstead,
-	"_foreign_keys": fkInstead,
-	"_pragma":       "settings of SQLite are those of the server, such as rqlited -fk for foreign keys: leave it out",
-	"_journal_mode": journalInstead,
-	"_journal":      journalInstead,
-	"_synchronous":  journalInstead,
-	"_sync":         journalInstead,
-	"_busy_timeout": timeoutInstead,
-	"_timeout":      timeoutInstead,
-	"_txlock":       "use txlock=deferred or txlock=immediate",
-	"_loc":          "use loc=",
-	"_time_format":  "times are stored as mattn/go-sqlite3 stores them: leave it out",
-	"parseTime":     "DATE, DATETIME and TIMESTAMP columns are read as time.Time anyway: leave it out",
-	"sslmode":       "use tls=true, or the scheme https://, or leave it out for plain http",
-	"sslrootcert":   "use tls_ca=",
-	"sslcert":       "use tls_cert=",
-	"sslkey":        "use tls_key=",
-	"_auth_user":    authInstead,
-	"_auth_pass":    authInstead,
-	"cache":         fileInstead,
-	"mode":          fileInstead,
-	"_mutex":        fileInstead,
-}
-
-const (
-	fkInstead      = "foreign keys are enforced by a server that was started with -fk: leave it out"
-	journalInstead = "the server decides how it keeps its file: leave it out"
-	timeoutInstead = "use timeout="
-	authInstead    = "write user and password in front of the host: rqlite://user:password@host"
-	fileInstead    = "there is no file to open: leave it out"
-)
-
-// unknownKey names the key that was probably meant, or else all keys.
-func unknownKey(name string) error {
-	if len(name) > 40 || strings.ContainsFunc(name, func(r rune) bool { return r != '_' && notHostRune(r) }) {
-		return errors.New("a key is unknown; the keys are " + keyNames())
-	}
-	if instead, ok := foreignKeys[name]; ok {
-		return fmt.Errorf("key %q is of another driver: %s", name, instead)
-	}
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, k := range dsnKeys {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(k.name)); d < bestDistance && d < len(name) {
-			best, bestDistance = k.name, d
-		}
-	}
-	if best == "" {
-		return fmt.Errorf("key %q is unknown; the keys are %s", name, keyNames())
-	}
-	return fmt.Errorf("key %q is unknown; did you mean %q?", name, best)
-}
-
-func keyNames() string {
-	names := make([]string, len(dsnKeys))
-	for i, k := range dsnKeys {
-		names[i] = k.name
-	}
-	return strings.Join(names, ", ")
-}
-
-// editDistance returns how many bytes must be inserted, removed or replaced to change a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // settle applies the rules that concern several parts of the DSN.
@@ -283,13 +85,13 @@ func (c *Config) FormatDSN() string {
 		b.WriteString(url.User(c.User).String() + "@")
 	}
 	hosts := c.addresses()
-	if slices.ContainsFunc(c.Hosts, func(h string) bool { _, err := parseHost(h); return err != nil }) {
+	if slices.ContainsFunc(c.Hosts, func(h string) bool { _, err := dsn.Host(h); return err != nil }) {
 		// It may be anything, even a URL with a password in it.
 		hosts = []string{"(invalid)"}
 	}
 	// The only "%" of an address is the one before a zone.
 	b.WriteString(strings.ReplaceAll(strings.Join(hosts, ","), "%", "%25"))
-	b.WriteString(c.formatPrefix())
+	b.WriteString(c.formatPath())
 	separator := byte('?')
 	for _, k := range dsnKeys {
 		value, ok := k.format(c)
@@ -301,6 +103,17 @@ func (c *Config) FormatDSN() string {
 		b.WriteString(k.name + "=" + url.QueryEscape(value))
 	}
 	return b.String()
+}
+
+// formatPath returns the path for a DSN.
+func (c *Config) formatPath() string {
+	switch {
+	case dsn.CheckPath(c.PathPrefix) != nil:
+		return "/(invalid)" // it may be anything, even a URL with a password in it
+	case !c.behindProxy():
+		return ""
+	}
+	return dsn.EscapePath(c.PathPrefix)
 }
 
 // dsnKey describes one key.
@@ -359,6 +172,14 @@ var dsnKeys = []dsnKey{
 	boolKey("norwtime", "leave the current time in writes to each node, instead of replacing it by literals", false, func(c *Config) *bool { return &c.NoRewriteTime }),
 	discoveryAliasKey(gorqliteDiscovery, "accepted for DSNs written for gorqlite; true is discovery=off"),
 }
+
+// dsnNames are the names of dsnKeys.
+var dsnNames = func() (names []string) {
+	for _, k := range dsnKeys {
+		names = append(names, k.name)
+	}
+	return names
+}()
 
 func boolKey(name, doc string, def bool, field func(*Config) *bool) dsnKey {
 	return dsnKey{
