@@ -12,9 +12,15 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
-	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+)
+
+// The guards in front of writes that go out as one transaction, as they are sent.
+const (
+	guardSent      = `"SELECT CASE WHEN EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0) THEN abs(-9223372036854775808) END"`
+	guardTableSent = `"SELECT CASE WHEN EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx') OR ` +
+		`EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0) THEN abs(-9223372036854775808) END"`
 )
 
 // crowd is a connector whose writes have to wait for each other, until released.
@@ -194,7 +200,7 @@ func TestCoalescedAnswers(t *testing.T) {
 	entries := []string{`{"last_insert_id":7,"rows_affected":1}`, table("a integer", "[1]", "[1]"), `{"last_insert_id":7,"rows_affected":2}`, table("a text", `["],[\""]`)}
 	broken := `{"error":"no such table: gone"}`
 	f := newFake(t,
-		writesAtomic(`["`+occ.GuardText+`",`+bodies+"]", results(append(append([]string{table("1")}, entries...), broken)...)),
+		writesAtomic("["+guardSent+","+bodies+"]", results(append(append([]string{table("1")}, entries...), broken)...)),
 		writes("["+bodies+"]", results(append(entries, broken)...)),
 	)
 	c := f.crowd(nil)
@@ -234,30 +240,25 @@ func TestCoalescedAnswers(t *testing.T) {
 func TestCoalescedMarks(t *testing.T) {
 	t.Parallel()
 	const a, b = `"DELETE FROM a"`, `"DELETE FROM b"`
-	encodedText := func(text string) string {
-		quoted, err := json.Marshal(text)
-		require.NoError(t, err)
-		return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(string(quoted))
-	}
 	tests := map[string]struct {
 		script  []step
-		missing bool // there was no version table the last time
+		missing bool // the write before finds no version table
 		version int64
-		after   bool // versionTableMissing at the end
+		after   bool // the write behind goes without the second half of its marks
 	}{
 		"a transaction": {script: []step{
-			writesAtomic("["+encodedText(occ.GuardText)+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
+			writesAtomic("["+guardSent+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
 		}, version: 2305843009213693999},
 		"a transaction that fails": {script: []step{
 			writesAtomic("", results(one, `{"error":"no such table: a"}`)),
-			writes("["+markSent+","+a+","+b+","+unmarkSent+"]", results(`{}`, `{}`, `{}`, `{}`)),
+			mayAsk(t, writes("["+markSent+","+a+","+b+","+unmarkSent+"]", ""), `{}`, `{}`, `{}`, `{}`),
 		}},
 		"no register": {script: []step{
 			writesAtomic("", results(one, `{}`, `{}`, missing)),
-			writes("["+markSent+","+a+","+b+","+unmarkSent+"]", results(missing, `{}`, `{}`, missing)),
+			mayAsk(t, writes("["+markSent+","+a+","+b+","+unmarkSent+"]", ""), missing, `{}`, `{}`, missing),
 		}, after: true},
 		"no register, as before": {missing: true, script: []step{
-			writesAtomic("["+encodedText(occ.GuardVersionTableText)+","+a+","+b+"]", results(table("1"), `{}`, `{}`)),
+			writesAtomic("["+guardTableSent+","+a+","+b+"]", results(table("1"), `{}`, `{}`)),
 		}, after: true},
 		"a register that was made meanwhile": {missing: true, script: []step{
 			writesAtomic("", results(`{"error":"integer overflow"}`)),
@@ -271,16 +272,29 @@ func TestCoalescedMarks(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, tt.script...)
+			f := newFake(t)
 			c := f.crowd(func(cfg *Config) { cfg.DisableTxVersion = false })
-			c.connector.versions.Missing.Store(tt.missing)
+			alone := func(marked string, entries ...string) {
+				f.then(mayAsk(t, writes(marked, ""), entries...))
+				_, err := c.db.ExecContext(WithoutCoalescing(t.Context()), "DELETE FROM c")
+				require.NoError(t, err)
+			}
+			marked := "[" + markSent + `,"DELETE FROM c",` + unmarkSent + "]"
+			if tt.missing {
+				alone(marked, missing, `{}`, missing)
+			}
+			f.then(tt.script...)
 			_, first := c.do(func() error { _, err := c.db.Exec("DELETE FROM a"); return err })
 			_, second := c.do(func() error { _, err := c.db.Exec("DELETE FROM b"); return err })
 			c.release()
 			require.NoError(t, <-first)
 			require.NoError(t, <-second)
 			assert.Equal(t, tt.version, c.connector.versions.LastState().Version)
-			assert.Equal(t, tt.after, c.connector.versions.Missing.Load())
+			if tt.after {
+				alone("["+markSent+`,"DELETE FROM c"]`, `{}`, `{}`)
+			} else {
+				alone(marked, `{}`, `{}`, `{}`)
+			}
 		})
 	}
 }

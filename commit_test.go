@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
-	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -300,9 +299,15 @@ func TestTransactionThatNobodyEnds(t *testing.T) {
 			c := newFake(t).connect(func(cfg *Config) { cfg.TxLock = TxLockImmediate })
 			_, err := c.BeginTx(t.Context(), driver.TxOptions{})
 			require.NoError(t, err)
-			require.ErrorIs(t, c.connector.versions.Lock.Join(t.Context(), time.Millisecond), sqlerr.Busy)
+			other := c.connector.newConn()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_, err = other.BeginTx(ctx, driver.TxOptions{})
+			require.ErrorIs(t, err, Busy)
 			require.NoError(t, end(c))
-			require.NoError(t, c.connector.versions.Lock.Join(t.Context(), time.Millisecond))
+			tx, err := other.BeginTx(t.Context(), driver.TxOptions{})
+			require.NoError(t, err)
+			require.NoError(t, tx.Rollback())
 		})
 	}
 }

@@ -14,7 +14,7 @@ func TestDeferralIsSentWithATransaction(t *testing.T) {
 	t.Parallel()
 	const on, off = "PRAGMA defer_foreign_keys=ON", `pragma "main".[DEFER_foreign_keys](0)`
 	f := newFake(t)
-	db := f.openIncurious()
+	db := f.openMarked()
 	conn, err := db.Conn(t.Context())
 	require.NoError(t, err)
 	defer conn.Close()

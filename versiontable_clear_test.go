@@ -45,7 +45,7 @@ func TestClearingTheRegisterInATransaction(t *testing.T) {
 		t.Run(query, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
-			tx := f.clear(f.openIncurious(), query, entry)
+			tx := f.clear(f.openMarked(), query, entry)
 			// Somebody has announced himself since: one row more, which nobody is told.
 			f.then(step{path: cluster.ExecutePath, params: txWriteParams, serve: func(w http.ResponseWriter, r *http.Request) {
 				entries := []string{insertedToken, strings.ReplaceAll(entry, `:4`, `:5`), `{}`, oneInserted}

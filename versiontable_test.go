@@ -3,7 +3,8 @@ package rqlite
 import (
 	"context"
 	"database/sql"
-	"math"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -33,24 +34,32 @@ func versionEntry(version string) string {
 	return table("v integer, a integer, b text", "["+version+",null,null]")
 }
 
-// openMarked returns a database on the fake whose writes move the version, and
-// the first of them asks for it.
+// openMarked returns a database on the fake whose writes move the version. The first of them asks for
+// it, and later ones do now and then.
 func (f *fake) openMarked() *sql.DB {
 	f.t.Helper()
-	return f.openWith(func(*Connector) {})
-}
-
-// openIncurious is openMarked, and no write asks.
-func (f *fake) openIncurious() *sql.DB {
-	f.t.Helper()
-	return f.openWith(func(c *Connector) { c.versions.Backoff.Due.Store(math.MaxInt64) })
-}
-
-func (f *fake) openWith(change func(*Connector)) *sql.DB {
-	f.t.Helper()
-	db, connector := f.openConfig(&Config{Hosts: []string{f.addr}})
-	change(connector)
+	db, _ := f.openConfig(&Config{Hosts: []string{f.addr}})
 	return db
+}
+
+// mayAsk makes a step of a request that asks for the version or does not, as time has it. The body
+// and the entries of the answer are those without the question.
+func mayAsk(t *testing.T, s step, entries ...string) step {
+	want := s.body
+	s.body, s.serve = "", func(w http.ResponseWriter, r *http.Request) {
+		sent, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		body, answer := string(sent), entries
+		if rest, ok := strings.CutPrefix(body, "["+moveSent+","+askingSent); ok { // in a transaction
+			body = "[" + moveSent + rest
+			if len(answer) > 1 {
+				answer = slices.Insert(slices.Clone(answer), 1, versionEntry(testVersion))
+			}
+		}
+		assert.Equal(t, want, strings.Replace(body, askingSent, unmarkSent, 1))
+		io.WriteString(w, results(answer...))
+	}
+	return s
 }
 
 // The marks around writes do not show, whether there is a version table or not.
@@ -75,7 +84,7 @@ func TestMarksDoNotShow(t *testing.T) {
 					body, reply = body+","+unmarkSent, append(reply, test.unmark)
 				}
 				first = false
-				return writes(body+"]", results(reply...))
+				return mayAsk(t, writes(body+"]", ""), reply...)
 			}
 			f := newFake(t,
 				marked(`"INSERT INTO t VALUES(5)"`, inserted),
@@ -85,7 +94,7 @@ func TestMarksDoNotShow(t *testing.T) {
 				marked(`"DELETE FROM t","DELETE FROM u"`, `{"rows_affected":2}`, `{"error":"no such table: u"}`),
 				writes(`["SELECT 1"]`, results(`{}`)),
 			)
-			writeInManyWays(t, f.openIncurious())
+			writeInManyWays(t, f.openMarked())
 		})
 	}
 }
@@ -119,43 +128,30 @@ func writeInManyWays(t *testing.T, db *sql.DB) {
 func TestMarksAfterTheRegisterIsMade(t *testing.T) {
 	t.Parallel()
 	f := newFake(t,
-		writes("["+markSent+`,"DELETE FROM t",`+unmarkSent+"]", results(missing, `{}`, missing)),
+		mayAsk(t, writes("["+markSent+`,"DELETE FROM t",`+unmarkSent+"]", ""), missing, `{}`, missing),
 		writes("["+markSent+`,"DELETE FROM t"]`, results(missing, `{}`)),
 		writes("["+markSent+`,"DELETE FROM t"]`, results(oneUpdated, `{}`)),
-		writes("["+markSent+`,"DELETE FROM t",`+unmarkSent+"]", results(oneUpdated, `{}`, oneUpdated)),
+		mayAsk(t, writes("["+markSent+`,"DELETE FROM t",`+unmarkSent+"]", ""), oneUpdated, `{}`, oneUpdated),
 	)
-	db := f.openIncurious()
+	db := f.openMarked()
 	for range 4 {
 		_, err := db.Exec("DELETE FROM t")
 		require.NoError(t, err)
 	}
 }
 
-// A write asks for announcements now and then, and heeds them.
+// A write asks for announcements now and then, and the next one heeds them.
 func TestWritesAskForAnnouncements(t *testing.T) {
 	t.Parallel()
 	asking := "[" + markSent + `,"DELETE FROM t",` + askingSent + "]"
-	incurious := "[" + markSent + `,"DELETE FROM t",` + unmarkSent + "]"
-	f := newFake(t,
-		writes(asking, results(oneUpdated, `{}`, table("v integer, a integer, b text", "["+testVersion+`,60,"ONE"]`))),
-		writes(asking, results(oneUpdated, `{}`, table("v integer, a integer, b text", "["+testVersion+`,60,"ONE"]`))),
-		writes(incurious, results(oneUpdated, `{}`, oneUpdated)),
-	)
-	var connector *Connector
-	db := f.openWith(func(c *Connector) { connector = c })
-	exec := func(due int64) {
-		connector.versions.Backoff.Due.Store(due)
+	announced := results(oneUpdated, `{}`, table("v integer, a integer, b text", "["+testVersion+`,60,"ONE"]`))
+	db := newFake(t, writes(asking, announced), writes(asking, announced)).openMarked()
+	begun := time.Now()
+	for range 2 {
 		_, err := db.Exec("DELETE FROM t")
 		require.NoError(t, err)
 	}
-	begun := time.Now()
-	exec(0)
-	until := connector.versions.Backoff.Until
-	require.True(t, until.After(begun.Add(50*time.Millisecond)), "it has heard the announcement")
-	exec(0)
-	assert.True(t, time.Now().After(until), "it waits")
-	exec(math.MaxInt64)
-	assert.Equal(t, until, connector.versions.Backoff.Until, "once")
+	assert.Greater(t, time.Since(begun), 60*time.Millisecond, "it waits, and asks again after that time")
 }
 
 // A statement that inserts nothing repeats the last rowid of the server's
@@ -180,16 +176,14 @@ func TestAtomicWritesMakeTheRegister(t *testing.T) {
 		writesAtomic(asking, results(missing)),
 		writesAtomic("", results(`{}`, oneUpdated)),
 		writesAtomic(asking, results(oneUpdated, versionEntry(testVersion), `{"rows_affected":2}`, `{"rows_affected":3}`)),
-		writesAtomic(atomic, results(oneUpdated, `{"rows_affected":4}`, `{"rows_affected":5}`)),
+		mayAsk(t, writesAtomic(atomic, ""), oneUpdated, `{"rows_affected":4}`, `{"rows_affected":5}`),
 		// Somebody has emptied it. What was asked for has been applied all the same.
-		writesAtomic(atomic, results(`{}`, `{"rows_affected":6}`, `{"rows_affected":7}`)),
-		writesAtomic(atomic, results(missing)),
+		mayAsk(t, writesAtomic(atomic, ""), `{}`, `{"rows_affected":6}`, `{"rows_affected":7}`),
+		mayAsk(t, writesAtomic(atomic, ""), missing),
 		writesAtomic("", results(`{"error":"there is already a view named _rqlite_tx"}`)),
 	)
-	var connector *Connector
-	db := f.openWith(func(c *Connector) { connector = c })
+	db := f.openMarked()
 	r, err := db.Exec("DELETE FROM t; DELETE FROM u")
-	connector.versions.Backoff.Due.Store(math.MaxInt64)
 	require.NoError(t, err)
 	assert.Equal(t, [2]int64{0, 3}, resultOf(t, r))
 	made := f.got()[1].body

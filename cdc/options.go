@@ -12,8 +12,8 @@ import (
 // max_batch_size transactions, each of them whole, however large they are.
 const DefaultMaxBody = 64 << 20
 
-// registerTable is the version table, in which the driver's transactions notice writes.
-const registerTable = "_rqlite_tx"
+// versionTable is the version table, in which the driver's transactions notice writes.
+const versionTable = "_rqlite_tx"
 
 // Options are the settings of a [Handler]. The zero value is usable. Do not change Options that are
 // in use.
@@ -80,11 +80,11 @@ func (o *Options) wants(table string) bool {
 	if o.Tables != nil {
 		return o.Tables(table)
 	}
-	return table != registerTable
+	return table != versionTable
 }
 
 // echoes reports whether changes of a table can come from storing the checkpoint.
 func (o *Options) echoes(table string) bool {
 	t, ok := o.Checkpoint.(*Table)
-	return ok && (table == registerTable || strings.EqualFold(table, t.name))
+	return ok && (table == versionTable || strings.EqualFold(table, t.name))
 }

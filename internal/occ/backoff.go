@@ -14,18 +14,18 @@ import (
 // next write back for the announced time. It affects progress, never correctness. The zero value is
 // ready for use.
 type backoff struct {
-	// mu guards last and Until. observe and Announced change both together.
+	// mu guards last and until. observe and Announced change both together.
 	mu sync.Mutex
 	// last is the name of the last announcement seen. Each is obeyed once, because its author may
 	// be gone.
 	last string
-	// Until is when the hold of that announcement ends. It is zero before the first announcement
+	// until is when the hold of that announcement ends. It is zero before the first announcement
 	// and after one of this process, and at most LongestHold ahead.
-	Until time.Time
+	until time.Time
 
-	// Due is when to ask for announcements again, in Unix nanoseconds. isDue moves it on by compare
+	// due is when to ask for announcements again, in Unix nanoseconds. isDue moves it on by compare
 	// and swap, so that one writer asks in each interval. It only grows.
-	Due atomic.Int64
+	due atomic.Int64
 }
 
 // ShortestHold and LongestHold bound how long an announcement holds others back.
@@ -40,8 +40,8 @@ const askEvery = 25 * time.Millisecond
 // isDue reports whether it is time to ask for announcements. It returns true to one caller in each
 // interval.
 func (b *backoff) isDue() bool {
-	now, due := time.Now().UnixNano(), b.Due.Load()
-	return now >= due && b.Due.CompareAndSwap(due, now+askEvery.Nanoseconds())
+	now, due := time.Now().UnixNano(), b.due.Load()
+	return now >= due && b.due.CompareAndSwap(due, now+askEvery.Nanoseconds())
 }
 
 // observe notes an announcement: a name and a number of milliseconds.
@@ -60,20 +60,20 @@ func (b *backoff) observe(name, milliseconds string) {
 	if n < LongestHold.Milliseconds() {
 		hold = time.Duration(n) * time.Millisecond
 	}
-	b.Until = time.Now().Add(hold)
+	b.until = time.Now().Add(hold)
 }
 
 // Announced notes an announcement of this process, which its own writes ignore.
 func (b *backoff) Announced(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.last, b.Until = name, time.Time{}
+	b.last, b.until = name, time.Time{}
 }
 
 // Wait holds a write back while an announcement of another process is in force.
 func (b *backoff) Wait(ctx context.Context) error {
 	b.mu.Lock()
-	until := b.Until
+	until := b.until
 	b.mu.Unlock()
 	if until.IsZero() {
 		return nil

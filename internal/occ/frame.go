@@ -42,8 +42,8 @@ func (w withQuestion) form(asks bool) *cluster.Frame {
 func newFrames(v *Versions) *frames {
 	f := &frames{
 		seqlockOpen: &cluster.Frame{Before: cluster.NewElements(v.readSetWriting, setWritingText)},
-		bulkAlone:   &cluster.Frame{Before: cluster.NewElements(readGuard, GuardText)},
-		bulkWithout: &cluster.Frame{Before: cluster.NewElements(readGuard, GuardVersionTableText)},
+		bulkAlone:   &cluster.Frame{Before: cluster.NewElements(readGuard, guardText)},
+		bulkWithout: &cluster.Frame{Before: cluster.NewElements(readGuard, guardVersionTableText)},
 	}
 	setWriting, moved := cluster.NewElements(v.readSetWriting, setWritingText), cluster.NewElements(v.readMoved, MoveText)
 	movedTold := cluster.NewElements(v.readMovedTold, MoveText, tellText)
@@ -53,8 +53,8 @@ func newFrames(v *Versions) *frames {
 	}
 	f.inTransaction = withQuestion{{Before: moved}, {Before: movedTold}}
 	f.bulk = withQuestion{
-		{Before: cluster.NewElements(readGuard, GuardText), After: moved},
-		{Before: cluster.NewElements(readGuard, GuardText), After: movedTold},
+		{Before: cluster.NewElements(readGuard, guardText), After: moved},
+		{Before: cluster.NewElements(readGuard, guardText), After: movedTold},
 	}
 	return f
 }
@@ -74,8 +74,8 @@ func (v *Versions) readFirst(answer *cluster.Answer) (entry *wire.Result, missin
 		return nil, false, err
 	}
 	missing = IsMissing(entry.Error)
-	if v.Missing.Load() != missing {
-		v.Missing.Store(missing)
+	if v.missing.Load() != missing {
+		v.missing.Store(missing)
 	}
 	return entry, missing, nil
 }
@@ -144,7 +144,7 @@ func (v *Versions) FrameOf(atomic bool) *cluster.Frame {
 
 // oneByOneFrame returns the frame of statements that are applied one by one.
 func (v *Versions) oneByOneFrame() *cluster.Frame {
-	if v.Missing.Load() {
+	if v.missing.Load() {
 		return v.frames.seqlockOpen
 	}
 	return v.frames.seqlock.form(v.Backoff.isDue())
@@ -172,10 +172,10 @@ func (v *Versions) QueueFrame() *cluster.Frame {
 // and what LIKE means, are settings of each node's own connection.
 const (
 	DefersKeys      = "EXISTS(SELECT 1 FROM sqlite_schema WHERE instr(upper(sql),'DEFERR')>0)"
-	hasVersionTable = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='_rqlite_tx')"
+	hasVersionTable = "EXISTS(SELECT 1 FROM sqlite_schema WHERE name='" + Table + "')"
 
-	GuardText             = "SELECT CASE WHEN " + DefersKeys + " THEN abs(-9223372036854775808) END"
-	GuardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + DefersKeys + " THEN abs(-9223372036854775808) END"
+	guardText             = "SELECT CASE WHEN " + DefersKeys + " THEN abs(-9223372036854775808) END"
+	guardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + DefersKeys + " THEN abs(-9223372036854775808) END"
 )
 
 // BulkRequest returns the request, without a body, of the writes of several callers. Independent
@@ -191,7 +191,7 @@ func (v *Versions) BulkRequest(atomic bool) cluster.Request {
 		req.Frame = v.oneByOneFrame()
 	case v.disabled:
 		req.Frame = v.frames.bulkAlone
-	case v.Missing.Load():
+	case v.missing.Load():
 		req.Frame = v.frames.bulkWithout
 	default:
 		req.Frame = v.frames.bulk.form(v.Backoff.isDue())

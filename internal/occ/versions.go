@@ -32,9 +32,9 @@ type Versions struct {
 	// last is the version that ReadState read last, in order of arrival: an answer from a node that
 	// is behind may lower it. It is 0 before the first.
 	last atomic.Int64
-	// Missing says that the last write found no version table. readFirst sets it from each answer,
+	// missing says that the last write found no version table. readFirst sets it from each answer,
 	// and Make clears it. It may be out of date, so that each frame copes with either.
-	Missing atomic.Bool
+	missing atomic.Bool
 }
 
 // New returns the state before the first request.
@@ -47,7 +47,7 @@ func New(sender Sender, disabled bool, timeout time.Duration, warn func(error)) 
 // Share waits until a write outside of transactions may be sent. The caller has to call Unshare
 // when it has its answer, unless Share fails.
 func (v *Versions) Share(ctx context.Context) error {
-	if err := v.Lock.Join(ctx, v.timeout); err != nil {
+	if err := v.Lock.join(ctx, v.timeout); err != nil {
 		return err
 	}
 	if err := v.Backoff.Wait(ctx); err != nil {

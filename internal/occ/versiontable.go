@@ -38,16 +38,16 @@ const (
 
 // setWritingText and clearWritingText are the two halves of the sequence lock.
 const (
-	setWritingText   = "UPDATE _rqlite_tx SET v=v+1,token='~' WHERE k=0"
-	clearWritingText = "UPDATE _rqlite_tx SET token=NULL WHERE k=0"
+	setWritingText   = "UPDATE " + Table + " SET v=v+1,token='~' WHERE k=0"
+	clearWritingText = "UPDATE " + Table + " SET token=NULL WHERE k=0"
 	// MoveText moves the version. It also clears a writing flag that was left behind: in a
 	// transaction no other write is under way on the node.
-	MoveText = "UPDATE _rqlite_tx SET v=v+1,token=NULL WHERE k=0"
+	MoveText = "UPDATE " + Table + " SET v=v+1,token=NULL WHERE k=0"
 	// CreateText creates the table unless it exists.
-	CreateText = "CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
+	CreateText = "CREATE TABLE IF NOT EXISTS " + Table + "(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)"
 
 	// AnnouncedColumns are the columns of a SELECT or RETURNING that tell the announcement.
-	AnnouncedColumns = ",(SELECT v FROM _rqlite_tx WHERE k=-1),(SELECT token FROM _rqlite_tx WHERE k=-1)"
+	AnnouncedColumns = ",(SELECT v FROM " + Table + " WHERE k=-1),(SELECT token FROM " + Table + " WHERE k=-1)"
 	// tellText tells the version and the announcement. The server parses such a statement, which
 	// costs more than running it. Before rqlite 9.4.2 a failure of such a statement does not roll a
 	// transaction back. So in a transaction it only follows a statement on the version table that
@@ -62,7 +62,7 @@ func newVersion() string {
 
 // firstVersionText inserts a version into a version table that has none.
 func firstVersionText() string {
-	return "INSERT INTO _rqlite_tx(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM _rqlite_tx WHERE k=0)"
+	return "INSERT INTO " + Table + "(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM " + Table + " WHERE k=0)"
 }
 
 // ErrGone says that somebody dropped the version table as soon as it was created.
@@ -169,7 +169,7 @@ func (v *Versions) Make(ctx context.Context) error {
 			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", Table, entry.Error), sqlerr.New(entry.Error, -1, 0))
 		}
 	}
-	v.Missing.Store(false)
+	v.missing.Store(false)
 	return sqlerr.From(answer.End())
 }
 
@@ -185,7 +185,7 @@ func (v *Versions) Renew(ctx context.Context) {
 		Path:   cluster.ExecutePath,
 		Params: cluster.WriteParams + cluster.Transaction,
 		Leader: true, // and no Write: a repetition does as well
-		Body:   cluster.BodyOf("UPDATE _rqlite_tx SET v="+newVersion()+",token=NULL WHERE k=0", "DELETE FROM _rqlite_tx WHERE k<>0"),
+		Body:   cluster.BodyOf("UPDATE "+Table+" SET v="+newVersion()+",token=NULL WHERE k=0", "DELETE FROM "+Table+" WHERE k<>0"),
 	})
 	if err != nil {
 		v.warn(err)

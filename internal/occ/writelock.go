@@ -29,8 +29,8 @@ type waiter struct {
 	ready     chan struct{} // closed, under mu, when the lock is its own
 }
 
-// Join takes the lock for a write outside of transactions, which has to call leave.
-func (l *writeLock) Join(ctx context.Context, timeout time.Duration) error {
+// join takes the lock for a write outside of transactions, which has to call leave.
+func (l *writeLock) join(ctx context.Context, timeout time.Duration) error {
 	return l.wait(ctx, timeout, false)
 }
 

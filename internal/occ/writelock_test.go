@@ -68,7 +68,7 @@ func TestWriteLockIsNotWaitedForLongerThanAsked(t *testing.T) {
 		time.Sleep(3 * time.Second)
 
 		begun := time.Now()
-		err := lock.Join(context.Background(), 2*time.Second)
+		err := lock.join(context.Background(), 2*time.Second)
 		require.ErrorIs(t, err, sqlerr.Busy)
 		assert.EqualError(t, err, "rqlite: database is locked: waited 2s behind a transaction of this program that has been writing for 5s, and nothing was sent; "+
 			"end transactions soon, and do not write beside an open one in the same goroutine")
@@ -82,7 +82,7 @@ func TestWriteLockIsNotWaitedForLongerThanAsked(t *testing.T) {
 		assert.Empty(t, lock.queue)
 
 		lock.Free()
-		require.NoError(t, lock.Join(context.Background(), time.Second))
+		require.NoError(t, lock.join(context.Background(), time.Second))
 		err = lock.Take(context.Background(), time.Second)
 		assert.ErrorContains(t, err, "behind those of other goroutines")
 	})
@@ -93,13 +93,13 @@ func TestWriteLockOfOneThatGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lock writeLock
-		require.NoError(t, lock.Join(context.Background(), 0))
+		require.NoError(t, lock.join(context.Background(), 0))
 		ctx, cancel := context.WithCancel(context.Background())
 		gaveUp := make(chan error)
 		go func() { gaveUp <- lock.Take(ctx, 0) }()
 		synctest.Wait()
 		joined := make(chan error, 1)
-		go func() { joined <- lock.Join(context.Background(), 0) }()
+		go func() { joined <- lock.join(context.Background(), 0) }()
 		synctest.Wait()
 		assert.Empty(t, joined)
 		cancel()
