@@ -195,7 +195,7 @@ func (a *Answer) broken(err error) *Error {
 	why := a.guard.ended()
 	switch {
 	case why != nil:
-		e = stopped(why, a.Node, a.req, true)
+		e = stopped(why, a.Node, a.req.Write, true)
 	case errors.As(err, &syntax) && !a.req.Write:
 		e.Outcome = Refused // the same request would get the same answer
 	}

@@ -56,7 +56,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 	}
 	for ; attempt < len(c.routes.nodes()); attempt++ {
 		if why := c.over(ctx, until); why != nil {
-			return nil, nil, outOfTime(stopped(why, "", req, false), last)
+			return nil, nil, outOfTime(stopped(why, "", req.Write, false), last)
 		}
 		node := c.routes.pick(call.Leader, max(attempt, 0))
 		body, err := c.callOnce(ctx, node, call, req, until)

@@ -184,9 +184,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 	start := c.routes.start(req)
 	for redirects, attempt := 0, 0; ; attempt++ {
 		if why := c.over(ctx, until); why != nil { // the transport would not say that it sent nothing
-			err := stopped(why, "", req, false)
+			err := stopped(why, "", req.Write, false)
 			if last != nil {
-				err.setWaited(req, "another attempt; nothing was applied")
+				err.setWaited("another attempt; nothing was applied")
 			}
 			return nil, outOfTime(err, last)
 		}
@@ -247,7 +247,7 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan
 			}
 		}
 		if over := c.take(ctx, places, until); over != nil {
-			return nil, stopped(over, "", req, false).waited(req, "the writes under way; nothing was sent")
+			return nil, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
 		}
 		if !c.mustSeek(req) { // it may have been lost meanwhile
 			return places, nil
@@ -355,10 +355,10 @@ func sleep(ctx context.Context, d time.Duration, until time.Time) {
 
 // stopped is the error of a request or attempt whose context has ended: the caller, the timeout or
 // a hanging node ended it.
-func stopped(why error, host string, req *Request, sent bool) *Error {
-	e := &Error{Outcome: Refused, Node: host, Err: why, sent: sent}
+func stopped(why error, host string, write, sent bool) *Error {
+	e := &Error{Outcome: Refused, Write: write, Node: host, Err: why, sent: sent}
 	switch {
-	case sent && req.Write:
+	case sent && write:
 		e.Outcome = Unknown
 	case errors.Is(why, errHangs), errors.Is(why, errSlow):
 		e.Outcome = Repeat
@@ -368,14 +368,14 @@ func stopped(why error, host string, req *Request, sent bool) *Error {
 
 // waited adds to the error of a write that ran out of time before it was sent: the reason for its
 // wait, and the consequence.
-func (e *Error) waited(req *Request, what string) *Error {
-	e.setWaited(req, what)
+func (e *Error) waited(what string) *Error {
+	e.setWaited(what)
 	return e
 }
 
 // setWaited is [Error.waited] without a result.
-func (e *Error) setWaited(req *Request, what string) {
-	if req.Write && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)) {
+func (e *Error) setWaited(what string) {
+	if e.Write && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)) {
 		e.Message = fmt.Sprintf("%v while the write waited for %s", e.Err, what)
 	}
 }

@@ -187,21 +187,20 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 	default:
 	}
 	p.left = true
-	req := &Request{Write: true}
 	if p.bulk == nil {
 		if !p.taken {
 			q.forget(p)
 		}
-		return withWrite(stopped(why, "", req, false).waited(req, "the writes under way; nothing was sent"))
+		return stopped(why, "", true, false).waited("the writes under way; nothing was sent")
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	err := stopped(why, "", req, p.sent)
+	err := stopped(why, "", true, p.sent)
 	if !p.sent {
-		err.setWaited(req, "another attempt; nothing was applied")
+		err.setWaited("another attempt; nothing was applied")
 	}
-	return withWrite(outOfTime(err, p.bulk.last))
+	return outOfTime(err, p.bulk.last)
 }
 
 // forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.
@@ -211,12 +210,6 @@ func (q *Coalescer) forget(p *part) {
 		q.waiting = slices.DeleteFunc(q.waiting, func(p *part) bool { return p.left })
 		q.gone = 0
 	}
-}
-
-// withWrite sets Write in an error.
-func withWrite(e *Error) *Error {
-	e.Write = true
-	return e
 }
 
 // take takes the parts of the next request out of waiting, which must not be empty. The caller

@@ -91,9 +91,9 @@ func (req *Request) query(forwarded bool) string {
 // transportError classifies a failure to get any answer.
 func transportError(guard *guard, req *Request, trace *sendTrace, err error) *Error {
 	if why := guard.ended(); why != nil {
-		e := stopped(why, guard.node.host, req, trace.arrived())
+		e := stopped(why, guard.node.host, req.Write, trace.arrived())
 		if !e.sent {
-			e.setWaited(req, "a connection; nothing was sent")
+			e.setWaited("a connection; nothing was sent")
 		}
 		return e
 	}

@@ -156,7 +156,7 @@ func (e *Error) Earlier() bool { return errors.Is(e.Err, errEarlier) }
 // unreached is the failure of the question that precedes the request.
 func unreached(guard *guard, req *Request, err error) *Error {
 	if why := guard.ended(); why != nil {
-		return stopped(why, guard.node.host, req, false).waited(req, "the node to say what it is; nothing was sent")
+		return stopped(why, guard.node.host, req.Write, false).waited("the node to say what it is; nothing was sent")
 	}
 	e := &Error{Outcome: Repeat, Node: guard.node.host, Err: err}
 	var foreign *Error

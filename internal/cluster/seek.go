@@ -34,7 +34,7 @@ var handedOn = Request{Path: whoLeads.Path, Params: whoLeads.Params, Body: whoLe
 // any longer.
 func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error {
 	if over := c.take(ctx, c.seekSlot, until); over != nil { // most find that the search is over by then
-		return stopped(over, "", req, false).waited(req, "the leader to be found; nothing was sent")
+		return stopped(over, "", req.Write, false).waited("the leader to be found; nothing was sent")
 	}
 	defer func() { <-c.seekSlot }()
 	var (
@@ -48,7 +48,7 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 		}
 		for _, node := range c.routes.inTurn() {
 			if why := c.over(ctx, until); why != nil {
-				return outOfTime(stopped(why, "", req, false).waited(req, "the leader to be found; nothing was sent"), last)
+				return outOfTime(stopped(why, "", req.Write, false).waited("the leader to be found; nothing was sent"), last)
 			}
 			err := c.askForLeader(ctx, node, wait, until)
 			if err == nil {
