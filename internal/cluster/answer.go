@@ -28,13 +28,13 @@ type Answer struct {
 	body  responseBody
 	dec   *wire.Decoder
 	first *wire.Result // read already, not yet handed out by Next
-	held  *recorder    // keeps what was read of the answer to a bulk; nil for others
+	held  *recorder    // keeps what was read of the answer to a joint request; nil for others
 	ended bool         // the entries of the frame's After have been read
 }
 
 func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	a := &Answer{Node: guard.node.host, req: req, guard: guard}
-	if req.bulk != nil {
+	if req.joint != nil {
 		a.held = &recorder{ReadCloser: body}
 		body = a.held
 	}
@@ -69,16 +69,6 @@ func (r *recorder) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.bytes = append(r.bytes, p[:n]...)
 	return n, err
-}
-
-// rest reads the rest of the current entry of the answer to a bulk. It returns the whole entry as
-// the server sent it.
-func (a *Answer) rest() ([]byte, error) {
-	begin, end, err := a.dec.Rest()
-	if err != nil {
-		return nil, a.broken(err)
-	}
-	return a.held.bytes[begin:end], nil
 }
 
 // failure returns an error of one of the answer's methods as an *Error.
@@ -157,7 +147,7 @@ func (a *Answer) failed() *Error {
 	}
 	return &Error{
 		Outcome: outcome, Write: a.req.Write, Status: http.StatusOK, Node: a.Node, Message: message,
-		forwarded: a.guard.forwarded,
+		Forwarded: a.guard.forwarded,
 	}
 }
 

@@ -3,29 +3,30 @@ package cluster
 import (
 	"context"
 	"net/http"
-	"time"
 )
 
 // bulk is a request of several parts. One goroutine sends it. q.mu guards the fields that the
 // callers of the parts use.
 type bulk struct {
-	// q, and req without Body and Statements, never change after run has begun. compose returns the
-	// body of each attempt.
-	q   *Coalescer
-	req Request // without the body
-	// parts are those whose callers still wait at the last attempt. Only compose changes them,
+	// q, frame, and req without Body and Statements, never change after run has begun. Compose
+	// returns the body of each attempt.
+	q     *Coalescer
+	req   Request // without the body and the frame
+	frame *Frame  // nil for none
+	// parts are those whose callers still wait at the last attempt. Only Compose changes them,
 	// under q.mu.
 	parts []*part
 	// cancel ends the request. begin sets it, and leave calls it when live becomes 0.
 	cancel context.CancelCauseFunc
 	live   int    // parts whose callers wait, from begin on; guarded by q.mu
-	last   *Error // of the last failed attempt that was no redirect, or nil; withdraw sets it under q.mu
+	last   *Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
 }
 
 // send sends parts as one request, and gives each its answer. If the server refused all of it
 // without effect, send splits the parts, so that only the guilty one fails.
 func (q *Coalescer) send(parts []*part, atomic bool) {
 	b := &bulk{q: q, req: q.bulk(atomic), parts: parts}
+	b.frame, b.req.Frame = b.req.Frame, nil
 	err := b.run(atomic)
 	switch {
 	case err == nil:
@@ -58,23 +59,21 @@ func (b *bulk) run(atomic bool) *Error {
 		return nil // nobody waits
 	}
 	req := &b.req
-	req.Leader, req.Write, req.bulk = true, true, b
+	req.Leader, req.Write = true, true
 	for _, p := range b.parts {
 		req.MinRelease = max(req.MinRelease, p.MinRelease)
 	}
-	b.q.client.begin()
-	answer, err := b.q.client.send(ctx, req, time.Time{})
+	answer, err := b.q.client.SendJoint(ctx, req, b)
 	if err == nil {
 		defer answer.Close()
 		err = b.read(answer, atomic)
 	}
 	switch {
 	case err != nil:
-		if atomic && err.forwarded && err.Outcome == Refused {
+		if atomic && err.Forwarded && err.Outcome == Refused {
 			err.Outcome = Unknown // the refusal is that of the second of two attempts
 		}
-		b.withdraw(err)
-		err.Write = true
+		b.Withdraw(err)
 	case atomic:
 		b.q.triedAtomic(true)
 	}
@@ -95,9 +94,9 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 	return b.live > 0
 }
 
-// compose returns the body of an attempt, and its number of statements. Callers that gave up
+// Compose implements [Joint]. Callers that gave up
 // earlier are left out; later ones get an unknown outcome.
-func (b *bulk) compose() (body []byte, statements int) {
+func (b *bulk) Compose() (body []byte, statements int) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	staying, size := b.parts[:0:0], 0
@@ -110,29 +109,22 @@ func (b *bulk) compose() (body []byte, statements int) {
 		size += len(p.Elements) + 1
 	}
 	b.parts = staying
-	body = b.req.Frame.Open(size)
+	body = b.frame.Open(size)
 	for i, p := range b.parts {
 		if i > 0 {
 			body = append(body, ',')
 		}
 		body = append(body, p.Elements...)
 	}
-	return b.req.Frame.Close(body), len(b.parts)
+	return b.frame.Close(body), len(b.parts)
 }
 
-// withdraw records a failed attempt at a request. See [bulk.withdraw].
-func (req *Request) withdraw(err *Error) {
-	if req.bulk != nil {
-		req.bulk.withdraw(err)
-	}
-}
-
-// withdraw records a failed attempt. If it had no effect, callers that leave before the next
+// Withdraw implements [Joint]. It records a failed attempt. If it had no effect, callers that leave before the next
 // attempt learn that nothing was applied.
-func (b *bulk) withdraw(err *Error) {
+func (b *bulk) Withdraw(err *Error) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
-	if err.redirect == nil {
+	if !err.Redirected() {
 		b.last = err
 	}
 	if err.Outcome == Refused || err.Outcome == Repeat {
@@ -148,58 +140,38 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 	for _, p := range b.parts {
 		want += p.Entries
 	}
-	if f := b.req.Frame; f != nil {
+	if f := b.frame; f != nil {
 		want += f.Before.Count + f.After.Count
 	}
-	entries := make([][]byte, 0, want)
-	for range want {
-		if _, err := answer.Next(); err != nil {
-			return answer.failure(err)
-		}
-		raw, err := answer.rest()
-		if err != nil {
-			return answer.failure(err)
-		}
-		if message := answer.Result().Error; message != "" && atomic {
-			if err := answer.Undone(); err != nil {
-				return answer.failure(err)
-			}
-			return &Error{Outcome: Refused, Status: http.StatusOK, Node: answer.Node, Message: message, forwarded: answer.guard.forwarded}
-		}
-		entries = append(entries, raw)
+	entries, err := answer.Split(want, atomic)
+	if err != nil {
+		return err
 	}
-	answer.ended = true // the entries of the frame are among those read
-	if err := answer.End(); err != nil {
-		return answer.failure(err)
-	}
-	b.handOut(answer, entries)
+	b.handOut(entries, want)
 	return nil
 }
 
-// handOut gives each part its entries.
-func (b *bulk) handOut(answer *Answer, entries [][]byte) {
-	req := &Request{Write: true, Statements: answer.req.Statements} // without the bulk, which may go while rows are read
-	guard := &guard{client: b.q.client, node: answer.guard.node, req: req, ctx: context.Background(), cancel: func(error) {}}
-	if f := b.req.Frame; f != nil {
-		behind := len(entries) - f.After.Count
-		b.readFrame(guard, &f.Before, entries[:f.Before.Count])
-		b.readFrame(guard, &f.After, entries[behind:])
-		entries = entries[f.Before.Count:behind]
+// handOut gives each part its entries, of n in all.
+func (b *bulk) handOut(entries Entries, n int) {
+	at := 0
+	if f := b.frame; f != nil {
+		at = f.Before.Count
+		b.readFrame(&f.Before, entries.Answer(0, at))
+		b.readFrame(&f.After, entries.Answer(n-f.After.Count, n))
 	}
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
-		p.answer = subAnswerOf(guard, entries[:p.Entries])
-		entries = entries[p.Entries:]
+		p.answer = entries.Answer(at, at+p.Entries)
+		at += p.Entries
 		close(p.done)
 	}
 }
 
 // readFrame reads the entries of one side of the frame. Their failure goes to the log.
-func (b *bulk) readFrame(guard *guard, elements *Elements, entries [][]byte) {
-	a := subAnswerOf(guard, entries)
-	defer a.Close()
-	if err := elements.read(a); err != nil {
+func (b *bulk) readFrame(elements *Elements, entries *Answer) {
+	defer entries.Close()
+	if err := elements.read(entries); err != nil {
 		b.q.client.cfg.Logger.Warn("rqlite: what the driver sends around writes failed", "error", err)
 	}
 }

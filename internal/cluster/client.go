@@ -118,8 +118,8 @@ type Request struct {
 	// instead of the end of the answer.
 	Stream bool
 
-	bulk *bulk // gives the body of each attempt; nil if Body is the body
-	way  way
+	joint Joint // gives the body of each attempt; nil if Body is the body
+	way   way
 }
 
 // way is how a request for the leader gets to it from another node.
@@ -198,9 +198,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			return nil, outOfTime(err, last)
 		}
 		node := c.routes.pick(req.Leader, start+attempt)
-		if req.bulk != nil {
-			req.Body, req.Statements = req.bulk.compose()
-		}
+		req.compose()
 		answer, err := c.attempt(ctx, node, req, until)
 		<-places
 		if err == nil {

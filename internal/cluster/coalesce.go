@@ -140,25 +140,10 @@ func (q *Coalescer) depart(parts int) {
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*Answer, error) {
 	p := &part{Part: statement, done: make(chan struct{})}
 	q.queue(p)
-	var timedOut <-chan time.Time
-	if until := q.client.until(ctx); !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		timedOut = timer.C
+	if why := q.client.Wait(ctx, p.done); why != nil {
+		return q.leave(p, why)
 	}
-	var err *Error
-	select {
-	case <-p.done:
-		err = p.err
-	case <-ctx.Done():
-		err = q.leave(p, cause(ctx))
-	case <-timedOut:
-		err = q.leave(p, q.client.timedOut())
-	}
-	if err != nil {
-		return nil, err
-	}
-	return p.answer, nil
+	return p.outcome()
 }
 
 // queue makes a part wait, or leave at once.
@@ -177,13 +162,21 @@ func (q *Coalescer) queue(p *part) {
 	}
 }
 
+// outcome returns what a part got. done must be closed.
+func (p *part) outcome() (*Answer, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p.answer, nil
+}
+
 // leave takes a caller out, unless its answer has come.
-func (q *Coalescer) leave(p *part, why error) *Error {
+func (q *Coalescer) leave(p *part, why error) (*Answer, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
 	case <-p.done:
-		return p.err
+		return p.outcome()
 	default:
 	}
 	p.left = true
@@ -191,16 +184,12 @@ func (q *Coalescer) leave(p *part, why error) *Error {
 		if !p.taken {
 			q.forget(p)
 		}
-		return stopped(why, "", true, false).waited("the writes under way; nothing was sent")
+		return nil, GaveUp(why, true, false, "the writes under way; nothing was sent", nil)
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	err := stopped(why, "", true, p.sent)
-	if !p.sent {
-		err.setWaited("another attempt; nothing was applied")
-	}
-	return outOfTime(err, p.bulk.last)
+	return nil, GaveUp(why, true, p.sent, "another attempt; nothing was applied", p.bulk.last)
 }
 
 // forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.

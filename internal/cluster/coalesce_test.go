@@ -516,7 +516,7 @@ func TestCoalesceWithdraw(t *testing.T) {
 	t.Parallel()
 	for outcome, sent := range map[Outcome]bool{Unknown: true, Applied: true, Repeat: false, Refused: false} {
 		b := &bulk{q: &Coalescer{}, parts: []*part{{sent: true}}}
-		b.withdraw(&Error{Outcome: outcome})
+		b.Withdraw(&Error{Outcome: outcome})
 		assert.Equal(t, sent, b.parts[0].sent, outcome)
 	}
 }

@@ -123,13 +123,14 @@ type Error struct {
 	Message string // the server's message; "" if there was no answer
 	Err     error  // the error of the transport or the decoder; may be nil
 
+	// Forwarded says that the failure stands in an answer of status 200, of a node that hands
+	// requests on if it does not lead. Such a node tries twice, and reports only the second attempt.
+	Forwarded bool
+
 	redirect *redirect
 	sent     bool // the node can have received the request
-	// forwarded says that the node answered, and hands requests on if it does not lead. Such a node
-	// tries twice, and reports only the second attempt.
-	forwarded bool
-	foreign   bool // the answer is not rqlite's
-	lasting   bool // and would stay the same
+	foreign  bool // the answer is not rqlite's
+	lasting  bool // and would stay the same
 }
 
 // Error implements error.
@@ -153,6 +154,9 @@ func (e *Error) text() string {
 // Unsendable reports whether the node could not send rows. They may belong to any of the
 // statements.
 func (e *Error) Unsendable() bool { return isUnsendable(e.Message) }
+
+// Redirected reports whether a node answered by naming another one as the leader.
+func (e *Error) Redirected() bool { return e.redirect != nil }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Joint composes the body of a request that joins the statements of several callers, each of whom
+// may give up at any time. The client calls its methods one after the other, from the goroutine of
+// SendJoint.
+type Joint interface {
+	// Compose returns the body of the next attempt, and the number of the callers' statements in
+	// it. There must be at least one element in the body.
+	Compose() (body []byte, statements int)
+	// Withdraw records the failure of an attempt that another one follows.
+	Withdraw(err *Error)
+}
+
+// SendJoint is [Client.Send] for a request whose body comes from joint, anew for each attempt. The
+// request must have neither a Body nor a Frame. The client's timeout does not bound it, because it
+// belongs to the callers; see [Client.Wait]. Its failure does not count in [Counts].
+func (c *Client) SendJoint(ctx context.Context, req *Request, joint Joint) (*Answer, *Error) {
+	c.begin()
+	req.joint = joint
+	answer, err := c.send(ctx, req, time.Time{})
+	if err != nil {
+		err.Write = req.Write
+	}
+	return answer, err
+}
+
+// compose sets the body of the next attempt at a joint request.
+func (req *Request) compose() {
+	if req.joint != nil {
+		req.Body, req.Statements = req.joint.Compose()
+	}
+}
+
+// withdraw tells a joint request that an attempt failed.
+func (req *Request) withdraw(err *Error) {
+	if req.joint != nil {
+		req.joint.Withdraw(err)
+	}
+}
+
+// Wait lets one of the callers of a joint request wait until done is closed. Otherwise it returns
+// why the caller cannot wait any longer: because its context has ended, or because the client's
+// timeout has passed since the call of Wait. The error wraps context.Canceled or
+// context.DeadlineExceeded.
+func (c *Client) Wait(ctx context.Context, done <-chan struct{}) error {
+	var late <-chan time.Time // never, without a timeout
+	if until := c.until(ctx); !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return cause(ctx)
+	case <-late:
+		return c.timedOut()
+	}
+}
+
+// GaveUp returns the error of a caller that gives up its part of a joint request, because of an
+// error of [Client.Wait]. sent says that a node may have received the part; then the outcome of one
+// that writes is unknown. Otherwise the part had no effect, and the error of one that writes says
+// what it waited for. last is the failure of the attempt before, which the message may tell as
+// well; nil is none.
+func GaveUp(why error, write, sent bool, waitedFor string, last *Error) *Error {
+	err := stopped(why, "", write, sent)
+	if !sent {
+		err.setWaited(waitedFor)
+	}
+	return outOfTime(err, last)
+}
+
+// Entries are the entries of the answer to a joint request. They stay after the answer is closed.
+// They are safe for concurrent use. The zero value has none.
+type Entries struct {
+	guard *guard
+	raw   [][]byte // as the server sent them
+}
+
+// Split reads the answer to its end, and returns its n entries. The answer must be one of
+// [Client.SendJoint], of which nothing was read. If atomic, the first failure of a statement is
+// that of the request, [Refused], provided that no entry follows it; see [Answer.Undone].
+func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
+	entries := make([][]byte, 0, n)
+	for range n {
+		raw, err := a.entry()
+		if err != nil {
+			return Entries{}, a.failure(err)
+		}
+		if message := a.Result().Error; message != "" && atomic {
+			if err := a.Undone(); err != nil {
+				return Entries{}, a.failure(err)
+			}
+			return Entries{}, a.refused(message)
+		}
+		entries = append(entries, raw)
+	}
+	if err := a.End(); err != nil {
+		return Entries{}, a.failure(err)
+	}
+	return Entries{a.guard.idle(), entries}, nil
+}
+
+// entry reads the next entry to its end, and returns it as the server sent it.
+func (a *Answer) entry() ([]byte, error) {
+	if _, err := a.Next(); err != nil {
+		return nil, err
+	}
+	begin, end, err := a.dec.Rest()
+	if err != nil {
+		return nil, a.broken(err)
+	}
+	return a.held.bytes[begin:end], nil
+}
+
+// refused is the failure of a transaction by one of its statements.
+func (a *Answer) refused(message string) *Error {
+	return &Error{
+		Outcome: Refused, Write: a.req.Write, Status: http.StatusOK, Node: a.Node, Message: message,
+		Forwarded: a.guard.forwarded,
+	}
+}
+
+// idle returns a guard for entries that were read already. It does not keep the joint request,
+// which may go before them.
+func (g *guard) idle() *guard {
+	req := &Request{Write: g.req.Write, Statements: g.req.Statements}
+	return &guard{client: g.client, node: g.node, req: req, ctx: context.Background(), cancel: func(error) {}}
+}
+
+// Answer returns the entries from position begin up to, but not including, end as an answer of
+// their own. It panics if there are none at these positions. Closing the answer affects no other.
+func (e Entries) Answer(begin, end int) *Answer { return subAnswerOf(e.guard, e.raw[begin:end]) }
