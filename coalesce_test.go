@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -37,7 +38,9 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 		change(cfg)
 	}
 	db, connector := f.openConfig(cfg)
-	connector.engine.Coalescer.Patience = time.Hour // for release
+	connector.engine.Coalescer = coalesce.New(coalesce.Config{
+		Client: connector.client, Request: connector.versions.BulkRequest, Patience: time.Hour, // they wait for release
+	})
 	require.True(f.t, connector.client.AllSince(f.t.Context(), cluster.Oldest, true))
 	c := &crowd{t: f.t, connector: connector, db: db}
 	c.occupy()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/autocommit"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -69,7 +70,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	})
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
 	c.engine = autocommit.NewEngine(&autocommit.Engine{
-		Versions: c.versions, Nodes: c.client, Coalescer: cluster.NewCoalescer(c.client, c.versions.BulkRequest),
+		Versions: c.versions, Nodes: c.client, Coalescer: coalesce.New(coalesce.Config{Client: c.client, Request: c.versions.BulkRequest, Logger: cfg.Logger}),
 		ReadParams: cfg.readParams, Queues: cfg.queues, Alone: cfg.alone, Warn: cfg.warn,
 		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
 	})
@@ -113,7 +114,18 @@ type Stats struct {
 
 // Stats returns the counts so far. (*sql.DB).Driver does not lead here: keep the Connector that was
 // given to sql.OpenDB.
-func (c *Connector) Stats() Stats { return Stats(c.client.Counts()) }
+func (c *Connector) Stats() Stats {
+	sent, joint := c.client.Counts(), c.engine.Coalescer.Counts()
+	return Stats{
+		Requests:  sent.Requests,
+		Failures:  sent.Failures + joint.Failures,
+		Coalesced: joint.Joined,
+		Retries:   sent.Retries,
+		Redirects: sent.Redirects,
+		Leaders:   sent.Leaders,
+		Fallbacks: sent.Fallbacks,
+	}
+}
 
 // Close closes the idle HTTP connections. (*sql.DB).Close calls it. It does not cut off requests
 // under way, and leaves the connections of the program's HTTPClient alone.

@@ -24,7 +24,7 @@ const module = "github.com/go-rqlite/rqlite"
 var floors = [][]string{
 	{"internal/wire", "internal/sqltext", "internal/transport", "internal/dsn"},
 	{"internal/cluster"},
-	{"internal/sqlerr"},
+	{"internal/sqlerr", "internal/coalesce"},
 	{"internal/bind"},
 	{"internal/result", "internal/occ"},
 	{"internal/autocommit", "internal/txn"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -45,7 +46,7 @@ func (c *Session) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer,
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
-	part := cluster.Part{Elements: elements, Entries: len(stmts)}
+	part := coalesce.Part{Elements: elements, Entries: len(stmts)}
 	if stmts[0].Returning > 0 {
 		part.MinRelease = cluster.ReturnsAllRows
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -20,7 +21,7 @@ import (
 type Engine struct {
 	Versions  *occ.Versions
 	Nodes     Nodes
-	Coalescer *cluster.Coalescer
+	Coalescer *coalesce.Coalescer
 	// ReadParams returns the URL parameters of a read, and whether only the leader can answer it.
 	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
 	// Queues reports whether the writes of a call go into the server's queue.

@@ -4,14 +4,13 @@ import "sync/atomic"
 
 // counters count what a client does.
 type counters struct {
-	requests, coalesced, retries, redirects, failures, leaders, fallbacks atomic.Uint64
+	requests, retries, redirects, failures, leaders, fallbacks atomic.Uint64
 }
 
 // Counts is what a client has done so far.
 type Counts struct {
-	Requests  uint64 // calls of Send, and bulks
-	Failures  uint64 // those of them that returned an error
-	Coalesced uint64 // calls of Coalescer.Join
+	Requests  uint64 // calls of Send and SendJoint
+	Failures  uint64 // calls of Send that returned an error
 	Retries   uint64 // attempts after the first, redirects apart
 	Redirects uint64 // to the leader, followed
 	Leaders   uint64 // times a leader was learned
@@ -22,7 +21,6 @@ type Counts struct {
 func (c *Client) Counts() Counts {
 	return Counts{
 		Requests:  c.routes.counts.requests.Load(),
-		Coalesced: c.routes.counts.coalesced.Load(),
 		Failures:  c.routes.counts.failures.Load(),
 		Retries:   c.routes.counts.retries.Load(),
 		Redirects: c.routes.counts.redirects.Load(),

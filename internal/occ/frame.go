@@ -181,7 +181,7 @@ const (
 // BulkRequest returns the request, without a body, of the writes of several callers. Independent
 // writes share one sequence lock.
 func (v *Versions) BulkRequest(atomic bool) cluster.Request {
-	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
+	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Leader: true, Write: true}
 	if atomic {
 		req.Params += cluster.Transaction
 	}

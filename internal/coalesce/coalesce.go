@@ -1,11 +1,17 @@
-package cluster
+// Package coalesce joins concurrent writes of several callers: it sends their statements as one
+// request, and gives each caller the answer to its own. It knows no SQL.
+package coalesce
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
 const (
@@ -21,19 +27,33 @@ const (
 	mostBytes = 1 << 20
 	// mostStalled is how many requests may be stalled before writes wait for them all the same.
 	mostStalled = 8
+	// patience is how long a [Config] without Patience has.
+	patience = 500 * time.Millisecond
 )
+
+// Config says what a [Coalescer] sends. Only Client and Request have to be set.
+type Config struct {
+	// Client sends the requests.
+	Client *cluster.Client
+	// Request returns each request, without a body. If atomic, the request must be a transaction,
+	// which a failing statement rolls back; otherwise its statements must be independent. It is
+	// called by several goroutines at once.
+	Request func(atomic bool) cluster.Request
+	// Logger gets the errors of reading the entries of a request's frame, because they do not
+	// concern the callers. Nil discards them.
+	Logger *slog.Logger
+	// Patience bounds how long writes wait while no request completes: the first of them waits
+	// between Patience and twice that. Zero is half a second.
+	Patience time.Duration
+}
 
 // Coalescer joins concurrent writes of several callers. While requests are under way, new writes
 // wait together, and leave as the next request. A write that meets no others does not wait. A
 // Coalescer is safe for concurrent use.
 type Coalescer struct {
-	// Patience bounds how long writes wait while no request completes: the first of them waits
-	// between Patience and twice that. Set it before the first write.
-	Patience time.Duration
-
-	// client and bulk never change.
-	client *Client
-	bulk   func(atomic bool) Request
+	// cfg never changes. counts change by themselves.
+	cfg    Config
+	counts struct{ joined, failures atomic.Uint64 }
 
 	// mu guards all that follows.
 	//
@@ -59,12 +79,26 @@ type Coalescer struct {
 	seen     int // moves when look ran last, or when the watch began
 }
 
-// NewCoalescer returns a coalescer of writes. bulk returns the path, the parameters and the frame
-// of each request. If atomic, the request is a transaction, which a failing statement rolls back;
-// otherwise its statements are independent. An error from reading the frame's entries goes to the
-// log, because it does not concern the callers.
-func NewCoalescer(client *Client, bulk func(atomic bool) Request) *Coalescer {
-	return &Coalescer{Patience: patience, client: client, bulk: bulk}
+// New returns a Coalescer. It sends nothing.
+func New(cfg Config) *Coalescer {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = patience
+	}
+	return &Coalescer{cfg: cfg}
+}
+
+// Counts is what a [Coalescer] has done so far.
+type Counts struct {
+	Joined   uint64 // calls of Join
+	Failures uint64 // requests that failed in the end; [cluster.Counts] does not count them
+}
+
+// Counts returns what the coalescer has done so far.
+func (q *Coalescer) Counts() Counts {
+	return Counts{Joined: q.counts.joined.Load(), Failures: q.counts.failures.Load()}
 }
 
 // Part is the statement of one caller, and what the driver adds to it.
@@ -74,8 +108,8 @@ type Part struct {
 	// Apart says that a transaction with others would not be rolled back if the part failed. So it
 	// must not be in one.
 	Apart bool
-	// MinRelease is that of the request; see [Request.MinRelease].
-	MinRelease Release
+	// MinRelease is that of the request; see [cluster.Request.MinRelease].
+	MinRelease cluster.Release
 }
 
 // part is a Part that waits, or has been sent.
@@ -88,8 +122,8 @@ type part struct {
 	sent   bool          // the server may have received it
 	left   bool          // the caller has given up
 	done   chan struct{} // closed when answer or err is set, unless the caller has left before
-	answer *Answer
-	err    *Error
+	answer *cluster.Answer
+	err    *cluster.Error
 }
 
 // batch is the parts of one request, and its generation.
@@ -135,12 +169,12 @@ func (q *Coalescer) depart(parts int) {
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries that
-// answer it. An error is an [*Error]. It says that nothing was sent if the context, or the client's
+// answer it. An error is a [*cluster.Error]. It says that nothing was sent if the context, or the client's
 // timeout, has ended before that.
-func (q *Coalescer) Join(ctx context.Context, statement Part) (*Answer, error) {
+func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
 	p := &part{Part: statement, done: make(chan struct{})}
 	q.queue(p)
-	if why := q.client.Wait(ctx, p.done); why != nil {
+	if why := q.cfg.Client.Wait(ctx, p.done); why != nil {
 		return q.leave(p, why)
 	}
 	return p.outcome()
@@ -154,7 +188,7 @@ func (q *Coalescer) queue(p *part) {
 		q.moves++
 	}
 	q.waiting = append(q.waiting, p)
-	q.client.routes.counts.coalesced.Add(1)
+	q.counts.joined.Add(1)
 	if q.room() { // a request has ended since Begin, or many writes wait
 		go q.work(q.take())
 	} else {
@@ -163,7 +197,7 @@ func (q *Coalescer) queue(p *part) {
 }
 
 // outcome returns what a part got. done must be closed.
-func (p *part) outcome() (*Answer, error) {
+func (p *part) outcome() (*cluster.Answer, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -171,7 +205,7 @@ func (p *part) outcome() (*Answer, error) {
 }
 
 // leave takes a caller out, unless its answer has come.
-func (q *Coalescer) leave(p *part, why error) (*Answer, error) {
+func (q *Coalescer) leave(p *part, why error) (*cluster.Answer, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
@@ -184,12 +218,12 @@ func (q *Coalescer) leave(p *part, why error) (*Answer, error) {
 		if !p.taken {
 			q.forget(p)
 		}
-		return nil, GaveUp(why, true, false, "the writes under way; nothing was sent", nil)
+		return nil, cluster.GaveUp(why, true, false, "the writes under way; nothing was sent", nil)
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	return nil, GaveUp(why, true, p.sent, "another attempt; nothing was applied", p.bulk.last)
+	return nil, cluster.GaveUp(why, true, p.sent, "another attempt; nothing was applied", p.bulk.last)
 }
 
 // forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.
@@ -250,10 +284,10 @@ func (q *Coalescer) keepWatch() {
 	}
 	q.watching, q.seen = true, q.moves
 	if q.watch == nil {
-		q.watch = time.AfterFunc(q.Patience, q.look)
+		q.watch = time.AfterFunc(q.cfg.Patience, q.look)
 		return
 	}
-	q.watch.Reset(q.Patience)
+	q.watch.Reset(q.cfg.Patience)
 }
 
 // look lets waiting writes leave without regard to the requests under way, if none of those has
@@ -273,14 +307,14 @@ func (q *Coalescer) look() {
 		go q.work(q.take())
 	}
 	q.seen = q.moves
-	q.watch.Reset(q.Patience)
+	q.watch.Reset(q.cfg.Patience)
 }
 
 // work sends bulks while parts wait.
 func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
-		q.send(d.parts, n > 1 && !q.client.routes.forwarding() && canBeUndone(d.parts) && q.mayBeAtomic())
+		q.send(d.parts, n > 1 && !q.cfg.Client.Forwarding() && canBeUndone(d.parts) && q.mayBeAtomic())
 		q.gather(n)
 		d, ok = q.next(d)
 	}

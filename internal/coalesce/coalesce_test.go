@@ -1,11 +1,9 @@
-package cluster
+package coalesce
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -16,181 +14,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
 )
-
-// table applies the statements that a fake node gets, as rqlite would: "ok 3" is
-// applied and has 3 as its last insert id, "fail 3" fails, and with "choke 3" the
-// server refuses the request as a whole.
-type table struct {
-	gate chan struct{} // each request waits for a value; nil lets all pass
-
-	mu      sync.Mutex
-	applied []string
-	bulks   []string // the statements of each request, with "tx:" in front of a transaction
-}
-
-func (s *table) reply(w http.ResponseWriter, r *http.Request) {
-	var statements []string
-	if err := json.NewDecoder(r.Body).Decode(&statements); err != nil {
-		http.Error(w, err.Error(), http.StatusTeapot)
-		return
-	}
-	atomic := strings.Contains(r.URL.RawQuery, "transaction")
-	s.record(statements, atomic)
-	if s.gate != nil {
-		select {
-		case <-s.gate:
-		case <-r.Context().Done():
-			return
-		}
-	}
-	for _, statement := range statements {
-		if strings.HasPrefix(statement, "choke") {
-			http.Error(w, "near "+statement, http.StatusBadRequest)
-			return
-		}
-	}
-	io.WriteString(w, `{"results":[`+strings.Join(s.apply(statements, atomic), ",")+"]}")
-}
-
-func (s *table) record(statements []string, atomic bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	line := strings.Join(statements, ",")
-	if atomic {
-		line = "tx:" + line
-	}
-	s.bulks = append(s.bulks, line)
-}
-
-// apply returns the entries of the answer.
-func (s *table) apply(statements []string, atomic bool) (entries []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := len(s.applied)
-	for _, statement := range statements {
-		verb, id, _ := strings.Cut(statement, " ")
-		if verb == "ok" {
-			s.applied = append(s.applied, id)
-			entries = append(entries, fmt.Sprintf(`{"last_insert_id":%s,"rows_affected":1}`, id))
-			continue
-		}
-		entries = append(entries, fmt.Sprintf(`{"error":"UNIQUE constraint failed: %s"}`, id))
-		if atomic {
-			s.applied = s.applied[:before]
-			break
-		}
-	}
-	return entries
-}
-
-// got returns the requests so far.
-func (s *table) got() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.bulks...)
-}
-
-// unframed is how the requests of these tests are sent.
-func unframed(atomic bool) Request {
-	req := Request{Path: "/db/execute"}
-	if atomic {
-		req.Params = "transaction"
-	}
-	return req
-}
-
-// writer is a goroutine that writes.
-type writer struct {
-	cancel context.CancelCauseFunc
-	done   chan struct{}
-	id     int64
-	err    error
-}
-
-// joins starts a writer of one statement, and waits until it waits.
-func joins(t *testing.T, q *Coalescer, statement string) *writer {
-	t.Helper()
-	ctx, cancel := context.WithCancelCause(t.Context())
-	w := &writer{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(w.done)
-		w.id, w.err = joinOne(ctx, q, statement)
-	}()
-	synctest.Wait()
-	return w
-}
-
-func joinOne(ctx context.Context, q *Coalescer, statement string) (id int64, err error) {
-	answer, err := q.Join(ctx, Part{Elements: fmt.Appendf(nil, "%q", statement), Entries: 1})
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Close()
-	result, err := answer.Next()
-	if err != nil {
-		return 0, err
-	}
-	if result.Error != "" {
-		return 0, errors.New(result.Error)
-	}
-	return result.LastInsertID, answer.End()
-}
-
-// applied demands that a statement was, and that the writer got its own id.
-func (w *writer) applied(t *testing.T, id int64) {
-	t.Helper()
-	<-w.done
-	require.NoError(t, w.err)
-	assert.Equal(t, id, w.id)
-}
-
-// failed demands that a statement failed with its own error.
-func (w *writer) failed(t *testing.T, id int) {
-	t.Helper()
-	<-w.done
-	assert.EqualError(t, w.err, fmt.Sprintf("UNIQUE constraint failed: %d", id))
-}
-
-// refused demands that nothing came of the write, for a reason.
-func (w *writer) refused(t *testing.T, why error) {
-	t.Helper()
-	<-w.done
-	assert.True(t, requireError(t, w.err, Refused).Write)
-	assert.ErrorIs(t, w.err, why)
-}
-
-// unknown demands that the writer does not know what became of its write.
-func (w *writer) unknown(t *testing.T) {
-	t.Helper()
-	<-w.done
-	assert.True(t, requireError(t, w.err, Unknown).Write)
-}
-
-// busy returns a coalescer that already has as many requests under way as it wants,
-// each of which release lets end. It must be called in a bubble.
-func busy(t *testing.T, options ...func(*Config)) (q *Coalescer, s *table, node *fake, release func()) {
-	t.Helper()
-	s = &table{}
-	nodes, c := newPipedCluster(t, 20*time.Second, [][]reply{{s.reply}}, options...)
-	q = NewCoalescer(c, unframed)
-	for range mostUnderWay {
-		require.True(t, begins(q))
-	}
-	require.False(t, begins(q), "one too many")
-	return q, s, nodes[0], func() { q.End(0); synctest.Wait() }
-}
-
-// begins begins a write that goes by itself, if one may.
-func begins(q *Coalescer) bool {
-	_, ok := q.Begin()
-	return ok
-}
 
 func TestCoalesce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "those that wait leave as one, each with its own result", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "ok 2"), joins(t, q, "ok 3")
 		assert.Empty(t, s.got(), "they wait")
 		release()
@@ -198,18 +29,18 @@ func TestCoalesce(t *testing.T) {
 		w2.applied(t, 2)
 		w3.applied(t, 3)
 		assert.Equal(t, []string{"tx:ok 1,ok 2,ok 3"}, s.got())
-		assert.EqualValues(t, 3, q.client.Counts().Coalesced)
-		assert.EqualValues(t, 1, q.client.Counts().Requests)
+		assert.EqualValues(t, 3, q.Counts().Joined)
+		assert.EqualValues(t, 1, q.cfg.Client.Counts().Requests)
 	})
 	inBubble(t, "one that waits alone is no transaction", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		w := joins(t, q, "ok 1")
 		release()
 		w.applied(t, 1)
 		assert.Equal(t, []string{"ok 1"}, s.got())
 	})
 	inBubble(t, "nobody waits when there is room", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		release()
 		joins(t, q, "ok 1").applied(t, 1)
 		assert.Equal(t, []string{"ok 1"}, s.got())
@@ -217,7 +48,7 @@ func TestCoalesce(t *testing.T) {
 		assert.False(t, begins(q), "the other is still taken")
 	})
 	inBubble(t, "those that come later leave with the next", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		s.gate = make(chan struct{})
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
@@ -236,9 +67,8 @@ func TestCoalesce(t *testing.T) {
 // sent again. Where all is forwarded, no transactions are tried.
 func TestCoalesceForwarded(t *testing.T) {
 	t.Parallel()
-	forwards := func(c *Config) { c.Redirect = false }
 	inBubble(t, "none is tried", func(t *testing.T) {
-		q, s, _, release := busy(t, forwards)
+		q, s, _, release := busy(t, setting{forwards: true})
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "fail 2")
 		release()
 		w1.applied(t, 1)
@@ -250,7 +80,7 @@ func TestCoalesceForwarded(t *testing.T) {
 		"that fails at its end":     failure("FOREIGN KEY constraint failed"),
 	} {
 		inBubble(t, "one "+name+" is of unknown outcome", func(t *testing.T) {
-			q, _, node, _ := busy(t, forwards)
+			q, _, node, _ := busy(t, setting{forwards: true})
 			node.then(answer)
 			parts := make([]*part, 2)
 			for i := range parts {
@@ -259,9 +89,9 @@ func TestCoalesceForwarded(t *testing.T) {
 			q.send(parts, true)
 			for _, p := range parts {
 				<-p.done
-				assert.Equal(t, Unknown, p.err.Outcome)
+				assert.Equal(t, cluster.Unknown, p.err.Outcome)
 			}
-			assert.Len(t, node.got(), 1)
+			assert.Equal(t, 1, node.requests())
 		})
 	}
 }
@@ -270,7 +100,7 @@ func TestCoalesceForwarded(t *testing.T) {
 func TestCoalesceBesideABulk(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		s.gate = make(chan struct{})
 		writers := []*writer{joins(t, q, "ok 0"), joins(t, q, "ok 1")}
 		release()
@@ -303,7 +133,7 @@ func TestCoalesceBesideABulk(t *testing.T) {
 func TestCoalesceFailures(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "a statement that fails does so alone", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "fail 2"), joins(t, q, "ok 3")
 		release()
 		w1.applied(t, 1)
@@ -311,10 +141,10 @@ func TestCoalesceFailures(t *testing.T) {
 		w3.applied(t, 3)
 		assert.Equal(t, []string{"tx:ok 1,fail 2,ok 3", "ok 1,fail 2,ok 3"}, s.got())
 		assert.Equal(t, []string{"1", "3"}, s.applied)
-		assert.Zero(t, q.client.Counts().Failures)
+		assert.Zero(t, q.Counts().Failures)
 	})
 	inBubble(t, "what makes the server refuse all is taken apart", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		writers := make([]*writer, 5)
 		for i := range writers {
 			verb := "ok"
@@ -327,30 +157,30 @@ func TestCoalesceFailures(t *testing.T) {
 		for i, w := range writers {
 			<-w.done
 			if i == 3 {
-				failure := requireError(t, w.err, Refused)
+				failure := requireError(t, w.err, cluster.Refused)
 				assert.Equal(t, "near choke 3", failure.Message)
 				continue
 			}
 			w.applied(t, int64(i))
 		}
 		assert.Equal(t, []string{"0", "1", "2", "4"}, s.applied)
-		assert.EqualValues(t, 1, q.client.Counts().Failures)
+		assert.EqualValues(t, 1, q.Counts().Failures)
 	})
 	inBubble(t, "what is wrong for all is not taken apart", func(t *testing.T) {
-		q, _, node, release := busy(t)
+		q, _, node, release := busy(t, setting{})
 		node.then(text(http.StatusUnauthorized, "Unauthorized"))
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
 		for _, w := range []*writer{w1, w2} {
 			<-w.done
-			assert.Equal(t, http.StatusUnauthorized, requireError(t, w.err, Refused).Status)
+			assert.Equal(t, http.StatusUnauthorized, requireError(t, w.err, cluster.Refused).Status)
 		}
-		assert.Len(t, node.got(), 1)
+		assert.Equal(t, 1, node.requests())
 	})
 	answers := map[string]reply{
 		"a lost answer":           drop,
 		"an answer that is cut":   cut(`{"results":[{"rows_affected":1},{"rows_affected":1}]}`, 40),
-		"an answer too few":       ok(written),
+		"an answer too few":       ok(one),
 		"an answer too many":      ok(`{"results":[{"rows_affected":1},{"rows_affected":1},{"rows_affected":1}]}`),
 		"no JSON":                 ok("<html>"),
 		"no results":              ok("{}"),
@@ -361,13 +191,13 @@ func TestCoalesceFailures(t *testing.T) {
 	}
 	for name, answer := range answers {
 		inBubble(t, name+" is of unknown outcome, and nothing is sent again", func(t *testing.T) {
-			q, _, node, release := busy(t)
+			q, _, node, release := busy(t, setting{})
 			node.then(answer)
 			w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 			release()
 			w1.unknown(t)
 			w2.unknown(t)
-			assert.Len(t, node.got(), 1)
+			assert.Equal(t, 1, node.requests())
 			require.True(t, begins(q), "others can go on")
 		})
 	}
@@ -377,7 +207,7 @@ func TestCoalesceFailures(t *testing.T) {
 func TestCoalescePenalty(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		release() // for the bulks of this test; the other place stays taken
 		pair := func(first string) (attempts int) {
 			require.True(t, begins(q))
@@ -415,7 +245,7 @@ func TestCoalesceLeave(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user has gone")
 	inBubble(t, "before its request", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "ok 2"), joins(t, q, "ok 3")
 		w2.cancel(why)
 		w2.refused(t, context.Canceled)
@@ -426,7 +256,7 @@ func TestCoalesceLeave(t *testing.T) {
 		assert.Equal(t, []string{"tx:ok 1,ok 3"}, s.got())
 	})
 	inBubble(t, "all before their request", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		w := joins(t, q, "ok 1")
 		w.cancel(nil)
 		w.refused(t, context.Canceled)
@@ -435,16 +265,16 @@ func TestCoalesceLeave(t *testing.T) {
 		assert.True(t, begins(q))
 	})
 	inBubble(t, "with a context that has ended", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := joinOne(ctx, q, "ok 1")
-		requireError(t, err, Refused)
+		requireError(t, err, cluster.Refused)
 		release()
 		assert.Empty(t, s.got())
 	})
 	inBubble(t, "while its request is under way", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		s.gate = make(chan struct{})
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
@@ -456,7 +286,7 @@ func TestCoalesceLeave(t *testing.T) {
 		assert.Equal(t, []string{"1", "2"}, s.applied)
 	})
 	inBubble(t, "all while their request is under way", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		s.gate = make(chan struct{})
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
@@ -468,7 +298,7 @@ func TestCoalesceLeave(t *testing.T) {
 		assert.True(t, begins(q), "nobody waits for the answer any more")
 	})
 	inBubble(t, "with the time-out, of which the last attempt is told", func(t *testing.T) {
-		q, _, node, release := busy(t)
+		q, _, node, release := busy(t, setting{})
 		node.then(text(http.StatusServiceUnavailable, "leader not found"))
 		w := joins(t, q, "ok 1")
 		release()
@@ -480,8 +310,7 @@ func TestCoalesceLeave(t *testing.T) {
 		assert.True(t, begins(q))
 	})
 	inBubble(t, "with the time-out while it waits", func(t *testing.T) {
-		q, s, _, release := busy(t)
-		q.Patience = time.Hour
+		q, s, _, release := busy(t, setting{patience: time.Hour})
 		w := joins(t, q, "ok 1")
 		w.refused(t, context.DeadlineExceeded)
 		require.ErrorContains(t, w.err, "no answer within 20s, the time-out of the connection")
@@ -494,8 +323,7 @@ func TestCoalesceLeave(t *testing.T) {
 func TestCoalesceLeaveNothing(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		q, s, _, release := busy(t)
-		q.Patience = time.Hour
+		q, s, _, release := busy(t, setting{patience: time.Hour})
 		stays := joins(t, q, "ok 1")
 		for range 2 * secondBulkThreshold {
 			w := joins(t, q, "ok 2")
@@ -514,9 +342,9 @@ func TestCoalesceLeaveNothing(t *testing.T) {
 // Rows that were applied and lost are not said to be refused to whoever leaves then.
 func TestCoalesceWithdraw(t *testing.T) {
 	t.Parallel()
-	for outcome, sent := range map[Outcome]bool{Unknown: true, Applied: true, Repeat: false, Refused: false} {
+	for outcome, sent := range map[cluster.Outcome]bool{cluster.Unknown: true, cluster.Applied: true, cluster.Repeat: false, cluster.Refused: false} {
 		b := &bulk{q: &Coalescer{}, parts: []*part{{sent: true}}}
-		b.Withdraw(&Error{Outcome: outcome})
+		b.Withdraw(&cluster.Error{Outcome: outcome})
 		assert.Equal(t, sent, b.parts[0].sent, outcome)
 	}
 }
@@ -525,8 +353,8 @@ func TestCoalesceWithdraw(t *testing.T) {
 func TestCoalesceBesideStuck(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "others go on without it", func(t *testing.T) {
-		q, s, node, release := busy(t)
-		node.then(hang(""), s.reply)
+		q, s, node, release := busy(t, setting{})
+		node.then(hang, s.reply)
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
 		release()
@@ -545,8 +373,8 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		assert.Zero(t, q.stalled)
 	})
 	inBubble(t, "there are few of them", func(t *testing.T) {
-		q, _, node, release := busy(t)
-		node.then(hang(""))
+		q, _, node, release := busy(t, setting{})
+		node.then(hang)
 		release()
 		release()
 		writers := make([]*writer, mostStalled+mostUnderWay+5)
@@ -554,8 +382,8 @@ func TestCoalesceBesideStuck(t *testing.T) {
 			writers[i] = joins(t, q, "ok 1")
 			time.Sleep(patience)
 		}
-		assert.Greater(t, len(node.got()), mostStalled)
-		assert.LessOrEqual(t, len(node.got()), mostStalled+mostUnderWay)
+		assert.Greater(t, node.requests(), mostStalled)
+		assert.LessOrEqual(t, node.requests(), mostStalled+mostUnderWay)
 		for _, w := range writers {
 			w.cancel(nil)
 			<-w.done
@@ -565,7 +393,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		assert.True(t, begins(q))
 	})
 	inBubble(t, "slow is not stuck", func(t *testing.T) {
-		q, s, node, release := busy(t)
+		q, s, node, release := busy(t, setting{})
 		node.then(after(patience*3/5, s.reply))
 		writers := make([]*writer, 10)
 		for i := range writers { // each is a request of its own, so that some wait all the time
@@ -580,8 +408,8 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		assert.Zero(t, eraOf(q))
 	})
 	inBubble(t, "nor does it matter how long others waited", func(t *testing.T) {
-		q, _, node, release := busy(t)
-		node.then(hang(""))
+		q, _, node, release := busy(t, setting{})
+		node.then(hang)
 		writers := []*writer{joins(t, q, "ok 1"), joins(t, q, "ok 1")}
 		release()
 		release()
@@ -614,8 +442,7 @@ func eraOf(q *Coalescer) int {
 func TestCoalesceGathers(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		q, _, _, _ := busy(t)
-		q.Patience = time.Hour
+		q, _, _, _ := busy(t, setting{patience: time.Hour})
 		gathered := 0
 		for try := 0; try < 10 && gathered != 2; try++ {
 			go func() {
@@ -639,24 +466,24 @@ func TestCoalesceGathers(t *testing.T) {
 func TestCoalesceLeaveBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		q, s, node, release := busy(t)
+		q, s, node, release := busy(t, setting{})
 		node.then(text(http.StatusServiceUnavailable, "leader not found"), s.reply)
 		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "ok 2"), joins(t, q, "ok 3")
 		release() // the first attempt fails, and there is a pause
-		require.Len(t, node.got(), 1)
+		require.Equal(t, 1, node.requests())
 		w2.cancel(nil)
 		w2.refused(t, context.Canceled)
 		w1.applied(t, 1)
 		w3.applied(t, 3)
 		assert.Equal(t, []string{"tx:ok 1,ok 3"}, s.got())
-		assert.EqualValues(t, 1, q.client.Counts().Retries)
+		assert.EqualValues(t, 1, q.cfg.Client.Counts().Retries)
 	})
 }
 
 func TestCoalesceBounds(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "statements", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		writers := make([]*writer, 2*mostParts+1)
 		for i := range writers {
 			writers[i] = joins(t, q, fmt.Sprint("ok ", i))
@@ -673,7 +500,7 @@ func TestCoalesceBounds(t *testing.T) {
 		assert.Len(t, s.applied, len(writers))
 	})
 	inBubble(t, "bytes", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		writers := make([]*writer, 5)
 		for i := range writers {
 			length := mostBytes / 3
@@ -698,18 +525,18 @@ func TestCoalesceBounds(t *testing.T) {
 func TestCoalesceFrame(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		q, s, _, release := busy(t)
+		q, s, _, release := busy(t, setting{})
 		var read []int64
-		reads := func(a *Answer) error {
+		reads := func(a *cluster.Answer) error {
 			result, err := a.Next()
 			read = append(read, result.LastInsertID)
 			return errors.Join(err, a.End(), errors.New("that the log gets to see"))
 		}
-		q.bulk = func(atomic bool) Request {
+		q.cfg.Request = func(atomic bool) cluster.Request {
 			req := unframed(atomic)
-			req.Frame = &Frame{Before: Elements{JSON: []byte(`"ok 100"`), Count: 1, Read: reads}}
+			req.Frame = &cluster.Frame{Before: cluster.Elements{JSON: []byte(`"ok 100"`), Count: 1, Read: reads}}
 			if !atomic {
-				req.Frame.After = Elements{JSON: []byte(`"ok 200"`), Count: 1, Read: reads}
+				req.Frame.After = cluster.Elements{JSON: []byte(`"ok 200"`), Count: 1, Read: reads}
 			}
 			return req
 		}
@@ -725,25 +552,42 @@ func TestCoalesceFrame(t *testing.T) {
 // A write goes on to the leader. Until it gets there nothing was applied.
 func TestCoalesceGoesToTheLeader(t *testing.T) {
 	t.Parallel()
+	moved := movedTo("http://10.0.0.2:4001")
 	inBubble(t, "", func(t *testing.T) {
 		s := &table{}
-		_, c := newPipedCluster(t, 20*time.Second, [][]reply{{movedTo("http://10.0.0.2:4001")}, {s.reply}})
-		q := NewCoalescer(c, unframed)
+		c, _ := newCluster(t, true, moved, s.reply)
+		q := New(Config{Client: c, Request: unframed})
 		joins(t, q, "ok 1").applied(t, 1)
 		assert.EqualValues(t, 1, c.Counts().Redirects)
 	})
 	inBubble(t, "and may leave on the way", func(t *testing.T) {
-		_, c := newPipedCluster(t, 20*time.Second, [][]reply{{movedTo("http://10.0.0.2:4001")}, {ok(written)}})
-		q := NewCoalescer(c, unframed)
-		for range MostAtOnce - 1 {
-			c.writes <- struct{}{}
+		c, all := newCluster(t, true, moved, hang)
+		ctx, cancel := context.WithCancel(t.Context())
+		var singles sync.WaitGroup
+		defer singles.Wait()
+		defer cancel()
+		single := func() { // it takes a place until the test ends
+			req := unframed(false)
+			req.Body = []byte(`["ok 2"]`)
+			_, err := c.Send(ctx, &req)
+			assert.ErrorIs(t, err, context.Canceled)
 		}
-		transport := c.cfg.Transport
-		c.cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
-			go func() { c.writes <- struct{}{} }() // it takes the place, and none is left for the next request
-			return transport.RoundTrip(req)
+		all[0].then(hang)
+		for range cluster.MostAtOnce - 1 {
+			singles.Go(single)
+		}
+		synctest.Wait()
+		all[0].then(func(r *http.Request) (*http.Response, error) {
+			all[0].then(hang)
+			singles.Go(single) // it takes the place, and none is left for the next request
+			time.Sleep(time.Nanosecond)
+			return moved(r)
 		})
+		q := New(Config{Client: c, Request: unframed})
 		w := joins(t, q, "ok 1")
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.EqualValues(t, 1, c.Counts().Redirects)
 		w.cancel(nil)
 		w.refused(t, context.Canceled)
 	})
@@ -752,23 +596,24 @@ func TestCoalesceGoesToTheLeader(t *testing.T) {
 // Many goroutines at once: each write is applied once, and the writer gets its own id.
 func TestCoalesceMany(t *testing.T) {
 	t.Parallel()
-	s := &table{}
-	node := newFake(t, s.reply)
-	c, _ := newClient(t, []string{node.host()})
-	q := NewCoalescer(c, unframed)
-	const writers, each = 100, 20
-	var all sync.WaitGroup
-	for i := range writers {
-		all.Go(func() {
-			for j := range each {
-				want := int64(i*each + j + 1)
-				id, err := joinOne(t.Context(), q, fmt.Sprint("ok ", want))
-				assert.NoError(t, err)
-				assert.Equal(t, want, id)
-			}
-		})
-	}
-	all.Wait()
-	assert.Len(t, s.applied, writers*each)
-	assert.Less(t, len(s.got()), writers*each/2)
+	inBubble(t, "", func(t *testing.T) {
+		s := &table{}
+		c, _ := newCluster(t, true, after(time.Millisecond, s.reply))
+		q := New(Config{Client: c, Request: unframed})
+		const writers, each = 100, 20
+		var all sync.WaitGroup
+		for i := range writers {
+			all.Go(func() {
+				for j := range each {
+					want := int64(i*each + j + 1)
+					id, err := joinOne(t.Context(), q, fmt.Sprint("ok ", want))
+					assert.NoError(t, err)
+					assert.Equal(t, want, id)
+				}
+			})
+		}
+		all.Wait()
+		assert.Len(t, s.applied, writers*each)
+		assert.Less(t, len(s.got()), writers*each/2)
+	})
 }

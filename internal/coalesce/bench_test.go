@@ -1,4 +1,4 @@
-package cluster
+package coalesce
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
 // answers answers each request alike, without a network.
@@ -14,7 +16,7 @@ type answers string
 
 // RoundTrip implements http.RoundTripper.
 func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
-	header := http.Header{releaseHeader: {"v10.2.7"}}
+	header := http.Header{"X-Rqlite-Version": {"v10.2.7"}}
 	return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(strings.NewReader(string(a)))}, nil
 }
 
@@ -23,10 +25,12 @@ func BenchmarkBulk(b *testing.B) {
 	for _, n := range []int{1, 16, 256} {
 		b.Run(fmt.Sprint("parts=", n), func(b *testing.B) {
 			entries := strings.Repeat(`,{"last_insert_id":7,"rows_affected":1}`, n+1)[1:]
-			c := New(Config{Hosts: []string{"10.0.0.1:4001"}, Scheme: "http", Redirect: true, Transport: answers(`{"results":[` + entries + `]}`)})
+			c := cluster.New(cluster.Config{Hosts: []string{"10.0.0.1:4001"}, Scheme: "http", Redirect: true, Transport: answers(`{"results":[` + entries + `]}`)})
 			defer c.Close()
-			frame := &Frame{Before: Elements{JSON: []byte(`"SELECT 1"`), Count: 1, Read: func(a *Answer) error { _, err := a.Next(); return err }}}
-			q := NewCoalescer(c, func(bool) Request { return Request{Path: "/db/execute", Params: "transaction", Frame: frame} })
+			frame := &cluster.Frame{Before: cluster.Elements{JSON: []byte(`"SELECT 1"`), Count: 1, Read: func(a *cluster.Answer) error { _, err := a.Next(); return err }}}
+			q := New(Config{Client: c, Request: func(bool) cluster.Request {
+				return cluster.Request{Path: cluster.ExecutePath, Params: "transaction", Frame: frame, Leader: true, Write: true}
+			}})
 			element := bytes.Repeat([]byte("x"), 100)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -1,8 +1,10 @@
-package cluster
+package coalesce
 
 import (
 	"context"
 	"net/http"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
 // bulk is a request of several parts. One goroutine sends it. q.mu guards the fields that the
@@ -11,29 +13,29 @@ type bulk struct {
 	// q, frame, and req without Body and Statements, never change after run has begun. Compose
 	// returns the body of each attempt.
 	q     *Coalescer
-	req   Request // without the body and the frame
-	frame *Frame  // nil for none
+	req   cluster.Request // without the body and the frame
+	frame *cluster.Frame  // nil for none
 	// parts are those whose callers still wait at the last attempt. Only Compose changes them,
 	// under q.mu.
 	parts []*part
 	// cancel ends the request. begin sets it, and leave calls it when live becomes 0.
 	cancel context.CancelCauseFunc
-	live   int    // parts whose callers wait, from begin on; guarded by q.mu
-	last   *Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
+	live   int            // parts whose callers wait, from begin on; guarded by q.mu
+	last   *cluster.Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
 }
 
 // send sends parts as one request, and gives each its answer. If the server refused all of it
 // without effect, send splits the parts, so that only the guilty one fails.
 func (q *Coalescer) send(parts []*part, atomic bool) {
-	b := &bulk{q: q, req: q.bulk(atomic), parts: parts}
+	b := &bulk{q: q, req: q.cfg.Request(atomic), parts: parts}
 	b.frame, b.req.Frame = b.req.Frame, nil
 	err := b.run(atomic)
 	switch {
 	case err == nil:
-	case atomic && err.undone():
+	case atomic && undone(err):
 		q.triedAtomic(false)
 		q.send(parts, false)
-	case len(parts) > 1 && err.undone():
+	case len(parts) > 1 && undone(err):
 		q.send(parts[:len(parts)/2], false)
 		q.send(parts[len(parts)/2:], false)
 	default:
@@ -42,36 +44,35 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 }
 
 // undone reports whether a bulk failed because of a statement, without effect.
-func (e *Error) undone() bool {
-	switch e.Status {
+func undone(err *cluster.Error) bool {
+	switch err.Status {
 	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
-		return e.Outcome == Refused
+		return err.Outcome == cluster.Refused
 	}
 	return false
 }
 
 // run sends the bulk and hands out its answer. If it returns an error, the callers have not been
 // told.
-func (b *bulk) run(atomic bool) *Error {
+func (b *bulk) run(atomic bool) *cluster.Error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if !b.begin(cancel) {
 		return nil // nobody waits
 	}
 	req := &b.req
-	req.Leader, req.Write = true, true
 	for _, p := range b.parts {
 		req.MinRelease = max(req.MinRelease, p.MinRelease)
 	}
-	answer, err := b.q.client.SendJoint(ctx, req, b)
+	answer, err := b.q.cfg.Client.SendJoint(ctx, req, b)
 	if err == nil {
 		defer answer.Close()
 		err = b.read(answer, atomic)
 	}
 	switch {
 	case err != nil:
-		if atomic && err.Forwarded && err.Outcome == Refused {
-			err.Outcome = Unknown // the refusal is that of the second of two attempts
+		if atomic && err.Forwarded && err.Outcome == cluster.Refused {
+			err.Outcome = cluster.Unknown // the refusal is that of the second of two attempts
 		}
 		b.Withdraw(err)
 	case atomic:
@@ -94,7 +95,7 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 	return b.live > 0
 }
 
-// Compose implements [Joint]. Callers that gave up
+// Compose implements [cluster.Joint]. Callers that gave up
 // earlier are left out; later ones get an unknown outcome.
 func (b *bulk) Compose() (body []byte, statements int) {
 	b.q.mu.Lock()
@@ -119,15 +120,15 @@ func (b *bulk) Compose() (body []byte, statements int) {
 	return b.frame.Close(body), len(b.parts)
 }
 
-// Withdraw implements [Joint]. It records a failed attempt. If it had no effect, callers that leave before the next
+// Withdraw implements [cluster.Joint]. It records a failed attempt. If it had no effect, callers that leave before the next
 // attempt learn that nothing was applied.
-func (b *bulk) Withdraw(err *Error) {
+func (b *bulk) Withdraw(err *cluster.Error) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	if !err.Redirected() {
 		b.last = err
 	}
-	if err.Outcome == Refused || err.Outcome == Repeat {
+	if err.Outcome == cluster.Refused || err.Outcome == cluster.Repeat {
 		for _, p := range b.parts {
 			p.sent = false
 		}
@@ -135,7 +136,7 @@ func (b *bulk) Withdraw(err *Error) {
 }
 
 // read reads the answer to its end and hands out the entries.
-func (b *bulk) read(answer *Answer, atomic bool) *Error {
+func (b *bulk) read(answer *cluster.Answer, atomic bool) *cluster.Error {
 	want := 0
 	for _, p := range b.parts {
 		want += p.Entries
@@ -152,7 +153,7 @@ func (b *bulk) read(answer *Answer, atomic bool) *Error {
 }
 
 // handOut gives each part its entries, of n in all.
-func (b *bulk) handOut(entries Entries, n int) {
+func (b *bulk) handOut(entries cluster.Entries, n int) {
 	at := 0
 	if f := b.frame; f != nil {
 		at = f.Before.Count
@@ -169,16 +170,19 @@ func (b *bulk) handOut(entries Entries, n int) {
 }
 
 // readFrame reads the entries of one side of the frame. Their failure goes to the log.
-func (b *bulk) readFrame(elements *Elements, entries *Answer) {
+func (b *bulk) readFrame(elements *cluster.Elements, entries *cluster.Answer) {
 	defer entries.Close()
-	if err := elements.read(entries); err != nil {
-		b.q.client.cfg.Logger.Warn("rqlite: what the driver sends around writes failed", "error", err)
+	if elements.Read == nil {
+		return
+	}
+	if err := elements.Read(entries); err != nil {
+		b.q.cfg.Logger.Warn("rqlite: what the driver sends around writes failed", "error", err)
 	}
 }
 
 // fail gives each part the error.
-func (b *bulk) fail(err *Error) {
-	b.q.client.routes.counts.failures.Add(1)
+func (b *bulk) fail(err *cluster.Error) {
+	b.q.counts.failures.Add(1)
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
