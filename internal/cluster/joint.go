@@ -11,7 +11,7 @@ import (
 // SendJoint.
 type Joint interface {
 	// Compose returns the body of the next attempt, and the number of the callers' statements in
-	// it. There must be at least one element in the body.
+	// it.
 	Compose() (body []byte, statements int)
 	// Withdraw records the failure of an attempt that another one follows.
 	Withdraw(err *Error)

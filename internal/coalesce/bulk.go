@@ -33,7 +33,7 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	switch {
 	case err == nil:
 	case atomic && undone(err):
-		q.triedAtomic(false)
+		q.writes.triedAtomic(false)
 		q.send(parts, false)
 	case len(parts) > 1 && undone(err):
 		q.send(parts[:len(parts)/2], false)
@@ -71,12 +71,12 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	}
 	switch {
 	case err != nil:
-		if atomic && err.Forwarded && err.Outcome == cluster.Refused {
-			err.Outcome = cluster.Unknown // the refusal is that of the second of two attempts
+		if atomic {
+			doubtAtomic(err)
 		}
 		b.Withdraw(err)
 	case atomic:
-		b.q.triedAtomic(true)
+		b.q.writes.triedAtomic(true)
 	}
 	return err
 }
@@ -95,8 +95,8 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 	return b.live > 0
 }
 
-// Compose implements [cluster.Joint]. Callers that gave up
-// earlier are left out; later ones get an unknown outcome.
+// Compose implements [cluster.Joint]. Callers that gave up earlier are left out; later ones get an
+// unknown outcome.
 func (b *bulk) Compose() (body []byte, statements int) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
@@ -120,8 +120,8 @@ func (b *bulk) Compose() (body []byte, statements int) {
 	return b.frame.Close(body), len(b.parts)
 }
 
-// Withdraw implements [cluster.Joint]. It records a failed attempt. If it had no effect, callers that leave before the next
-// attempt learn that nothing was applied.
+// Withdraw implements [cluster.Joint]. It records a failed attempt. If that had no effect, callers
+// that leave before the next attempt learn that nothing was applied.
 func (b *bulk) Withdraw(err *cluster.Error) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()

@@ -51,9 +51,10 @@ type Config struct {
 // wait together, and leave as the next request. A write that meets no others does not wait. A
 // Coalescer is safe for concurrent use.
 type Coalescer struct {
-	// cfg never changes. counts change by themselves.
+	// cfg never changes. counts and writes guard themselves.
 	cfg    Config
 	counts struct{ joined, failures atomic.Uint64 }
+	writes writes
 
 	// mu guards all that follows.
 	//
@@ -65,11 +66,6 @@ type Coalescer struct {
 	stalled    int     // requests of earlier generations without an answer
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
-	// nonAtomicLeft is how many bulks are still to go without a transaction, because one failed as
-	// a transaction. penalty is how many that were after the last such failure. The next doubles
-	// it, and a success resets it. Both are at most mostNonAtomic.
-	nonAtomicLeft int
-	penalty       int
 
 	// watch fires look while watching. It is nil before the first write waits. Invariant: watching
 	// || no write waits.
@@ -218,12 +214,12 @@ func (q *Coalescer) leave(p *part, why error) (*cluster.Answer, error) {
 		if !p.taken {
 			q.forget(p)
 		}
-		return nil, cluster.GaveUp(why, true, false, "the writes under way; nothing was sent", nil)
+		return nil, leftWaiting(why)
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	return nil, cluster.GaveUp(why, true, p.sent, "another attempt; nothing was applied", p.bulk.last)
+	return nil, leftBulk(why, p.sent, p.bulk.last)
 }
 
 // forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.
@@ -314,15 +310,10 @@ func (q *Coalescer) look() {
 func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
-		q.send(d.parts, n > 1 && !q.cfg.Client.Forwarding() && canBeUndone(d.parts) && q.mayBeAtomic())
+		q.send(d.parts, q.writes.atomic(d.parts, q.cfg.Client.Forwarding()))
 		q.gather(n)
 		d, ok = q.next(d)
 	}
-}
-
-// canBeUndone reports whether a transaction of the parts is rolled back whichever of them fails.
-func canBeUndone(parts []*part) bool {
-	return !slices.ContainsFunc(parts, func(p *part) bool { return p.Apart })
 }
 
 // gather waits for the callers that got their answers from a bulk of n parts, because they may have
@@ -357,32 +348,4 @@ func (q *Coalescer) countWaiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.wait()
-}
-
-// mayBeAtomic reports whether a bulk is to be tried as a transaction, which the server commits once
-// instead of per statement. It counts nonAtomicLeft down.
-func (q *Coalescer) mayBeAtomic() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.nonAtomicLeft > 0 {
-		q.nonAtomicLeft--
-		return false
-	}
-	return true
-}
-
-// mostNonAtomic bounds how many bulks go without a transaction after one has failed.
-const mostNonAtomic = 64
-
-// triedAtomic records the result of a bulk as a transaction. If statements fail often, further
-// attempts would be in vain.
-func (q *Coalescer) triedAtomic(worked bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if worked {
-		q.penalty = 0
-		return
-	}
-	q.penalty = min(max(2*q.penalty, 1), mostNonAtomic)
-	q.nonAtomicLeft = q.penalty
 }
