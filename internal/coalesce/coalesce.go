@@ -317,26 +317,27 @@ func (q *Coalescer) work(d batch) {
 }
 
 // gather waits for the callers that got their answers from a bulk of n parts, because they may have
-// more to write. It ends when as many writes wait again, or no more come. One more request costs
-// the server more time than the callers need to come back: three nodes took 1.2 times as many
-// writes of 64, and of 256, goroutines.
+// more to write. It ends when as many writes wait again, or no more come: for a tenth of a
+// millisecond, or although all other goroutines have had many turns, which says the same where they
+// are idle. One more request costs the server more time than the callers need to come back: three
+// nodes took 1.2 times as many writes of 64, and of 256, goroutines.
 func (q *Coalescer) gather(n int) {
 	const (
 		longest = time.Millisecond
 		quiet   = 100 * time.Microsecond
-		yields  = 10_000 // more than fit in; for tests in which time stands still
+		turns   = 500
 	)
 	if n == 1 {
 		return
 	}
 	begin := time.Now()
-	before := q.countWaiting()
-	all, came := min(before+n, mostParts), begin
-	for range yields {
+	waiting, came := q.countWaiting(), begin
+	all := min(waiting+n, mostParts)
+	for idle := 0; idle < turns; idle++ {
 		runtime.Gosched()
-		waiting, now := q.countWaiting(), time.Now()
-		if waiting > before {
-			before, came = waiting, now
+		now := time.Now()
+		if count := q.countWaiting(); count > waiting {
+			waiting, came, idle = count, now, 0
 		}
 		if waiting >= all || now.Sub(came) > quiet || now.Sub(begin) > longest {
 			return
