@@ -321,6 +321,7 @@ func TestCoalescedRowsThatCannotBeSent(t *testing.T) {
 	c.release()
 	require.ErrorIs(t, <-returned, ErrIndeterminate)
 	require.ErrorIs(t, <-deleted, ErrIndeterminate)
+	assert.EqualValues(t, 1, c.connector.Stats().Failures, "one request for both")
 	c.occupy()
 	waits, returned := c.do(insert)
 	assert.False(t, waits)

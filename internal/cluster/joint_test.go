@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -61,6 +63,29 @@ func TestJointAttempts(t *testing.T) {
 	})
 }
 
+// A caller waits for what it waits for, but not longer than its context and the client allow.
+func TestJointWait(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		done := make(chan struct{})
+		close(done)
+		c := New(Config{Hosts: []string{"10.0.0.1:4001"}, Timeout: time.Second})
+		defer c.Close()
+		require.NoError(t, c.Wait(t.Context(), done))
+		begin := time.Now()
+		why := c.Wait(t.Context(), make(chan struct{}))
+		require.ErrorIs(t, why, context.DeadlineExceeded)
+		require.ErrorContains(t, why, "the time-out of the connection")
+		assert.Equal(t, time.Second, time.Since(begin))
+		gone := errors.New("the user has gone")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(gone)
+		why = c.Wait(ctx, make(chan struct{}))
+		require.ErrorIs(t, why, context.Canceled)
+		require.ErrorIs(t, why, gone)
+	})
+}
+
 // The entries of an answer are answers of their own, which outlive it.
 func TestJointSplit(t *testing.T) {
 	t.Parallel()
@@ -91,6 +116,8 @@ func TestJointSplit(t *testing.T) {
 		answer := entries.Answer(1, 1)
 		defer answer.Close()
 		require.NoError(t, answer.End())
+		_, failure := answer.Next()
+		assert.True(t, requireError(t, failure, Unknown).Write)
 	})
 	failures := map[string]struct {
 		document string

@@ -549,19 +549,40 @@ func TestCoalesceFrame(t *testing.T) {
 	})
 }
 
+// No statement reaches a node of an earlier release than it needs, and so none beside it does.
+func TestCoalesceMinRelease(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		w := joins(t, q, "ok 1")
+		var err error
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, err = q.Join(t.Context(), Part{Elements: []byte(`"ok 2"`), Entries: 1, MinRelease: 1 << 30})
+		}()
+		synctest.Wait()
+		release()
+		<-w.done
+		<-ended
+		assert.True(t, requireError(t, w.err, cluster.Refused).Earlier())
+		assert.True(t, requireError(t, err, cluster.Refused).Earlier())
+		assert.Empty(t, s.got())
+	})
+}
+
 // A write goes on to the leader. Until it gets there nothing was applied.
 func TestCoalesceGoesToTheLeader(t *testing.T) {
 	t.Parallel()
-	moved := movedTo("http://10.0.0.2:4001")
 	inBubble(t, "", func(t *testing.T) {
 		s := &table{}
-		c, _ := newCluster(t, true, moved, s.reply)
+		c, _ := newCluster(t, true, movedTo("http://10.0.0.2:4001"), s.reply)
 		q := New(Config{Client: c, Request: unframed})
 		joins(t, q, "ok 1").applied(t, 1)
 		assert.EqualValues(t, 1, c.Counts().Redirects)
 	})
 	inBubble(t, "and may leave on the way", func(t *testing.T) {
-		c, all := newCluster(t, true, moved, hang)
+		c, all := newCluster(t, true, hang, hang)
 		ctx, cancel := context.WithCancel(t.Context())
 		var singles sync.WaitGroup
 		defer singles.Wait()
@@ -572,24 +593,24 @@ func TestCoalesceGoesToTheLeader(t *testing.T) {
 			_, err := c.Send(ctx, &req)
 			assert.ErrorIs(t, err, context.Canceled)
 		}
-		all[0].then(hang)
 		for range cluster.MostAtOnce - 1 {
 			singles.Go(single)
 		}
 		synctest.Wait()
-		all[0].then(func(r *http.Request) (*http.Response, error) {
-			all[0].then(hang)
+		all[0].then(text(http.StatusServiceUnavailable, "leader not found"), hang)
+		all[1].then(func(r *http.Request) (*http.Response, error) {
+			all[1].then(hang)
 			singles.Go(single) // it takes the place, and none is left for the next request
 			time.Sleep(time.Nanosecond)
-			return moved(r)
+			return movedTo("http://10.0.0.1:4001")(r)
 		})
 		q := New(Config{Client: c, Request: unframed})
 		w := joins(t, q, "ok 1")
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
 		require.EqualValues(t, 1, c.Counts().Redirects)
 		w.cancel(nil)
 		w.refused(t, context.Canceled)
+		require.ErrorContains(t, w.err, "the attempt before: leader not found")
 	})
 }
 
