@@ -188,7 +188,7 @@ func TestCoalescingNotInTx(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	c := f.crowd(nil)
-	tx, err := c.db.BeginTx(WithTxMode(t.Context(), TxDeferred), nil)
+	tx, err := c.db.BeginTx(WithTxMode(t.Context(), TxPipelined), nil)
 	require.NoError(t, err)
 	waits, ended := c.do(func() error { _, err := tx.Exec("DELETE FROM t"); return err })
 	assert.False(t, waits)

@@ -214,7 +214,7 @@ func TestDeferredCommitWhoseAnswerIsLost(t *testing.T) {
 			} else {
 				f.then(answers(f, cluster.RequestPath, results(oneUpdated, stateEntry(nextVersion, "null", "TOKEN"))))
 			}
-			tx, err := f.openMarked().BeginTx(WithTxMode(t.Context(), TxDeferred), nil)
+			tx, err := f.openMarked().BeginTx(WithTxMode(t.Context(), TxPipelined), nil)
 			require.NoError(t, err)
 			r, err := tx.Exec("INSERT INTO t VALUES(1)")
 			require.NoError(t, err)

@@ -50,27 +50,39 @@ func ParseDiscovery(s string) (Discovery, error) {
 }
 
 // TxMode says how the driver runs transactions over a protocol that has none. The zero value is
-// [TxInteractive].
+// [TxAuto].
 type TxMode uint8
 
 const (
-	// TxInteractive gives the statements of a transaction their real results as they are called.
-	TxInteractive TxMode = iota
-	// TxDeferred records the writes of a transaction and sends them as one request at the commit.
-	// Their results exist only then. Reads after the first write are refused.
-	TxDeferred
+	// TxAuto runs the first executions of each statement at once, as TxInteractive does. Further
+	// executions of a write whose results nobody looks at wait on the client, and go out together.
+	// If one of them fails, the program hears of it late: at the next statement that needs the
+	// server, or at Commit. That error is [ErrTxConflict], and has SQLite's code. Nothing is applied
+	// then, and the connector runs that statement at once from then on.
+	TxAuto TxMode = iota
+	// TxInteractive runs each statement at once. The program gets its result or failure from the
+	// call. Each statement runs the writes before it once more, so that a long loop is slow.
+	TxInteractive
+	// TxPipelined is TxAuto from the first execution of each statement on.
+	TxPipelined
 )
 
 // txModeNames is indexed by TxMode.
-var txModeNames = []string{"interactive", "deferred"}
+var txModeNames = []string{"auto", "interactive", "pipelined"}
 
-// String returns the name used in a DSN, such as "interactive". For an undefined value it returns
+// txModeDeferred is an earlier name of TxPipelined, for DSNs that have it.
+const txModeDeferred = "deferred"
+
+// String returns the name used in a DSN, such as "auto". For an undefined value it returns
 // text that [ParseTxMode] refuses.
 func (m TxMode) String() string { return enumName("TxMode", txModeNames, m) }
 
 // ParseTxMode returns the value with the given name. Names are exact and in lower case; the error
-// for any other text lists them.
+// for any other text lists them. The name "deferred" is TxPipelined.
 func ParseTxMode(s string) (TxMode, error) {
+	if s == txModeDeferred {
+		return TxPipelined, nil
+	}
 	return parseEnum[TxMode]("transaction mode", txModeNames, s)
 }
 

@@ -30,7 +30,7 @@ func TestValidate(t *testing.T) {
 		"freshness":                   {Config{Consistency: None, Freshness: 1, FreshnessStrict: true}, ""},
 		"undefined level":             {Config{Consistency: 5}, "rqlite: Consistency(5) is no consistency level; use one of weak, linearizable, strong, none, auto"},
 		"undefined discovery":         {Config{Discovery: 3}, "rqlite: discovery must be one of redirect, off, nodes"},
-		"undefined mode":              {Config{TxMode: 2}, "rqlite: tx must be one of interactive, deferred"},
+		"undefined mode":              {Config{TxMode: 3}, "rqlite: tx must be one of auto, interactive, pipelined"},
 		"undefined way to prepare":    {Config{PrepareMode: 2}, "rqlite: prepare must be one of late, check"},
 		"negative freshness":          {Config{Consistency: None, Freshness: -1}, "rqlite: freshness must not be negative"},
 		"negative linearizable bound": {Config{LinearizableTimeout: -1}, "rqlite: linearizable_timeout must not be negative"},

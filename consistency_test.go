@@ -56,7 +56,7 @@ func TestDiscoveryAndTxModeText(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, d, parsed)
 	}
-	for m, name := range map[TxMode]string{TxInteractive: "interactive", TxDeferred: "deferred"} {
+	for m, name := range map[TxMode]string{TxAuto: "auto", TxInteractive: "interactive", TxPipelined: "pipelined"} {
 		assert.Equal(t, name, m.String())
 		parsed, err := ParseTxMode(name)
 		require.NoError(t, err)
@@ -71,11 +71,11 @@ func TestDiscoveryAndTxModeText(t *testing.T) {
 	_, err := ParseDiscovery("Off")
 	assert.EqualError(t, err, `rqlite: discovery "Off": must be one of redirect, off, nodes`)
 	_, err = ParseTxMode("")
-	assert.EqualError(t, err, `rqlite: transaction mode "": must be one of interactive, deferred`)
+	assert.EqualError(t, err, `rqlite: transaction mode "": must be one of auto, interactive, pipelined`)
 	assert.Equal(t, "Discovery(3)", Discovery(3).String())
 	_, err = ParsePrepareMode("Check")
 	assert.EqualError(t, err, `rqlite: prepare mode "Check": must be one of late, check`)
-	assert.Equal(t, "TxMode(2)", TxMode(2).String())
+	assert.Equal(t, "TxMode(3)", TxMode(3).String())
 	assert.Equal(t, "PrepareMode(2)", PrepareMode(2).String())
 }
 

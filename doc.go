@@ -55,9 +55,9 @@
 //   - prepare: when a mistake shows that only SQLite sees, such as a table that is missing: late at
 //     the first call, check at Prepare, which asks the server once for each text. Value: one of
 //     late, check. Default: late.
-//   - tx: how transactions are carried out: interactive gives each statement its result at once,
-//     deferred sends all writes at the commit. Value: one of interactive, deferred. Default:
-//     interactive.
+//   - tx: when the statements of a transaction run: interactive runs each at once, pipelined sends
+//     writes together as late as it can, auto does so from the third execution of a statement on.
+//     Value: one of auto, interactive, pipelined. Default: auto.
 //   - txlock: when a transaction makes the other writers of this program wait: from its first write
 //     on, or from its beginning. Value: one of deferred, immediate. Default: deferred.
 //   - txversion: whether writes outside of transactions advance the version by which transactions

@@ -149,8 +149,7 @@ var dsnKeys = []dsnKey{
 		discoveryNames, func(c *Config) *Discovery { return &c.Discovery }),
 	enumKey("prepare", "when a mistake shows that only SQLite sees, such as a table that is missing: late at the first call, check at Prepare, which asks the server once for each text",
 		prepareModeNames, func(c *Config) *PrepareMode { return &c.PrepareMode }),
-	enumKey("tx", "how transactions are carried out: interactive gives each statement its result at once, deferred sends all writes at the commit",
-		txModeNames, func(c *Config) *TxMode { return &c.TxMode }),
+	txModeKey("tx", "when the statements of a transaction run: interactive runs each at once, pipelined sends writes together as late as it can, auto does so from the third execution of a statement on"),
 	enumKey("txlock", "when a transaction makes the other writers of this program wait: from its first write on, or from its beginning",
 		txLockNames, func(c *Config) *TxLock { return &c.TxLock }),
 	boolKey("txversion", "whether writes outside of transactions advance the version by which transactions notice them", true,
@@ -210,6 +209,19 @@ func enumKey[E ~uint8](name, doc string, names []string, field func(*Config) *E)
 		},
 		format: func(c *Config) (string, bool) { return enumName(name, names, *field(c)), *field(c) != 0 },
 	}
+}
+
+// txModeKey also takes the earlier name of a mode.
+func txModeKey(name, doc string) dsnKey {
+	key := enumKey(name, doc, txModeNames, func(c *Config) *TxMode { return &c.TxMode })
+	key.parse = func(c *Config, s string) (ok bool) {
+		mode, err := ParseTxMode(s)
+		if err == nil {
+			c.TxMode = mode
+		}
+		return err == nil
+	}
+	return key
 }
 
 func stringKey(name, doc, allowed, def string, field func(*Config) *string) dsnKey {

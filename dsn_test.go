@@ -61,7 +61,9 @@ func TestParseDSN(t *testing.T) {
 		"rqlite://?timeout=0":                             {Hosts: local, Timeout: -1},
 		"rqlite://?timeout=0s":                            {Hosts: local, Timeout: -1},
 		"rqlite://?connect_timeout=250ms":                 {Hosts: local, ConnectTimeout: 250 * time.Millisecond},
-		"rqlite://?discovery=off&tx=deferred":             {Hosts: local, Discovery: DiscoveryOff, TxMode: TxDeferred},
+		"rqlite://?discovery=off&tx=pipelined":            {Hosts: local, Discovery: DiscoveryOff, TxMode: TxPipelined},
+		"rqlite://?tx=deferred":                           {Hosts: local, TxMode: TxPipelined},
+		"rqlite://?tx=interactive":                        {Hosts: local, TxMode: TxInteractive},
 		"rqlite://?prepare=check":                         {Hosts: local, PrepareMode: PrepareCheck},
 		"rqlite://?prepare=late":                          {Hosts: local},
 		"rqlite://?discovery=nodes":                       {Hosts: local, Discovery: DiscoveryNodes},
@@ -193,7 +195,7 @@ func TestParseDSNRefusesKeysAndValues(t *testing.T) {
 		"rqlite://?level=STRONG":                      "rqlite: DSN: level=STRONG: must be one of weak, linearizable, strong, none, auto",
 		"rqlite://?level=%0a":                         `rqlite: DSN: level="\n": must be one of weak, linearizable, strong, none, auto`,
 		"rqlite://?tx=" + strings.Repeat("x", 90): "rqlite: DSN: tx=" + strings.Repeat("x", 60) +
-			"...: must be one of interactive, deferred",
+			"...: must be one of auto, interactive, pipelined",
 		"rqlite://?queue=yes":                   "rqlite: DSN: queue=yes: " + boolText,
 		"rqlite://?disableClusterDiscovery=yes": "rqlite: DSN: disableClusterDiscovery=yes: " + boolText,
 		"rqlite://?level=none&freshness=1":      "rqlite: DSN: freshness=1: " + duration,
@@ -243,7 +245,7 @@ func settings(t testing.TB) *Config {
 		Hosts: []string{"a:1", "[fe80::1%eth0]:4001", "c.example:65535"}, User: "a@b/?#%& ü,+", Password: "s3cr3t:@/?#%&=,\x00\xff",
 		TLS: true, TLSCert: "/c & d.pem", TLSKey: "k@?#=%.pem", TLSServerName: "name", TLSInsecureSkipVerify: true,
 		Consistency: Auto, Freshness: 1500 * time.Microsecond, FreshnessStrict: true, LinearizableTimeout: time.Nanosecond,
-		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, TxMode: TxDeferred, TxLock: TxLockImmediate,
+		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, TxMode: TxPipelined, TxLock: TxLockImmediate,
 		DisableTxVersion: true, DisableCoalescing: true, Queue: true, QueueWait: true, Location: mustLocation(t, "America/New_York"),
 		SendForeignKeys: true, NoRewriteRandom: true, NoRewriteTime: true,
 	}

@@ -82,7 +82,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
 	}
 	inner, err := txn.Begin(c.connector.env, txn.Options{
-		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: readCommitted, Deferred: mode == TxDeferred,
+		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: readCommitted, Deferred: mode == TxPipelined,
 		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: txn.RunOf(ctx), State: &c.state, Deferral: c.session.TakeDeferral(),
 	})
 	if err != nil {

@@ -40,7 +40,7 @@
 // For thousands of writes in one transaction use the driver's deferred mode. RowsAffected and
 // generated ids are not known there before the commit:
 //
-//	db.WithContext(rqlite.WithTxMode(ctx, rqlite.TxDeferred)).Transaction(func(tx *gorm.DB) error { … })
+//	db.WithContext(rqlite.WithTxMode(ctx, rqlite.TxPipelined)).Transaction(func(tx *gorm.DB) error { … })
 //
 // # Errors
 //

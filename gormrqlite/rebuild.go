@@ -21,7 +21,7 @@ func (m *migration) definition(name string) (*table, error) {
 
 // atomically runs all of the statements or none, in one request.
 func (m *migration) atomically(statements []string) error {
-	ctx := rqlite.WithTxMode(m.DB.Statement.Context, rqlite.TxDeferred)
+	ctx := rqlite.WithTxMode(m.DB.Statement.Context, rqlite.TxPipelined)
 	return m.DB.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		for _, sql := range statements {
 			if err := tx.Exec(sql).Error; err != nil {

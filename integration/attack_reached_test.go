@@ -147,7 +147,7 @@ func TestAttackCommitTwiceThenSilence(t *testing.T) {
 		f := startFleet(t, fleetOptions{voters: 1})
 		direct, db := f.direct(t, 0), openDSN(t, withSettings(f.dsn(), "discovery=off"))
 		mustExec(t, db, "CREATE TABLE numbered (n INT)")
-		for i, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxDeferred} {
+		for i, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxPipelined} {
 			require.NoError(t, once(t.Context(), db, nil, insertsNumber(0)))
 			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 			defer cancel()

@@ -68,7 +68,7 @@ func (w *twins) raise(ctx context.Context, tx *sql.Tx) error {
 // with the version table, without it at first, and when somebody drops it now and then.
 func TestJoinedBesideTx(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
-		for _, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxDeferred} {
+		for _, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxPipelined} {
 			for _, dropped := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v, register dropped %v", mode, dropped), func(t *testing.T) {
 					besideTx(t, b.launch(t, serverOptions{}).dsn, mode, dropped)

@@ -126,7 +126,7 @@ func insertByAllWays(t *testing.T, db *sql.DB, create func(table string)) (table
 			return err
 		},
 		"Batch": inBatch(false), "Batch, atomic": inBatch(true),
-		"interactive": inTx(rqlite.TxInteractive), "deferred": inTx(rqlite.TxDeferred),
+		"interactive": inTx(rqlite.TxInteractive), "deferred": inTx(rqlite.TxPipelined),
 	} {
 		table := newTable()
 		create(table)

@@ -85,7 +85,7 @@ var badTimeWays = map[string]struct {
 		return rqlite.RunTx(ctx, db, nil, func(tx *sql.Tx) error { _, err := tx.ExecContext(ctx, write); return err })
 	}, true, false},
 	"transaction, deferred": {func(ctx context.Context, db *sql.DB, write string) error {
-		return rqlite.RunTx(rqlite.WithTxMode(ctx, rqlite.TxDeferred), db, nil, func(tx *sql.Tx) error {
+		return rqlite.RunTx(rqlite.WithTxMode(ctx, rqlite.TxPipelined), db, nil, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, write)
 			return err
 		})

@@ -326,7 +326,7 @@ func faultCommits(t *testing.T, b *backend) {
 	c := b.launch(t, serverOptions{})
 	lenient := undoesReturning.before(c.version)
 	tried := 0
-	for _, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxDeferred} {
+	for _, mode := range []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxPipelined} {
 		for at := range 3 {
 			for _, returning := range []bool{true, false} {
 				for _, spoil := range []string{"", "INSERT INTO $keyed VALUES (2, 2, 2)", "DROP TABLE $keyed"} {

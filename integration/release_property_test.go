@@ -346,7 +346,7 @@ func (r *property) interactive(a act) {
 // ended. One that fails undoes all.
 func (r *property) deferred(a act) {
 	r.t.Helper()
-	ctx := rqlite.WithTxMode(r.t.Context(), rqlite.TxDeferred)
+	ctx := rqlite.WithTxMode(r.t.Context(), rqlite.TxPipelined)
 	tx, err := r.subject.BeginTx(ctx, nil)
 	require.NoError(r.t, err)
 	defer tx.Rollback()

@@ -217,7 +217,7 @@ func newUpgradeLoad(t *testing.T, f *fleet) *upgradeLoad {
 		{name: "RETURNING", goroutines: 6, tables: []string{"keyed"}, refuses: true, insert: l.insertReturning(l.joined.DB)},
 		{name: "atomic batches", goroutines: 2, tables: []string{"lefts", "middles", "rights"}, refuses: true, insert: l.insertBatch(dbs[2])},
 		{name: "transactions", goroutines: 2, tables: []string{"ours", "copies"}, insert: insertInTx(dbs[0], rqlite.TxInteractive, "ours", "copies")},
-		{name: "deferred transactions", goroutines: 2, tables: []string{"late", "lates"}, insert: insertInTx(dbs[1], rqlite.TxDeferred, "late", "lates")},
+		{name: "deferred transactions", goroutines: 2, tables: []string{"late", "lates"}, insert: insertInTx(dbs[1], rqlite.TxPipelined, "late", "lates")},
 	}
 	for _, w := range l.writers {
 		w.ledger = newLedger()

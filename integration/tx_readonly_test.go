@@ -130,14 +130,14 @@ func TestTxIsolationLevels(t *testing.T) {
 	})
 }
 
-// TestTxDeferred records writes, whose results come with the commit.
-func TestTxDeferred(t *testing.T) {
+// TestTxPipelined records writes, whose results come with the commit.
+func TestTxPipelined(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
 		db, recorder := openRecorded(t, b.shared.dsn)
 		other, table := newNumbers(t, b)
 		insert := "INSERT INTO " + table + " (text) VALUES ('x')"
 		mustExec(t, db, insert+"; DELETE FROM "+table) // the connector learns the table's defaults
-		tx, err := db.BeginTx(rqlite.WithTxMode(t.Context(), rqlite.TxDeferred), nil)
+		tx, err := db.BeginTx(rqlite.WithTxMode(t.Context(), rqlite.TxPipelined), nil)
 		require.NoError(t, err)
 		defer tx.Rollback()
 		n, err := one(t.Context(), tx, "SELECT count(*) FROM "+table)

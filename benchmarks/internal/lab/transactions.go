@@ -38,7 +38,7 @@ func txScenario(writes int) *Scenario {
 			}},
 			{"tx-deferred", func(s *Site) Operation {
 				return func(ctx context.Context) error {
-					return inTx(rqlite.WithTxMode(ctx, rqlite.TxDeferred), s.db, writes)
+					return inTx(rqlite.WithTxMode(ctx, rqlite.TxPipelined), s.db, writes)
 				}
 			}},
 		},
