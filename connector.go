@@ -75,7 +75,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
 	})
 	c.env = &txn.Env{
-		Sender: c.versions, Versions: c.versions, Nodes: c.client, ReadParams: cfg.readParams,
+		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(txn.Texts), ReadParams: cfg.readParams,
 		SchemaChanged: c.engine.SchemaChanged, Defaults: c.engine.Defaults,
 		Location: cfg.Location, Timeout: cfg.requestTimeout(),
 	}

@@ -82,7 +82,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 		return nil, fmt.Errorf("rqlite: %v is no transaction mode", mode)
 	}
 	inner, err := txn.Begin(c.connector.env, txn.Options{
-		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: readCommitted, Deferred: mode == TxPipelined,
+		Ctx: ctx, ReadOnly: opts.ReadOnly, ReadCommitted: readCommitted, Mode: txModes[mode],
 		LockFirst: c.connector.cfg.TxLock == TxLockImmediate, Run: txn.RunOf(ctx), State: &c.state, Deferral: c.session.TakeDeferral(),
 	})
 	if err != nil {
@@ -154,3 +154,6 @@ func runOnce(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.
 	}
 	return tx.Commit()
 }
+
+// txModes is indexed by TxMode.
+var txModes = [...]txn.Mode{TxAuto: txn.Auto, TxInteractive: txn.Interactive, TxPipelined: txn.Pipelined}

@@ -23,6 +23,10 @@ func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]r
 	for _, o := range list {
 		o.wantsRows = o.Kind == sqltext.Read || o.Returning > 0
 		o.needsCounts = false
+		o.countsSeen = true
+	}
+	if err := t.tryUntried(ctx); err != nil {
+		return nil, err
 	}
 	before := len(t.ops)
 	results := make([]result.Outcome, len(list))

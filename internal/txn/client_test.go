@@ -32,7 +32,20 @@ type step struct {
 	changes int64
 	asked   bool // the program knows id
 	id      int64
+	op      *operation // of a write
+	waited  bool       // it had not run before the end of the transaction
 }
+
+// looks says when a program looks at the result of a write.
+type looks uint8
+
+const (
+	atNothing   looks = iota
+	atRows            // at once
+	atID              // and at the rows, at once
+	atRowsLater       // after the commit
+	atIDLater
+)
 
 // client is a program with one transaction after the other.
 type client struct {
@@ -42,8 +55,8 @@ type client struct {
 	tx    *Tx
 	opts  Options
 	steps []*step
-	open  *openRows     // rows that are left to read
-	later []func() bool // what a deferred transaction tells after the commit
+	open  *openRows // rows that are left to read
+	later []func()  // looks at results after the commit
 }
 
 // openRows are rows that a program is reading.
@@ -86,7 +99,7 @@ func parse(t testing.TB, text string, values ...any) []bind.Stmt {
 // failureOf returns what the database said of a statement, "" if the error is another.
 func failureOf(err error) string {
 	var failure *sqlerr.Error
-	if !errors.As(err, &failure) {
+	if !errors.As(err, &failure) || errors.Is(err, sqlerr.ErrTxConflict) {
 		return ""
 	}
 	for _, message := range toyFailures {
@@ -111,32 +124,47 @@ func (c *client) failed(text string, err error) error {
 	return err
 }
 
-// exec runs one statement. With asks the program wants the id.
-func (c *client) exec(asks bool, text string, values ...any) error {
+// exec runs one statement.
+func (c *client) exec(at looks, text string, values ...any) error {
 	res, err := c.tx.Exec(context.Background(), parse(c.t, text, values...))
 	text = inline(text, values)
 	if err != nil {
 		return c.failed(text, err)
 	}
 	s := c.did(&step{text: text})
+	if n := len(c.tx.untried); n > 0 {
+		s.op = c.tx.untried[n-1]
+	}
 	if res == nil {
 		return nil
 	}
-	tell := func() bool {
-		n, err := res.RowsAffected()
-		if err != nil {
-			return false
-		}
-		s.counted, s.changes = true, n
-		if asks {
-			s.asked = true
-			s.id, err = res.LastInsertId()
-		}
-		return err == nil
+	s.op = res.(*operation)
+	switch at {
+	case atNothing:
+	case atRows, atID:
+		return s.look(at == atID)
+	case atRowsLater, atIDLater:
+		c.later = append(c.later, func() {
+			if err := s.look(at == atIDLater); err != nil {
+				require.ErrorIs(c.t, err, sqlerr.ErrRowsLost)
+			}
+		})
 	}
-	if !tell() {
-		require.True(c.t, c.opts.Deferred, "a result is known at once")
-		c.later = append(c.later, tell)
+	return nil
+}
+
+// look looks at the result of a write.
+func (s *step) look(atID bool) error {
+	n, err := s.op.RowsAffected()
+	if err != nil {
+		return err
+	}
+	s.counted, s.changes = true, n
+	if atID {
+		if s.id, err = s.op.LastInsertId(); err != nil {
+			return err
+		}
+		s.asked = true
 	}
 	return nil
 }
@@ -197,7 +225,7 @@ func (c *client) readOn() error {
 func (c *client) batch(atomic bool, texts ...string) error {
 	outcomes, err := c.tx.ExecBatch(context.Background(), atomic, parse(c.t, strings.Join(texts, ";")))
 	if atomic && err != nil || outcomes == nil {
-		if c.opts.Deferred || failureOf(err) == "" {
+		if failureOf(err) == "" || errors.Is(err, sqlerr.ErrTxConflict) {
 			return err
 		}
 		// What the batch did before it failed was seen by nobody but for that.
@@ -226,7 +254,7 @@ func (c *client) batch(atomic bool, texts ...string) error {
 				}
 				s.rows = append(s.rows, numbers)
 			}
-		case !c.opts.Deferred && !strings.HasPrefix(texts[i], "CREATE"):
+		case !strings.HasPrefix(texts[i], "CREATE"):
 			s.counted, s.changes = true, o.RowsAffected
 			s.asked, s.id = strings.HasPrefix(texts[i], "INSERT"), o.LastInsertID
 		}
@@ -237,18 +265,31 @@ func (c *client) batch(atomic bool, texts ...string) error {
 
 // commit ends the transaction.
 func (c *client) commit() error {
+	waiting := slices.Clone(c.tx.untried)
 	err := c.tx.Commit()
-	for _, tell := range c.later {
-		tell()
+	if err == nil {
+		for _, look := range c.later {
+			look()
+		}
+	}
+	c.end(waiting)
+	return err
+}
+
+// end ends the transaction. It marks the steps of operations that waited to the end: if they are not
+// applied, their program was told nothing that has to be true.
+func (c *client) end(waiting operations) {
+	for _, s := range c.steps {
+		s.waited = s.op != nil && slices.Contains(waiting, s.op)
 	}
 	c.tx = nil
-	return err
 }
 
 // rollback ends the transaction.
 func (c *client) rollback() {
+	waiting := slices.Clone(c.tx.untried)
 	c.tx.Rollback()
-	c.tx = nil
+	c.end(waiting)
 }
 
 // replay runs the steps of a transaction one after the other, as if it were alone, and says where they
@@ -273,8 +314,7 @@ func replay(steps []*step, opts Options, from *data) (difference string, writes 
 		if e.inserted != 0 {
 			r.rowid = e.inserted
 		}
-		untold := opts.Deferred && !e.reads && !s.counted
-		if what := s.differs(e, r.rowid); what != "" && difference == "" && !untold {
+		if what := s.differs(e, r.rowid); what != "" && difference == "" {
 			difference = fmt.Sprintf("step %d, %q: %s", i, s.text, what)
 		}
 		if !e.reads && s.failure == "" {

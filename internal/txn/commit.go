@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,7 +50,7 @@ func (t *Tx) commit(ctx context.Context) error {
 		return err
 	}
 	patience := t.patience()
-	if err := t.mode.prepareCommit(ctx, t); err != nil {
+	if err := t.prepareCommit(ctx); err != nil {
 		return err
 	}
 	for {
@@ -67,14 +68,65 @@ func (t *Tx) commit(ctx context.Context) error {
 				return err
 			}
 			t.sent = commitRequest{} // it was not applied, nor will it be
+		} else if errors.Is(err, errNotFused) {
+			t.sent = commitRequest{}
+			if err := t.separate(ctx); err != nil {
+				return err
+			}
+			continue
 		} else if err != nil || !stale {
 			return err
 		}
-		if err := t.mode.revalidate(ctx, t); err != nil || t.committed {
+		if err := t.revalidate(ctx); err != nil || t.committed {
 			return t.doubtful(err)
 		}
 		t.lastCommitTime = time.Since(begun)
 		if err := t.lose(ctx, patience); err != nil {
+			return err
+		}
+	}
+}
+
+// prepareCommit runs what waits if the program was told a foreseen result of it. If nothing was
+// tried, it looks at the version, and at what was read.
+func (t *Tx) prepareCommit(ctx context.Context) error {
+	if slices.ContainsFunc(t.untried, func(o *operation) bool { return o.foreseen }) {
+		return t.tryUntried(ctx)
+	}
+	if t.tried() {
+		return nil
+	}
+	if err := t.yield(ctx); err != nil {
+		return err
+	}
+	t.atLeader = true
+	return t.revalidate(ctx)
+}
+
+// separate goes on after a fused statement has failed. It runs what waits, statement by statement, to
+// find the one that fails.
+func (t *Tx) separate(ctx context.Context) error {
+	t.unfused = true
+	return t.tryUntried(ctx)
+}
+
+// revalidate checks that all that the transaction has seen still holds, and moves it to the present
+// version. Or it finds that the commit was applied.
+func (t *Tx) revalidate(ctx context.Context) error {
+	if t.tried() {
+		_, _, err := t.speculate(ctx, nil, nil)
+		return err
+	}
+	for made := false; ; made = true {
+		answer, err := t.read(ctx, nil)
+		if err != nil {
+			return err
+		}
+		answer.Close()
+		if t.state.Exists || made {
+			return nil
+		}
+		if err := t.env.Versions.Make(ctx); err != nil {
 			return err
 		}
 	}
@@ -96,7 +148,7 @@ func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
 // random.
 func (t *Tx) checkHiddenRows(ctx context.Context) error {
 	list := t.ops.changes()
-	if !t.mode.hasResults() || !list.wantRows() || !t.hidesRows(ctx, list) {
+	if !list.wantRows() || !t.hidesRows(ctx, list) {
 		return nil
 	}
 	_, err := t.runsAgain(ctx, list, nil, t.state)
@@ -106,7 +158,7 @@ func (t *Tx) checkHiddenRows(ctx context.Context) error {
 // apply sends the commit. It reports whether nothing was applied because the version has moved.
 func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err error) {
 	next := strconv.FormatInt(req.version+1, 10)
-	list := t.ops.changes()
+	list := append(t.ops.changes(), t.untried.changes()...)
 	params, hidden := cluster.UnparsedParams, t.hidesRows(ctx, list)
 	if !hidden {
 		params = cluster.ParsedParams + cluster.NoRandomParam
@@ -114,9 +166,12 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 	var b body
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
 		strconv.FormatInt(req.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + req.token + "'")
-	for _, o := range list {
-		b.encoded(o.body)
-		if hidden && o.Returning > 0 {
+	pieces := t.pieces(list, hidden, false) // the server need not parse a fused statement
+	for i := range pieces {
+		if err := b.piece(&pieces[i]); err != nil {
+			return false, sqlerr.Refused(err)
+		}
+		if hidden && pieces[i].list[0].Returning > 0 {
 			b.statement(bind.ResultProbe.Text)
 		}
 	}
@@ -141,14 +196,14 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 		Statements: len(list),
 		Body:       b.end(),
 	})
-	if t.ops.changesSchema() {
+	if list.changesSchema() {
 		t.env.SchemaChanged()
 	}
 	if err != nil {
 		return false, err
 	}
 	defer answer.Close()
-	return t.applied(answer, committing{list, tail, req, hidden})
+	return t.applied(answer, committing{pieces, tail, req, hidden})
 }
 
 // movesTo returns the statements by which a commit moves the version. If the commit clears the
@@ -166,15 +221,14 @@ func movesTo(req commitRequest, clears bool) []string {
 
 // committing is a commit that was sent.
 type committing struct {
-	list   operations
-	tail   int // number of statements behind list
+	pieces []piece
+	tail   int // number of statements behind the pieces
 	req    commitRequest
-	hidden bool // the RETURNING clauses of list give no rows
+	hidden bool // RETURNING gives no rows
 }
 
 // applied reads the answer to a commit.
 func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err error) {
-	list := sent.list
 	entry, err := answer.Next()
 	switch {
 	case err != nil:
@@ -186,13 +240,10 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	}
 	state := occ.State{Exists: true, Version: sent.req.version + 1}
 	changed := false
-	for i, o := range list {
-		same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)
+	for i := range sent.pieces {
+		same, err := t.pieceInCommit(answer, sent, i, state)
 		if err != nil {
 			return false, err
-		}
-		if failure := answer.Result().Error; failure != "" {
-			return false, t.mode.rejected(failure, i, len(list))
 		}
 		changed = changed || !same
 	}
@@ -216,10 +267,41 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 var errResultsChanged = sqlerr.Told(errors.New("the transaction was committed, but at least one of its statements had another result than it had before: "+
 	"a column with a default such as CURRENT_TIMESTAMP, or a writer that does not use this driver"), sqlerr.ErrResultsChanged)
 
+// pieceInCommit reads the entries of a piece that is being committed. It reports whether the program
+// was told the same before.
+func (t *Tx) pieceInCommit(answer *cluster.Answer, sent committing, i int, state occ.State) (bool, error) {
+	p := &sent.pieces[i]
+	if p.fused() {
+		entry, err := t.readFused(answer, p)
+		if err == nil {
+			p.told(sent.pieces[i-1].last(), state.RealRowid(entry.LastInsertID), entry.RowsAffected)
+		}
+		return true, err
+	}
+	o := p.list[0]
+	same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)
+	if err != nil {
+		return false, err
+	}
+	if failure := answer.Result().Error; failure != "" {
+		return false, t.rejected(o, failure)
+	}
+	return same, nil
+}
+
+// rejected returns the error of a commit in which a statement has failed. The server has rolled back
+// all of it.
+func (t *Tx) rejected(o *operation, message string) error {
+	if o.waits() {
+		return t.late(o, message)
+	}
+	return t.conflict("a statement of the transaction that succeeded before has failed: " + message)
+}
+
 // sameInCommit reads the entries of an operation that is being committed. It reports whether the
 // program was told the same before, except for hidden rows.
 func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State, hidden bool) (bool, error) {
-	if t.mode.hasResults() && !o.needsCounts && !hidden {
+	if !o.waits() && !o.needsCounts && !hidden {
 		return o.sameAgain(answer, state)
 	}
 	entry, err := answer.Next()
@@ -231,11 +313,11 @@ func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 			return false, sqlerr.From(err)
 		}
 	}
-	if !t.mode.hasResults() && o.Kind == sqltext.Write {
+	if o.waits() && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.RealRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
 	}
-	return !hidden || !o.needsCounts || o.clears || entry.RowsAffected == o.rowsAffected, nil
+	return !hidden || !o.needsCounts || o.clears || !o.countsSeen || entry.RowsAffected == o.rowsAffected, nil
 }
 
 // isCommitted reports whether the last commit request was applied after all: the server may have

@@ -236,6 +236,9 @@ func (m *model) writeHalf(first string, rest ...string) {
 	m.move("~")
 	m.now.data.run(first)
 	m.half = rest
+	if m.now.versions == nil {
+		m.publish() // nothing hides what is half done
+	}
 }
 
 // finishHalf ends a write that has begun.
@@ -502,7 +505,7 @@ func (n *nodes) Forwarding() bool                                     { return n
 func newEnv(s *sender, n *nodes, stale bool) *Env {
 	warn := func(err error) { require.NoError(s.model.t, err) }
 	return &Env{
-		Sender: s, Versions: occ.New(s, false, testTimeout, warn), Nodes: n,
+		Sender: s, Versions: occ.New(s, false, testTimeout, warn), Nodes: n, Texts: new(Texts),
 		ReadParams: func(_ context.Context, _ bool, asks occ.Asks) (string, bool, error) {
 			switch {
 			case asks == occ.AsksLog:

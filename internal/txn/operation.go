@@ -22,7 +22,8 @@ type operation struct {
 	// The first part is set before the operation runs, and does not change afterwards, except for
 	// isWrite.
 	bind.Stmt
-	body []byte // the encoded statement; nil for a savepoint
+	source string // the text as the program wrote it, without literals and defaults of the driver
+	body   []byte // the encoded statement; nil for a savepoint
 	// isWrite says that the operation may change the database. The first run clears it for a
 	// statement of unknown kind that turns out to return columns.
 	isWrite bool
@@ -46,15 +47,25 @@ type operation struct {
 	// seen grows while the program reads the rows of the first run. Later runs are compared with
 	// it.
 	seen result.Observation
-	// The counts are those of the first run, or of the commit in a deferred transaction. A later
-	// run may replace lastInsertID until insertIDSeen.
+	// The counts are those of the last run, until the program was told them.
 	lastInsertID,
 	rowsAffected int64
-	insertIDSeen bool // the program was told lastInsertID; never reset
-	// err is the error of the driver.Result. Only deferred transactions set it: postpone when the
-	// operation is recorded, rollbackTo for good, and Tx.tell when the commit is over.
-	err error
+	insertIDSeen bool  // the program was told lastInsertID; never reset
+	countsSeen   bool  // the program was told rowsAffected, or will be at once; never reset
+	err, idErr   error // of the driver.Result, and of its id alone; set at the end of the transaction
+
+	// tx is the transaction while the operation waits, else nil. wait sets it; settleUntried and tell
+	// reset it.
+	tx        *Tx
+	execution int // which execution of its text in the transaction it is, from 1
+	// foreseenID and foreseenRows are the counts that are foreseen while the operation waits. Both
+	// are 0 if none are.
+	foreseenID, foreseenRows int64
+	foreseen                 bool // the program was told what is foreseen; never reset
 }
+
+// waits reports whether the operation waits on the client.
+func (o *operation) waits() bool { return o.tx != nil }
 
 // isSavepoint reports whether the operation is SAVEPOINT, RELEASE or ROLLBACK TO.
 func (o *operation) isSavepoint() bool { return o.Kind == sqltext.Control }
@@ -98,7 +109,17 @@ func (o *operation) sameAgain(answer *cluster.Answer, state occ.State) (bool, er
 	if err != nil || o.Kind != sqltext.Write {
 		return err == nil, err
 	}
-	return rows == o.rowsAffected && o.sameInsertID(state.RealRowid(id)), nil
+	return o.sameCounts(rows) && o.sameInsertID(state.RealRowid(id)), nil
+}
+
+// sameCounts reports whether a number of rows is the one that the program saw. If the program has
+// not asked for it, the number replaces the one of before.
+func (o *operation) sameCounts(rows int64) bool {
+	if o.countsSeen {
+		return o.rowsAffected == rows
+	}
+	o.rowsAffected = rows
+	return true
 }
 
 // countsAgain reads the rest of the entries of an operation on the version table. It never compares
@@ -170,14 +191,39 @@ func (o *operation) counts(answer *cluster.Answer, entry *wire.Result) (lastInse
 }
 
 // LastInsertId implements driver.Result. From now on the transaction commits only if the id stays
-// the same.
+// the same. If the operation waits, and the id is not foreseen, it runs now.
 func (o *operation) LastInsertId() (int64, error) {
+	if err := o.demand(); err != nil {
+		return 0, err
+	}
 	o.insertIDSeen = true
-	return o.lastInsertID, o.err
+	return o.lastInsertID, o.idErr
 }
 
-// RowsAffected implements driver.Result.
-func (o *operation) RowsAffected() (int64, error) { return o.rowsAffected, o.err }
+// RowsAffected implements driver.Result. From now on the transaction commits only if the number
+// stays the same. If the operation waits, and the number is not foreseen, it runs now.
+func (o *operation) RowsAffected() (int64, error) {
+	if err := o.demand(); err != nil {
+		return 0, err
+	}
+	o.countsSeen = true
+	return o.rowsAffected, nil
+}
+
+// demand makes the counts known: foreseen ones, or those of a trial.
+func (o *operation) demand() error {
+	switch {
+	case !o.waits():
+		return o.err
+	case o.foreseenRows == 0:
+		return o.tx.tryUntried(o.tx.Ctx)
+	case !o.foreseen:
+		o.foreseen = true
+		o.lastInsertID, o.rowsAffected = o.foreseenID, o.foreseenRows
+		o.countsSeen = true
+	}
+	return nil
+}
 
 // Fail implements result.Witness.
 func (o *operation) Fail(message string) { o.failure = message }
@@ -213,8 +259,8 @@ func (l operations) wantRows() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.needsCounts })
 }
 
-// tried reports whether a write is among them, even one that failed.
-func (l operations) tried() bool {
+// attempted reports whether a write is among them, even one that failed.
+func (l operations) attempted() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.isWrite })
 }
 
@@ -237,6 +283,11 @@ func (l operations) notWriting() operations {
 // succeeded returns those that can run in one request, which a failure would end.
 func (l operations) succeeded() operations {
 	return l.filter(func(o *operation) bool { return o.failure == "" && !o.isSavepoint() && !o.isUnseen() })
+}
+
+// withoutSavepoints returns them without the savepoints from a position on.
+func (l operations) withoutSavepoints(from int) operations {
+	return append(l[:from:from], l[from:].filter(func(o *operation) bool { return !o.isSavepoint() })...)
 }
 
 // changes returns those that a commit sends.

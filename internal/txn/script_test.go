@@ -56,6 +56,7 @@ type script struct {
 	log     []string         // what was sent and not yet looked at
 	hooks   map[int][]string // by how many requests from now on they run
 	faults  []plannedFault
+	looks   bool // the line gives the counts
 }
 
 // plannedFault is the fate of a request whose path has an end.
@@ -99,6 +100,7 @@ func (s *script) run(text string) {
 			continue
 		}
 		command, want, checked := strings.Cut(line, " => ")
+		s.looks = strings.Contains(want, " rows")
 		got := s.line(command)
 		if checked {
 			require.Equal(s.t, want, got, line)
@@ -204,9 +206,9 @@ func (s *script) act(name, line string) string {
 	}
 	switch word {
 	case "exec":
-		return s.execs(c, false, rest)
+		return s.execs(c, atRowsLater, rest)
 	case "id":
-		return s.execs(c, true, rest)
+		return s.execs(c, atIDLater, rest)
 	case "query":
 		return s.queries(c, -1, false, rest)
 	case "peek", "open":
@@ -261,15 +263,17 @@ func (s *script) begin(name string, options []string) string {
 	c.from.owner = s.owners
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancels[name] = cancel
-	opts := Options{Ctx: ctx}
+	opts := Options{Ctx: ctx, Mode: Interactive}
 	for _, option := range options {
 		switch option {
 		case "readonly":
 			opts.ReadOnly = true
 		case "readcommitted":
 			opts.ReadCommitted = true
-		case "deferred":
-			opts.Deferred = true
+		case "auto":
+			opts.Mode = Auto
+		case "pipelined":
+			opts.Mode = Pipelined
 		case "immediate":
 			opts.LockFirst = true
 		case "again":
@@ -281,8 +285,11 @@ func (s *script) begin(name string, options []string) string {
 	return s.told(c.begin(opts))
 }
 
-func (s *script) execs(c *client, asks bool, text string) string {
-	if err := c.exec(asks, text); err != nil {
+func (s *script) execs(c *client, at looks, text string) string {
+	if s.looks {
+		at -= atRowsLater - atRows
+	}
+	if err := c.exec(at, text); err != nil {
 		return s.told(err)
 	}
 	return c.steps[len(c.steps)-1].told()
@@ -328,7 +335,7 @@ func (s *script) told(err error) string {
 	case errors.Is(err, sqlerr.ErrResultsChanged):
 		return "results changed"
 	case errors.Is(err, sqlerr.ErrTxConflict):
-		return "conflict"
+		return s.conflict(err)
 	case errors.Is(err, context.Canceled) && strings.HasSuffix(err.Error(), ": the commit was not applied, nor will it be"):
 		return "cancelled, not applied"
 	case errors.Is(err, context.Canceled):
@@ -337,6 +344,22 @@ func (s *script) told(err error) string {
 		return "failed: " + failureOf(err)
 	}
 	return "error: " + strings.TrimPrefix(err.Error(), "rqlite: ")
+}
+
+// conflict returns which conflict an error is.
+func (s *script) conflict(err error) string {
+	var failure *sqlerr.Error
+	require.ErrorAs(s.t, err, &failure)
+	for _, message := range toyFailures {
+		if rest, ok := strings.CutPrefix(failure.Message, message+" (execution "); ok {
+			n, _, _ := strings.Cut(rest, " ")
+			return "conflict: execution " + n + ": " + message
+		}
+	}
+	if rest, ok := strings.CutPrefix(failure.Message, "an id that the program was told"); ok {
+		return "conflict: an id" + rest[:strings.Index(rest, " of an INSERT")]
+	}
+	return "conflict"
 }
 
 // beforeRequest does what is to be done before the next request.

@@ -101,12 +101,26 @@ func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) err
 }
 
 // record adds operations to those that the transaction has to keep true. At ReadCommitted it leaves
-// out what only reads, and what failed.
+// out what only reads, and what failed. Savepoints and deferrals keep their place behind operations
+// that wait.
 func (t *Tx) record(list ...*operation) {
 	for _, o := range list {
-		if !t.ReadCommitted || o.isSent() || o.isSavepoint() {
+		switch {
+		case t.ReadCommitted && !o.isSent() && !o.isSavepoint():
+			continue
+		case len(t.untried) > 0:
+			t.untried = append(t.untried, o)
+		default:
 			t.ops = append(t.ops, o)
 		}
+		t.recordSchema(o)
+	}
+}
+
+// recordSchema keeps a change of the schema for created.
+func (t *Tx) recordSchema(o *operation) {
+	if o.Kind == sqltext.Schema && o.failure == "" {
+		t.schema = append(t.schema, o.Stmt)
 	}
 }
 
@@ -118,7 +132,7 @@ func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) 
 	t.keepRows()
 	for done < len(list) {
 		if o := list[done]; o.Kind == sqltext.Control {
-			if err := t.control(o); err != nil {
+			if err := t.control(ctx, o); err != nil {
 				return done, sqlerr.Renumbered(err, done, len(list))
 			}
 			done++
@@ -144,13 +158,16 @@ func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) 
 // runPart runs operations that are statements of SQLite.
 func (t *Tx) runPart(ctx context.Context, list operations) (done int, err error) {
 	switch {
-	case !t.mode.hasResults() && (t.wrote() || list.tried()):
-		return t.postpone(list)
+	case t.canWait(list):
+		if err := t.wait(ctx, list); err != nil {
+			return 0, err
+		}
+		return len(list), nil
 	case !t.needsTrial(list):
 		return t.readAll(ctx, list)
 	}
 	defer t.unlockIdle()
-	done, failure, err := t.speculate(ctx, list)
+	done, failure, err := t.try(ctx, list)
 	if err != nil {
 		return 0, err
 	}
@@ -164,7 +181,7 @@ func (t *Tx) runPart(ctx context.Context, list operations) (done int, err error)
 // needsTrial reports whether operations need a trial: they write, or must see what was written or
 // set.
 func (t *Tx) needsTrial(list operations) bool {
-	return t.wrote() || list.tried() ||
+	return t.wrote() || list.attempted() ||
 		len(t.ops.deferrals()) > 0 && slices.ContainsFunc(list, func(o *operation) bool { return o.Mentions("defer_foreign_keys") })
 }
 
@@ -190,44 +207,35 @@ func (t *Tx) readAll(ctx context.Context, list operations) (done int, err error)
 	return len(list), nil
 }
 
-// postpone records operations whose results come with the commit.
-func (t *Tx) postpone(list operations) (done int, err error) {
-	for i, o := range list {
-		switch {
-		case !o.isWrite || o.wantsRows:
-			return i, sqlerr.Refused(sqlerr.At(errDeferredRead, i, len(list)))
-		case o.SharesRandom:
-			return i, sqlerr.Refused(sqlerr.At(bind.ErrRandomHere, i, len(list)))
-		}
-		o.err = errPostponed
-		t.record(o)
-	}
-	return len(list), nil
-}
-
-var (
-	errDeferredRead = errors.New("a deferred transaction has no rows to give after its first write: read before it, or use tx=interactive")
-	errPostponed    = errors.New("rqlite: the result of a write in a deferred transaction is known after the commit")
-)
-
 // control carries out SAVEPOINT, RELEASE and ROLLBACK TO. They only change the list of operations;
-// the server does not see them.
-func (t *Tx) control(o *operation) error {
+// the server does not see them. ROLLBACK TO first runs what waits: the program knows that it has not
+// failed, and that must be true.
+func (t *Tx) control(ctx context.Context, o *operation) error {
 	action, name, _ := o.Savepoint()
 	if action == sqltext.SavepointOpen {
 		o.savepoint = name
 		t.record(o)
 		return nil
 	}
-	at := t.ops.savepoint(name)
+	if action == sqltext.SavepointRollbackTo {
+		if err := t.tryUntried(ctx); err != nil {
+			return err
+		}
+	}
+	at, list := t.untried.savepoint(name), &t.untried
 	if at < 0 {
+		at, list = t.ops.savepoint(name), &t.ops
+	}
+	switch {
+	case at < 0:
 		return sqlerr.New("no such savepoint: "+name, 0, 1)
-	}
-	if action == sqltext.SavepointRelease {
-		t.ops = append(t.ops[:at:at], t.ops[at:].filter(func(o *operation) bool { return !o.isSavepoint() })...)
+	case action == sqltext.SavepointRollbackTo:
+		t.rollbackTo(at + 1)
 		return nil
+	case list == &t.ops:
+		t.untried = t.untried.withoutSavepoints(0)
 	}
-	t.rollbackTo(at + 1)
+	*list = list.withoutSavepoints(at)
 	return nil
 }
 
@@ -235,16 +243,19 @@ func (t *Tx) control(o *operation) error {
 // still hold.
 func (t *Tx) rollbackTo(from int) {
 	kept, taken := t.ops[:from:from], t.ops[from:]
-	switch {
-	case !taken.tried():
-		kept = append(kept, taken.notWriting()...)
-	default:
-		kept = t.mode.takeBack(t, kept, taken)
+	if !taken.attempted() {
+		t.ops = append(kept, taken.notWriting()...)
+		return
 	}
-	t.ops = kept
+	seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isSavepoint() })...)
+	t.rolledBack = append(t.rolledBack, seen)
+	t.ops = append(kept, taken.deferrals()...)
+	t.schema = nil
+	for _, o := range t.ops {
+		t.recordSchema(o)
+	}
+	t.forgetIDs()
 }
-
-var errTakenBack = errors.New("rqlite: the write was rolled back to a savepoint")
 
 // operations prepares statements. Its error says why one of them cannot run in the transaction;
 // then none has run.
@@ -252,13 +263,13 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 	now := time.Now().UTC()
 	list := make(operations, 0, len(stmts))
 	for i := range stmts {
-		o := &operation{Stmt: stmts[i], wantsRows: query, isWrite: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
+		o := &operation{Stmt: stmts[i], source: stmts[i].ParsedLike(), wantsRows: query, isWrite: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
 		if o.SetsDeferral() {
 			o.defers, o.isWrite = true, false
 		}
 		o.clears = o.isWrite && o.Clears(occ.Table)
 		err := t.refuses(o, list)
-		if err == nil && !o.isWrite && !t.wrote() && !list.tried() {
+		if err == nil && !o.isWrite && !t.wrote() && !list.attempted() {
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
@@ -282,13 +293,11 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 }
 
 // created returns the schema changes of the transaction, followed by more.
-func (t *Tx) created(more []bind.Stmt) (stmts []bind.Stmt) {
-	for _, o := range t.ops {
-		if o.Kind == sqltext.Schema && o.failure == "" {
-			stmts = append(stmts, o.Stmt)
-		}
+func (t *Tx) created(more []bind.Stmt) []bind.Stmt {
+	if len(t.schema) == 0 {
+		return more
 	}
-	return append(stmts, more...)
+	return append(t.schema[:len(t.schema):len(t.schema)], more...)
 }
 
 // tellState replaces the calls of last_insert_rowid() and changes() in an operation that reads by
@@ -337,11 +346,11 @@ func (t *Tx) refuses(o *operation, before operations) error {
 		return nil // calls in a definition run later
 	case o.Calls&sqltext.CallsTotalChanges != 0:
 		return bind.ErrTotalChanges
-	case !o.isWrite && !t.wrote() && !before.tried():
+	case !o.isWrite && !t.wrote() && !before.attempted():
 		return nil // it gets what the connection did before
-	case o.Calls&sqltext.CallsChanges != 0 && !t.ops.written() && !before.written():
+	case o.Calls&sqltext.CallsChanges != 0 && !t.written() && !before.written():
 		return errors.New("changes() has nothing to tell before the first write of the transaction")
-	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserts() && !before.inserts():
+	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserts() && !t.untried.inserts() && !before.inserts():
 		return errNoRowid
 	}
 	return nil

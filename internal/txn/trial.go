@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -145,6 +146,21 @@ func (b *body) reads(list operations) {
 	}
 }
 
+// trialPieces adds pieces as [body.trial] adds operations.
+func (b *body) trialPieces(pieces []piece, form trialForm) (err error) {
+	for i := range pieces {
+		if pieces[i].fused() {
+			err = b.piece(&pieces[i])
+		} else {
+			err = b.trial(pieces[i].list, form)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // trial adds the statements of a list, each followed by the probe or the guard that it needs.
 func (b *body) trial(list operations, form trialForm) error {
 	for _, o := range list {
@@ -199,8 +215,13 @@ func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, g
 type trial struct {
 	list  operations // operations that ran before, and succeeded
 	reads bool       // list includes those that only read
-	fresh operations // operations that have not run yet
-	form  trialForm  // sendTrial sets it anew at each attempt
+	fuses bool       // executions in list may be fused
+	// untried are operations that wait, and fresh those of the present call. None has run yet.
+	untried, fresh operations
+	// form and pieces say how it was sent last; pieces are those of list. sendTrial sets them anew at
+	// each attempt.
+	form   trialForm
+	pieces []piece
 }
 
 // trialForm says how a trial is sent. It depends on the releases of the nodes.
@@ -216,20 +237,21 @@ type trialForm struct {
 	hidesRandom bool
 }
 
-// speculate runs the writes so far, and behind them fresh operations, in a request that is rolled
-// back by its end. It returns how many of the fresh ones succeeded, and the failure of the next
-// one. If the version has moved, it also runs again all else that the transaction has seen.
-func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure, err error) {
+// speculate runs the writes so far, behind them operations that wait, and behind those fresh ones,
+// in a request that is rolled back by its end. It returns how many of the fresh ones succeeded, and
+// the failure of the next one. If the version has moved, it also runs again all else that the
+// transaction has seen. A failure of an operation that waited is the error.
+func (t *Tx) speculate(ctx context.Context, untried, fresh operations) (done int, failure, err error) {
 	if err := t.lock(ctx); err != nil {
 		return 0, nil, err
 	}
-	if t.announced == "" && !t.wrote() {
+	if t.announced == "" && !t.tried() {
 		if err := t.yield(ctx); err != nil {
 			return 0, nil, err
 		}
 	}
 	patience := t.patience()
-	for trial := (trial{list: t.ops.changes(), fresh: fresh}); ; {
+	for trial := (trial{list: t.ops.changes(), fuses: true, untried: untried.changes(), fresh: fresh}); ; {
 		answer, state, err := t.tryOut(ctx, &trial)
 		if err != nil {
 			return 0, nil, err
@@ -243,13 +265,17 @@ func (t *Tx) speculate(ctx context.Context, fresh operations) (done int, failure
 			return 0, nil, err
 		}
 		moved := t.moved(state)
-		if moved && t.ops.read() && !trial.reads {
+		if moved && (t.ops.read() && !trial.reads || slices.ContainsFunc(trial.pieces, piece.fused)) {
 			answer.Close()
-			trial.list, trial.reads = t.ops.succeeded(), true
+			trial.list, trial.reads, trial.fuses = t.ops.succeeded(), true, false
 			continue
 		}
 		done, failure, err := t.outcome(answer, trial, state, moved)
 		answer.Close()
+		if errors.Is(err, errNotFused) {
+			t.unfused = true
+			continue
+		}
 		if err != nil {
 			return 0, nil, err
 		}
@@ -304,10 +330,11 @@ func (t *Tx) tryOut(ctx context.Context, trial *trial) (*cluster.Answer, occ.Sta
 func (t *Tx) sendTrial(ctx context.Context, trial *trial) (*cluster.Answer, error) {
 	for {
 		trial.form = t.trialForm(ctx, trial)
+		trial.pieces = t.pieces(trial.list, trial.fuses && trial.form.params == cluster.UnparsedParams, true)
 		var b body
 		b.statement(stateText(t.state.Version + 1))
 		b.statement(speculationText)
-		if err := errors.Join(b.trial(trial.list, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
+		if err := errors.Join(b.trialPieces(trial.pieces, trial.form), b.trial(trial.untried, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
 			return nil, sqlerr.Refused(err)
 		}
 		b.statement(bind.Abort.Text)
@@ -336,7 +363,7 @@ func demandEntry(answer *cluster.Answer) error {
 
 // trialForm returns the form in which to send a trial.
 func (t *Tx) trialForm(ctx context.Context, trial *trial) trialForm {
-	if !trial.list.wantRows() && !trial.fresh.wantRows() {
+	if !trial.list.wantRows() && !trial.untried.wantRows() && !trial.fresh.wantRows() {
 		return trialForm{params: cluster.UnparsedParams}
 	}
 	client := t.env.Nodes
@@ -360,8 +387,13 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 	if err != nil {
 		return 0, nil, err
 	}
+	for _, o := range trial.untried {
+		if err := t.lateResult(answer, o, state, trial.form); err != nil {
+			return 0, nil, err
+		}
+	}
 	for i, o := range trial.fresh {
-		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !trial.fresh[:i].inserted() {
+		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !trial.untried.inserted() && !trial.fresh[:i].inserted() {
 			return i, sqlerr.Refused(sqlerr.At(errNoRowid, i, len(trial.fresh))), nil
 		}
 		failure, err := t.result(answer, o, state, at{i, len(trial.fresh)})
@@ -383,9 +415,47 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 	return len(trial.fresh), nil, sqlerr.From(answer.End())
 }
 
+// lateResult reads the entries of an operation that waited. If the program was told a foreseen
+// result, it compares that.
+func (t *Tx) lateResult(answer *cluster.Answer, o *operation, state occ.State, form trialForm) error {
+	if o.foreseen {
+		same, err := o.sameAgain(answer, state)
+		switch message := answer.Result().Error; {
+		case err != nil:
+			return err
+		case message != "":
+			return t.late(o, message)
+		case !same:
+			return t.wrong(o)
+		}
+	} else {
+		failure, err := t.result(answer, o, state, at{0, 1})
+		switch {
+		case err != nil:
+			return err
+		case o.failure != "":
+			return t.late(o, o.failure)
+		case failure != nil:
+			return failure
+		}
+	}
+	if form.guarded && o.isGuarded() {
+		return passGuard(answer)
+	}
+	return nil
+}
+
 // skip reads the entries of operations that the version vouches for, without comparing them.
 func (t *Tx) skip(answer *cluster.Answer, trial trial) error {
-	for _, o := range trial.list {
+	for i := range trial.pieces {
+		p := &trial.pieces[i]
+		if p.fused() {
+			if _, err := t.readFused(answer, p); err != nil {
+				return err
+			}
+			continue
+		}
+		o := p.list[0]
 		entries := 1
 		if o.needsCounts || trial.form.guarded && o.isGuarded() {
 			entries = 2

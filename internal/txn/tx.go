@@ -22,14 +22,29 @@ type Tx struct {
 	// Begin sets these, and nothing changes them. Only Run.waited and State, which they point to,
 	// change.
 	Options
-	mode mode // how writes get their results; Begin sets it
-
-	// ops are the operations that the commit has to keep true, in order. record adds to them;
-	// rollbackTo and RELEASE take away.
+	// ops are the operations that have run and that the commit has to keep true, in order. record
+	// and settleUntried add to them; rollbackTo and RELEASE take away.
 	ops operations
+	// untried are the operations behind ops that wait: writes that have not run, and the savepoints
+	// and deferrals between them. wait and record add to them. settleUntried moves them to ops when a
+	// trial has run them. Invariant: the program knows nothing of their results but what was
+	// foreseen. If they are not empty, the first is a write.
+	untried operations
+	// schema are the changes of the schema among ops and untried. record and wait add to them;
+	// rollbackTo takes away.
+	schema []bind.Stmt
+	// histories are by the texts of statements as the program wrote them. nil at first.
+	histories map[string]*history
+	// inserters are, by tables, the last texts that inserted rows. Only for them ids are foreseen.
+	inserters map[string]*history
+	// unfused says that nothing is to be fused any more, because the server refused it. tryOut and
+	// commit set it, and nothing resets it.
+	unfused bool
+	// wentOn says that a statement has failed, and that the transaction may go on. Nothing resets it.
+	wentOn bool
 	// rolledBack are the operations that ROLLBACK TO took back, each time with the writes before
 	// them. The commit does not send them, but the program has seen their results. Only rollbackTo
-	// adds to it, never in a deferred transaction.
+	// adds to it.
 	rolledBack []operations
 	// hasSnapshot says that state holds. adopt sets both, and nothing resets them. Invariant: if
 	// state.Exists, every operation in ops and rolledBack that has run showed the program what it
@@ -40,13 +55,13 @@ type Tx struct {
 	// stream sets it; keepRows reads its rows into memory before the next request.
 	live *result.Sets
 	// exclusive says that the transaction holds the write lock. lock sets it, unlock resets it.
-	// Invariant, if not Deferred: exclusive || !ops.written() && len(rolledBack) == 0. A Deferred
-	// transaction holds the lock in Commit, in a trial, and if it keepsLock.
+	// Invariant: exclusive || !ops.written() && len(rolledBack) == 0. Operations that wait need no
+	// lock.
 	exclusive bool
 	// keepsLock says that the transaction holds the lock from Begin to its end. prepare sets it.
 	keepsLock bool
 	// atLeader makes all reads ask the leader. read sets it when it meets a node that is behind,
-	// and commit in a deferred transaction. Nothing resets it.
+	// and commit if nothing was tried. Nothing resets it.
 	atLeader bool
 	// failed says why the transaction cannot be committed. conflict and lostTrack set it, and
 	// nothing resets it.
@@ -76,6 +91,7 @@ type Env struct {
 	Sender   occ.Sender
 	Versions *occ.Versions
 	Nodes    Nodes
+	Texts    *Texts
 	// ReadParams returns the URL parameters of a read within a transaction, and whether only the
 	// leader can answer it.
 	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
@@ -101,8 +117,8 @@ type Options struct {
 	Ctx           context.Context // of BeginTx, because database/sql gives Commit none of its own
 	ReadOnly      bool
 	ReadCommitted bool // reads need not hold at the commit
-	Deferred      bool // writes stay on the client until the commit
 	LockFirst     bool // the transaction takes the write lock at its beginning
+	Mode          Mode
 	Run           *Run // the run of RunTx; never nil
 	// State gives the transaction's reads before its first write their values. A commit tells it
 	// what the transaction did.
@@ -113,7 +129,7 @@ type Options struct {
 
 // Begin begins a transaction. It sends nothing, unless the transaction is a further run of RunTx.
 func Begin(env *Env, options Options) (*Tx, error) {
-	t := &Tx{env: env, Options: options, mode: modeOf(options)}
+	t := &Tx{env: env, Options: options}
 	if err := errors.Join(t.deferFirst(), t.prepare(options.Ctx)); err != nil {
 		t.end()
 		return nil, err
@@ -135,8 +151,15 @@ func (t *Tx) prepare(ctx context.Context) error {
 	return t.announce(ctx)
 }
 
-// Rollback ends the transaction. Nothing was applied, so it sends nothing.
-func (t *Tx) Rollback() { t.end() }
+// Rollback ends the transaction. Nothing was applied, so it sends nothing. A program that rolls back
+// after a failure does not handle it, so that the failing statement may wait in further transactions.
+func (t *Tx) Rollback() {
+	if n := len(t.ops); n > 0 && t.ops[n-1].failure != "" {
+		t.env.Texts.remove(t.ops[n-1].source, fails)
+	}
+	t.untried.tell(errNotRun)
+	t.end()
+}
 
 // Commit commits the transaction, and ends it in any case. If it returns nil, all of the
 // transaction was applied. Otherwise nothing was, except after ErrIndeterminate and
@@ -145,19 +168,25 @@ func (t *Tx) Commit() error {
 	defer t.end()
 	switch {
 	case t.failed != nil:
+		t.untried.tell(t.failed)
 		return t.failed
-	case !t.ops.written():
+	case !t.written():
 		return nil
 	}
 	err := t.commit(t.Ctx)
-	t.mode.tell(t, err)
-	if err == nil {
-		t.ops.tellState(t.State)
+	if err != nil {
+		t.untried.tell(err)
+		return err
 	}
-	return err
+	t.ops.tellState(t.State)
+	if !t.answered {
+		t.untried.tell(errResultsLost)
+		return nil
+	}
+	t.untried.tell(nil)
+	t.untried.tellState(t.State)
+	return nil
 }
-
-var errResultsLost = sqlerr.Told(errors.New("the transaction was committed, but the answer that told its results was lost"), sqlerr.ErrRowsLost)
 
 // end releases what the transaction holds.
 func (t *Tx) end() {
@@ -175,7 +204,7 @@ func (t *Tx) unlock() {
 // unlockIdle releases the write lock if all writes of the transaction have failed: other writers
 // cannot disturb it. A later write takes the lock again.
 func (t *Tx) unlockIdle() {
-	if !t.keepsLock && !t.ops.written() && len(t.rolledBack) == 0 {
+	if !t.keepsLock && !t.written() && len(t.rolledBack) == 0 {
 		t.unlock()
 	}
 }
@@ -229,7 +258,13 @@ func errConflict(what string) error {
 
 // wrote reports whether the program has tried to write. From then on its reads must see what it
 // wrote.
-func (t *Tx) wrote() bool { return t.ops.tried() || len(t.rolledBack) > 0 }
+func (t *Tx) wrote() bool { return t.tried() || len(t.untried) > 0 }
+
+// tried reports whether a write has run in a trial.
+func (t *Tx) tried() bool { return t.ops.attempted() || len(t.rolledBack) > 0 }
+
+// written reports whether there is something to commit.
+func (t *Tx) written() bool { return t.ops.written() || t.untried.written() }
 
 // adopt makes state the snapshot of the transaction.
 func (t *Tx) adopt(state occ.State) {

@@ -1,0 +1,134 @@
+package sqltext
+
+// GivenRows describes an INSERT that lists its rows: INSERT … VALUES (…), (…), or DEFAULT VALUES.
+type GivenRows struct {
+	Table string // without its schema, as FoldName returns it
+	Rows  int    // number of rows, at least 1
+	// RowOf is the row, from 0, in which each of the statement's Params stands. It is -1 for a
+	// parameter behind the rows.
+	RowOf []int
+	// Head is the text before the word VALUES if the whole statement is INSERT INTO table [(columns)]
+	// VALUES with rows of parameters alone: no conflict clause, no RETURNING, no other values. Else
+	// it is "".
+	Head string
+	// Indexes are those of the parameters of each row, from 1, if Head is not "". All rows have the
+	// same number of them.
+	Indexes [][]int
+}
+
+// GivenRows returns what an INSERT lists. It is not ok for another statement.
+func (s Statement) GivenRows() (given GivenRows, ok bool) {
+	if !s.Insert || s.Keyword == "WITH" {
+		return given, false
+	}
+	g := givenRows{source: sourceOf(s.Text), statement: &s}
+	return g.parse()
+}
+
+// givenRows goes through the tokens of an INSERT.
+type givenRows struct {
+	source
+	statement *Statement
+	given     GivenRows
+	bare      bool // so far there are rows of parameters alone
+	param     int  // of statement.Params, the next one
+}
+
+func (g *givenRows) parse() (GivenRows, bool) {
+	at := 1
+	g.bare = g.isWord(0, "INSERT")
+	if g.isWord(at, "OR") {
+		at, g.bare = at+2, false
+	}
+	if !g.isWord(at, "INTO") {
+		return g.given, false
+	}
+	if g.given.Table, at = g.table(at + 1); g.given.Table == "" {
+		return g.given, false
+	}
+	if g.isWord(at, "AS") {
+		at, g.bare = at+2, false
+	}
+	if g.kind(at) == tokLeftParen {
+		at = g.closing(at) + 1
+	}
+	switch {
+	case g.areWords(at, "DEFAULT", "VALUES"):
+		g.given.Rows = 1
+		g.rest()
+		return g.given, true
+	case !g.isWord(at, "VALUES"):
+		return g.given, false
+	}
+	head := g.src[:g.tokens[at].pos]
+	if at = g.rows(at + 1); at < len(g.tokens) {
+		g.bare = false
+	}
+	g.rest()
+	if g.bare {
+		g.given.Head = head
+	} else {
+		g.given.Indexes = nil
+	}
+	return g.given, g.given.Rows > 0
+}
+
+// rows goes through the rows that begin at a token. It returns the token behind them.
+func (g *givenRows) rows(at int) int {
+	for g.kind(at) == tokLeftParen {
+		end := g.closing(at)
+		g.row(at+1, end)
+		g.given.Rows++
+		at = end + 1
+		if g.kind(at) != tokComma {
+			break
+		}
+		at++
+	}
+	return at
+}
+
+// row goes through the values of a row, from one token up to another.
+func (g *givenRows) row(at, end int) {
+	var indexes []int
+	for i := at; i < min(end, len(g.tokens)); i++ {
+		if g.kind(i) == tokParam {
+			g.given.RowOf = append(g.given.RowOf, g.given.Rows)
+			indexes = append(indexes, g.statement.Params[g.param].Index)
+			g.param++
+		}
+		expected := tokParam
+		if (i-at)%2 == 1 {
+			expected = tokComma
+		}
+		g.bare = g.bare && g.kind(i) == expected
+	}
+	g.bare = g.bare && len(indexes) > 0 && len(indexes)*2-1 == end-at &&
+		(g.given.Rows == 0 || len(indexes) == len(g.given.Indexes[0]))
+	g.given.Indexes = append(g.given.Indexes, indexes)
+}
+
+// rest marks the parameters behind the rows.
+func (g *givenRows) rest() {
+	for range g.statement.Params[g.param:] {
+		g.given.RowOf = append(g.given.RowOf, -1)
+	}
+}
+
+// Target returns the name of the table that an INSERT, UPDATE or DELETE changes, without its schema
+// and as FoldName returns it. It is "" for another statement, and for one behind WITH.
+func (s Statement) Target() string {
+	src, at := sourceOf(s.Text), 1
+	if src.isWord(at, "OR") {
+		at += 2
+	}
+	switch s.Keyword {
+	case "INSERT", "REPLACE", "DELETE":
+		at++ // INTO or FROM
+	case "UPDATE":
+	default:
+		return ""
+	}
+	name, _ := src.table(at)
+	return name
+}

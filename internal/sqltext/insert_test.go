@@ -1,0 +1,60 @@
+package sqltext_test
+
+import (
+	"testing"
+
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestGivenRows(t *testing.T) {
+	t.Parallel()
+	bare := func(head, table string, indexes ...[]int) sqltext.GivenRows {
+		given := sqltext.GivenRows{Table: table, Rows: len(indexes), Head: head, Indexes: indexes}
+		for row, params := range indexes {
+			for range params {
+				given.RowOf = append(given.RowOf, row)
+			}
+		}
+		return given
+	}
+	for text, want := range map[string]sqltext.GivenRows{
+		"INSERT INTO t VALUES (?, ?)":                              bare("INSERT INTO t ", "T", []int{1, 2}),
+		"insert into main.t(a, b) values(:a, $b), (?, ?1)":         bare("insert into main.t(a, b) ", "T", []int{1, 2}, []int{3, 1}),
+		"INSERT INTO `my t` (`a`,`b`) VALUES (?,?),(?,?)":          bare("INSERT INTO `my t` (`a`,`b`) ", "MY T", []int{1, 2}, []int{3, 4}),
+		"INSERT INTO t(a) VALUES (1)":                              {Table: "T", Rows: 1},
+		"INSERT INTO t(a, b) VALUES (?, 1)":                        {Table: "T", Rows: 1, RowOf: []int{0}},
+		"INSERT INTO t(a, b) VALUES (?, ?+1), (max(?,2),?)":        {Table: "T", Rows: 2, RowOf: []int{0, 0, 1, 1}},
+		"INSERT OR IGNORE INTO t VALUES (?)":                       {Table: "T", Rows: 1, RowOf: []int{0}},
+		"REPLACE INTO t VALUES (?)":                                {Table: "T", Rows: 1, RowOf: []int{0}},
+		"INSERT INTO t AS u VALUES (?)":                            {Table: "T", Rows: 1, RowOf: []int{0}},
+		"INSERT INTO t VALUES (?) RETURNING id":                    {Table: "T", Rows: 1, RowOf: []int{0}},
+		"INSERT INTO t VALUES (?) ON CONFLICT DO UPDATE SET a = ?": {Table: "T", Rows: 1, RowOf: []int{0, -1}},
+		"INSERT INTO t DEFAULT VALUES":                             {Table: "T", Rows: 1},
+		"INSERT INTO t VALUES (?, ?), (?)":                         {Table: "T", Rows: 2, RowOf: []int{0, 0, 1}},
+		"INSERT INTO t VALUES (?, (SELECT ?))":                     {Table: "T", Rows: 1, RowOf: []int{0, 0}},
+	} {
+		given, ok := parseOne(t, text).GivenRows()
+		require.True(t, ok, text)
+		assert.Equal(t, want, given, text)
+	}
+	for _, text := range []string{
+		"INSERT INTO t SELECT ?", "INSERT INTO t(a) SELECT 1", "WITH a AS (SELECT 1) INSERT INTO t VALUES (?)",
+		"UPDATE t SET a = ?", "SELECT 1", "INSERT INTO t", "INSERT INTO t VALUES",
+	} {
+		_, ok := parseOne(t, text).GivenRows()
+		assert.False(t, ok, text)
+	}
+}
+
+func TestTarget(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"INSERT INTO t VALUES (1)": "T", "REPLACE INTO main.t VALUES (1)": "T", "INSERT OR REPLACE INTO `u` VALUES (1)": "U",
+		"UPDATE OR IGNORE [a b] SET c = 1": "A B", "UPDATE t SET a = 1": "T", "DELETE FROM t": "T",
+		"WITH a AS (SELECT 1) DELETE FROM t": "", "SELECT 1": "", "DROP TABLE t": "",
+	} {
+		assert.Equal(t, want, parseOne(t, text).Target(), text)
+	}
+}

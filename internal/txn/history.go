@@ -1,0 +1,211 @@
+package txn
+
+import (
+	"strconv"
+
+	"github.com/go-rqlite/rqlite/internal/result"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+// history is what a transaction knows of the executions of one text.
+type history struct {
+	executions  int  // all that were begun; only grows
+	succeeded   int  // those that were tried and have succeeded; only grows
+	triesAtOnce bool // a failure is remembered, so that the text does not wait; never changes
+	// target is the table that the text changes, as FoldName returns it, or "" if that is not known.
+	target string
+	ids    ids
+}
+
+// historyOf returns what the transaction knows of the text of an operation.
+func (t *Tx) historyOf(o *operation) *history {
+	h := t.histories[o.source]
+	if h == nil {
+		h = &history{triesAtOnce: t.env.Texts.has(o.source, fails), target: o.Target()}
+		if given, ok := o.GivenRows(); ok && !t.env.Texts.has(o.source, misforeseen) {
+			h.ids.foresees = true
+			h.ids.given = given
+		}
+		if t.histories == nil {
+			t.histories, t.inserters = make(map[string]*history), make(map[string]*history)
+		}
+		t.histories[o.source] = h
+	}
+	return h
+}
+
+// begun records that an operation runs or waits. It ends the foreseeing of ids that the operation
+// may disturb.
+func (t *Tx) begun(o *operation) {
+	if !o.isWrite {
+		return
+	}
+	h := t.historyOf(o)
+	h.executions++
+	o.execution = h.executions
+	switch {
+	case o.Keyword == "UPDATE":
+	case h.target == "":
+		t.forgetIDs()
+	case o.Keyword == "INSERT":
+		if other := t.inserters[h.target]; other != h {
+			if other != nil {
+				other.ids.forget()
+			}
+			t.inserters[h.target] = h
+		}
+	default:
+		if other := t.inserters[h.target]; other != nil {
+			other.ids.forget()
+		}
+	}
+}
+
+// forgetIDs ends the foreseeing of all ids.
+func (t *Tx) forgetIDs() {
+	for _, h := range t.inserters {
+		h.ids.forget()
+	}
+}
+
+// learn records the result of an operation that was tried and has succeeded.
+func (t *Tx) learn(o *operation) {
+	if !o.isWrite || o.failure != "" {
+		return
+	}
+	h := t.historyOf(o)
+	h.succeeded++
+	if h.ids.foresees {
+		h.ids.learn(o)
+	}
+}
+
+// ids foresees the ids that an INSERT of given rows makes: those behind the last one. A foreseen id
+// is compared before the commit, so that a wrong one costs a conflict and nothing else.
+type ids struct {
+	foresees bool // the text is an INSERT of given rows, and was not foreseen wrongly before
+	given    sqltext.GivenRows
+	known    bool  // last is the id of the last row of the text
+	last     int64 // of an execution that was tried
+	newest   int64 // last, or what is foreseen for the last execution that waits
+	gap      bool  // an execution waits whose ids are not foreseen
+	follows  bool  // the ids of the last execution followed those of the one before
+	// notID says of each of the statement's Params that it is no id: an execution has had another
+	// value there than the id. Elements never become false.
+	notID []bool
+	// columns and types are those of the only column of RETURNING; nil without one.
+	columns, types []string
+}
+
+// forget makes two executions necessary before ids are foreseen again.
+func (i *ids) forget() { i.known, i.follows = false, false }
+
+// learn takes in the ids of an execution that was tried.
+func (i *ids) learn(o *operation) {
+	last, ok := i.lastOf(o)
+	if !ok {
+		i.forget()
+		return
+	}
+	i.follows = i.known && last == i.last+int64(i.given.Rows)
+	i.known, i.last, i.newest, i.gap = true, last, last, false
+	i.learnValues(o, last)
+}
+
+// learnValues takes in which values of an execution are no ids.
+func (i *ids) learnValues(o *operation, last int64) {
+	if i.notID == nil {
+		i.notID = make([]bool, len(o.Params))
+	}
+	for p := range o.Params {
+		i.notID[p] = i.notID[p] || !i.mayBeID(o, p, last)
+	}
+}
+
+// fits reports whether the values of an operation allow that its last row has an id.
+func (i *ids) fits(o *operation, last int64) bool {
+	for p := range o.Params {
+		if !i.notID[p] && !i.mayBeID(o, p, last) {
+			return false
+		}
+	}
+	return true
+}
+
+// lastOf returns the id of the last row that an execution has inserted, if its ids are consecutive.
+func (i *ids) lastOf(o *operation) (last int64, ok bool) {
+	if !o.wantsRows {
+		return o.lastInsertID, o.lastInsertID != 0 && o.rowsAffected == int64(i.given.Rows)
+	}
+	if o.set == nil || len(o.set.Columns) != 1 || len(o.set.Rows) != i.given.Rows {
+		return 0, false
+	}
+	for row, values := range o.set.Rows {
+		id, isInt := values[0].(int64)
+		if !isInt || row > 0 && id != last+1 {
+			return 0, false
+		}
+		last = id
+	}
+	i.columns, i.types = o.set.Columns, o.set.Types
+	return last, true
+}
+
+// mayBeID reports whether the value of a parameter can be the id of its row, if the last row has the
+// given one. SQLite takes NULL for the next id, and converts a text or a real number.
+func (i *ids) mayBeID(o *operation, param int, last int64) bool {
+	row := i.given.RowOf[param]
+	if row < 0 {
+		return false
+	}
+	id := last - int64(i.given.Rows-1-row)
+	switch v := o.Values[o.Params[param].Index-1].(type) {
+	case nil:
+		return true
+	case int64:
+		return v == id
+	case float64:
+		return v == float64(id)
+	case bool:
+		return v && id == 1 || !v && id == 0
+	case string:
+		n, err := strconv.ParseFloat(v, 64)
+		return err == nil && n == float64(id)
+	}
+	return false
+}
+
+// next returns the id of the last row that an operation is going to insert, if it can be foreseen.
+func (i *ids) next(o *operation) (last int64, ok bool) {
+	if !i.foresees || !i.follows || i.gap || o.wantsRows && i.columns == nil {
+		return 0, false
+	}
+	last = i.newest + int64(i.given.Rows)
+	return last, last > i.newest && i.fits(o, last)
+}
+
+// waits records that an operation waits, whose last id is foreseen or not.
+func (i *ids) waits(o *operation) {
+	last, ok := i.next(o)
+	if !ok {
+		i.gap = true
+		return
+	}
+	i.newest = last
+	o.foreseenID, o.foreseenRows = last, int64(i.given.Rows)
+}
+
+// rows returns the foreseen rows of RETURNING, and records them as seen.
+func (i *ids) rows(o *operation) *result.Set {
+	set := &result.Set{Columns: i.columns, Types: i.types}
+	o.seen.Begin(&wire.Result{Columns: i.columns, Types: i.types})
+	for row := range i.given.Rows {
+		id := o.foreseenID - int64(i.given.Rows-1-row)
+		o.seen.Row()
+		o.seen.Cell(wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(nil, id, 10)})
+		set.Rows = append(set.Rows, []any{id})
+	}
+	o.seen.End()
+	return set
+}
