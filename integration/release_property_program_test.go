@@ -26,11 +26,11 @@ const (
 	atomicBatch way = "atomic batch"
 	joinedWay   way = "joined"
 	interactive way = "transaction"
-	deferred    way = "deferred transaction"
+	pipelined   way = "pipelined transaction"
 )
 
 // ways are all there are, those that are atomic more often.
-var ways = []way{single, scripted, scripted, plainBatch, atomicBatch, atomicBatch, joinedWay, interactive, interactive, deferred, deferred}
+var ways = []way{single, scripted, scripted, plainBatch, atomicBatch, atomicBatch, joinedWay, interactive, interactive, pipelined, pipelined}
 
 // act is one thing that a program does.
 type act struct {
@@ -165,7 +165,7 @@ func (g *programmer) act(w way) act {
 		for i := range 6 {
 			a.goroutines = append(a.goroutines, g.joined(i))
 		}
-	case interactive, deferred:
+	case interactive, pipelined:
 		a.statements = g.inTx(w)
 	case scripted, plainBatch, atomicBatch:
 		a.statements = g.several(2, 5, propertyTemplates)
@@ -248,7 +248,7 @@ func (p *program) String() string {
 func (a act) String() string {
 	var b strings.Builder
 	b.WriteString(string(a.way))
-	if a.rollback && (a.way == interactive || a.way == deferred) {
+	if a.rollback && (a.way == interactive || a.way == pipelined) {
 		b.WriteString(", rolled back")
 	}
 	for _, s := range a.statements {

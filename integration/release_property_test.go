@@ -57,7 +57,7 @@ func (r *property) variety() {
 		for _, end := range []string{"success", "failure"} {
 			assert.Greater(r.t, r.tally[string(w)+": "+end], 10, "%s: %s", w, end)
 		}
-		if r.lenient && (w == atomicBatch || w == interactive || w == deferred) {
+		if r.lenient && (w == atomicBatch || w == interactive || w == pipelined) {
 			continue // it may be refused
 		}
 		for _, end := range []string{"success", "failure"} {
@@ -177,8 +177,8 @@ func (r *property) act(a act) {
 		r.joinedAct(a.goroutines)
 	case interactive:
 		r.interactive(a)
-	case deferred:
-		r.deferred(a)
+	case pipelined:
+		r.pipelined(a)
 	}
 }
 
@@ -342,22 +342,23 @@ func (r *property) interactive(a act) {
 	r.same("Commit", toldOf("", theirs.Commit()), toldOf("", err))
 }
 
-// deferred runs a transaction whose statements tell after the commit how they have
-// ended. One that fails undoes all.
-func (r *property) deferred(a act) {
+// pipelined runs a transaction whose statements wait on the client. A failure undoes all, whenever it
+// is told.
+func (r *property) pipelined(a act) {
 	r.t.Helper()
 	ctx := rqlite.WithTxMode(r.t.Context(), rqlite.TxPipelined)
 	tx, err := r.subject.BeginTx(ctx, nil)
 	require.NoError(r.t, err)
 	defer tx.Rollback()
 	var results []sql.Result
-	for _, s := range a.statements {
+	for i, s := range a.statements {
 		result, err := tx.ExecContext(ctx, s.query, s.args...)
 		if err != nil {
-			if !r.refused(deferred, []propertyStatement{s}, err) {
-				r.same(s.String(), "done", toldOf("", err))
+			require.NoError(r.t, tx.Rollback())
+			if done := a.statements[:i+1]; !r.refused(pipelined, done, err) {
+				r.sameFailure(done, err)
 			}
-			return // nothing is committed
+			return
 		}
 		results = append(results, result)
 	}
@@ -365,15 +366,19 @@ func (r *property) deferred(a act) {
 		r.same("Rollback", "<nil>", fmt.Sprint(tx.Rollback()))
 		return
 	}
-	left := withoutSavepoints(a.statements)
 	err = tx.Commit()
-	if r.refused(deferred, left, err) {
+	if r.refused(pipelined, a.statements, err) {
 		return
 	}
+	if err != nil {
+		r.sameFailure(a.statements, err)
+		return
+	}
+	left := withoutSavepoints(a.statements)
 	wants, failure := r.inOracle(left)
-	r.same("Commit", toldOf("", failure), toldOf("", err))
-	r.count(deferred, anyReturning(left), toldOf("", failure))
-	if failure != nil || err != nil || len(left) != len(a.statements) {
+	r.same("Commit", toldOf("", failure), "done")
+	r.count(pipelined, anyReturning(left), "done")
+	if failure != nil || len(left) != len(a.statements) {
 		return // which result is whose is clear without savepoints only
 	}
 	for i, s := range left {
@@ -382,4 +387,19 @@ func (r *property) deferred(a act) {
 			r.same("the result of "+s.String(), wants[i], toldOf(fmt.Sprintf("%d rows affected", n), err))
 		}
 	}
+}
+
+// sameFailure compares the failure of statements that were undone with the first one on SQLite.
+func (r *property) sameFailure(list []propertyStatement, err error) {
+	r.t.Helper()
+	tx, failure := r.oracle.BeginTx(r.t.Context(), nil)
+	require.NoError(r.t, failure)
+	defer tx.Rollback()
+	for _, s := range list {
+		if _, failure = ended(r.t.Context(), tx, s); failure != nil {
+			break
+		}
+	}
+	r.same("the failure", toldOf("", failure), toldOf("", err))
+	r.count(pipelined, anyReturning(list), toldOf("", failure))
 }

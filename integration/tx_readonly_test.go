@@ -151,10 +151,6 @@ func TestTxPipelined(t *testing.T) {
 			results = append(results, result)
 		}
 		assert.Equal(t, before, recorder.requests.Load(), "requests before the commit")
-		_, err = results[0].LastInsertId()
-		require.Error(t, err, "an id before the commit")
-		_, err = one(t.Context(), tx, "SELECT count(*) FROM "+table)
-		require.Error(t, err, "a read after a write")
 		require.NoError(t, tx.Commit())
 		assert.LessOrEqual(t, recorder.requests.Load()-before, int64(4))
 		for i, result := range results {
@@ -168,7 +164,7 @@ func TestTxPipelined(t *testing.T) {
 
 		// What it has read before has to hold, and a failure rolls back all.
 		for _, conflict := range []bool{true, false} {
-			tx, err = b.open(t, "tx=deferred").BeginTx(t.Context(), nil)
+			tx, err = b.open(t, "tx=pipelined").BeginTx(t.Context(), nil)
 			require.NoError(t, err)
 			if _, err = one(t.Context(), tx, "SELECT count(*) FROM "+table); err != nil {
 				require.NoError(t, err)
