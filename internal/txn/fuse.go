@@ -3,6 +3,7 @@ package txn
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,7 @@ type piece struct {
 	list  operations
 	given sqltext.GivenRows // of a run
 	kinds []columnKind      // of a run
+	notID []bool            // of a run; see [ids]
 	guard bool              // a guard stands before the run
 }
 
@@ -121,6 +123,7 @@ func (t *Tx) run(list operations, seen bool) (run piece) {
 		return run
 	}
 	run.given, run.kinds = given, make([]columnKind, len(given.Indexes[0]))
+	run.notID = slices.Clone(t.historyOf(first).ids.notID)
 	end := 0
 	for end < n && (seen || !list[end].countsSeen && !list[end].insertIDSeen) && run.takes(list[end]) {
 		end++
@@ -279,7 +282,7 @@ func (t *Tx) readFused(answer *cluster.Answer, p *piece) (*wire.Result, error) {
 func (p *piece) told(before *operation, last, rows int64) {
 	perOperation := int64(len(p.given.Indexes))
 	all := int64(len(p.list)) * perOperation
-	i := ids{given: p.given}
+	i := ids{given: p.given, notID: p.notID}
 	i.learnValues(before, before.lastInsertID)
 	id := before.lastInsertID
 	follow := id != 0 && last == id+all

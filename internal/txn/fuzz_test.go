@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,14 +29,20 @@ func FuzzTx(f *testing.F) {
 	})
 }
 
-// seededPrograms is how many programs TestTxSeeded runs.
+// seededPrograms is how many programs TestTxSeeded runs, unless RQLITE_TX_PROGRAMS says otherwise.
 const seededPrograms = 2000
 
 // TestTxSeeded runs programs of FuzzTx that are made at random, the same ones each time.
 func TestTxSeeded(t *testing.T) {
 	t.Parallel()
 	var all tally
-	for seed := range uint64(seededPrograms) {
+	programs := uint64(seededPrograms)
+	if text := os.Getenv("RQLITE_TX_PROGRAMS"); text != "" {
+		var err error
+		programs, err = strconv.ParseUint(text, 10, 32)
+		require.NoError(t, err, "RQLITE_TX_PROGRAMS")
+	}
+	for seed := range programs {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMachine(t, program(seed))
 			m.run()
@@ -154,6 +162,7 @@ func newMachine(t *testing.T, code []byte) *machine {
 		}
 		m.clients[i] = newClient(t, env, from)
 	}
+	m.model.triggers = setting&32 != 0
 	if setting&16 != 0 {
 		m.model.now.versions = nil
 	}
@@ -397,7 +406,7 @@ func (m *machine) again(i int, c *client) error {
 	if last.text == "" {
 		return nil
 	}
-	for range 2 + m.next()&3 {
+	for range 2 + m.next()&15 {
 		values := slices.Clone(last.values)
 		if len(values) > 0 {
 			values[m.next()%byte(len(values))] = int64(m.next() & 7)

@@ -48,6 +48,10 @@ func (t *Tx) begun(o *operation) {
 	case o.Keyword == "UPDATE":
 	case h.target == "":
 		t.forgetIDs()
+		if o.Kind != sqltext.Write { // another column may be the id
+			t.histories = nil
+			t.historyOf(o).executions = 1
+		}
 	case o.Keyword == "INSERT":
 		if other := t.inserters[h.target]; other != h {
 			if other != nil {

@@ -53,14 +53,15 @@ const (
 
 // model is a server in memory, as far as transactions can tell. One goroutine uses it.
 type model struct {
-	t     testing.TB
-	now   *state
-	half  []string       // what is left of a write that is applied statement by statement
-	past  []*state       // what requests could see, one after the other, the present last
-	late  []*pending     // requests under way whose sender has given up
-	done  []appliedWrite // commits that were applied
-	old   bool           // rqlite before 9.4.2
-	spare bool           // what always fails does not
+	t        testing.TB
+	now      *state
+	half     []string       // what is left of a write that is applied statement by statement
+	past     []*state       // what requests could see, one after the other, the present last
+	late     []*pending     // requests under way whose sender has given up
+	done     []appliedWrite // commits that were applied
+	old      bool           // rqlite before 9.4.2
+	spare    bool           // what always fails does not
+	triggers bool           // the tables have triggers, so that nothing can be fused
 	lastRowid,
 	lastChanges int64 // of the connection by which the server writes
 
@@ -382,6 +383,11 @@ func (r *run) driversOwn(text string, e *effect) (entry string, known bool) {
 			return "", true
 		}
 		*e = effect{reads: true, columns: []string{"last_insert_rowid()", "changes()"}, rows: [][]int64{{r.model.lastRowid, r.model.lastChanges}}}
+		return "", true
+	case inline(fuseGuard, []any{"KV"}), inline(fuseGuard, []any{"ITEM"}):
+		if *e = (effect{reads: true, columns: []string{"1"}, rows: [][]int64{{1}}}); r.model.triggers {
+			*e = effect{failure: bind.AbortSays, reads: true}
+		}
 		return "", true
 	case occ.CreateText:
 		if r.onto.versions == nil {

@@ -147,6 +147,8 @@ func (s *script) line(line string) string {
 		s.model.arrive()
 	case "old":
 		s.model.old, s.nodes.old = true, true
+	case "triggers":
+		s.model.triggers = true
 	case "spare":
 		s.model.spare = true
 	case "forwarding":
@@ -242,6 +244,8 @@ func (s *script) act(name, line string) string {
 	case "rollback":
 		c.rollback()
 		return ""
+	case "loop": // loop N exec … : runs it with the values 1, 2, … before the others
+		return s.loops(name, rest)
 	case "commit":
 		err := c.commit()
 		s.cancels[name]()
@@ -249,6 +253,15 @@ func (s *script) act(name, line string) string {
 	}
 	s.t.Fatalf("there is no command %q", word)
 	return ""
+}
+
+// loops runs a command with each of the values from 1 on at its end.
+func (s *script) loops(name, line string) (got string) {
+	n, command, _ := strings.Cut(line, " ")
+	for i := range number(n) {
+		got = s.act(name, fmt.Sprintf("%s %d", command, i+1))
+	}
+	return got
 }
 
 // begin begins the transaction of a client.
@@ -289,17 +302,28 @@ func (s *script) execs(c *client, at looks, text string) string {
 	if s.looks {
 		at -= atRowsLater - atRows
 	}
-	if err := c.exec(at, text); err != nil {
+	text, values := withValues(text)
+	if err := c.exec(at, text, values...); err != nil {
 		return s.told(err)
 	}
 	return c.steps[len(c.steps)-1].told()
 }
 
 func (s *script) queries(c *client, most int, keep bool, text string) string {
-	if err := c.query(most, keep, text); err != nil {
+	text, values := withValues(text)
+	if err := c.query(most, keep, text, values...); err != nil {
 		return s.told(err)
 	}
 	return c.steps[len(c.steps)-1].told()
+}
+
+// withValues returns the values that stand behind a text, and an arrow.
+func withValues(line string) (text string, values []any) {
+	text, list, _ := strings.Cut(line, " <- ")
+	for _, v := range strings.Fields(list) {
+		values = append(values, number(v))
+	}
+	return text, values
 }
 
 // told returns what a program saw of a step.
@@ -413,7 +437,7 @@ func (s *script) normal(text string) string {
 	text = tokensShown.ReplaceAllString(text, "TOKEN")
 	text = statesShown.ReplaceAllString(text, "STATE($1)")
 	return strings.NewReplacer(
-		speculationText, "TRY", "SELECT abs(-9223372036854775808)", "ABORT",
+		speculationText, "TRY", inline(fuseGuard, []any{"KV"}), "GUARD", inline(fuseGuard, []any{"ITEM"}), "GUARD", "SELECT abs(-9223372036854775808)", "ABORT",
 		"INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN", "IF", " ELSE 'stale' END,TOKEN", " TOKEN",
 	).Replace(text)
 }

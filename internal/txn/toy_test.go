@@ -96,12 +96,10 @@ var toyStatements = []toyStatement{
 		return d.insert(part[1] != "", number(part[2]), number(part[3]), part[4])
 	}},
 	{pattern("INSERT INTO item(n) VALUES(#)[ RETURNING id]"), func(d *data, part []string) effect {
-		id := int64(1)
-		for used := range d.item {
-			id = max(id, used+1)
-		}
-		d.item[id] = number(part[1])
-		return returning(effect{changes: 1, inserted: id}, part[2], "id", id)
+		return d.insertItem(number(part[1]), part[2])
+	}},
+	{regexp.MustCompile(`^INSERT INTO (kv|item)\(.*\) SELECT .* FROM json_each\(\[\[(.*)\]\]\)$`), func(d *data, part []string) effect {
+		return d.insertFused(part[1], part[2])
 	}},
 	{pattern("DELETE FROM kv WHERE k = #"), func(d *data, part []string) effect { return remove(d.kv, number(part[1])) }},
 	{pattern("DELETE FROM item WHERE id = #"), func(d *data, part []string) effect { return remove(d.item, number(part[1])) }},
@@ -194,6 +192,34 @@ func (d *data) insert(ignore bool, key, value int64, clause string) effect {
 	}
 	d.kv[key] = value
 	return returning(effect{changes: 1, inserted: key}, clause, "k", key)
+}
+
+func (d *data) insertItem(n int64, clause string) effect {
+	id := int64(1)
+	for used := range d.item {
+		id = max(id, used+1)
+	}
+	d.item[id] = n
+	return returning(effect{changes: 1, inserted: id}, clause, "id", id)
+}
+
+// insertFused inserts rows, which are given as "1,2],[3,4".
+func (d *data) insertFused(table, rows string) (e effect) {
+	for row := range strings.SplitSeq(rows, "],[") {
+		first, second, _ := strings.Cut(row, ",")
+		var one effect
+		if table == "kv" {
+			one = d.insert(false, number(first), number(second), "")
+		} else {
+			one = d.insertItem(number(first), "")
+		}
+		if one.failure != "" {
+			return one
+		}
+		e.changes++
+		e.inserted = one.inserted
+	}
+	return e
 }
 
 func remove(rows map[int64]int64, key int64) effect {
