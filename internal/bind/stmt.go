@@ -114,6 +114,9 @@ func (c *Stmt) Frozen(now time.Time, random func() int64) (*sqltext.Statement, e
 			return nil, err
 		}
 	}
+	if c.Calls&(sqltext.CallsTime|sqltext.CallsRandom) == 0 {
+		return c.Statement, nil
+	}
 	frozen, err := c.Freeze(now, random)
 	return &frozen, err
 }

@@ -203,13 +203,14 @@ func (i *ids) waits(o *operation) {
 // rows returns the foreseen rows of RETURNING, and records them as seen.
 func (i *ids) rows(o *operation) *result.Set {
 	set := &result.Set{Columns: i.columns, Types: i.types}
-	o.seen.Begin(&wire.Result{Columns: i.columns, Types: i.types})
+	seen := o.Seen()
+	seen.Begin(&wire.Result{Columns: i.columns, Types: i.types})
 	for row := range i.given.Rows {
 		id := o.foreseenID - int64(i.given.Rows-1-row)
-		o.seen.Row()
-		o.seen.Cell(wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(nil, id, 10)})
+		seen.Row()
+		seen.Cell(wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(nil, id, 10)})
 		set.Rows = append(set.Rows, []any{id})
 	}
-	o.seen.End()
+	seen.End()
 	return set
 }

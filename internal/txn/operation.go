@@ -46,7 +46,7 @@ type operation struct {
 	failure string
 	// seen grows while the program reads the rows of the first run. Later runs are compared with
 	// it.
-	seen result.Observation
+	seen *result.Observation // nil before the rows begin
 	// The counts are those of the last run, until the program was told them.
 	lastInsertID,
 	rowsAffected int64
@@ -77,7 +77,7 @@ func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.needsCounts 
 // isUnseen reports whether the program closed the rows of a script before it came to those of the
 // operation. Then the operation need not hold.
 func (o *operation) isUnseen() bool {
-	return o.wantsRows && !o.isWrite && !o.defers && !o.seen.Begun && o.failure == ""
+	return o.wantsRows && !o.isWrite && !o.defers && !o.begun() && o.failure == ""
 }
 
 // changes reports whether the commit applies the operation.
@@ -97,12 +97,12 @@ func (o *operation) sameAgain(answer *cluster.Answer, state occ.State) (bool, er
 		return failsWith(answer, entry, o.failure)
 	case entry.Error != "":
 		return false, nil
-	case !o.isWrite && !o.seen.Begun:
+	case !o.isWrite && !o.begun():
 		return true, nil // the program wanted no rows
 	case o.clears:
 		return o.countsAgain(answer, entry)
 	case !o.isWrite || o.Returning > 0 && !o.needsCounts:
-		same, err := o.seen.SameIn(answer, entry)
+		same, err := o.Seen().SameIn(answer, entry)
 		return same && (answer.Result().Error == "" || !o.seen.Ended), sqlerr.From(err)
 	}
 	id, rows, err := o.counts(answer, entry)
@@ -229,7 +229,15 @@ func (o *operation) demand() error {
 func (o *operation) Fail(message string) { o.failure = message }
 
 // Seen implements result.Witness.
-func (o *operation) Seen() *result.Observation { return &o.seen }
+func (o *operation) Seen() *result.Observation {
+	if o.seen == nil {
+		o.seen = new(result.Observation)
+	}
+	return o.seen
+}
+
+// begun reports whether the program has seen the columns.
+func (o *operation) begun() bool { return o.seen != nil && o.seen.Begun }
 
 // witnesses returns the operations as observers of their rows.
 func (l operations) witnesses() []result.Witness {

@@ -320,9 +320,11 @@ func (t *Tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 		return err
 	}
 	if o.Returning > 0 && !t.env.Nodes.LeaderSince(ctx, cluster.ReturnsAllRows) {
-		if *o.Statement, err = o.WithoutBackquotes(); err != nil {
+		statement, err := o.WithoutBackquotes()
+		if err != nil {
 			return err
 		}
+		o.Statement = &statement
 	}
 	o.needsCounts = o.Returning > 0 && !o.wantsRows
 	o.body, err = wire.AppendStatement(nil, o.SQL(), o.Values)

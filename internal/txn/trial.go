@@ -534,9 +534,10 @@ func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	case o.Kind == sqltext.Unknown:
 		o.isWrite = false
 	}
-	o.seen.Begin(entry)
+	seen := o.Seen()
+	seen.Begin(entry)
 	values := result.Values{Loc: t.env.Location}
-	o.set, err = result.Read(answer, entry, &values, &o.seen)
+	o.set, err = result.Read(answer, entry, &values, seen)
 	var unread *result.UnreadableValue
 	switch {
 	case errors.As(err, &unread):
