@@ -197,9 +197,19 @@
 // other results in the commit than before, for example because of a DEFAULT CURRENT_TIMESTAMP.
 //
 // Each statement from the first write on costs an entry in the Raft log, and runs the writes before
-// it once more. For long transactions there is the mode "deferred" (tx=deferred in the DSN, or
-// [WithTxMode]). It keeps the writes until the commit, which takes two requests. Their results are
-// known after it. It holds the write lock only during the commit.
+// it once more. In long loops that would cost the square of their length. So in the mode auto, the
+// default, the third and later executions of a write wait on the client, and go out together with the
+// next statement that needs the server, or at the commit. Their results can be asked for at any time.
+// Ids of INSERTs are foreseen, and compared before the commit. If a write that waited fails, the
+// error comes late:
+//
+//	err := tx.Commit()
+//	errors.Is(err, rqlite.ErrTxConflict)    // true: nothing was applied, run it again
+//	errors.Is(err, rqlite.ConstraintUnique) // true: that is why
+//
+// The connector then runs that statement at once in later transactions, so that [RunTx] succeeds with
+// a program that handles the failure. With tx=interactive in the DSN, or [WithTxMode], each statement
+// runs at once. With tx=pipelined all writes wait.
 //
 // PRAGMA defer_foreign_keys moves the check of foreign keys from each statement to the commit. It
 // works in a transaction, and on its connection right before the transaction.

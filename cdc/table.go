@@ -106,8 +106,8 @@ type Execer interface {
 // derived from it. After SaveTx the callback must return nil only if the transaction was committed.
 //
 // SaveTx returns [ErrMoved] if another receiver was faster: roll the transaction back then, and
-// return the error. The transaction must count the rows that a statement has changed. Transactions
-// in this driver's mode "deferred" do not.
+// return the error. The transaction must count the rows that a statement has changed, as those of this
+// driver do in every mode.
 func (t *Table) SaveTx(ctx context.Context, tx Execer) error {
 	s, ok := ctx.Value(stepKey{}).(*step)
 	if !ok {

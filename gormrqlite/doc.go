@@ -37,10 +37,10 @@
 // Locking clauses (FOR UPDATE) are left out, as for SQLite: transactions are serializable without
 // them. A transaction within a transaction is a savepoint.
 //
-// For thousands of writes in one transaction use the driver's deferred mode. RowsAffected and
-// generated ids are not known there before the commit:
-//
-//	db.WithContext(rqlite.WithTxMode(ctx, rqlite.TxPipelined)).Transaction(func(tx *gorm.DB) error { … })
+// Thousands of Creates in one transaction go to the server together: the driver foresees their ids,
+// and compares them before the commit. GORM asks Updates and Deletes for RowsAffected, so that each of
+// them runs the writes before it once more. Use CreateInBatches, or one Update with a condition, where
+// there are thousands.
 //
 // # Errors
 //
