@@ -140,7 +140,13 @@ func isUnknown(err error) bool {
 // hidesRows reports whether the commit of operations does without the rows of RETURNING. The server
 // gives no rows of a statement that it does not parse, and all releases roll back if one fails.
 func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
-	return !list.wantRows() || !t.env.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
+	return !t.comparesRows(list) || !t.env.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
+}
+
+// comparesRows reports whether the commit is to compare rows of RETURNING. It need not compare ids that
+// follow each other: nothing but a write can change them, and that changes the version.
+func (t *Tx) comparesRows(list operations) bool {
+	return slices.ContainsFunc(list, func(o *operation) bool { return o.wantsReturning() && !t.historyOf(o).ids.followed })
 }
 
 // checkHiddenRows runs the writes once more before a commit that hides rows of RETURNING, and
@@ -148,7 +154,7 @@ func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
 // random.
 func (t *Tx) checkHiddenRows(ctx context.Context) error {
 	list := t.ops.changes()
-	if !list.wantRows() || !t.hidesRows(ctx, list) {
+	if !t.comparesRows(list) || !t.hidesRows(ctx, list) {
 		return nil
 	}
 	_, err := t.runsAgain(ctx, list, nil, t.state)
@@ -166,7 +172,7 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 	var b body
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
 		strconv.FormatInt(req.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + req.token + "'")
-	pieces := t.pieces(list, hidden, false) // the server need not parse a fused statement
+	pieces := t.pieces(list, hidden, true) // the server need not parse a fused statement
 	for i := range pieces {
 		if err := b.piece(&pieces[i]); err != nil {
 			return false, sqlerr.Refused(err)
@@ -273,10 +279,11 @@ func (t *Tx) pieceInCommit(answer *cluster.Answer, sent committing, i int, state
 	p := &sent.pieces[i]
 	if p.fused() {
 		entry, err := t.readFused(answer, p)
-		if err == nil {
-			p.told(sent.pieces[i-1].last(), state.RealRowid(entry.LastInsertID), entry.RowsAffected)
+		if err != nil {
+			return false, err
 		}
-		return true, err
+		_, same := p.told(&sent.pieces[i-1], state.RealRowid(entry.LastInsertID), entry.RowsAffected, true)
+		return same || !slices.ContainsFunc(p.list, (*operation).isSeen), nil
 	}
 	o := p.list[0]
 	same, err := t.sameInCommit(answer, o, state, sent.hidden && o.Returning > 0)

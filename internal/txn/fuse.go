@@ -26,8 +26,8 @@ import (
 //     hexadecimal digits. Real numbers do not, because SQLite may round their last digit.
 //   - the guard finds an ordinary table without triggers, without a conflict clause and a foreign key
 //     to itself: within one statement, rows could mend each other's violation of such a key.
-//   - nobody was told the results. They are told after the commit if they follow from those of the
-//     executions around.
+//   - the results follow from the server's counts of the run: each execution inserts its rows, and
+//     their ids follow each other.
 //
 // The first and the last execution of a run go by themselves. They show the ids between which those
 // of the others lie, and leave changes() and last_insert_rowid() as all executions would.
@@ -58,6 +58,8 @@ type piece struct {
 	kinds []columnKind      // of a run
 	notID []bool            // of a run; see [ids]
 	guard bool              // a guard stands before the run
+	// lastID is what the server said to be the last rowid, after the run. told sets it.
+	lastID int64
 }
 
 // fused reports whether the piece is a run.
@@ -75,15 +77,15 @@ const (
 // last returns the last operation of the piece.
 func (p *piece) last() *operation { return p.list[len(p.list)-1] }
 
-// pieces returns the pieces in which to send operations. If fuses, they may be fused. With seen, so
-// may operations whose results the program was told.
-func (t *Tx) pieces(list operations, fuses, seen bool) []piece {
+// pieces returns the pieces in which to send operations. If fuses, they may be fused. If compares,
+// their results must follow from the counts of the fused statement where the program was told them.
+func (t *Tx) pieces(list operations, fuses, compares bool) []piece {
 	pieces := make([]piece, 0, len(list))
 	guarded := ""
 	for len(list) > 0 {
 		var run piece
 		if fuses && !t.unfused {
-			run = t.run(list, seen)
+			run = t.run(list, compares)
 		}
 		n := len(run.list)
 		if n >= fewestFused {
@@ -109,7 +111,7 @@ func (t *Tx) pieces(list operations, fuses, seen bool) []piece {
 }
 
 // run returns the longest run at the beginning of a list that can be fused.
-func (t *Tx) run(list operations, seen bool) (run piece) {
+func (t *Tx) run(list operations, compares bool) (run piece) {
 	first := list[0]
 	n := 1
 	for n < len(list) && list[n].Text == first.Text {
@@ -125,7 +127,7 @@ func (t *Tx) run(list operations, seen bool) (run piece) {
 	run.given, run.kinds = given, make([]columnKind, len(given.Indexes[0]))
 	run.notID = slices.Clone(t.historyOf(first).ids.notID)
 	end := 0
-	for end < n && (seen || !list[end].countsSeen && !list[end].insertIDSeen) && run.takes(list[end]) {
+	for end < n && run.takes(list[end]) && (!compares || end == 0 || run.tells(list[end-1], list[end])) {
 		end++
 	}
 	run.list = list[:end]
@@ -151,6 +153,20 @@ func (p *piece) takes(o *operation) bool {
 		}
 	}
 	return true
+}
+
+// tells reports whether what the program was told of an operation is what the fused statement will
+// tell, if it stands behind another one.
+func (p *piece) tells(before, o *operation) bool {
+	if !o.isSeen() {
+		return true
+	}
+	rows := int64(len(p.given.Indexes))
+	last := before.lastInsertID
+	if before.waits() {
+		last = before.foreseenID
+	}
+	return o.rowsAffected == rows && (!o.insertIDSeen || last != 0 && o.lastInsertID == last+rows)
 }
 
 // kindOf returns how a value travels in JSON. It is not ok for one that may not survive.
@@ -277,27 +293,45 @@ func (t *Tx) readFused(answer *cluster.Answer, p *piece) (*wire.Result, error) {
 	return entry, nil
 }
 
-// told gives the operations of a run their results. before is the operation in front of it, and last
-// and rows are the server's counts of the run.
-func (p *piece) told(before *operation, last, rows int64) {
+// told gives the operations of a run their results. before is the piece in front of it, and last and
+// rows are the server's counts of the run. known reports whether they tell all results, and same
+// whether they tell what the program was told. If final, results that are not known become errors.
+func (p *piece) told(before *piece, last, rows int64, final bool) (known, same bool) {
 	perOperation := int64(len(p.given.Indexes))
 	all := int64(len(p.list)) * perOperation
+	p.lastID = last
+	id := before.lastRowid()
 	i := ids{given: p.given, notID: p.notID}
-	i.learnValues(before, before.lastInsertID)
-	id := before.lastInsertID
+	i.learnValues(before.last(), id)
 	follow := id != 0 && last == id+all
+	known, same = rows == all, rows == all
 	for _, o := range p.list {
 		if follow {
 			id += perOperation
 		}
-		o.rowsAffected, o.lastInsertID = perOperation, id
-		switch {
-		case rows != all:
+		if knownID := follow && i.fits(o, id) || !follow && last == id; !knownID {
+			known = false
+			if final {
+				o.idErr = errFused
+			}
+		}
+		same = same && (!o.insertIDSeen || o.lastInsertID == id)
+		if o.rowsAffected = perOperation; !o.insertIDSeen {
+			o.lastInsertID = id
+		}
+		if final && rows != all {
 			o.err = errFused
-		case before.idErr != nil, follow && !i.fits(o, id), !follow && last != id:
-			o.lastInsertID, o.idErr = 0, errFused
 		}
 	}
+	return known, same
+}
+
+// lastRowid returns the id of the last row that the piece has inserted.
+func (p *piece) lastRowid() int64 {
+	if p.fused() {
+		return p.lastID
+	}
+	return p.list[0].lastInsertID
 }
 
 // errFused says why a result is not known.

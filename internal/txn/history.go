@@ -95,6 +95,7 @@ type ids struct {
 	newest   int64 // last, or what is foreseen for the last execution that waits
 	gap      bool  // an execution waits whose ids are not foreseen
 	follows  bool  // the ids of the last execution followed those of the one before
+	followed bool  // follows was true before; never reset
 	// notID says of each of the statement's Params that it is no id: an execution has had another
 	// value there than the id. Elements never become false.
 	notID []bool
@@ -113,6 +114,7 @@ func (i *ids) learn(o *operation) {
 		return
 	}
 	i.follows = i.known && last == i.last+int64(i.given.Rows)
+	i.followed = i.followed || i.follows
 	i.known, i.last, i.newest, i.gap = true, last, last, false
 	i.learnValues(o, last)
 }

@@ -196,8 +196,11 @@ func (o *operation) LastInsertId() (int64, error) {
 	if err := o.demand(); err != nil {
 		return 0, err
 	}
+	if o.idErr != nil {
+		return 0, o.idErr
+	}
 	o.insertIDSeen = true
-	return o.lastInsertID, o.idErr
+	return o.lastInsertID, nil
 }
 
 // RowsAffected implements driver.Result. From now on the transaction commits only if the number
@@ -209,6 +212,9 @@ func (o *operation) RowsAffected() (int64, error) {
 	o.countsSeen = true
 	return o.rowsAffected, nil
 }
+
+// isSeen reports whether the program was told a count.
+func (o *operation) isSeen() bool { return o.countsSeen || o.insertIDSeen }
 
 // demand makes the counts known: foreseen ones, or those of a trial.
 func (o *operation) demand() error {
@@ -264,8 +270,11 @@ func (l operations) explain() bool {
 
 // wantRows reports whether the program wants the rows of a RETURNING clause.
 func (l operations) wantRows() bool {
-	return slices.ContainsFunc(l, func(o *operation) bool { return o.Returning > 0 && !o.needsCounts })
+	return slices.ContainsFunc(l, (*operation).wantsReturning)
 }
+
+// wantsReturning reports whether the program wants the rows of a RETURNING clause.
+func (o *operation) wantsReturning() bool { return o.Returning > 0 && !o.needsCounts }
 
 // attempted reports whether a write is among them, even one that failed.
 func (l operations) attempted() bool {

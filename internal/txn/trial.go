@@ -222,6 +222,8 @@ type trial struct {
 	// each attempt.
 	form   trialForm
 	pieces []piece
+	// waiting are the pieces of untried.
+	waiting []piece
 }
 
 // trialForm says how a trial is sent. It depends on the releases of the nodes.
@@ -330,11 +332,13 @@ func (t *Tx) tryOut(ctx context.Context, trial *trial) (*cluster.Answer, occ.Sta
 func (t *Tx) sendTrial(ctx context.Context, trial *trial) (*cluster.Answer, error) {
 	for {
 		trial.form = t.trialForm(ctx, trial)
-		trial.pieces = t.pieces(trial.list, trial.fuses && trial.form.params == cluster.UnparsedParams, true)
+		fuses := trial.fuses && trial.form.params == cluster.UnparsedParams
+		trial.pieces = t.pieces(trial.list, fuses, false)
+		trial.waiting = t.pieces(trial.untried, fuses, true)
 		var b body
 		b.statement(stateText(t.state.Version + 1))
 		b.statement(speculationText)
-		if err := errors.Join(b.trialPieces(trial.pieces, trial.form), b.trial(trial.untried, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
+		if err := errors.Join(b.trialPieces(trial.pieces, trial.form), b.trialPieces(trial.waiting, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
 			return nil, sqlerr.Refused(err)
 		}
 		b.statement(bind.Abort.Text)
@@ -387,8 +391,8 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 	if err != nil {
 		return 0, nil, err
 	}
-	for _, o := range trial.untried {
-		if err := t.lateResult(answer, o, state, trial.form); err != nil {
+	for i := range trial.waiting {
+		if err := t.lateResults(answer, trial, i, state); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -413,6 +417,22 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 		return 0, nil, fmt.Errorf("rqlite: the server did not roll back what it was to try out (it said %q): the transaction cannot go on", entry.Error)
 	}
 	return len(trial.fresh), nil, sqlerr.From(answer.End())
+}
+
+// lateResults reads the entries of a piece of operations that waited.
+func (t *Tx) lateResults(answer *cluster.Answer, trial trial, i int, state occ.State) error {
+	p := &trial.waiting[i]
+	if !p.fused() {
+		return t.lateResult(answer, p.list[0], state, trial.form)
+	}
+	entry, err := t.readFused(answer, p)
+	if err != nil {
+		return err
+	}
+	if known, same := p.told(&trial.waiting[i-1], state.RealRowid(entry.LastInsertID), entry.RowsAffected, false); !known || !same {
+		return errNotFused // one by one they tell
+	}
+	return nil
 }
 
 // lateResult reads the entries of an operation that waited. If the program was told a foreseen
