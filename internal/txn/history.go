@@ -2,7 +2,9 @@ package txn
 
 import (
 	"strconv"
+	"strings"
 
+	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -16,6 +18,9 @@ type history struct {
 	// target is the table that the text changes, as FoldName returns it, or "" if that is not known.
 	target string
 	ids    ids
+	// run is a run of runText, which is the text as it was sent last. Both are zero before mayFuse.
+	run     fuse.Run
+	runText string
 }
 
 // historyOf returns what the transaction knows of the text of an operation.
@@ -129,7 +134,8 @@ func (i *ids) learnValues(o *operation, last int64) {
 	}
 }
 
-// fits reports whether the values of an operation allow that its last row has an id.
+// fits reports whether the values of an operation allow that its last row has an id, provided that
+// NULL stands for the next one.
 func (i *ids) fits(o *operation, last int64) bool {
 	for p := range o.Params {
 		if !i.notID[p] && !i.mayBeID(o, p, last) {
@@ -159,25 +165,33 @@ func (i *ids) lastOf(o *operation) (last int64, ok bool) {
 }
 
 // mayBeID reports whether the value of a parameter can be the id of its row, if the last row has the
-// given one. SQLite takes NULL for the next id, and converts a text or a real number.
+// given one. NULL can: SQLite takes the next id for it.
 func (i *ids) mayBeID(o *operation, param int, last int64) bool {
 	row := i.given.RowOf[param]
 	if row < 0 {
 		return false
 	}
-	id := last - int64(i.given.Rows-1-row)
-	switch v := o.Values[o.Params[param].Index-1].(type) {
-	case nil:
-		return true
+	value := o.Values[o.Params[param].Index-1]
+	return value == nil || isInteger(value, last-int64(i.given.Rows-1-row))
+}
+
+// isInteger reports whether SQLite stores a value as an integer in a column that takes only integers
+// (https://www.sqlite.org/lang_createtable.html#rowid).
+func isInteger(value any, n int64) bool {
+	switch v := value.(type) {
 	case int64:
-		return v == id
+		return v == n
 	case float64:
-		return v == float64(id)
+		return int64(v) == n && float64(n) == v
 	case bool:
-		return v && id == 1 || !v && id == 0
+		return v && n == 1 || !v && n == 0
 	case string:
-		n, err := strconv.ParseFloat(v, 64)
-		return err == nil && n == float64(id)
+		v = strings.Trim(v, " \t\n\v\f\r")
+		if whole, err := strconv.ParseInt(v, 10, 64); err == nil {
+			return whole == n
+		}
+		f, err := strconv.ParseFloat(v, 64)
+		return err == nil && isInteger(f, n)
 	}
 	return false
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -384,7 +385,7 @@ func (r *run) driversOwn(text string, e *effect) (entry string, known bool) {
 		}
 		*e = effect{reads: true, columns: []string{"last_insert_rowid()", "changes()"}, rows: [][]int64{{r.model.lastRowid, r.model.lastChanges}}}
 		return "", true
-	case inline(fuseGuard, []any{"KV"}), inline(fuseGuard, []any{"ITEM"}):
+	case fuseGuard("KV"), fuseGuard("ITEM"):
 		if *e = (effect{reads: true, columns: []string{"1"}, rows: [][]int64{{1}}}); r.model.triggers {
 			*e = effect{failure: bind.AbortSays, reads: true}
 		}
@@ -407,6 +408,13 @@ func (r *run) driversOwn(text string, e *effect) (entry string, known bool) {
 		return r.onto.told(number(part[1])), true
 	}
 	return "", r.onVersions(text, e)
+}
+
+// fuseGuard returns the guard of runs that insert into a table, with its value.
+func fuseGuard(table string) string {
+	run := fuse.Run{Given: sqltext.GivenRows{Table: table}}
+	guard := run.Guard()
+	return inline(guard.Text, guard.Values)
 }
 
 // told returns the entry of the question for the state of the version table, and the token of a version.

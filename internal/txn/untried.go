@@ -43,6 +43,7 @@ func (t *Tx) wait(ctx context.Context, list operations) error {
 		}
 		o.tx = t
 		t.untried = append(t.untried, o)
+		t.recordSchema(o)
 	}
 	return nil
 }

@@ -1,0 +1,171 @@
+// Package fuse writes several executions of one INSERT as one statement, which SQLite compiles once.
+// It does no I/O.
+//
+//	INSERT INTO t(a, b) VALUES (?, ?)
+//	INSERT INTO t(a, b) SELECT value->>0,value->>1 FROM json_each(?)
+//
+// The second does what several of the first do (https://www.sqlite.org/json1.html#jeach) if
+//
+//   - the values survive JSON. Integers, booleans, NULL, times and texts without NUL do, and BLOBs as
+//     hexadecimal digits. Real numbers do not, because SQLite may round their last digit.
+//   - the guard finds an ordinary table without triggers and without a conflict clause.
+//   - the table has no foreign key, or no key refers to it. In a statement of several rows, SQLite lets a
+//     row that others refer to make up for another row that violates a key
+//     (https://www.sqlite.org/foreignkeys.html#fk_deferred).
+package fuse
+
+import (
+	"encoding/hex"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+	"github.com/go-rqlite/rqlite/internal/wire"
+)
+
+const (
+	// Fewest is how many executions in a row are worth fusing.
+	Fewest = 8
+	// Largest bounds the bytes of the values of one fused statement.
+	Largest = 256 << 10
+)
+
+// Run is a run of executions of one text. The zero value is none.
+type Run struct {
+	Given sqltext.GivenRows // what each execution inserts
+	kinds []kind            // of the columns; Take sets them
+}
+
+// kind says how the values of a column travel.
+type kind uint8
+
+const (
+	unknown kind = iota // only NULL so far
+	plain               // as JSON values
+	blob                // as hexadecimal digits
+)
+
+// Begin returns a run of the text of a statement, with no execution so far. It is not ok if
+// executions of the text cannot be fused.
+func Begin(s *bind.Stmt) (run Run, ok bool) {
+	if s.Kind != sqltext.Write || s.Returning > 0 || s.Calls != 0 || s.SharesRandom || s.Added {
+		return run, false
+	}
+	run.Given, ok = s.GivenRows()
+	if !ok || run.Given.Head == "" {
+		return Run{}, false
+	}
+	run.kinds = make([]kind, len(run.Given.Indexes[0]))
+	return run, true
+}
+
+// Again returns a run of the same text, with no execution so far.
+func (r *Run) Again() Run { return Run{Given: r.Given, kinds: make([]kind, len(r.kinds))} }
+
+// Rows returns how many rows each execution inserts.
+func (r *Run) Rows() int64 { return int64(len(r.Given.Indexes)) }
+
+// Take adds an execution of the run's text. It reports false if the values do not fit, and then the
+// run ends before the execution.
+func (r *Run) Take(s *bind.Stmt) bool {
+	for _, row := range r.Given.Indexes {
+		for column, index := range row {
+			k, ok := kindOf(s.Values[index-1])
+			if !ok || k != unknown && r.kinds[column] != unknown && r.kinds[column] != k {
+				return false
+			}
+			if k != unknown {
+				r.kinds[column] = k
+			}
+		}
+	}
+	return true
+}
+
+// kindOf returns how a value travels. It is not ok for one that may not survive JSON.
+func kindOf(value any) (k kind, ok bool) {
+	switch v := value.(type) {
+	case nil:
+		return unknown, true
+	case int64, bool, time.Time:
+		return plain, true
+	case string:
+		return plain, strings.IndexByte(v, 0) < 0
+	case []byte:
+		if v == nil {
+			return unknown, true
+		}
+		return blob, true
+	}
+	return unknown, false
+}
+
+// Statement returns the fused statement for the values of executions that the run has taken. An error
+// is that of a value that cannot be sent.
+func (r *Run) Statement(executions iter.Seq[[]any]) (bind.Stmt, error) {
+	rows := []byte{}
+	open := byte('[')
+	for values := range executions {
+		for _, row := range r.Given.Indexes {
+			rows = append(rows, open, '[')
+			open = ','
+			for i, index := range row {
+				if i > 0 {
+					rows = append(rows, ',')
+				}
+				var err error
+				if rows, err = appendJSON(rows, values[index-1]); err != nil {
+					return bind.Stmt{}, err
+				}
+			}
+			rows = append(rows, ']')
+		}
+	}
+	return added(sqltext.Write, r.text(), string(append(rows, ']'))), nil
+}
+
+// text returns the text of the fused statement.
+func (r *Run) text() string {
+	var b strings.Builder
+	b.WriteString(r.Given.Head)
+	before := "SELECT "
+	for i, k := range r.kinds {
+		value := "value->>" + strconv.Itoa(i)
+		if k == blob {
+			value = "unhex(" + value + ")"
+		}
+		b.WriteString(before + value)
+		before = ","
+	}
+	b.WriteString(" FROM json_each(?)")
+	return b.String()
+}
+
+func appendJSON(dst []byte, value any) ([]byte, error) {
+	if v, ok := value.([]byte); ok && v != nil {
+		return append(hex.AppendEncode(append(dst, '"'), v), '"'), nil
+	}
+	return wire.AppendValue(dst, value)
+}
+
+// The guards fail unless executions can be fused. They look only at the schema, which is the same on
+// all nodes. ?1 is the table, and ?2 its columns between commas, or "" for all.
+const (
+	guardText = "SELECT CASE WHEN NOT EXISTS(SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?1 COLLATE NOCASE AND rootpage>0" +
+		" AND instr(upper(sql),'CONFLICT')=0 AND instr(upper(sql),'CHANGES')=0)" +
+		" OR EXISTS(SELECT 1 FROM sqlite_schema WHERE type='trigger' AND tbl_name=?1 COLLATE NOCASE)" +
+		" OR EXISTS(SELECT 1 FROM pragma_foreign_key_list(?1)) AND EXISTS(SELECT 1 FROM sqlite_schema s,pragma_foreign_key_list(s.name) f" +
+		" WHERE s.type='table' AND f.\"table\"=?1 COLLATE NOCASE)" + guardEnd
+	guardEnd = " THEN abs(-9223372036854775808) END"
+)
+
+// Guard returns the statement that has to stand before the fused one, in the same transaction.
+func (r *Run) Guard() bind.Stmt { return added(sqltext.Read, guardText, r.Given.Table) }
+
+// added returns a statement that the driver adds.
+func added(k sqltext.Kind, text string, values ...any) bind.Stmt {
+	return bind.Stmt{Statement: &sqltext.Statement{Text: text, Kind: k, NumParams: len(values)}, Values: values, Added: true}
+}
