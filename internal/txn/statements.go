@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -327,6 +328,11 @@ func (t *Tx) prepareOperation(ctx context.Context, o *operation, now time.Time) 
 		o.Statement = &statement
 	}
 	o.needsCounts = o.Returning > 0 && !o.wantsRows
+	for i, value := range o.Values {
+		if blob, ok := value.([]byte); ok {
+			o.Values[i] = bytes.Clone(blob) // the program may use its buffer again
+		}
+	}
 	o.body, err = wire.AppendStatement(nil, o.SQL(), o.Values)
 	return err
 }
