@@ -31,6 +31,12 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 		return nil, sqlerr.Refused(err)
 	}
 	c.state.Lose()
+	if atomic {
+		results, err := c.execBatchFused(ctx, stmts)
+		if !errors.Is(err, errNotFused) {
+			return results, err
+		}
+	}
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
 	if atomic {
 		req.Params += cluster.Transaction

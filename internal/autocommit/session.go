@@ -41,6 +41,7 @@ type Engine struct {
 	returningAlone atomic.Bool
 	seenReturning  texts // whose RETURNING clause the server has seen; see demandSeen
 	compiled       texts // that Prepare found good
+	unfusable      texts // several of which the server refused as one statement
 }
 
 // NewEngine completes an engine whose exported fields are set.

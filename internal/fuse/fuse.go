@@ -154,16 +154,37 @@ func appendJSON(dst []byte, value any) ([]byte, error) {
 // The guards fail unless executions can be fused. They look only at the schema, which is the same on
 // all nodes. ?1 is the table, and ?2 its columns between commas, or "" for all.
 const (
-	guardText = "SELECT CASE WHEN NOT EXISTS(SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?1 COLLATE NOCASE AND rootpage>0" +
-		" AND instr(upper(sql),'CONFLICT')=0 AND instr(upper(sql),'CHANGES')=0)" +
+	guardIDsText = guardStart + " AND instr(upper(sql),'WITHOUT')=0" + guardMiddle +
+		" OR EXISTS(SELECT 1 FROM pragma_table_info(?1) WHERE pk>0 AND type='INTEGER' COLLATE NOCASE AND (?2='' OR instr(?2,','||upper(name)||',')>0))" + guardEnd
+	guardText  = guardStart + guardMiddle + guardEnd
+	guardStart = "SELECT CASE WHEN NOT EXISTS(SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?1 COLLATE NOCASE AND rootpage>0" +
+		" AND instr(upper(sql),'CONFLICT')=0 AND instr(upper(sql),'CHANGES')=0"
+	guardMiddle = ")" +
 		" OR EXISTS(SELECT 1 FROM sqlite_schema WHERE type='trigger' AND tbl_name=?1 COLLATE NOCASE)" +
 		" OR EXISTS(SELECT 1 FROM pragma_foreign_key_list(?1)) AND EXISTS(SELECT 1 FROM sqlite_schema s,pragma_foreign_key_list(s.name) f" +
-		" WHERE s.type='table' AND f.\"table\"=?1 COLLATE NOCASE)" + guardEnd
+		" WHERE s.type='table' AND f.\"table\"=?1 COLLATE NOCASE)"
 	guardEnd = " THEN abs(-9223372036854775808) END"
 )
 
 // Guard returns the statement that has to stand before the fused one, in the same transaction.
 func (r *Run) Guard() bind.Stmt { return added(sqltext.Read, guardText, r.Given.Table) }
+
+// GuardIDs is Guard that also fails unless SQLite chooses the ids of all rows. Then they follow each
+// other, up to the largest there is (https://www.sqlite.org/autoinc.html). It is not ok if the columns
+// tell that this is not so.
+func (r *Run) GuardIDs() (guard bind.Stmt, ok bool) {
+	columns := ""
+	for _, name := range r.Given.Columns {
+		if name == "ROWID" || name == "OID" || name == "_ROWID_" {
+			return guard, false
+		}
+		columns += "," + name
+	}
+	if columns != "" {
+		columns += ","
+	}
+	return added(sqltext.Read, guardIDsText, r.Given.Table, columns), true
+}
 
 // added returns a statement that the driver adds.
 func added(k sqltext.Kind, text string, values ...any) bind.Stmt {

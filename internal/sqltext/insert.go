@@ -11,6 +11,8 @@ type GivenRows struct {
 	// VALUES with rows of parameters alone: no conflict clause, no RETURNING, no other values. Else
 	// it is "".
 	Head string
+	// Columns are the names of the columns as FoldName returns them. nil stands for all.
+	Columns []string
 	// Indexes are those of the parameters of each row, from 1, if Head is not "". All rows have the
 	// same number of them.
 	Indexes [][]int
@@ -50,7 +52,7 @@ func (g *givenRows) parse() (GivenRows, bool) {
 		at, g.bare = at+2, false
 	}
 	if g.kind(at) == tokLeftParen {
-		at = g.closing(at) + 1
+		at = g.columns(at)
 	}
 	switch {
 	case g.areWords(at, "DEFAULT", "VALUES"):
@@ -71,6 +73,15 @@ func (g *givenRows) parse() (GivenRows, bool) {
 		g.given.Indexes = nil
 	}
 	return g.given, g.given.Rows > 0
+}
+
+// columns goes through the list of columns that opens at a token. It returns the token behind it.
+func (g *givenRows) columns(open int) int {
+	end := g.closing(open)
+	for i := open + 1; i < end; i += 2 {
+		g.given.Columns = append(g.given.Columns, FoldName(unquote(g.text(i))))
+	}
+	return end + 1
 }
 
 // rows goes through the rows that begin at a token. It returns the token behind them.

@@ -10,8 +10,9 @@ import (
 
 func TestGivenRows(t *testing.T) {
 	t.Parallel()
-	bare := func(head, table string, indexes ...[]int) sqltext.GivenRows {
-		given := sqltext.GivenRows{Table: table, Rows: len(indexes), Head: head, Indexes: indexes}
+	ab, a := []string{"A", "B"}, []string{"A"}
+	bare := func(head, table string, columns []string, indexes ...[]int) sqltext.GivenRows {
+		given := sqltext.GivenRows{Table: table, Rows: len(indexes), Head: head, Columns: columns, Indexes: indexes}
 		for row, params := range indexes {
 			for range params {
 				given.RowOf = append(given.RowOf, row)
@@ -20,12 +21,12 @@ func TestGivenRows(t *testing.T) {
 		return given
 	}
 	for text, want := range map[string]sqltext.GivenRows{
-		"INSERT INTO t VALUES (?, ?)":                              bare("INSERT INTO t ", "T", []int{1, 2}),
-		"insert into main.t(a, b) values(:a, $b), (?, ?1)":         bare("insert into main.t(a, b) ", "T", []int{1, 2}, []int{3, 1}),
-		"INSERT INTO `my t` (`a`,`b`) VALUES (?,?),(?,?)":          bare("INSERT INTO `my t` (`a`,`b`) ", "MY T", []int{1, 2}, []int{3, 4}),
-		"INSERT INTO t(a) VALUES (1)":                              {Table: "T", Rows: 1},
-		"INSERT INTO t(a, b) VALUES (?, 1)":                        {Table: "T", Rows: 1, RowOf: []int{0}},
-		"INSERT INTO t(a, b) VALUES (?, ?+1), (max(?,2),?)":        {Table: "T", Rows: 2, RowOf: []int{0, 0, 1, 1}},
+		"INSERT INTO t VALUES (?, ?)":                              bare("INSERT INTO t ", "T", nil, []int{1, 2}),
+		"insert into main.t(a, b) values(:a, $b), (?, ?1)":         bare("insert into main.t(a, b) ", "T", ab, []int{1, 2}, []int{3, 1}),
+		"INSERT INTO `my t` (`a`,`b`) VALUES (?,?),(?,?)":          bare("INSERT INTO `my t` (`a`,`b`) ", "MY T", ab, []int{1, 2}, []int{3, 4}),
+		"INSERT INTO t(a) VALUES (1)":                              {Table: "T", Rows: 1, Columns: a},
+		"INSERT INTO t(a, b) VALUES (?, 1)":                        {Table: "T", Rows: 1, Columns: ab, RowOf: []int{0}},
+		"INSERT INTO t(a, b) VALUES (?, ?+1), (max(?,2),?)":        {Table: "T", Rows: 2, Columns: ab, RowOf: []int{0, 0, 1, 1}},
 		"INSERT OR IGNORE INTO t VALUES (?)":                       {Table: "T", Rows: 1, RowOf: []int{0}},
 		"REPLACE INTO t VALUES (?)":                                {Table: "T", Rows: 1, RowOf: []int{0}},
 		"INSERT INTO t AS u VALUES (?)":                            {Table: "T", Rows: 1, RowOf: []int{0}},
