@@ -28,8 +28,12 @@ func (e *Engine) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sq
 		return stmts, nil
 	}
 	given := stmts
+	var schema []bind.Stmt // the changes of the schema so far
 	for i := range stmts {
-		statement, err := e.giveDefaults(ctx, &stmts[i], stmts[:i], allowed)
+		if stmts[i].Kind == sqltext.Schema {
+			schema = append(schema, stmts[i])
+		}
+		statement, err := e.giveDefaults(ctx, &stmts[i], schema, allowed)
 		switch {
 		case err != nil:
 			return nil, err
@@ -44,7 +48,7 @@ func (e *Engine) withDefaults(ctx context.Context, stmts []bind.Stmt, allowed sq
 }
 
 // Defaults returns an INSERT that gives its left-out columns their defaults, nil if there is
-// nothing to give. The statements before it may create its table.
+// nothing to give. The changes of the schema before it may create its table.
 func (e *Engine) Defaults(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error) {
 	return e.giveDefaults(ctx, one, before, 0)
 }
@@ -73,12 +77,9 @@ func (e *Engine) giveDefaults(ctx context.Context, one *bind.Stmt, before []bind
 	return &statement, nil
 }
 
-// createdBy returns the last CREATE TABLE of a table among statements, parsed.
+// createdBy returns the last CREATE TABLE of a table among changes of the schema, parsed.
 func createdBy(stmts []bind.Stmt, table string) (created sqltext.CreatedTable, ok bool) {
 	for _, one := range slices.Backward(stmts) {
-		if one.Kind != sqltext.Schema {
-			continue
-		}
 		if created, ok = one.Creates(); ok && created.Name == table {
 			return created, true
 		}

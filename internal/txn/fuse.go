@@ -26,6 +26,9 @@ type piece struct {
 	run   fuse.Run // zero for one operation
 	notID []bool   // of a run; see [ids]
 	guard bool     // a guard stands before the run
+	// gap and idSeen say of a run that its ids may not follow each other, and that the program was told
+	// one. tells sets them.
+	gap, idSeen bool
 	// lastID is what the server said to be the last rowid, after the run. told sets it.
 	lastID int64
 }
@@ -98,16 +101,20 @@ func (h *history) mayFuse(o *operation) bool {
 }
 
 // tells reports whether what the program was told of an operation is what the fused statement will
-// tell, if it stands behind another one.
+// tell, if it stands behind another one. Ids that were told must follow those of the whole run.
 func (p *piece) tells(before, o *operation) bool {
-	if !o.isSeen() {
-		return true
+	last, id := before.expectedID(), o.expectedID()
+	p.gap = p.gap || last == 0 || id != last+p.run.Rows()
+	p.idSeen = p.idSeen || o.insertIDSeen
+	return (!o.countsSeen || o.rowsAffected == p.run.Rows()) && (!p.gap || !p.idSeen)
+}
+
+// expectedID returns the id that the operation had when it ran last, or that is foreseen, or 0.
+func (o *operation) expectedID() int64 {
+	if o.waits() {
+		return o.foreseenID
 	}
-	last := before.lastInsertID
-	if before.waits() {
-		last = before.foreseenID
-	}
-	return o.rowsAffected == p.run.Rows() && (!o.insertIDSeen || last != 0 && o.lastInsertID == last+p.run.Rows())
+	return o.lastInsertID
 }
 
 // chunks returns the run in pieces of a limited size.

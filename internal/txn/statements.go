@@ -263,6 +263,7 @@ func (t *Tx) rollbackTo(from int) {
 func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (operations, error) {
 	now := time.Now().UTC()
 	list := make(operations, 0, len(stmts))
+	schema := t.schema
 	for i := range stmts {
 		o := &operation{Stmt: stmts[i], source: stmts[i].ParsedLike(), wantsRows: query, isWrite: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
 		if o.SetsDeferral() {
@@ -274,7 +275,7 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 			err = t.tellState(o)
 		}
 		if err == nil && o.LeavesOut != "" {
-			statement, err := t.env.Defaults(ctx, &o.Stmt, t.created(stmts[:i]))
+			statement, err := t.env.Defaults(ctx, &o.Stmt, schema)
 			if err != nil {
 				return nil, err
 			}
@@ -289,16 +290,11 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 			return nil, sqlerr.Refused(sqlerr.At(err, i, len(stmts)))
 		}
 		list = append(list, o)
+		if o.Kind == sqltext.Schema {
+			schema = append(schema[:len(schema):len(schema)], o.Stmt)
+		}
 	}
 	return list, nil
-}
-
-// created returns the schema changes of the transaction, followed by more.
-func (t *Tx) created(more []bind.Stmt) []bind.Stmt {
-	if len(t.schema) == 0 {
-		return more
-	}
-	return append(t.schema[:len(t.schema):len(t.schema)], more...)
 }
 
 // tellState replaces the calls of last_insert_rowid() and changes() in an operation that reads by

@@ -30,7 +30,7 @@ type Tx struct {
 	// trial has run them. Invariant: the program knows nothing of their results but what was
 	// foreseen. If they are not empty, the first is a write.
 	untried operations
-	// schema are the changes of the schema among ops and untried. record and wait add to them;
+	// schema are the changes of the schema among ops and untried. recordSchema adds to them;
 	// rollbackTo takes away.
 	schema []bind.Stmt
 	// histories are by the texts of statements as the program wrote them. nil at first.
@@ -96,8 +96,8 @@ type Env struct {
 	// leader can answer it.
 	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
 	// Defaults returns an INSERT that gives its left-out columns their defaults, nil if there is
-	// nothing to give. The statements before it may create its table.
-	Defaults func(ctx context.Context, one *bind.Stmt, before []bind.Stmt) (*sqltext.Statement, error)
+	// nothing to give. The changes of the schema before it may create its table.
+	Defaults func(ctx context.Context, one *bind.Stmt, schema []bind.Stmt) (*sqltext.Statement, error)
 	// SchemaChanged is called after a commit that may have changed the schema.
 	SchemaChanged func()
 	Location      *time.Location // of times that are read; nil keeps the zone that they are stored with
