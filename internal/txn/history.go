@@ -100,26 +100,28 @@ type ids struct {
 	newest   int64 // last, or what is foreseen for the last execution that waits
 	gap      bool  // an execution waits whose ids are not foreseen
 	follows  bool  // the ids of the last execution followed those of the one before
-	followed bool  // follows was true before; never reset
+	followed bool  // follows was true before, of an only column; never reset
 	// notID says of each of the statement's Params that it is no id: an execution has had another
 	// value there than the id. Elements never become false.
 	notID []bool
-	// columns and types are those of the only column of RETURNING; nil without one.
+	// returned is about the row of RETURNING of an INSERT of one row. columns and types are those of the
+	// only column of RETURNING of an INSERT of several rows; nil without one.
+	returned       returned
 	columns, types []string
 }
 
 // forget makes two executions necessary before ids are foreseen again.
-func (i *ids) forget() { i.known, i.follows = false, false }
+func (i *ids) forget() { i.known, i.follows, i.returned = false, false, returned{} }
 
 // learn takes in the ids of an execution that was tried.
 func (i *ids) learn(o *operation) {
-	last, ok := i.lastOf(o)
+	last, follows, ok := i.lastOf(o)
 	if !ok {
 		i.forget()
 		return
 	}
-	i.follows = i.known && last == i.last+int64(i.given.Rows)
-	i.followed = i.followed || i.follows
+	i.follows = i.known && follows
+	i.followed = i.followed || i.follows && len(i.returned.columns) <= 1
 	i.known, i.last, i.newest, i.gap = true, last, last, false
 	i.learnValues(o, last)
 }
@@ -146,22 +148,28 @@ func (i *ids) fits(o *operation, last int64) bool {
 }
 
 // lastOf returns the id of the last row that an execution has inserted, if its ids are consecutive.
-func (i *ids) lastOf(o *operation) (last int64, ok bool) {
-	if !o.wantsRows {
-		return o.lastInsertID, o.lastInsertID != 0 && o.rowsAffected == int64(i.given.Rows)
-	}
-	if o.set == nil || len(o.set.Columns) != 1 || len(o.set.Rows) != i.given.Rows {
-		return 0, false
+// follows says that they follow those of the execution before.
+func (i *ids) lastOf(o *operation) (last int64, follows, ok bool) {
+	rows := int64(i.given.Rows)
+	switch {
+	case o.foreseen:
+		return o.foreseenID, i.last+rows == o.foreseenID, true
+	case !o.wantsRows:
+		return o.lastInsertID, i.last+rows == o.lastInsertID, o.lastInsertID != 0 && o.rowsAffected == rows
+	case rows == 1:
+		return i.returned.learn(o, o.set)
+	case o.set == nil || len(o.set.Columns) != 1 || len(o.set.Rows) != i.given.Rows:
+		return 0, false, false
 	}
 	for row, values := range o.set.Rows {
 		id, isInt := values[0].(int64)
 		if !isInt || row > 0 && id != last+1 {
-			return 0, false
+			return 0, false, false
 		}
 		last = id
 	}
 	i.columns, i.types = o.set.Columns, o.set.Types
-	return last, true
+	return last, i.last+rows == last, true
 }
 
 // mayBeID reports whether the value of a parameter can be the id of its row, if the last row has the
@@ -171,7 +179,7 @@ func (i *ids) mayBeID(o *operation, param int, last int64) bool {
 	if row < 0 {
 		return false
 	}
-	value := o.Values[o.Params[param].Index-1]
+	value := o.param(param)
 	return value == nil || isInteger(value, last-int64(i.given.Rows-1-row))
 }
 
@@ -196,12 +204,18 @@ func isInteger(value any, n int64) bool {
 	return false
 }
 
-// next returns the id of the last row that an operation is going to insert, if it can be foreseen.
+// next returns the id of the last row that an operation is going to insert, if that and the rows of
+// RETURNING can be foreseen.
 func (i *ids) next(o *operation) (last int64, ok bool) {
-	if !i.foresees || !i.follows || i.gap || o.wantsRows && i.columns == nil {
+	if !i.foresees || !i.follows || i.gap {
 		return 0, false
 	}
 	last = i.newest + int64(i.given.Rows)
+	if o.wantsRows {
+		if _, ok := i.rows(o, last); !ok {
+			return 0, false
+		}
+	}
 	return last, last > i.newest && i.fits(o, last)
 }
 
@@ -216,17 +230,29 @@ func (i *ids) waits(o *operation) {
 	o.foreseenID, o.foreseenRows = last, int64(i.given.Rows)
 }
 
-// rows returns the foreseen rows of RETURNING, and records them as seen.
-func (i *ids) rows(o *operation) *result.Set {
+// rows returns the rows of RETURNING that are foreseen with the id of the last one.
+func (i *ids) rows(o *operation, last int64) (*result.Set, bool) {
+	if i.given.Rows == 1 {
+		row, ok := i.returned.foresee(o, last)
+		return &result.Set{Columns: i.returned.columns, Types: i.returned.types, Rows: [][]any{row}}, ok
+	}
 	set := &result.Set{Columns: i.columns, Types: i.types}
-	seen := o.Seen()
-	seen.Begin(&wire.Result{Columns: i.columns, Types: i.types})
 	for row := range i.given.Rows {
-		id := o.foreseenID - int64(i.given.Rows-1-row)
+		set.Rows = append(set.Rows, []any{last - int64(i.given.Rows-1-row)})
+	}
+	return set, i.columns != nil
+}
+
+// see records foreseen rows as seen to their end.
+func (o *operation) see(set *result.Set) {
+	seen := o.Seen()
+	seen.Begin(&wire.Result{Columns: set.Columns, Types: set.Types})
+	for _, row := range set.Rows {
 		seen.Row()
-		seen.Cell(wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(nil, id, 10)})
-		set.Rows = append(set.Rows, []any{id})
+		for _, value := range row {
+			seen.Cell(cellOf(value))
+		}
 	}
 	seen.End()
-	return set
+	o.set, o.foreseen = set, true
 }

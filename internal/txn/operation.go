@@ -22,7 +22,7 @@ type operation struct {
 	// The first part is set before the operation runs, and does not change afterwards, except for
 	// isWrite.
 	bind.Stmt
-	source string // the text as the program wrote it, without literals and defaults of the driver
+	source string // the shape of the text as the program wrote it, without defaults of the driver
 	body   []byte // the encoded statement; nil for a savepoint
 	// isWrite says that the operation may change the database. The first run clears it for a
 	// statement of unknown kind that turns out to return columns.

@@ -265,7 +265,7 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 	list := make(operations, 0, len(stmts))
 	schema := t.schema
 	for i := range stmts {
-		o := &operation{Stmt: stmts[i], source: stmts[i].ParsedLike(), wantsRows: query, isWrite: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
+		o := &operation{Stmt: stmts[i], source: t.shapeOf(&stmts[i]), wantsRows: query, isWrite: stmts[i].Kind != sqltext.Read && stmts[i].Kind != sqltext.Control}
 		if o.SetsDeferral() {
 			o.defers, o.isWrite = true, false
 		}
@@ -295,6 +295,14 @@ func (t *Tx) operations(ctx context.Context, stmts []bind.Stmt, query bool) (ope
 		}
 	}
 	return list, nil
+}
+
+// shapeOf returns the shape of a statement. It remembers the last one for loops.
+func (t *Tx) shapeOf(s *bind.Stmt) string {
+	if t.shaped != s.Text {
+		t.shaped, t.shape = s.Text, s.Shape()
+	}
+	return t.shape
 }
 
 // tellState replaces the calls of last_insert_rowid() and changes() in an operation that reads by

@@ -33,7 +33,9 @@ type Tx struct {
 	// schema are the changes of the schema among ops and untried. recordSchema adds to them;
 	// rollbackTo takes away.
 	schema []bind.Stmt
-	// histories are by the texts of statements as the program wrote them. nil at first.
+	// shaped is the text of the last statement, and shape its shape. Only shapeOf sets them.
+	shaped, shape string
+	// histories are by the shapes of statements. nil at first.
 	histories map[string]*history
 	// inserters are, by tables, the last texts that inserted rows. Only for them ids are foreseen.
 	inserters map[string]*history

@@ -38,8 +38,8 @@ func (t *Tx) wait(ctx context.Context, list operations) error {
 		h := t.historyOf(o)
 		h.ids.waits(o)
 		if o.wantsRows {
-			o.set = h.ids.rows(o)
-			o.foreseen = true
+			set, _ := h.ids.rows(o, o.foreseenID)
+			o.see(set)
 		}
 		o.tx = t
 		t.untried = append(t.untried, o)
