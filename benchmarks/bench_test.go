@@ -109,7 +109,7 @@ func measure(b *testing.B, do lab.Operation, memory bool) {
 	if err := do(ctx); err != nil { // opens connections
 		b.Fatal(err)
 	}
-	var peak func() float64
+	var peak func() load.Heap
 	if memory {
 		peak = load.WatchHeap()
 	}
@@ -120,7 +120,7 @@ func measure(b *testing.B, do lab.Operation, memory bool) {
 		}
 	}
 	if memory {
-		b.ReportMetric(peak(), "peak-MiB")
+		b.ReportMetric(peak().Peak, "peak-MiB")
 	}
 }
 
@@ -204,7 +204,7 @@ func smallSite(t *testing.T, nodes int) *lab.Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := lab.Open(t.Context(), server, lab.Size{Rows: 100, Blob: 4 << 10})
+	s, err := lab.Open(t.Context(), server, lab.Size{Rows: 100, Blob: 4 << 10, Loop: 20})
 	if err != nil {
 		t.Fatal(errors.Join(err, server.Stop()))
 	}
@@ -228,8 +228,14 @@ func TestScenarios(t *testing.T) {
 			}
 			for _, client := range clients {
 				for range 2 { // on a new connection, and on one that was used
-					if err := client.Do(t.Context()); err != nil {
-						t.Errorf("client=%s: %v", client.Name, err)
+					for _, do := range []lab.Operation{client.Before, client.Do, client.After} {
+						if do == nil {
+							continue
+						}
+						if err := do(t.Context()); err != nil {
+							t.Errorf("client=%s: %v", client.Name, err)
+							break
+						}
 					}
 				}
 			}

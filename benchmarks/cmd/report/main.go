@@ -27,6 +27,7 @@ type settings struct {
 	rounds int
 	slice  time.Duration // of one operation after the other
 	crowd  time.Duration // of many goroutines
+	most   time.Duration // of a loop in a transaction
 	nodes  int
 	names  *regexp.Regexp
 	json   string
@@ -37,6 +38,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 15, "how often every client gets its turn")
 	flag.DurationVar(&s.slice, "slice", 100*time.Millisecond, "how long a turn is, at least one operation")
 	flag.DurationVar(&s.crowd, "crowd", time.Second, "how long a turn of many goroutines is, at least one operation of each")
+	flag.DurationVar(&s.most, "most", time.Minute, "how long a loop in a transaction may take; a client that takes longer is left out")
 	flag.IntVar(&s.nodes, "nodes", 1, "how many nodes the server has that is started")
 	flag.StringVar(&s.json, "json", "", "write the figures of every turn to this file")
 	only := flag.String("run", "", "measure the scenarios whose names match this regular expression")
@@ -115,22 +117,61 @@ func measureOne(ctx context.Context, r *figures.Report, s settings, site *lab.Si
 	if err != nil {
 		return err
 	}
-	order := load.Order{Goroutines: 1, Slice: s.slice, Heap: sc.Memory}
 	var series []*figures.Series
 	var turns []takeTurn
 	for _, c := range clients {
-		series = append(series, &figures.Series{Scenario: sc.Name, Client: c.Name})
-		turns = append(turns, func(ctx context.Context) (load.Turn, error) {
-			turn, err := load.Run(ctx, order, func(ctx context.Context, _ int) error { return c.Do(ctx) })
-			if turn.FirstError != "" {
-				err = errors.Join(err, fmt.Errorf("%s, client %s: %s", sc.Name, c.Name, turn.FirstError))
-			}
-			return turn, err
-		})
+		series = append(series, &figures.Series{Scenario: sc.Name, Client: c.Name, Statements: sc.Statements})
+		turn := func(ctx context.Context) (load.Turn, error) {
+			return takeOne(ctx, c, load.Order{Goroutines: 1, Slice: s.slice, Heap: sc.Memory})
+		}
+		if sc.Statements > 0 {
+			turn = func(ctx context.Context) (load.Turn, error) { return takeLoop(ctx, s, site, sc, c) }
+		}
+		turns = append(turns, turn)
 	}
 	r.Series = append(r.Series, series...)
-	return alternate(ctx, s.rounds, series, turns)
+	if err := alternate(ctx, s.rounds, series, turns); err != nil {
+		return fmt.Errorf("%s: %w", sc.Name, err)
+	}
+	return nil
 }
+
+// takeOne takes a turn of a client whose operations must not fail.
+func takeOne(ctx context.Context, c lab.Client, order load.Order) (load.Turn, error) {
+	turn, err := load.Run(ctx, order, func(ctx context.Context, _ int) error { return c.Do(ctx) })
+	if turn.FirstError != "" {
+		err = errors.Join(err, fmt.Errorf("client %s: %s", c.Name, turn.FirstError))
+	}
+	return turn, err
+}
+
+// takeLoop takes a turn of a loop in a transaction: the loop once, within the time that it may take.
+func takeLoop(ctx context.Context, s settings, site *lab.Site, sc *lab.Scenario, c lab.Client) (load.Turn, error) {
+	if err := c.Before(ctx); err != nil {
+		return load.Turn{}, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.most)
+	defer cancel()
+	site.Sent()
+	turn, err := takeOne(bounded, c, load.Order{Goroutines: 1, Operations: 1, Heap: sc.Memory})
+	sent := site.Sent()
+	turn.Requests, turn.Logged, turn.Largest = sent.Requests, sent.Logged, sent.Largest
+	switch {
+	case ctx.Err() != nil:
+		return turn, ctx.Err()
+	case bounded.Err() != nil:
+		return turn, outError{fmt.Sprintf("more than %v", s.most)}
+	case err != nil:
+		return turn, outError{err.Error()}
+	}
+	return turn, c.After(ctx)
+}
+
+// outError says why a client is out of a scenario. The others go on.
+type outError struct{ why string }
+
+// Error implements error.
+func (e outError) Error() string { return e.why }
 
 // measureMany measures a scenario of many goroutines.
 func measureMany(ctx context.Context, r *figures.Report, s settings, site *lab.Site, sc *lab.Concurrent, goroutines int) (err error) {
@@ -168,13 +209,21 @@ type takeTurn func(context.Context) (load.Turn, error)
 
 // alternate has the clients take their turns, in every round: in an order of its own, so
 // that nobody always comes behind the one that leaves most work to the server. The turns
-// before the first round open connections, and do not count.
+// before the first round open connections, and do not count. A client that is out loses its turns.
 func alternate(ctx context.Context, rounds int, series []*figures.Series, turns []takeTurn) error {
 	random := rand.New(rand.NewPCG(1, 2)) // the same orders in each run
 	for round := range rounds + 1 {
 		for _, i := range random.Perm(len(turns)) {
+			if series[i].Out != "" {
+				continue
+			}
 			turn, err := turns[i](ctx)
-			if err != nil {
+			var out outError
+			switch {
+			case errors.As(err, &out):
+				series[i].Out, series[i].Turns = out.why, nil
+				continue
+			case err != nil:
 				return err
 			}
 			if round > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 )
 
 // printTables prints what was measured: a table of one operation after the other,
-// with ratios of times, and one of many goroutines, with ratios of throughputs.
+// with ratios of times, one of loops in transactions, and one of many goroutines, with ratios of
+// throughputs.
 func printTables(out io.Writer, r *figures.Report) error {
 	s := r.Setting
 	nodes := "nodes not counted"
@@ -23,19 +25,22 @@ func printTables(out io.Writer, r *figures.Report) error {
 	fmt.Fprintf(out, "server %s %s, %s; %s %s, %d CPUs shared by all\ndriver %s, gorqlite %s; %d rounds\n",
 		s.Server, s.Rqlite, nodes, s.Go, s.Platform, s.CPUs, cmp.Or(s.Driver, "of no revision"), s.Gorqlite, s.Rounds)
 	one := newTable(out, "scenario\tclient\ttime\tto bare\tfrom … to\tto gorqlite\tB/op\tallocs/op\tpeak MiB\t")
+	loops := newTable(out, "transaction\tclient\ttime\tto bare\tfrom … to\tto gorqlite\tto SQLite\trequests\tlogged KiB\tlargest KiB\tB/op\tallocs/op\tpeak MiB\tlive MiB\t")
 	many := newTable(out, "goroutines\tclient\tops/s\tx bare\tfrom … to\tx gorqlite\tp50\tp99\tB/op\tallocs/op\tpeak MiB\tsockets\tops/request\terrors\tstored\t")
 	for _, series := range r.Series {
-		if series.Goroutines == 0 {
+		switch {
+		case series.Statements > 0:
+			loops.row(loopLine(r, series))
+		case series.Goroutines == 0:
 			one.row(oneLine(r, series))
-		} else {
+		default:
 			many.row(manyLine(r, series))
 		}
 	}
-	if err := one.flush(); err != nil {
-		return err
-	}
-	if err := many.flush(); err != nil {
-		return err
+	for _, t := range []*table{one, loops, many} {
+		if err := t.flush(); err != nil {
+			return err
+		}
 	}
 	warn(out, r)
 	return nil
@@ -70,6 +75,29 @@ func oneLine(r *figures.Report, s *figures.Series) string {
 		toBare, spread, toGorqlite, allocations(s), peak(s))
 }
 
+func loopLine(r *figures.Report, s *figures.Series) string {
+	if len(s.Turns) == 0 {
+		return fmt.Sprintf("%s\t%s\tout%s", s.Scenario, s.Client, strings.Repeat("\t", 12))
+	}
+	toBare, spread := ratio(r, s, "bare", inverse)
+	toGorqlite, _ := ratio(r, s, "gorqlite", inverse)
+	toSQLite, _ := ratio(r, s, "sqlite", inverse)
+	return fmt.Sprintf("%s\t%s\t%v\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t", s.Scenario, s.Client,
+		duration(s.Median(func(t load.Turn) float64 { return t.Seconds })),
+		toBare, spread, toGorqlite, toSQLite, shownIf("%.0f", s.Median(func(t load.Turn) float64 { return float64(t.Requests) })),
+		shownIf("%.1f", s.Median(func(t load.Turn) float64 { return float64(t.Logged) / 1024 })),
+		shownIf("%.1f", s.Median(func(t load.Turn) float64 { return float64(t.Largest) / 1024 })),
+		allocations(s), peak(s), shownIf("%.1f", s.Median(func(t load.Turn) float64 { return t.LiveMiB })))
+}
+
+// shownIf returns a cell with a number, which is empty if that is 0.
+func shownIf(format string, number float64) string {
+	if number == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, number)
+}
+
 func manyLine(r *figures.Report, s *figures.Series) string {
 	toBare, spread := ratio(r, s, "bare", same)
 	toGorqlite, _ := ratio(r, s, "gorqlite", same)
@@ -92,7 +120,7 @@ func inverse(speed float64) float64 { return 1 / speed }
 // it. They are empty where the other does not take part.
 func ratio(r *figures.Report, s *figures.Series, client string, shown func(speed float64) float64) (median, quartiles string) {
 	other := r.Find(s, client)
-	if other == nil {
+	if other == nil || len(other.Turns) == 0 {
 		return "", ""
 	}
 	low, middle, high := s.Speed(other)
@@ -108,10 +136,7 @@ func allocations(s *figures.Series) string {
 }
 
 func peak(s *figures.Series) string {
-	if most := s.Median(func(t load.Turn) float64 { return t.PeakMiB }); most > 0 {
-		return fmt.Sprintf("%.1f", most)
-	}
-	return ""
+	return shownIf("%.1f", s.Median(func(t load.Turn) float64 { return t.PeakMiB }))
 }
 
 func sockets(s *figures.Series) string {
@@ -146,6 +171,9 @@ func stored(s *figures.Series) string {
 // warn says in words what must not be overlooked in the table.
 func warn(out io.Writer, r *figures.Report) {
 	for _, s := range r.Series {
+		if s.Out != "" {
+			fmt.Fprintf(out, "\nOUT: %s, client %s: %s\n", s.Scenario, s.Client, s.Out)
+		}
 		name := fmt.Sprintf("%s/%d, client %s", s.Scenario, s.Goroutines, s.Client)
 		for _, t := range s.Turns {
 			if t.FirstError != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -60,5 +61,56 @@ func TestTables(t *testing.T) {
 	}
 	if n := strings.Count(text, "LOST OR DOUBLED"); n != 1 {
 		t.Errorf("%d clients are said to have lost rows", n)
+	}
+}
+
+// TestLoopTable prints a loop of three clients, of which one is out.
+func TestLoopTable(t *testing.T) {
+	t.Parallel()
+	loop := func(client string, seconds float64, out string) *figures.Series {
+		s := &figures.Series{Scenario: "TxInsert10", Client: client, Statements: 10, Out: out}
+		if out == "" {
+			s.Turns = []load.Turn{{Operations: 1, Seconds: seconds, Requests: 3, Logged: 2048, Largest: 1024}}
+		}
+		return s
+	}
+	var out strings.Builder
+	err := printTables(&out, &figures.Report{Series: []*figures.Series{
+		loop("bare", 0.01, ""), loop("sqlite", 0.005, ""), loop("auto", 0.02, ""), loop("interactive", 0, "more than 1m0s"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cells(t, out.String(), "TxInsert10", "auto")
+	if c[2] != "20ms" || c[3] != "2.00" || c[6] != "4.00" || c[7] != "3" || c[8] != "2.0" || c[9] != "1.0" {
+		t.Errorf("twice as slow as bare, and four times as slow as SQLite: %q", c)
+	}
+	if c := cells(t, out.String(), "TxInsert10", "interactive"); c[2] != "out" || len(c) != 15 {
+		t.Errorf("of a client that is out: %q", c)
+	}
+	if want := "OUT: TxInsert10, client interactive: more than 1m0s"; !strings.Contains(out.String(), want) {
+		t.Errorf("no %q in:\n%s", want, out.String())
+	}
+}
+
+// TestAlternate has one client leave in the second round: its turns go, and the other goes on.
+func TestAlternate(t *testing.T) {
+	t.Parallel()
+	series := []*figures.Series{{Client: "stays"}, {Client: "leaves"}}
+	taken := 0
+	err := alternate(t.Context(), 3, series, []takeTurn{
+		func(context.Context) (load.Turn, error) { return load.Turn{Operations: 1}, nil },
+		func(context.Context) (load.Turn, error) {
+			if taken++; taken == 2 {
+				return load.Turn{}, outError{"it is slow"}
+			}
+			return load.Turn{Operations: 1}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(series[0].Turns) != 3 || len(series[1].Turns) != 0 || series[1].Out != "it is slow" || taken != 2 {
+		t.Errorf("%d turns of one, %d of the other, which is out by %q after %d", len(series[0].Turns), len(series[1].Turns), series[1].Out, taken)
 	}
 }

@@ -34,6 +34,8 @@ type Series struct {
 	Scenario   string      `json:"scenario"`
 	Goroutines int         `json:"goroutines,omitempty"` // 0 for a scenario of one operation after the other
 	Client     string      `json:"client"`
+	Statements int         `json:"statements,omitempty"` // of a loop in a transaction; 0 for other scenarios
+	Out        string      `json:"out,omitempty"`        // why the client of a loop took no part; it has no turns then
 	Turns      []load.Turn `json:"turns"`
 	Tally      *load.Tally `json:"tally,omitempty"`
 }

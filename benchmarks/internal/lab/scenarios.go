@@ -17,10 +17,10 @@ import (
 
 // Scenarios returns all of them.
 func Scenarios() []*Scenario {
-	return []*Scenario{
+	return append([]*Scenario{
 		PointSelect, ScanRows, ScanTimes, ScanWide, ScanMillion, Insert, ReadBlob, WriteBlob,
 		Tx1, Tx3, Tx10, Tx100, TxReadOnly,
-	}
+	}, Loops()...)
 }
 
 // record4 is a row of bench_rows.

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 
+	_ "github.com/mattn/go-sqlite3" // what SQLite itself takes
 	"github.com/rqlite/gorqlite"
 
-	_ "github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
 // Site is a server with the tables that the benchmarks need, and the clients
@@ -24,48 +27,100 @@ type Site struct {
 	gorqlite *gorqlite.Connection
 	bare     *http.Client
 	programs string // directory of programs that were built; "" for none
+
+	mostStatements int           // of a loop in a transaction
+	metered        *sql.DB       // its traffic is counted
+	traffic        *load.Traffic // of metered and of bare
+	gorqliteAtomic *gorqlite.Connection
+	sqlite         *sql.DB // a file of its own
+	directory      string  // of that file
 }
+
+// Sent returns what the clients whose traffic is counted have sent since it was asked for the last
+// time. They are "bare" and those of loops in transactions.
+func (s *Site) Sent() load.Sent { return s.traffic.Sent() }
 
 // Size is how much there is to read.
 type Size struct {
 	Rows int // of the long table; other scenarios read ten times, or a twentieth, of it
 	Blob int // bytes
+	Loop int // statements of a loop in a transaction, at most
 }
 
 // Full is the size that the names of the scenarios speak of.
-var Full = Size{Rows: 100_000, Blob: 1 << 20}
+var Full = Size{Rows: 100_000, Blob: 1 << 20, Loop: 100_000}
 
 // tables are dropped at the end where the server is not ours.
-var tables = []string{"bench_rows", "bench_times", "bench_wide", "bench_ten", "bench_insert", "bench_blob", "bench_tx"}
+var tables = []string{"bench_rows", "bench_times", "bench_wide", "bench_ten", "bench_insert", "bench_blob", "bench_tx", "bench_loop"}
 
 // Open opens the clients and makes the tables. The text column has 26
 // characters, and each REAL a fraction.
-func Open(ctx context.Context, s *Server, size Size) (*Site, error) {
-	db, err := sql.Open("rqlite", s.URL)
-	if err != nil {
-		return nil, err
+func Open(ctx context.Context, s *Server, size Size) (_ *Site, err error) {
+	st := &Site{server: s, rows: size.Rows, blobSize: size.Blob, mostStatements: size.Loop}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.Close(ctx))
+		}
+	}()
+	st.traffic = &load.Traffic{Next: load.Transport(256, nil)}
+	st.bare = &http.Client{Transport: st.traffic, Timeout: longest}
+	for _, one := range []struct {
+		db  **sql.DB
+		dsn string
+	}{{&st.db, ""}, {&st.unmarked, unmarkedSetting}} {
+		if *one.db, err = sql.Open("rqlite", s.URL+one.dsn); err != nil {
+			return nil, err
+		}
 	}
-	unmarked, err := sql.Open("rqlite", s.URL+unmarkedSetting)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+	for _, open := range []func() error{st.openMetered, st.openGorqlite, st.openSQLite} {
+		if err := open(); err != nil {
+			return nil, err
+		}
 	}
-	other, err := gorqlite.OpenWithClient(s.gorqliteURL(), newClient())
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	// Its default is a transaction around each request, which the others do without.
-	if err := other.SetExecutionWithTransaction(false); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	st := &Site{
-		server: s, rows: size.Rows, blobSize: size.Blob,
-		db: db, unmarked: unmarked, gorqlite: other, bare: newClient(),
-	}
-	if err := st.setUp(ctx, st.fill); err != nil {
-		return nil, errors.Join(err, st.Close(ctx))
-	}
-	return st, nil
+	return st, st.setUp(ctx, st.fill)
 }
+
+// openMetered opens the database whose traffic is counted.
+func (s *Site) openMetered() error {
+	cfg, err := rqlite.ParseDSN(s.server.URL)
+	if err != nil {
+		return err
+	}
+	cfg.HTTPClient = &http.Client{Transport: s.traffic}
+	connector, err := rqlite.NewConnector(cfg)
+	if err != nil {
+		return err
+	}
+	s.metered = sql.OpenDB(connector)
+	return nil
+}
+
+// openGorqlite opens two connections of gorqlite. Its default is a transaction around each request:
+// one leaves it out, as the others do, and one has it.
+func (s *Site) openGorqlite() (err error) {
+	if s.gorqlite, err = gorqlite.OpenWithClient(s.server.gorqliteURL(), newClient()); err != nil {
+		return err
+	}
+	if s.gorqliteAtomic, err = gorqlite.OpenWithClient(s.server.gorqliteURL(), newClient()); err != nil {
+		return err
+	}
+	return s.gorqlite.SetExecutionWithTransaction(false)
+}
+
+// openSQLite opens a new file with all of SQLite's defaults.
+func (s *Site) openSQLite() (err error) {
+	if s.directory, err = os.MkdirTemp("", "rqlite-benchmarks-"); err != nil {
+		return err
+	}
+	if s.sqlite, err = sql.Open("sqlite3", filepath.Join(s.directory, "db")); err != nil {
+		return err
+	}
+	_, err = s.sqlite.Exec(loopTable)
+	return err
+}
+
+// loopTable is what loops in transactions write to.
+const loopTable = "CREATE TABLE bench_loop (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)"
 
 // setUp runs a function that changes the schema on a database of its own: for
 // some time behind a change, the driver sends more with each read.
@@ -92,6 +147,7 @@ func (s *Site) fill(ctx context.Context, db *sql.DB) error {
 		wideTable(),
 		fmt.Sprintf(`INSERT INTO bench_wide SELECT %s FROM bench_rows WHERE id <= %d`, wideValues(), s.wideRows()),
 		`CREATE TABLE bench_tx (id INTEGER PRIMARY KEY, n INTEGER)`,
+		loopTable,
 		"CREATE TABLE bench_insert" + insertColumns,
 		`CREATE TABLE bench_blob (id INTEGER PRIMARY KEY, b BLOB)`,
 	} {
@@ -120,12 +176,23 @@ func (s *Site) Close(ctx context.Context) error {
 	if s.server.shared {
 		err = s.setUp(ctx, drop)
 	}
-	s.gorqlite.Close()
-	s.bare.CloseIdleConnections()
-	if s.programs != "" {
-		err = errors.Join(err, os.RemoveAll(s.programs))
+	for _, conn := range []*gorqlite.Connection{s.gorqlite, s.gorqliteAtomic} {
+		if conn != nil {
+			conn.Close()
+		}
 	}
-	return errors.Join(err, s.unmarked.Close(), s.db.Close())
+	for _, db := range []*sql.DB{s.db, s.unmarked, s.metered, s.sqlite} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	s.bare.CloseIdleConnections()
+	for _, directory := range []string{s.programs, s.directory} {
+		if directory != "" {
+			err = errors.Join(err, os.RemoveAll(directory))
+		}
+	}
+	return err
 }
 
 // unmarkedSetting, behind a URL, leaves out the marks of writes. What "bare" sends

@@ -33,10 +33,10 @@ func txScenario(writes int) *Scenario {
 			}
 		},
 		others: []contender{
-			{"tx-interactive", func(s *Site) Operation {
+			{"tx-auto", func(s *Site) Operation {
 				return func(ctx context.Context) error { return inTx(ctx, s.db, writes) }
 			}},
-			{"tx-deferred", func(s *Site) Operation {
+			{"tx-pipelined", func(s *Site) Operation {
 				return func(ctx context.Context) error {
 					return inTx(rqlite.WithTxMode(ctx, rqlite.TxPipelined), s.db, writes)
 				}

@@ -6,19 +6,26 @@ import (
 	"time"
 )
 
-// WatchHeap samples, each millisecond, what is allocated on the heap, garbage
-// included. The function it returns ends that and returns the peak above the
-// start, in MiB.
-func WatchHeap() (stop func() float64) {
+// Heap is the most that was on the heap above the start, in MiB.
+type Heap struct {
+	Peak float64 // garbage included
+	Live float64 // found in use by the garbage collector
+}
+
+// WatchHeap samples, each millisecond, what is on the heap. The function it returns ends that
+// and returns the peaks.
+func WatchHeap() (stop func() Heap) {
 	runtime.GC()
-	idle := heapBytes()
-	done, peak := make(chan struct{}), make(chan uint64)
+	idle := newHeapSample()
+	done, peak := make(chan struct{}), make(chan Heap)
 	go func() {
-		most := idle
+		var most Heap
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for {
-			most = max(most, heapBytes())
+			now := newHeapSample()
+			most.Peak = max(most.Peak, now.Peak-idle.Peak)
+			most.Live = max(most.Live, now.Live-idle.Live)
 			select {
 			case <-tick.C:
 			case <-done:
@@ -27,14 +34,15 @@ func WatchHeap() (stop func() float64) {
 			}
 		}
 	}()
-	return func() float64 {
+	return func() Heap {
 		close(done)
-		return float64(<-peak-idle) / (1 << 20)
+		return <-peak
 	}
 }
 
-func heapBytes() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+func newHeapSample() Heap {
+	const mebi = 1 << 20
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	return Heap{Peak: float64(samples[0].Value.Uint64()) / mebi, Live: float64(samples[1].Value.Uint64()) / mebi}
 }

@@ -37,10 +37,13 @@ type Turn struct {
 	Bytes      float64 `json:"bytes"`  // allocated for an operation
 	Allocs     float64 `json:"allocs"` // for an operation
 	PeakMiB    float64 `json:"peak_mib,omitempty"`
+	LiveMiB    float64 `json:"live_mib,omitempty"`
 
 	// These are filled in by clients that know them, and are 0 otherwise.
 	Sockets  int    `json:"sockets,omitempty"`  // open at the same time, at most
 	Requests uint64 `json:"requests,omitempty"` // sent for the operations
+	Logged   int64  `json:"logged,omitempty"`   // bytes of their bodies that went through the Raft log
+	Largest  int64  `json:"largest,omitempty"`  // bytes of the largest body
 }
 
 // Throughput returns the operations per second.
@@ -56,7 +59,7 @@ func Run(ctx context.Context, order Order, do Operation) (Turn, error) {
 		workers[i].latencies = make([]time.Duration, 0, 64) // so that growing counts for little
 	}
 	runtime.GC() // the garbage of the turn before is not this one's
-	peak := func() float64 { return 0 }
+	peak := func() Heap { return Heap{} }
 	if order.Heap {
 		peak = WatchHeap()
 	}
@@ -71,7 +74,8 @@ func Run(ctx context.Context, order Order, do Operation) (Turn, error) {
 	elapsed := time.Since(r.start)
 	runtime.ReadMemStats(&after)
 	turn := summary(workers)
-	turn.PeakMiB = peak()
+	heap := peak()
+	turn.PeakMiB, turn.LiveMiB = heap.Peak, heap.Live
 	turn.Seconds = elapsed.Seconds()
 	n := float64(max(turn.Operations, 1))
 	turn.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / n

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -182,4 +184,24 @@ func TestSockets(t *testing.T) {
 		t.Errorf("%d at most, and then %d; want 3, and then 1", first, second)
 	}
 	open[0].Close()
+}
+
+// TestTraffic sends a body to an endpoint that writes, and larger ones to one that reads.
+func TestTraffic(t *testing.T) {
+	t.Parallel()
+	traffic := &load.Traffic{Next: http.NewFileTransport(http.Dir(t.TempDir()))}
+	client := &http.Client{Transport: traffic}
+	for path, body := range map[string]string{"/db/execute": "12345", "/db/query": "1234567"} {
+		resp, err := client.Post("file://"+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if got := traffic.Sent(); got != (load.Sent{Requests: 2, Logged: 5, Largest: 7}) {
+		t.Errorf("it counted %+v", got)
+	}
+	if got := traffic.Sent(); got != (load.Sent{}) {
+		t.Errorf("it still counts %+v", got)
+	}
 }
