@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/go-rqlite/rqlite"
@@ -156,18 +157,24 @@ func openTape(tb testing.TB, n int) *sql.DB {
 	db := openMixed(tb, startTapeServer(tb).URL, t)
 	tb.Cleanup(func() {
 		t.playing = false // the table is dropped behind this
-		if t.played == 0 || t.passed > t.played {
+		if t.played == 0 || t.passed > t.played/10 {
 			tb.Errorf("%d requests were answered by the tape, and %d were not on it", t.played, t.passed)
 		}
 	})
-	for range 3 { // the last one, when the driver has learned, stays
-		t.answers = nil
+	// The driver learns, and now and then it does more in a transaction. What is played is like the
+	// one before.
+	for before := []answer(nil); before == nil || !sameRequests(before, t.answers); {
+		before, t.answers = t.answers, nil
 		if err := runMixed(tb.Context(), db, n); err != nil {
 			tb.Fatal(err)
 		}
 	}
 	t.playing = true
 	return db
+}
+
+func sameRequests(a, b []answer) bool {
+	return slices.EqualFunc(a, b, func(a, b answer) bool { return a.path == b.path && a.length == b.length })
 }
 
 func startTapeServer(tb testing.TB) *lab.Server {
@@ -191,13 +198,18 @@ func (t *tape) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.record(req)
 	}
 	a := t.answers[t.at]
-	if a.path != req.URL.Path || a.length != req.ContentLength {
-		t.passed++ // now and then the driver asks for the tables, or tidies up as it commits
+	body := a.body
+	switch {
+	case a.path == req.URL.Path && a.length == req.ContentLength:
+	case a.path == req.URL.Path && t.at == len(t.answers)-1: // a commit that tidies up by one more statement
+		body = append(bytes.TrimSuffix(bytes.Clone(body), []byte("]}")), ",{}]}"...)
+	default:
+		t.passed++ // now and then the driver asks for the tables
 		return t.next.RoundTrip(req)
 	}
 	t.played++
 	t.at = (t.at + 1) % len(t.answers)
-	return &http.Response{StatusCode: http.StatusOK, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), Request: req}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: a.header, Body: io.NopCloser(bytes.NewReader(body)), Request: req}, nil
 }
 
 func (t *tape) record(req *http.Request) (*http.Response, error) {
