@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/go-rqlite/rqlite => ../../
+	github.com/go-rqlite/rqlite/gormrqlite => ../../gormrqlite
 	github.com/go-rqlite/rqlite/rqlitetest => ../../rqlitetest
 )
 
@@ -13,6 +14,7 @@ require (
 	github.com/alexedwards/scs/sqlite3store v0.0.0-20251002162104-209de6e426de
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/go-rqlite/rqlite v0.0.0
+	github.com/go-rqlite/rqlite/gormrqlite v0.0.0
 	github.com/go-rqlite/rqlite/rqlitetest v0.0.0
 	github.com/golang-migrate/migrate/v4 v4.20.1
 	github.com/jmoiron/sqlx v1.4.0
