@@ -7,7 +7,6 @@ import (
 	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
-	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // history is what a transaction knows of the executions of one text.
@@ -31,6 +30,7 @@ func (t *Tx) historyOf(o *operation) *history {
 		if given, ok := o.GivenRows(); ok && !t.env.Texts.has(o.source, misforeseen) {
 			h.ids.foresees = true
 			h.ids.given = given
+			h.ids.returned.loc = t.env.Location
 		}
 		if t.histories == nil {
 			t.histories, t.inserters = make(map[string]*history), make(map[string]*history)
@@ -111,7 +111,7 @@ type ids struct {
 }
 
 // forget makes two executions necessary before ids are foreseen again.
-func (i *ids) forget() { i.known, i.follows, i.returned = false, false, returned{} }
+func (i *ids) forget() { i.known, i.follows, i.returned = false, false, returned{loc: i.returned.loc} }
 
 // learn takes in the ids of an execution that was tried.
 func (i *ids) learn(o *operation) {
@@ -157,7 +157,7 @@ func (i *ids) lastOf(o *operation) (last int64, follows, ok bool) {
 	case !o.wantsRows:
 		return o.lastInsertID, i.last+rows == o.lastInsertID, o.lastInsertID != 0 && o.rowsAffected == rows
 	case rows == 1:
-		return i.returned.learn(o, o.set)
+		return i.returned.learn(o)
 	case o.set == nil || len(o.set.Columns) != 1 || len(o.set.Rows) != i.given.Rows:
 		return 0, false, false
 	}
@@ -241,18 +241,4 @@ func (i *ids) rows(o *operation, last int64) (*result.Set, bool) {
 		set.Rows = append(set.Rows, []any{last - int64(i.given.Rows-1-row)})
 	}
 	return set, i.columns != nil
-}
-
-// see records foreseen rows as seen to their end.
-func (o *operation) see(set *result.Set) {
-	seen := o.Seen()
-	seen.Begin(&wire.Result{Columns: set.Columns, Types: set.Types})
-	for _, row := range set.Rows {
-		seen.Row()
-		for _, value := range row {
-			seen.Cell(cellOf(value))
-		}
-	}
-	seen.End()
-	o.set, o.foreseen = set, true
 }

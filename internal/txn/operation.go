@@ -61,7 +61,8 @@ type operation struct {
 	// foreseenID and foreseenRows are the counts that are foreseen while the operation waits. Both
 	// are 0 if none are.
 	foreseenID, foreseenRows int64
-	foreseen                 bool // the program was told what is foreseen; never reset
+	foreseen                 bool        // the program was told what is foreseen; never reset
+	told                     *result.Set // the rows that the program was told; nil if it wanted none
 }
 
 // waits reports whether the operation waits on the client.

@@ -1,8 +1,10 @@
 package txn
 
 import (
+	"bytes"
+	"reflect"
 	"slices"
-	"strconv"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -11,8 +13,10 @@ import (
 // returned foresees the row that RETURNING gives for an INSERT of one row. It learns from executions
 // that were tried what each column may come from. Like an id, the row is compared before the commit.
 type returned struct {
+	loc            *time.Location // of times that are read
 	columns, types []string
-	row            []any      // of the last execution that was tried; nil before the first
+	text           string     // of the last execution that was tried, as it was sent
+	row            []any      // of that execution; nil before the first
 	sources        [][]source // by columns, what each may come from, given all executions so far
 }
 
@@ -27,14 +31,15 @@ type origin uint8
 const (
 	fromID    origin = iota // one more than in the execution before
 	fromParam               // the value of a parameter
-	same                    // the value of the execution before
+	same                    // the value of the execution before, which was sent with the same text
 )
 
 // learn takes in the row of an execution. It returns the id in it. follows says that it follows the
 // one of the execution before. It is not ok if there is none.
-func (r *returned) learn(o *operation, set *result.Set) (id int64, follows, ok bool) {
+func (r *returned) learn(o *operation) (id int64, follows, ok bool) {
+	set := o.set
 	if set == nil || len(set.Rows) != 1 {
-		*r = returned{}
+		*r = returned{loc: r.loc}
 		return 0, false, false
 	}
 	row := set.Rows[0]
@@ -50,13 +55,13 @@ func (r *returned) learn(o *operation, set *result.Set) (id int64, follows, ok b
 				n, isInt := row[column].(int64)
 				return !isInt || follows && before[column] != any(n-1)
 			case fromParam:
-				return !equal(row[column], o.param(s.param))
+				return !equal(row[column], r.given(o, s.param, column))
 			default:
-				return follows && !equal(row[column], before[column])
+				return follows && (r.text != o.Text || !equal(row[column], before[column]))
 			}
 		})
 	}
-	r.row = row
+	r.row, r.text = row, o.Text
 	column := r.idColumn()
 	if column < 0 {
 		return 0, false, false
@@ -66,7 +71,7 @@ func (r *returned) learn(o *operation, set *result.Set) (id int64, follows, ok b
 
 // begin makes everything a possible source of each column.
 func (r *returned) begin(o *operation, set *result.Set) {
-	*r = returned{columns: set.Columns, types: set.Types, sources: make([][]source, len(set.Columns))}
+	*r = returned{loc: r.loc, columns: set.Columns, types: set.Types, sources: make([][]source, len(set.Columns))}
 	for column := range r.sources {
 		r.sources[column] = append(r.sources[column], source{from: fromID}, source{from: same})
 		for p := range o.Params {
@@ -98,8 +103,11 @@ func (r *returned) foresee(o *operation, id int64) (row []any, ok bool) {
 			case fromID:
 				value = value.(int64) + further
 			case fromParam:
-				value = o.param(s.param)
+				value = r.given(o, s.param, column)
 			case same:
+				if r.text != o.Text {
+					return nil, false
+				}
 			}
 			if i > 0 && !equal(value, row[column]) {
 				return nil, false
@@ -113,35 +121,67 @@ func (r *returned) foresee(o *operation, id int64) (row []any, ok bool) {
 	return row, true
 }
 
-// equal reports whether two values are the same NULL, integer or text. Of others it is not known: the
-// server may store them otherwise.
-func equal(a, b any) bool { return alike(a, b) && a == b }
-
-// alike reports whether two values are both NULL, integers or texts.
-func alike(a, b any) bool {
-	switch a.(type) {
-	case nil:
-		return b == nil
-	case int64:
-		_, ok := b.(int64)
-		return ok
-	case string:
-		_, ok := b.(string)
-		return ok
+// given returns the value of one of the statement's Params as the column would give it back, if it
+// stores the value as it is.
+func (r *returned) given(o *operation, param, column int) any {
+	in := result.StorageOf(r.types[column])
+	if truth, ok := o.param(param).(bool); ok && in == result.BoolStorage {
+		return truth
 	}
-	return false
+	values := result.Values{Loc: r.loc}
+	value, err := values.Value(cellOf(o.param(param)), in)
+	if err != nil {
+		return err // which equals no value
+	}
+	return value
+}
+
+// equal reports whether two values of columns are the same.
+func equal(a, b any) bool {
+	switch a := a.(type) {
+	case []byte:
+		b, ok := b.([]byte)
+		return ok && bytes.Equal(a, b)
+	case time.Time:
+		b, ok := b.(time.Time)
+		return ok && a.Equal(b) && a.Format(time.RFC3339Nano) == b.Format(time.RFC3339Nano)
+	}
+	return alike(a, b) && a == b
+}
+
+// alike reports whether two values are of the same type.
+func alike(a, b any) bool { return reflect.TypeOf(a) == reflect.TypeOf(b) }
+
+// sameSet reports whether two result sets are the same.
+func sameSet(a, b *result.Set) bool {
+	return slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Types, b.Types) &&
+		slices.EqualFunc(a.Rows, b.Rows, func(a, b []any) bool { return slices.EqualFunc(a, b, equal) })
 }
 
 // param returns the value of one of the statement's Params.
 func (o *operation) param(p int) any { return o.Values[o.Params[p].Index-1] }
 
-// cellOf returns a value as the server sends it.
+// cellOf returns a value as the server sends it back, if the column stores it as it is.
 func cellOf(value any) wire.Cell {
 	switch v := value.(type) {
-	case int64:
-		return wire.Cell{Kind: wire.Number, Data: strconv.AppendInt(nil, v, 10)}
+	case nil:
+		return wire.Cell{Kind: wire.Null}
 	case string:
 		return wire.Cell{Kind: wire.Text, Data: []byte(v)}
+	case []byte:
+		if v == nil {
+			return wire.Cell{Kind: wire.Null}
+		}
+		return wire.Cell{Kind: wire.Blob, Data: v}
+	case bool:
+		if v {
+			return wire.Cell{Kind: wire.Number, Data: []byte("1")}
+		}
+		return wire.Cell{Kind: wire.Number, Data: []byte("0")}
+	case time.Time:
+		text, _ := wire.AppendValue(nil, v)
+		return wire.Cell{Kind: wire.Text, Data: text[1 : len(text)-1]}
 	}
-	return wire.Cell{Kind: wire.Null}
+	text, _ := wire.AppendValue(nil, value)
+	return wire.Cell{Kind: wire.Number, Data: text}
 }

@@ -439,7 +439,7 @@ func (t *Tx) lateResults(answer *cluster.Answer, trial trial, i int, state occ.S
 // result, it compares that.
 func (t *Tx) lateResult(answer *cluster.Answer, o *operation, state occ.State, form trialForm) error {
 	if o.foreseen {
-		same, err := o.sameAgain(answer, state)
+		same, err := t.asForeseen(answer, o, state)
 		switch message := answer.Result().Error; {
 		case err != nil:
 			return err
@@ -463,6 +463,29 @@ func (t *Tx) lateResult(answer *cluster.Answer, o *operation, state occ.State, f
 		return passGuard(answer)
 	}
 	return nil
+}
+
+// asForeseen reads the entries of an operation whose result was foreseen. It reports whether it is the
+// one that the program was told.
+func (t *Tx) asForeseen(answer *cluster.Answer, o *operation, state occ.State) (bool, error) {
+	if o.told == nil {
+		return o.sameAgain(answer, state)
+	}
+	entry, err := answer.Next()
+	if err != nil || entry.Error != "" {
+		return false, sqlerr.From(err)
+	}
+	seen, values := o.Seen(), result.Values{Loc: t.env.Location}
+	seen.Begin(entry)
+	set, err := result.Read(answer, entry, &values, seen)
+	var unread *result.UnreadableValue
+	switch {
+	case errors.As(err, &unread):
+		return false, nil
+	case err != nil:
+		return false, sqlerr.From(err)
+	}
+	return sameSet(set, o.told), nil
 }
 
 // skip reads the entries of operations that the version vouches for, without comparing them.

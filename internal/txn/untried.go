@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -39,7 +41,8 @@ func (t *Tx) wait(ctx context.Context, list operations) error {
 		h.ids.waits(o)
 		if o.wantsRows {
 			set, _ := h.ids.rows(o, o.foreseenID)
-			o.see(set)
+			told := &result.Set{Columns: set.Columns, Types: set.Types, Rows: slices.Clone(set.Rows)} // reading a set takes its rows away
+			o.set, o.told, o.foreseen = set, told, true
 		}
 		o.tx = t
 		t.untried = append(t.untried, o)
