@@ -13,8 +13,8 @@ type GivenRows struct {
 	Head string
 	// Columns are the names of the columns as FoldName returns them. nil stands for all.
 	Columns []string
-	// Indexes are those of the parameters of each row, from 1, if Head is not "". All rows have the
-	// same number of them.
+	// Indexes are those of the parameters of each row, from 1, if the rows consist of parameters alone.
+	// Else it is nil. All rows have the same number of them.
 	Indexes [][]int
 }
 
@@ -32,13 +32,14 @@ type givenRows struct {
 	source
 	statement *Statement
 	given     GivenRows
-	bare      bool // so far there are rows of parameters alone
+	bare      bool // so far there is nothing but what Head allows
+	bareRows  bool // so far there are rows of parameters alone
 	param     int  // of statement.Params, the next one
 }
 
 func (g *givenRows) parse() (GivenRows, bool) {
 	at := 1
-	g.bare = g.isWord(0, "INSERT")
+	g.bare, g.bareRows = g.isWord(0, "INSERT"), true
 	if g.isWord(at, "OR") {
 		at, g.bare = at+2, false
 	}
@@ -67,9 +68,10 @@ func (g *givenRows) parse() (GivenRows, bool) {
 		g.bare = false
 	}
 	g.rest()
-	if g.bare {
+	if g.bare && g.bareRows {
 		g.given.Head = head
-	} else {
+	}
+	if !g.bareRows {
 		g.given.Indexes = nil
 	}
 	return g.given, g.given.Rows > 0
@@ -112,9 +114,9 @@ func (g *givenRows) row(at, end int) {
 		if (i-at)%2 == 1 {
 			expected = tokComma
 		}
-		g.bare = g.bare && g.kind(i) == expected
+		g.bareRows = g.bareRows && g.kind(i) == expected
 	}
-	g.bare = g.bare && len(indexes) > 0 && len(indexes)*2-1 == end-at &&
+	g.bareRows = g.bareRows && len(indexes) > 0 && len(indexes)*2-1 == end-at &&
 		(g.given.Rows == 0 || len(indexes) == len(g.given.Indexes[0]))
 	g.given.Indexes = append(g.given.Indexes, indexes)
 }

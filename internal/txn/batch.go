@@ -45,6 +45,7 @@ func (t *Tx) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt) ([]r
 			return nil, err // the request failed, not a statement
 		}
 		failure = sqlerr.New(failure.Message, next, len(list))
+		t.wentOn = true
 		if atomic {
 			t.rollbackTo(before)
 			return nil, failure

@@ -222,21 +222,26 @@ func (p *piece) told(before *piece, last, rows int64, final bool) (known, same b
 
 // followIDs reports whether the ids of a run certainly follow each other, if the last of them is as far
 // from that of the operation before the run as it has rows. That is so if SQLite has chosen all of
-// them. A parameter that may be the id must be NULL in all executions, or the next id in all.
+// them. A column that may be the id must be NULL in all rows, or the next id in all.
 func (p *piece) followIDs(before *operation, id int64) bool {
-	i := ids{given: p.run.Given, notID: p.notID}
+	i := ids{given: p.run.Given, notID: p.notID, slots: slotsOf(before.Statement, &p.run.Given)}
+	if len(i.notID) != len(i.slots) {
+		i.notID = nil
+	}
 	i.learnValues(before, id)
-	for param := range before.Params {
-		if i.notID[param] {
+	for n, one := range i.slots {
+		if i.notID[n] {
 			continue
 		}
-		index := before.Params[param].Index - 1
-		last := id
+		null, last := one.isNull(before.Values), id
 		for _, o := range p.list {
 			last += p.run.Rows()
-			if !i.mayBeID(o, param, last) || (o.Values[index] == nil) != (before.Values[index] == nil) {
+			if null && !one.isNull(o.Values) || !null && !one.fits(o.Values, last, false) {
 				return false
 			}
+		}
+		if !null && !one.fits(before.Values, id, false) {
+			return false
 		}
 	}
 	return true

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,10 +27,10 @@ type history struct {
 func (t *Tx) historyOf(o *operation) *history {
 	h := t.histories[o.source]
 	if h == nil {
-		h = &history{triesAtOnce: t.env.Texts.has(o.source, fails), target: o.Target()}
+		h = &history{triesAtOnce: t.env.Texts.has(o.source, fails) || t.Run.late[o.source], target: o.Target()}
 		if given, ok := o.GivenRows(); ok && !t.env.Texts.has(o.source, misforeseen) {
 			h.ids.foresees = true
-			h.ids.given = given
+			h.ids.given, h.ids.slots = given, slotsOf(o.Statement, &given)
 			h.ids.returned.loc = t.env.Location
 		}
 		if t.histories == nil {
@@ -53,9 +54,8 @@ func (t *Tx) begun(o *operation) {
 	case o.Keyword == "UPDATE":
 	case h.target == "":
 		t.forgetIDs()
-		if o.Kind != sqltext.Write { // another column may be the id
-			t.histories = nil
-			t.historyOf(o).executions = 1
+		if o.Kind != sqltext.Write {
+			t.forgetSchema()
 		}
 	case o.Keyword == "INSERT":
 		if other := t.inserters[h.target]; other != h {
@@ -68,6 +68,13 @@ func (t *Tx) begun(o *operation) {
 		if other := t.inserters[h.target]; other != nil {
 			other.ids.forget()
 		}
+	}
+}
+
+// forgetSchema forgets what depends on the schema: another column may be the id.
+func (t *Tx) forgetSchema() {
+	for _, h := range t.histories {
+		h.ids.notID, h.ids.followed = nil, false
 	}
 }
 
@@ -101,13 +108,41 @@ type ids struct {
 	gap      bool  // an execution waits whose ids are not foreseen
 	follows  bool  // the ids of the last execution followed those of the one before
 	followed bool  // follows was true before, of an only column; never reset
-	// notID says of each of the statement's Params that it is no id: an execution has had another
-	// value there than the id. Elements never become false.
+	// slots are the places in a row whose values are parameters. notID says of each that it is no id:
+	// the last row of an execution has had another value there than its id. Elements never become
+	// false, unless the schema changes.
+	slots []slot
 	notID []bool
 	// returned is about the row of RETURNING of an INSERT of one row. columns and types are those of the
 	// only column of RETURNING of an INSERT of several rows; nil without one.
 	returned       returned
 	columns, types []string
+}
+
+// slot is a place in the rows of an INSERT. Its elements are, by rows, positions in Values, or -1.
+type slot []int
+
+// slotsOf returns the slots of an INSERT: its columns, if its rows consist of parameters alone, else
+// those parameters by themselves that stand in its last row.
+func slotsOf(s *sqltext.Statement, given *sqltext.GivenRows) (slots []slot) {
+	if given.Indexes != nil {
+		for column := range given.Indexes[0] {
+			one := make(slot, given.Rows)
+			for row := range one {
+				one[row] = given.Indexes[row][column] - 1
+			}
+			slots = append(slots, one)
+		}
+		return slots
+	}
+	for p, row := range given.RowOf {
+		if row == given.Rows-1 {
+			one := slices.Repeat(slot{-1}, given.Rows)
+			one[row] = s.Params[p].Index - 1
+			slots = append(slots, one)
+		}
+	}
+	return slots
 }
 
 // forget makes two executions necessary before ids are foreseen again.
@@ -129,22 +164,42 @@ func (i *ids) learn(o *operation) {
 // learnValues takes in which values of an execution are no ids.
 func (i *ids) learnValues(o *operation, last int64) {
 	if i.notID == nil {
-		i.notID = make([]bool, len(o.Params))
+		i.notID = make([]bool, len(i.slots))
 	}
-	for p := range o.Params {
-		i.notID[p] = i.notID[p] || !i.mayBeID(o, p, last)
+	for n, one := range i.slots {
+		value := o.Values[one[len(one)-1]]
+		i.notID[n] = i.notID[n] || value != nil && !isInteger(value, last)
 	}
 }
 
 // fits reports whether the values of an operation allow that its last row has an id, provided that
 // NULL stands for the next one.
 func (i *ids) fits(o *operation, last int64) bool {
-	for p := range o.Params {
-		if !i.notID[p] && !i.mayBeID(o, p, last) {
+	for n, one := range i.slots {
+		if !i.notID[n] && !one.fits(o.Values, last, true) {
 			return false
 		}
 	}
 	return true
+}
+
+// fits reports whether the values in the slot can be the ids of rows that follow each other up to the
+// last one. Only if nulls, NULL can.
+func (s slot) fits(values []any, last int64, nulls bool) bool {
+	for row, index := range s {
+		if index < 0 || nulls && values[index] == nil {
+			continue
+		}
+		if values[index] == nil || !isInteger(values[index], last-int64(len(s)-1-row)) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNull reports whether all values in the slot are NULL.
+func (s slot) isNull(values []any) bool {
+	return !slices.ContainsFunc(s, func(index int) bool { return index >= 0 && values[index] != nil })
 }
 
 // lastOf returns the id of the last row that an execution has inserted, if its ids are consecutive.
@@ -170,17 +225,6 @@ func (i *ids) lastOf(o *operation) (last int64, follows, ok bool) {
 	}
 	i.columns, i.types = o.set.Columns, o.set.Types
 	return last, i.last+rows == last, true
-}
-
-// mayBeID reports whether the value of a parameter can be the id of its row, if the last row has the
-// given one. NULL can: SQLite takes the next id for it.
-func (i *ids) mayBeID(o *operation, param int, last int64) bool {
-	row := i.given.RowOf[param]
-	if row < 0 {
-		return false
-	}
-	value := o.param(param)
-	return value == nil || isInteger(value, last-int64(i.given.Rows-1-row))
 }
 
 // isInteger reports whether SQLite stores a value as an integer in a column that takes only integers

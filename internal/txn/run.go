@@ -20,6 +20,9 @@ type Run struct {
 	Again  bool          // it follows a conflict
 	Took   time.Duration // how long the run before it worked, without its waits; 0 for the first
 	waited time.Duration // how long this run has waited for others; Tx.waits adds to it
+	// late are the shapes of statements that have failed late in this run or those before it, so that
+	// they run at once. nil for none. Tx.late adds to it.
+	late map[string]bool
 }
 
 type runKey struct{}
@@ -42,7 +45,7 @@ func UntilNoConflict(ctx context.Context, run func(context.Context) error) error
 		if err == nil || !errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
 			return err
 		}
-		this = &Run{Again: true, Took: time.Since(begun) - this.waited}
+		this = &Run{Again: true, Took: time.Since(begun) - this.waited, late: this.late}
 		if pause(ctx, backoff) != nil {
 			return fmt.Errorf("%w (given up: %w)", err, ctx.Err())
 		}

@@ -23,10 +23,11 @@ import (
 // part of the transaction.
 func (t *Tx) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error) {
 	list, err := t.operations(ctx, stmts, false)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		_, err = t.runAll(ctx, list)
 	}
-	if _, err := t.runAll(ctx, list); err != nil {
+	if err != nil {
+		t.wentOn = true
 		return nil, err
 	}
 	last := list[len(list)-1]
@@ -40,6 +41,7 @@ func (t *Tx) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, error)
 func (t *Tx) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error) {
 	list, err := t.operations(ctx, stmts, true)
 	if err != nil {
+		t.wentOn = true
 		return nil, err
 	}
 	sets := result.NewSets(t.env.Location)
@@ -55,6 +57,7 @@ func (t *Tx) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error)
 		}
 	}
 	if err != nil {
+		t.wentOn = true
 		return nil, err
 	}
 	sets.Open()
@@ -93,6 +96,7 @@ func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) err
 	}
 	s, err := result.NewSource(answer, stmts, result.Span{Total: len(stmts)}, false, list.witnesses())
 	t.record(list...)
+	t.streamed = list
 	if err != nil {
 		return err
 	}
@@ -131,6 +135,8 @@ func (t *Tx) runAll(ctx context.Context, list operations) (done int, err error) 
 		return 0, t.failed
 	}
 	t.keepRows()
+	t.wentOn = t.wentOn || slices.ContainsFunc(t.streamed, func(o *operation) bool { return o.failure != "" })
+	t.streamed = nil
 	for done < len(list) {
 		if o := list[done]; o.Kind == sqltext.Control {
 			if err := t.control(ctx, o); err != nil {

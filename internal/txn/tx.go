@@ -42,8 +42,11 @@ type Tx struct {
 	// unfused says that nothing is to be fused any more, because the server refused it. tryOut and
 	// commit set it, and nothing resets it.
 	unfused bool
-	// wentOn says that a statement has failed, and that the transaction may go on. Nothing resets it.
+	// wentOn says that a statement has failed, and that the program may go on. Nothing resets it.
 	wentOn bool
+	// streamed are the operations of the last stream, whose rows may fail while they are read. stream
+	// sets it, and runAll resets it.
+	streamed operations
 	// rolledBack are the operations that ROLLBACK TO took back, each time with the writes before
 	// them. The commit does not send them, but the program has seen their results. Only rollbackTo
 	// adds to it.

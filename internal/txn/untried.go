@@ -84,7 +84,6 @@ func (t *Tx) try(ctx context.Context, fresh operations) (done int, failure, err 
 	}
 	t.settleUntried()
 	if failure != nil && fresh[done].failure != "" {
-		t.wentOn = true
 		t.env.Texts.add(fresh[done].source, fails)
 	}
 	return done, failure, nil
@@ -103,6 +102,10 @@ func (t *Tx) settleUntried() {
 // at once from now on.
 func (t *Tx) late(o *operation, message string) error {
 	t.env.Texts.add(o.source, fails)
+	if t.Run.late == nil {
+		t.Run.late = make(map[string]bool)
+	}
+	t.Run.late[o.source] = true
 	failed := sqlerr.New(message, -1, 0)
 	failed.Message = fmt.Sprintf("%s (execution %d of a statement that the transaction sent later, together with others), "+
 		"and nothing was applied; run the transaction again, as RunTx does: the statement then runs at once", failed.Message, o.execution)
