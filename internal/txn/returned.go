@@ -133,6 +133,9 @@ func (r *returned) given(o *operation, param, column int) any {
 	if err != nil {
 		return err // which equals no value
 	}
+	if at, ok := value.(time.Time); ok && r.loc == nil {
+		return at.UTC() // as rqlite sends times
+	}
 	return value
 }
 
