@@ -128,13 +128,14 @@ func (r *returned) given(o *operation, param, column int) any {
 	if truth, ok := o.param(param).(bool); ok && in == result.BoolStorage {
 		return truth
 	}
+	cell := cellOf(o.param(param))
+	if at, ok := o.param(param).(time.Time); ok && in == result.TimeStorage {
+		cell.Data = at.AppendFormat(nil, time.RFC3339Nano) // as rqlite sends times
+	}
 	values := result.Values{Loc: r.loc}
-	value, err := values.Value(cellOf(o.param(param)), in)
+	value, err := values.Value(cell, in)
 	if err != nil {
 		return err // which equals no value
-	}
-	if at, ok := value.(time.Time); ok && r.loc == nil {
-		return at.UTC() // as rqlite sends times
 	}
 	return value
 }

@@ -185,6 +185,9 @@ func (t *Tx) Commit() error {
 	}
 	t.ops.tellState(t.State)
 	if !t.answered {
+		if len(t.untried) > 0 {
+			t.State.Lose()
+		}
 		t.untried.tell(errResultsLost)
 		return nil
 	}
