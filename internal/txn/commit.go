@@ -143,10 +143,10 @@ func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
 	return !t.comparesRows(list) || !t.env.Nodes.AllSince(ctx, cluster.UndoesReturning, true)
 }
 
-// comparesRows reports whether the commit is to compare rows of RETURNING. It need not compare ids that
-// follow each other: nothing but a write can change them, and that changes the version.
+// comparesRows reports whether the commit is to compare rows of RETURNING. It need not where they are
+// rowids, for it compares those with the counts.
 func (t *Tx) comparesRows(list operations) bool {
-	return slices.ContainsFunc(list, func(o *operation) bool { return o.wantsReturning() && !t.historyOf(o).ids.followed })
+	return slices.ContainsFunc(list, func(o *operation) bool { return o.wantsReturning() && !t.historyOf(o).ids.areRowids() })
 }
 
 // checkHiddenRows runs the writes once more before a commit that hides rows of RETURNING, and
@@ -323,6 +323,9 @@ func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 	if o.waits() && o.Kind == sqltext.Write {
 		o.lastInsertID, o.rowsAffected = state.RealRowid(entry.LastInsertID), entry.RowsAffected
 		return true, nil
+	}
+	if hidden && o.wantsReturning() {
+		return !t.historyOf(o).ids.areRowids() || state.RealRowid(entry.LastInsertID) == o.returnedID, nil
 	}
 	return !hidden || !o.needsCounts || o.clears || !o.countsSeen || entry.RowsAffected == o.rowsAffected, nil
 }

@@ -74,7 +74,7 @@ func (t *Tx) begun(o *operation) {
 // forgetSchema forgets what depends on the schema: another column may be the id.
 func (t *Tx) forgetSchema() {
 	for _, h := range t.histories {
-		h.ids.notID, h.ids.followed = nil, false
+		h.ids.notID, h.ids.followed, h.ids.rowids = nil, false, 0
 	}
 }
 
@@ -117,6 +117,27 @@ type ids struct {
 	// only column of RETURNING of an INSERT of several rows; nil without one.
 	returned       returned
 	columns, types []string
+	// rowids counts the executions that were tried whose last id was the rowid, as the probe told it. It
+	// is negative if one was not.
+	rowids int
+}
+
+// asksRowid reports whether it is to be found out whether the ids of RETURNING are rowids: once, at the
+// second execution.
+func (i *ids) asksRowid() bool { return i.foresees && i.known && i.rowids == 0 }
+
+// areRowids reports whether ids of RETURNING have followed each other, and were rowids.
+func (i *ids) areRowids() bool { return i.followed && i.rowids > 0 }
+
+// learnRowid takes in what the probe told.
+func (i *ids) learnRowid(o *operation, last int64) {
+	switch o.returnedID = last; {
+	case !o.tellsID || i.rowids < 0:
+	case o.rowid == last:
+		i.rowids++
+	default:
+		i.rowids = -1
+	}
 }
 
 // slot is a place in the rows of an INSERT. Its elements are, by rows, positions in Values, or -1.
@@ -159,6 +180,9 @@ func (i *ids) learn(o *operation) {
 	i.followed = i.followed || i.follows && len(i.returned.columns) <= 1
 	i.known, i.last, i.newest, i.gap = true, last, last, false
 	i.learnValues(o, last)
+	if o.wantsRows {
+		i.learnRowid(o, last)
+	}
 }
 
 // learnValues takes in which values of an execution are no ids.

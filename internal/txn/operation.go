@@ -31,6 +31,9 @@ type operation struct {
 	// rows. A probe behind the statement asks for them. Invariant: !needsCounts || !wantsRows.
 	needsCounts bool
 	wantsRows   bool // the program wants rows
+	// tellsID says that a probe for the rowid follows the operation in trials, because its rows of
+	// RETURNING may tell it. try sets it.
+	tellsID bool
 	// clears says that it drops the version table, or deletes rows of it.
 	clears bool
 	// defers says that it sets whether the check of foreign keys waits for the commit. Invariant:
@@ -61,8 +64,10 @@ type operation struct {
 	// foreseenID and foreseenRows are the counts that are foreseen while the operation waits. Both
 	// are 0 if none are.
 	foreseenID, foreseenRows int64
-	foreseen                 bool        // the program was told what is foreseen; never reset
-	told                     *result.Set // the rows that the program was told; nil if it wanted none
+	foreseen                 bool // the program was told what is foreseen; never reset
+	// rowid is what the probe told, if tellsID. returnedID is the id in the last row of RETURNING, or 0.
+	rowid, returnedID int64
+	told              *result.Set // the rows that the program was told; nil if it wanted none
 }
 
 // waits reports whether the operation waits on the client.
@@ -71,9 +76,11 @@ func (o *operation) waits() bool { return o.tx != nil }
 // isSavepoint reports whether the operation is SAVEPOINT, RELEASE or ROLLBACK TO.
 func (o *operation) isSavepoint() bool { return o.Kind == sqltext.Control }
 
-// isGuarded reports whether a guard follows the operation in a guarded trial. The probe for counts
-// is a guard, too, so that no other follows it.
-func (o *operation) isGuarded() bool { return o.Returning > 0 && !o.needsCounts && o.failure == "" }
+// isProbed reports whether a probe or a guard follows the operation in a trial of a form, besides the
+// probe for counts.
+func (o *operation) isProbed(form trialForm) bool {
+	return o.wantsReturning() && o.failure == "" && (form.guarded || o.tellsID)
+}
 
 // isUnseen reports whether the program closed the rows of a script before it came to those of the
 // operation. Then the operation need not hold.

@@ -437,7 +437,7 @@ func (s *script) normal(text string) string {
 	text = tokensShown.ReplaceAllString(text, "TOKEN")
 	text = statesShown.ReplaceAllString(text, "STATE($1)")
 	return strings.NewReplacer(
-		speculationText, "TRY", fuseGuard("KV"), "GUARD", fuseGuard("ITEM"), "GUARD", "SELECT abs(-9223372036854775808)", "ABORT",
+		speculationText, "TRY", guardedProbeText, "GUARDED", probeText, "PROBE", fuseGuard("KV"), "GUARD", fuseGuard("ITEM"), "GUARD", "SELECT abs(-9223372036854775808)", "ABORT",
 		"INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN", "IF", " ELSE 'stale' END,TOKEN", " TOKEN",
 	).Replace(text)
 }

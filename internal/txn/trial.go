@@ -98,7 +98,7 @@ func (t *Tx) read(ctx context.Context, fresh operations) (*cluster.Answer, error
 			again = true
 			continue
 		case again:
-			if err := t.compare(answer, t.ops.reads(), state, false); err != nil {
+			if err := t.compare(answer, t.ops.reads(), state, trialForm{}); err != nil {
 				answer.Close()
 				return nil, err
 			}
@@ -178,7 +178,7 @@ func (b *body) trial(list operations, form trialForm) error {
 		switch {
 		case form.guarded && o.Returning > 0:
 			b.statement(guardedProbeText)
-		case o.needsCounts:
+		case o.needsCounts, o.tellsID:
 			b.statement(probeText)
 		}
 	}
@@ -195,11 +195,11 @@ func (t *Tx) readState(answer *cluster.Answer) (occ.State, error) {
 }
 
 // compare reads the entries of operations that were run again. They must show the same as before.
-func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, guarded bool) error {
+func (t *Tx) compare(answer *cluster.Answer, list operations, state occ.State, form trialForm) error {
 	for _, o := range list {
 		same, err := o.sameAgain(answer, state)
-		if err == nil && same && guarded && o.isGuarded() {
-			err = passGuard(answer)
+		if err == nil && same && o.isProbed(form) {
+			err = passProbe(answer, o)
 		}
 		if err != nil {
 			return err
@@ -384,7 +384,7 @@ func (t *Tx) trialForm(ctx context.Context, trial *trial) trialForm {
 // operations that ran before. Otherwise the version vouches for them.
 func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved bool) (done int, failure, err error) {
 	if moved {
-		err = t.compare(answer, trial.list, state, trial.form.guarded)
+		err = t.compare(answer, trial.list, state, trial.form)
 	} else {
 		err = t.skip(answer, trial)
 	}
@@ -401,8 +401,8 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 			return i, sqlerr.Refused(sqlerr.At(errNoRowid, i, len(trial.fresh))), nil
 		}
 		failure, err := t.result(answer, o, state, at{i, len(trial.fresh)})
-		if err == nil && failure == nil && trial.form.guarded && o.isGuarded() {
-			err = passGuard(answer)
+		if err == nil && failure == nil && o.isProbed(trial.form) {
+			err = passProbe(answer, o)
 		}
 		if err != nil || failure != nil {
 			// The server has rolled back, or will at the end of the request.
@@ -459,8 +459,8 @@ func (t *Tx) lateResult(answer *cluster.Answer, o *operation, state occ.State, f
 			return failure
 		}
 	}
-	if form.guarded && o.isGuarded() {
-		return passGuard(answer)
+	if o.isProbed(form) {
+		return passProbe(answer, o)
 	}
 	return nil
 }
@@ -500,7 +500,7 @@ func (t *Tx) skip(answer *cluster.Answer, trial trial) error {
 		}
 		o := p.list[0]
 		entries := 1
-		if o.needsCounts || trial.form.guarded && o.isGuarded() {
+		if o.needsCounts || o.isProbed(trial.form) {
 			entries = 2
 		}
 		for range entries {
@@ -519,15 +519,25 @@ func (t *Tx) skip(answer *cluster.Answer, trial trial) error {
 	return nil
 }
 
-// passGuard reads the entry of the guard behind a statement.
-func passGuard(answer *cluster.Answer) error {
+// passProbe reads the entry of the probe or guard behind a statement.
+func passProbe(answer *cluster.Answer, o *operation) error {
 	entry, err := answer.Next()
+	switch {
+	case err != nil:
+		return sqlerr.From(err)
+	case entry.Error != "":
+		return fmt.Errorf("rqlite: the transaction ended while it was tried out (%q): it cannot go on", entry.Error)
+	case !o.tellsID:
+		return nil
+	}
+	if err := answer.NextRow(); err != nil {
+		return sqlerr.From(err)
+	}
+	cell, err := answer.Cell()
 	if err != nil {
 		return sqlerr.From(err)
 	}
-	if entry.Error != "" {
-		return fmt.Errorf("rqlite: the transaction ended while it was tried out (%q): it cannot go on", entry.Error)
-	}
+	o.rowid, _ = result.ParseInt(cell.Data)
 	return nil
 }
 
@@ -635,5 +645,5 @@ func (t *Tx) runsAgain(ctx context.Context, list operations, failing *operation,
 	if state.Version != want.Version {
 		return false, nil
 	}
-	return true, t.compare(answer, append(list, trial.fresh...), state, trial.form.guarded)
+	return true, t.compare(answer, append(list, trial.fresh...), state, trial.form)
 }

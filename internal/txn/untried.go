@@ -71,6 +71,7 @@ func (t *Tx) tryUntried(ctx context.Context) error {
 func (t *Tx) try(ctx context.Context, fresh operations) (done int, failure, err error) {
 	for _, o := range fresh {
 		t.begun(o)
+		o.tellsID = t.Mode != Interactive && o.wantsReturning() && t.historyOf(o).ids.asksRowid()
 	}
 	done, failure, err = t.speculate(ctx, t.untried, fresh)
 	if err != nil {
