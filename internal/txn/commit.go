@@ -146,8 +146,12 @@ func (t *Tx) hidesRows(ctx context.Context, list operations) bool {
 // comparesRows reports whether the commit is to compare rows of RETURNING. It need not where they are
 // rowids, for it compares those with the counts.
 func (t *Tx) comparesRows(list operations) bool {
-	return slices.ContainsFunc(list, func(o *operation) bool { return o.wantsReturning() && !t.historyOf(o).ids.areRowids() })
+	return slices.ContainsFunc(list, func(o *operation) bool { return o.wantsReturning() && !t.toldRowid(o) })
 }
+
+// toldRowid reports whether the rows of RETURNING told the rowid, and nothing that does not follow from
+// it.
+func (t *Tx) toldRowid(o *operation) bool { return o.returnedID != 0 && t.historyOf(o).ids.areRowids() }
 
 // checkHiddenRows runs the writes once more before a commit that hides rows of RETURNING, and
 // compares the rows. They conflict if the server makes them up anew, as by a DEFAULT that is
@@ -325,7 +329,7 @@ func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 		return true, nil
 	}
 	if hidden && o.wantsReturning() {
-		return !t.historyOf(o).ids.areRowids() || state.RealRowid(entry.LastInsertID) == o.returnedID, nil
+		return !t.toldRowid(o) || state.RealRowid(entry.LastInsertID) == o.returnedID, nil
 	}
 	return !hidden || !o.needsCounts || o.clears || !o.countsSeen || entry.RowsAffected == o.rowsAffected, nil
 }
