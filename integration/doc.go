@@ -28,5 +28,7 @@
 // long as it says. The summary at the end has their figures.
 //
 // RQLITE_SEED changes the seed of the generated tests, which they print, and
-// RQLITE_ROUNDS how many of them there are.
+// RQLITE_ROUNDS how many of them there are. RQLITE_PROGRAMS is the number of those
+// about the modes of transactions, and RQLITE_MODES, a list such as "auto,pipelined",
+// the modes in which they run.
 package integration
