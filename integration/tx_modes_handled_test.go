@@ -117,17 +117,15 @@ func TestTxModesHandledFailure(t *testing.T) {
 func TestTxModesFailureBehindFailure(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
 		const keys = 60
-		inModes(t, aheadModes, func(t *testing.T, mode rqlite.TxMode) {
-			db := b.open(t, setting(mode))
-			table := tenths(t, db, keys)
-			require.NoError(t, once(t.Context(), db, nil, func(tx *sql.Tx) error {
-				_, err := one(t.Context(), tx, "INSERT INTO "+table+" (k, n) VALUES (9, 1) RETURNING k")
-				require.ErrorIs(t, err, rqlite.ConstraintUnique)
-				require.NotErrorIs(t, err, rqlite.ErrTxConflict)
-				_, err = putAll(t.Context(), tx, table, keys)
-				return err
-			}))
-			assert.Equal(t, [2]int{keys, keys + keys/10}, state(t, db, table))
-		})
+		db := b.open(t, setting(rqlite.TxAuto))
+		table := tenths(t, db, keys)
+		require.NoError(t, once(t.Context(), db, nil, func(tx *sql.Tx) error {
+			_, err := one(t.Context(), tx, "INSERT INTO "+table+" (k, n) VALUES (9, 1) RETURNING k")
+			require.ErrorIs(t, err, rqlite.ConstraintUnique)
+			require.NotErrorIs(t, err, rqlite.ErrTxConflict)
+			_, err = putAll(t.Context(), tx, table, keys)
+			return err
+		}))
+		assert.Equal(t, [2]int{keys, keys + keys/10}, state(t, db, table))
 	})
 }

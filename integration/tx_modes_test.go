@@ -28,7 +28,7 @@ func TestTxModes(t *testing.T) {
 	modes := chosenModes(t)
 	programs := envInt(t, "RQLITE_PROGRAMS", int64(either(300, 5000)))
 	if only := envInt(t, "RQLITE_PROGRAM", -1); only >= 0 {
-		w := newModeWorld(t)
+		w := newModeWorld(t, modeTables...)
 		w.checkAll(t, newModeProgram(modeName(seed, only), seededModes(seed, only)), modes)
 		return
 	}
@@ -37,7 +37,7 @@ func TestTxModes(t *testing.T) {
 	var busy sync.WaitGroup
 	worlds := make([]*modeWorld, runtime.GOMAXPROCS(0))
 	for i := range worlds {
-		worlds[i] = newModeWorld(t)
+		worlds[i] = newModeWorld(t, modeTables...)
 		busy.Go(func() {
 			for failed.Load() < 3 {
 				number := next.Add(1) - 1
@@ -141,7 +141,7 @@ func FuzzTxModes(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	w := newModeWorld(f)
+	w := newModeWorld(f, modeTables...)
 	var turn sync.Mutex
 	f.Fuzz(func(t *testing.T, data []byte) {
 		turn.Lock()

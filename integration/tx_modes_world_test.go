@@ -49,8 +49,8 @@ type modeTB interface {
 	Context() context.Context
 }
 
-// modeWorld is an embedded server with all modeTables, and SQLite with the same. Programs run there
-// one after the other.
+// modeWorld is an embedded server and SQLite, with the same tables. Programs run there one after
+// the other.
 type modeWorld struct {
 	tb      modeTB
 	dsn     string
@@ -70,8 +70,8 @@ type modeSubject struct {
 // txModes are all modes.
 var txModes = []rqlite.TxMode{rqlite.TxInteractive, rqlite.TxAuto, rqlite.TxPipelined}
 
-// newModeWorld starts a server.
-func newModeWorld(tb modeTB) *modeWorld {
+// newModeWorld starts a server with tables.
+func newModeWorld(tb modeTB, tables ...modeTable) *modeWorld {
 	tb.Helper()
 	w := &modeWorld{tb: tb, subject: map[rqlite.TxMode]*modeSubject{}, tally: map[string]int{}}
 	c, err := startIntercepted(serverOptions{foreignKeys: true}, func(h http.Handler) http.Handler {
@@ -89,8 +89,8 @@ func newModeWorld(tb modeTB) *modeWorld {
 	for _, mode := range txModes {
 		w.subject[mode] = &modeSubject{}
 	}
-	schema := []string{"CREATE TABLE rivals (n)"}
-	for _, m := range modeTables {
+	schema := []string{"CREATE TABLE rivals (id INTEGER PRIMARY KEY AUTOINCREMENT, n)"}
+	for _, m := range tables {
 		schema = append(schema, m.schema)
 	}
 	w.everywhere(schema)
@@ -162,7 +162,7 @@ func (p *modeProgram) emptied() []string {
 
 // contents returns the query for all that is in the program's tables.
 func (p *modeProgram) contents() string {
-	list := []string{"SELECT 'sequence ' || name || ' ' || seq AS line FROM sqlite_sequence"}
+	list := []string{"SELECT 'sequence ' || name || ' ' || seq AS line FROM sqlite_sequence WHERE name <> 'rivals'"}
 	for _, m := range p.tables {
 		for _, s := range m.stored {
 			list = append(list, s.text())
