@@ -52,7 +52,7 @@ func (w *modeWorld) check(p *modeProgram, mode rqlite.TxMode) string {
 			return ""
 		}
 		if len(t.wrong) > 0 {
-			return fmt.Sprintf("transaction %d in mode %v, %d refusals %v:\n\t%s", i, mode, len(t.refusals), t.refusals, strings.Join(t.wrong, "\n\t"))
+			return fmt.Sprintf("transaction %d in mode %v, %d refusals:\n\t%s", i, mode, len(t.refusals), strings.Join(t.wrong, "\n\t"))
 		}
 		if wanted.chance {
 			return "" // from here on the two databases differ
@@ -92,6 +92,9 @@ func (t *modeTrial) run() {
 		err = rqlite.RunTx(ctx, db, t.tx.options, func(tx *sql.Tx) error {
 			if tries++; tries > 1 {
 				t.refused(rqlite.ErrTxConflict)
+			}
+			if len(t.refusals) > t.mostRefusals() {
+				return errModeEndless
 			}
 			return t.play(ctx, tx)
 		})
@@ -149,7 +152,10 @@ func (t *modeTrial) note(format string, args ...any) {
 // compare compares the last run with that on SQLite.
 func (t *modeTrial) compare(err error) {
 	t.writeRivals()
-	t.limit()
+	if errors.Is(err, errModeEndless) {
+		t.note("refused too often, at last when it had seen %q", t.last.lines)
+		return
+	}
 	if t.wanted.chance {
 		if err != nil && !t.rolledBack() && !errors.Is(err, rqlite.ErrResultsChanged) && !errors.Is(err, rqlite.ErrTxConflict) && strings.HasPrefix(t.last.end, "fails: ") {
 			t.note("it %s", t.last.end)
@@ -202,24 +208,27 @@ func (t *modeTrial) compareRolledBack() {
 	}
 }
 
-// limit bounds the refusals.
-func (t *modeTrial) limit() {
+// mostRefusals returns how often the transaction may be refused.
+func (t *modeTrial) mostRefusals() int {
+	if t.mode == rqlite.TxInteractive {
+		return len(t.rivals)
+	}
 	texts := map[string]bool{}
 	for _, s := range t.tx.steps {
 		texts[s.text] = true
 	}
-	most := maxRefusals * len(texts)
-	if t.mode == rqlite.TxInteractive {
-		most = 0
+	most := maxRefusals*len(texts) + len(t.rivals)
+	if t.world.shrinking {
+		return min(most, 5)
 	}
-	if most += len(t.rivals); len(t.refusals) > most {
-		t.note("%d refusals of a transaction with %d texts and %d rivals", len(t.refusals), len(texts), len(t.rivals))
-	}
+	return most
 }
 
 // shrink returns the smallest program that it finds in which something is still wrong in a mode.
 func (w *modeWorld) shrink(p *modeProgram, mode rqlite.TxMode) *modeProgram {
-	end := time.Now().Add(5 * time.Second)
+	end := time.Now().Add(20 * time.Second)
+	w.shrinking = true
+	defer func() { w.shrinking = false }()
 	smallest := *p
 	smallest.fresh = true
 	if w.check(&smallest, mode) == "" {

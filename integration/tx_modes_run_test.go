@@ -36,6 +36,7 @@ type modeRun struct {
 var (
 	errModeStop     = errors.New("the program gives up")
 	errModeRollback = errors.New("the program rolls back")
+	errModeEndless  = errors.New("RunTx comes to no end")
 )
 
 // notKnown is what a program may be told of a result when the transaction was not committed.

@@ -59,6 +59,8 @@ type modeWorld struct {
 	rival   *sql.DB
 	subject map[rqlite.TxMode]*modeSubject
 	tally   map[string]int
+	// shrinking says that a program is known to fail, and that a smaller one is looked for.
+	shrinking bool
 }
 
 // modeSubject is the connector that programs in a mode use.
