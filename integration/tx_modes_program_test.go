@@ -133,6 +133,8 @@ type modeProgrammer struct {
 	fresh  int // the last number of ?f
 	steps  []modeStep
 	open   int // savepoints
+	// readsLoosely says that what the transaction has read need not hold.
+	readsLoosely bool
 }
 
 // newModeProgram makes a program.
@@ -156,7 +158,7 @@ func newModeProgram(name string, c chooser) *modeProgram {
 func (g *modeProgrammer) tx() modeTx {
 	g.steps, g.open = nil, 0
 	tx := modeTx{rollback: g.IntN(8) == 7, goesOn: g.IntN(2) == 0, byRunTx: g.IntN(2) == 0}
-	if g.IntN(6) == 5 {
+	if g.readsLoosely = g.IntN(6) == 5; g.readsLoosely {
 		tx.options = readCommitted
 	}
 	for range 1 + g.IntN(5) {
@@ -201,7 +203,7 @@ func (g *modeProgrammer) block() {
 
 // rival returns a write of another client, which may or may not be in the way.
 func (g *modeProgrammer) rival() string {
-	if text := g.tables[0].rival; text != "" && g.IntN(2) == 0 {
+	if text := g.tables[0].rival; text != "" && !g.readsLoosely && g.IntN(2) == 0 {
 		g.fresh++
 		return fmt.Sprintf(text, g.fresh)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -120,9 +121,10 @@ func (r *modeRun) note(s modeStep, result sql.Result) error {
 	return errors.Join(errCount, errID)
 }
 
-// noteID notes ids that SQLite has chosen by chance, because the largest one was taken.
+// noteID notes ids that SQLite has chosen by chance, or may choose for the next rows of the statement,
+// because the largest one is taken.
 func (r *modeRun) noteID(id int64) {
-	r.chance = r.chance || id > 1<<32 && id < 9223372036854775700
+	r.chance = r.chance || id > 1<<32 && id < math.MaxInt64-100 || id == math.MaxInt64
 }
 
 // prepared returns the prepared statement of a step, nil if it is to run without.
