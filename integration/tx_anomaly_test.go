@@ -39,8 +39,7 @@ func leave(ctx context.Context, tx *sql.Tx, doctor int) error {
 	if err != nil || n < 2 {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE doctors SET on_call = 0 WHERE id = ?", doctor)
-	return err
+	return repeat(ctx, tx, 5, "UPDATE doctors SET on_call = 0 WHERE id = ?", func(int) []any { return []any{doctor} })
 }
 
 // leavePlainly does the same by one statement.
@@ -77,7 +76,7 @@ func TestWriteSkew(t *testing.T) {
 		f := startFleet(t, fleetOptions{})
 		newWard(t, openDSN(t, f.dsn()))
 		t.Run("serializable", func(t *testing.T) {
-			w := &ward{transactions: openSeveral(t, 4, f.dsn()), plain: openDSN(t, f.dsn())}
+			w := &ward{transactions: openModes(t, 4, f.dsn()), plain: openDSN(t, f.dsn())}
 			rounds := either(40, 600)
 			for n := range rounds {
 				require.Equal(t, 1, w.round(t, n), "doctors on call after round %d", n)
@@ -86,7 +85,7 @@ func TestWriteSkew(t *testing.T) {
 			w.faultless(t)
 		})
 		t.Run("read committed", func(t *testing.T) {
-			w := &ward{transactions: openSeveral(t, 4, f.dsn()), options: readCommitted}
+			w := &ward{transactions: openModes(t, 4, f.dsn()), options: readCommitted}
 			wrong := 0
 			for n := range 200 {
 				if w.round(t, n) == 0 {
@@ -109,46 +108,52 @@ func TestWriteSkewInTurn(t *testing.T) {
 		db := openDSN(t, f.dsn())
 		newWard(t, db)
 		mustCommitOnce(t, db) // there is a version table
-		for _, c := range []struct {
-			name    string
-			setting string // of the plain writer
-			options *sql.TxOptions
-			onCall  int
-		}{
-			{"serializable", "txversion=true", nil, 1},
-			{"read committed", "txversion=true", readCommitted, 0},
-			{"without a version", "txversion=false", nil, 0},
-		} {
-			for _, early := range []bool{true, false} { // before the first write of the transaction, or after it
-				ctx := t.Context()
-				plain := openDSN(t, withSettings(f.dsn(), c.setting))
-				mustExec(t, plain, "UPDATE doctors SET on_call = 1")
-				err := once(ctx, db, c.options, func(tx *sql.Tx) error {
-					n, err := one(ctx, tx, onCallText)
-					require.NoError(t, err)
-					require.EqualValues(t, 2, n)
-					if early {
-						require.NoError(t, leavePlainly(ctx, plain, 2))
+		inModes(t, txModes, func(t *testing.T, mode rqlite.TxMode) {
+			for _, c := range []struct {
+				name    string
+				setting string // of the plain writer
+				options *sql.TxOptions
+				onCall  int
+			}{
+				{"serializable", "txversion=true", nil, 1},
+				{"read committed", "txversion=true", readCommitted, 0},
+				{"without a version", "txversion=false", nil, 0},
+			} {
+				for before := range 6 { // of the writes of the transaction, how many come before the plain one
+					plain := openDSN(t, withSettings(f.dsn(), c.setting))
+					mustExec(t, plain, "UPDATE doctors SET on_call = 1")
+					err := skewInTurn(rqlite.WithTxMode(t.Context(), mode), t, db, plain, c.options, before)
+					if c.onCall == 1 {
+						assert.ErrorIs(t, err, rqlite.ErrTxConflict, "%s, behind %d writes", c.name, before)
+					} else {
+						assert.NoError(t, err, "%s, behind %d writes", c.name, before)
 					}
-					if _, err := tx.ExecContext(ctx, "UPDATE doctors SET on_call = 0 WHERE id = 1"); err != nil {
-						return err
-					}
-					if !early {
-						require.NoError(t, leavePlainly(ctx, plain, 2))
-					}
-					return nil
-				})
-				if c.onCall == 1 {
-					assert.ErrorIs(t, err, rqlite.ErrTxConflict, "%s, early: %v", c.name, early)
-				} else {
-					assert.NoError(t, err, "%s, early: %v", c.name, early)
+					var onCall int
+					scan(t, db, onCallText, nil, &onCall)
+					assert.Equal(t, c.onCall, onCall, "%s, behind %d writes", c.name, before)
 				}
-				var onCall int
-				scan(t, db, onCallText, nil, &onCall)
-				assert.Equal(t, c.onCall, onCall, "%s, early: %v", c.name, early)
 			}
-		}
+		})
 		f.requireSame(t)
+	})
+}
+
+// skewInTurn has one doctor leave by a transaction of five writes, and the other one by a plain
+// statement behind some of them.
+func skewInTurn(ctx context.Context, t *testing.T, db, plain *sql.DB, options *sql.TxOptions, before int) error {
+	t.Helper()
+	return once(ctx, db, options, func(tx *sql.Tx) error {
+		n, err := one(ctx, tx, onCallText)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, n)
+		leave := func(times int) error {
+			return repeat(ctx, tx, times, "UPDATE doctors SET on_call = 0 WHERE id = ?", func(int) []any { return []any{1} })
+		}
+		if err := leave(before); err != nil {
+			return err
+		}
+		require.NoError(t, leavePlainly(ctx, plain, 2))
+		return leave(5 - before)
 	})
 }
 
@@ -176,8 +181,7 @@ func addOne(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE counter SET n = ?", n+1)
-	return err
+	return repeat(ctx, tx, 5, "UPDATE counter SET n = ?", func(int) []any { return []any{n + 1} })
 }
 
 // run lets all clients count for a time, by transactions and by statements of
@@ -228,7 +232,7 @@ func TestLostUpdate(t *testing.T) {
 		t.Run("serializable", func(t *testing.T) {
 			writes := &loser{every: 10, fits: passage.isWrite}
 			f.obey(writes.rule)
-			c := &counter{clients: openSeveral(t, 3, f.dsn())}
+			c := &counter{clients: openModes(t, 3, f.dsn())}
 			lost, unknown := c.run(t, openDSN(t, f.dsn()), either(4*time.Second, time.Minute))
 			f.obey(nil)
 			report(t, "in transactions: %v; plain: %v; %d answers lost", &c.read, &c.plain, writes.lost())
@@ -241,10 +245,10 @@ func TestLostUpdate(t *testing.T) {
 			assert.Greater(t, committed, 20)
 		})
 		t.Run("read committed", func(t *testing.T) {
-			lostWith(t, "additions in transactions", &counter{clients: openSeveral(t, 3, f.dsn()), options: readCommitted}, openDSN(t, f.dsn()))
+			lostWith(t, "additions in transactions", &counter{clients: openModes(t, 3, f.dsn()), options: readCommitted}, openDSN(t, f.dsn()))
 		})
 		t.Run("without a version", func(t *testing.T) {
-			lostWith(t, "plain additions", &counter{clients: openSeveral(t, 3, f.dsn())}, openDSN(t, withSettings(f.dsn(), "txversion=false")))
+			lostWith(t, "plain additions", &counter{clients: openModes(t, 3, f.dsn())}, openDSN(t, withSettings(f.dsn(), "txversion=false")))
 		})
 		f.requireSame(t)
 	})
@@ -273,7 +277,7 @@ func TestReadsFitTogether(t *testing.T) {
 		mustExec(t, db, "INSERT INTO pair VALUES (1, 50), (2, 50)")
 		stop := make(chan struct{})
 		var writers sync.WaitGroup
-		for i, db := range openSeveral(t, 3, f.dsn()) {
+		for i, db := range openModes(t, 3, f.dsn()) {
 			writers.Go(func() { every(15*time.Millisecond, stop, func() { movePair(t, db, i) }) })
 		}
 		for _, r := range []struct {
@@ -287,6 +291,7 @@ func TestReadsFitTogether(t *testing.T) {
 			{"read-only of any node", "level=none", &sql.TxOptions{ReadOnly: true}, "", either(200, 1000)},
 			{"reads first", "level=linearizable", nil, "", either(200, 1000)},
 			{"write between", "level=weak", nil, "UPDATE pair SET n = n WHERE id = 3", either(50, 1000)},
+			{"writes between, sent ahead", "level=weak&tx=pipelined", nil, "UPDATE pair SET n = n WHERE id = 3", either(50, 1000)},
 			{"write between, any node", "level=none", nil, "UPDATE pair SET n = n WHERE id = 3", either(50, 1000)},
 		} {
 			t.Run(r.name, func(t *testing.T) {
@@ -325,12 +330,7 @@ func movePair(t *testing.T, db *sql.DB, i int) {
 		return
 	}
 	assert.NoError(t, rqlite.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
-		for id, change := range map[int]int{1: -2, 2: 2} {
-			if _, err := tx.ExecContext(ctx, "UPDATE pair SET n = n + ? WHERE id = ?", change, id); err != nil {
-				return err
-			}
-		}
-		return nil
+		return repeat(ctx, tx, 8, "UPDATE pair SET n = n + ? WHERE id = ?", func(i int) []any { return []any{2 - i%2*4, 1 + i%2} })
 	}))
 }
 
@@ -352,7 +352,7 @@ func readPairs(t *testing.T, db *sql.DB, options *sql.TxOptions, between string,
 				return err
 			}
 			if between != "" {
-				if _, err := tx.ExecContext(ctx, between); err != nil {
+				if err := repeat(ctx, tx, 5, between, func(int) []any { return nil }); err != nil {
 					return err
 				}
 			}

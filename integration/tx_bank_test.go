@@ -19,6 +19,7 @@ import (
 const (
 	bankAccounts = 10
 	bankTotal    = 1000 * bankAccounts
+	bankSlices   = 6 // rows that each transfer inserts by one statement, again and again
 )
 
 // bank is a number of accounts, between which clients transfer money.
@@ -37,6 +38,7 @@ func newBank(t *testing.T, setUp *sql.DB, clients []*sql.DB) *bank {
 	t.Helper()
 	mustExec(t, setUp, "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)")
 	mustExec(t, setUp, "CREATE TABLE journal (n INT)")
+	mustExec(t, setUp, "CREATE TABLE slices (n INT, slice INT)")
 	for id := range bankAccounts {
 		mustExec(t, setUp, "INSERT INTO accounts VALUES (?, ?)", id, bankTotal/bankAccounts)
 	}
@@ -79,6 +81,14 @@ func (b *bank) transfer(ctx context.Context, tx *sql.Tx, n int64) error {
 		}
 	}
 	if _, err := tx.ExecContext(ctx, "INSERT INTO journal VALUES (?)", n); err != nil {
+		return err
+	}
+	if err := repeat(ctx, tx, bankSlices, "INSERT INTO slices (n, slice) VALUES (?, ?)", func(i int) []any { return []any{n, i} }); err != nil {
+		return err
+	}
+	if err := repeat(ctx, tx, 2*bankSlices, "UPDATE accounts SET balance = balance + ? WHERE id = ?", func(i int) []any {
+		return []any{1 - i%2*2, from[i%2]} // to and fro
+	}); err != nil {
 		return err
 	}
 	for i, change := range []int64{-amount, amount} {
@@ -178,6 +188,11 @@ func (b *bank) audit(t *testing.T, f *fleet) {
 	assert.Zero(t, got.doubled, "there more than once")
 	assert.Zero(t, got.ghosts, "not committed, and there")
 	assert.Zero(t, got.strange, "from nowhere")
+	var torn int
+	scan(t, openDSN(t, withSettings(f.dsn(), "level=strong")), "SELECT count(*) FROM (SELECT n FROM slices GROUP BY n HAVING count(DISTINCT slice) <> ? OR count(*) <> ?)",
+		[]any{bankSlices, bankSlices}, &torn)
+	assert.Zero(t, torn, "transfers with more or fewer slices")
+	assert.Equal(t, f.stored(t, "journal", -1), f.stored(t, "(SELECT DISTINCT n FROM slices)", -1), "slices without a transfer, or the other way round")
 	assert.Zero(t, b.transfers.changed, "committed with other results")
 	assert.Zero(t, b.transfers.unknown, "of unknown outcome")
 }
@@ -188,8 +203,8 @@ func (b *bank) audit(t *testing.T, f *fleet) {
 func TestBank(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startFleet(t, fleetOptions{})
-		clients := append(openSeveral(t, 2, f.dsn()), openSeveral(t, 1, f.dsn(), "level=none")...)
-		clients = append(clients, openSeveral(t, 1, f.dsn(), "txlock=immediate")...)
+		clients := append(openModes(t, 3, f.dsn()), openModes(t, 1, f.dsn(), "level=none")...)
+		clients = append(clients, openModes(t, 1, f.dsn(), "txlock=immediate")...)
 		b := newBank(t, openDSN(t, f.dsn()), clients)
 		f.settle(t)
 		commits := &loser{every: 8, fits: isCommit}
@@ -220,7 +235,7 @@ func TestBank(t *testing.T) {
 func TestBankLosesMoney(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startFleet(t, fleetOptions{voters: 1})
-		b := newBank(t, openDSN(t, f.dsn()), openSeveral(t, 3, f.dsn()))
+		b := newBank(t, openDSN(t, f.dsn()), openModes(t, 3, f.dsn()))
 		b.options = readCommitted
 		b.run(t, func() {
 			// The total is looked at by all.

@@ -283,6 +283,26 @@ func openSeveral(t *testing.T, n int, dsn string, settings ...string) []*sql.DB 
 	return list
 }
 
+// openModes opens connectors as openSeveral does, whose transactions are in one mode each.
+func openModes(t *testing.T, n int, dsn string, settings ...string) (list []*sql.DB) {
+	t.Helper()
+	for i := range n {
+		mode := txModes[(i+1)%len(txModes)]
+		list = append(list, openDSN(t, withSettings(dsn, append([]string{setting(mode)}, settings...)...)))
+	}
+	return list
+}
+
+// repeat runs a statement several times, so that the later ones are sent ahead.
+func repeat(ctx context.Context, tx *sql.Tx, times int, query string, args func(i int) []any) error {
+	for i := range times {
+		if _, err := tx.ExecContext(ctx, query, args(i)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // one reads a number in a transaction.
 func one(ctx context.Context, tx *sql.Tx, query string, args ...any) (n int64, err error) {
 	err = tx.QueryRowContext(ctx, query, args...).Scan(&n)

@@ -11,9 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// broodSize is how many parents each transaction inserts, so that the ids of the later ones are foreseen.
+const broodSize = 4
 
 // family inserts parents, each with three children that name it by its id.
 type family struct {
@@ -51,18 +55,20 @@ func parentByGuess(ctx context.Context, tx *sql.Tx, owner int64) (int64, error) 
 	return id, err
 }
 
-// add inserts one family.
+// add inserts some parents with their children.
 func (f *family) add(db *sql.DB, byRunTx bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), patienceOfTx)
 	defer cancel()
-	owner := f.owners.Add(1)
-	var id int64
+	owner := f.owners.Add(broodSize)
+	var ids [broodSize]int64
 	err := f.transact(ctx, db, f.options, byRunTx, func(tx *sql.Tx) (err error) {
-		if id, err = f.insert(ctx, tx, owner); err != nil {
-			return err
-		}
-		for range 3 {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO children (parent, owner) VALUES (?, ?)", id, owner); err != nil {
+		for i := range ids {
+			if ids[i], err = f.insert(ctx, tx, owner-int64(i)); err != nil {
+				return err
+			}
+			if err := repeat(ctx, tx, 3, "INSERT INTO children (parent, owner) VALUES (?, ?)", func(int) []any {
+				return []any{ids[i], owner - int64(i)}
+			}); err != nil {
 				return err
 			}
 		}
@@ -71,7 +77,9 @@ func (f *family) add(db *sql.DB, byRunTx bool) {
 	if err == nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.told[owner] = id
+		for i, id := range ids {
+			f.told[owner-int64(i)] = id
+		}
 	}
 }
 
@@ -139,7 +147,7 @@ func TestInsertedIDs(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				commits := &loser{every: 10, fits: isCommit}
 				f.obey(commits.rule)
-				family := &family{clients: openSeveral(t, 3, f.dsn()), insert: c.insert}
+				family := &family{clients: openModes(t, 3, f.dsn()), insert: c.insert}
 				foundlings := family.run(t, db, either(3*time.Second, 30*time.Second))
 				f.obey(nil)
 				report(t, "%v; %d answers to commits lost", &family.outcomes, commits.lost())
@@ -150,7 +158,7 @@ func TestInsertedIDs(t *testing.T) {
 		}
 		t.Run("read committed", func(t *testing.T) {
 			for range 10 {
-				family := &family{clients: openSeveral(t, 3, f.dsn()), insert: parentByGuess, options: readCommitted}
+				family := &family{clients: openModes(t, 3, f.dsn()), insert: parentByGuess, options: readCommitted}
 				if foundlings := family.run(t, db, time.Second); foundlings > 0 {
 					report(t, "%d children of others' parents: %v", foundlings, &family.outcomes)
 					return
@@ -173,34 +181,51 @@ func TestInsertedIDSeen(t *testing.T) {
 			"LastInsertId": parentByResult, "RETURNING": parentByReturning,
 		} {
 			for _, inTx := range []bool{false, true} { // how the other one writes
-				var told []int64
-				var o outcomes
-				err := o.transact(t.Context(), db, nil, true, func(tx *sql.Tx) error {
-					id, err := insert(t.Context(), tx, 1)
-					if err != nil {
-						return err
+				inModes(t, txModes, func(t *testing.T, mode rqlite.TxMode) {
+					for _, rows := range []int{1, 5} { // the later ones are foreseen
+						what := fmt.Sprintf("%s, the other one in a transaction: %v, %d rows", name, inTx, rows)
+						first, last := idsSeen(rqlite.WithTxMode(t.Context(), mode), t, db, other, insert, inTx, rows)
+						require.Len(t, first, rows, what)
+						require.Len(t, last, rows, what)
+						for i := range rows {
+							assert.Equal(t, first[i]+1, last[i], what)
+							var owner int
+							scan(t, db, "SELECT owner FROM parents WHERE id = ?", []any{last[i]}, &owner)
+							assert.Equal(t, 1, owner, what)
+						}
 					}
-					if told = append(told, id); len(told) > 1 {
-						return nil
-					}
-					if !inTx {
-						mustExec(t, other, "INSERT INTO parents (owner) VALUES (2)")
-						return nil
-					}
-					return once(t.Context(), other, nil, func(tx *sql.Tx) error {
-						_, err := parentByReturning(t.Context(), tx, 2)
-						return err
-					})
 				})
-				what := fmt.Sprintf("%s, the other one in a transaction: %v", name, inTx)
-				require.NoError(t, err, what)
-				require.Len(t, told, 2, what)
-				assert.Equal(t, told[0]+1, told[1], what)
-				var owner int
-				scan(t, db, "SELECT owner FROM parents WHERE id = ?", []any{told[1]}, &owner)
-				assert.Equal(t, 1, owner, what)
 			}
 		}
 		f.requireSame(t)
 	})
+}
+
+// idsSeen inserts rows in a transaction, in whose first run another client takes the first id. It
+// returns the ids of the first run and of the last one.
+func idsSeen(ctx context.Context, t *testing.T, db, other *sql.DB, insert func(context.Context, *sql.Tx, int64) (int64, error), inTx bool, rows int) (first, last []int64) {
+	t.Helper()
+	require.NoError(t, rqlite.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
+		last = nil
+		for range rows {
+			id, err := insert(ctx, tx, 1)
+			if err != nil {
+				return err
+			}
+			last = append(last, id)
+		}
+		if first != nil {
+			return nil
+		}
+		first = last
+		if !inTx {
+			mustExec(t, other, "INSERT INTO parents (owner) VALUES (2)")
+			return nil
+		}
+		return once(ctx, other, nil, func(tx *sql.Tx) error {
+			_, err := parentByReturning(ctx, tx, 2)
+			return err
+		})
+	}))
+	return first, last
 }

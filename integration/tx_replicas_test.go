@@ -275,10 +275,10 @@ func churn(ctx context.Context, tx *sql.Tx, n int64) error {
 	if err != nil {
 		return err
 	}
-	for i := range 3 {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO churned (n, kind, text) VALUES (?, ?, ?)", n, (n+int64(i))%7, strings.Repeat("x", int(n%300))); err != nil {
-			return err
-		}
+	if err := repeat(ctx, tx, 8, "INSERT INTO churned (n, kind, text) VALUES (?, ?, ?)", func(i int) []any {
+		return []any{n, (n + int64(i)) % 7, strings.Repeat("x", int(n%300))}
+	}); err != nil {
+		return err
 	}
 	result, err := tx.ExecContext(ctx, "DELETE FROM churned WHERE n < ?", n-200)
 	if err != nil {
@@ -300,7 +300,7 @@ func TestReplicasUnderUpkeep(t *testing.T) {
 		mustExec(t, setUp, "CREATE TABLE churned (n INT, kind INT, text TEXT)")
 		mustExec(t, setUp, "CREATE INDEX by_kind ON churned (kind)")
 		mustExec(t, setUp, "CREATE INDEX by_n ON churned (n)")
-		b := newBank(t, setUp, openSeveral(t, 3, f.dsn()))
+		b := newBank(t, setUp, openModes(t, 3, f.dsn()))
 		stop := make(chan struct{})
 		var churned outcomes
 		var churners sync.WaitGroup
@@ -344,7 +344,7 @@ func TestReplicasUnderUpkeep(t *testing.T) {
 func TestDivergedCell(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startFleet(t, fleetOptions{})
-		dbs := openSeveral(t, 2, f.dsn())
+		dbs := openModes(t, 2, f.dsn())
 		f.mustDiverge(t, "CREATE TABLE noisy (id INTEGER PRIMARY KEY, x INTEGER DEFAULT (abs(random() % 1000)))")
 		mustExec(t, dbs[0], "CREATE TABLE quiet (id INTEGER PRIMARY KEY, n INTEGER)")
 		mustExec(t, dbs[0], "INSERT INTO quiet VALUES (0, 0)")
@@ -401,6 +401,5 @@ func readNoise(ctx context.Context, tx *sql.Tx) error {
 	if _, err := one(ctx, tx, "SELECT sum(x) FROM noisy"); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO quiet (n) VALUES (?)", n)
-	return err
+	return repeat(ctx, tx, 5, "INSERT INTO quiet (n) VALUES (?)", func(int) []any { return []any{n} })
 }
