@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-rqlite/rqlite"
 )
 
 // action is what a shapeStep does besides running a statement.
@@ -67,6 +69,7 @@ type replay struct {
 	known       func(difference) bool
 	ran         func(step)                        // told of each statement that ran in a transaction
 	met         func(reason string, differs bool) // what was expected to differ
+	conflicts   int                               // errors that say that the subject's transaction was refused
 	differences []string
 }
 
@@ -128,6 +131,7 @@ func (r *replay) statement(ctx context.Context, oracle, subject querier, s shape
 		r.note("%v\n\thas to fail: %v, but the oracle says %s", s.step, s.fails, describe(want.err))
 	}
 	got := observeOn(ctx, subject, s.step)
+	r.countConflict(got.err)
 	s.like.liken(&want, got)
 	if s.anyID && r.rqlite {
 		want.lastInsertID = 0
@@ -141,6 +145,13 @@ func (r *replay) statement(ctx context.Context, oracle, subject querier, s shape
 		if !r.rqlite || !r.known(d) {
 			r.note("%v", d)
 		}
+	}
+}
+
+// countConflict counts an error that says that a transaction was refused.
+func (r *replay) countConflict(err error) {
+	if errors.Is(err, rqlite.ErrTxConflict) {
+		r.conflicts++
 	}
 }
 
@@ -277,6 +288,7 @@ func (r *replay) end(oracle, subject *sql.Tx, how action, fails bool) {
 		method, name = (*sql.Tx).Rollback, "Rollback"
 	}
 	want, got := method(oracle), method(subject)
+	r.countConflict(got)
 	if (want != nil) != fails {
 		r.note("%s has to fail: %v, but the oracle says %s", name, fails, describe(want))
 	}

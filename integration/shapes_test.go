@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-rqlite/rqlite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // has FTS5 without a build tag, unlike mattn/go-sqlite3
@@ -25,7 +26,13 @@ func TestShapes(t *testing.T) {
 	var complete sync.Map // backends on which all ran
 	t.Run("on", func(t *testing.T) {
 		forEach(t, func(t *testing.T, b *backend) {
-			if testShapesOn(t, b, scenarios) {
+			modes := []rqlite.TxMode{rqlite.TxAuto}
+			if !b.live {
+				modes = txModes
+			}
+			whole := true
+			inModes(t, modes, func(t *testing.T, mode rqlite.TxMode) { whole = testShapesOn(t, b, mode, scenarios) && whole })
+			if whole {
 				complete.Store(b, true)
 			}
 		})
@@ -40,12 +47,16 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// testShapesOn runs the scenarios on a cluster of their own, and reports whether
-// none was left out.
-func testShapesOn(t *testing.T, b *backend, scenarios []scenario) (complete bool) {
-	ran := 0
+// shapeTries is how often a scenario may run until its transactions are not refused: each time the
+// connector learns that one more of its statements fails.
+const shapeTries = 20
+
+// testShapesOn runs the scenarios in a mode on a cluster of their own, and reports
+// whether none was left out.
+func testShapesOn(t *testing.T, b *backend, mode rqlite.TxMode, scenarios []scenario) (complete bool) {
+	ran, again := 0, 0
 	c := b.launch(t, serverOptions{foreignKeys: true})
-	subject := openDSN(t, c.dsn)
+	subject := openDSN(t, withSettings(c.dsn, setting(mode)))
 	require.NoError(t, prepareForShapes(t.Context(), subject, true))
 	shapes := newShapeCount()
 	for _, s := range scenarios {
@@ -58,6 +69,11 @@ func testShapesOn(t *testing.T, b *backend, scenarios []scenario) (complete bool
 			}
 			r := &replay{subject: subject, rqlite: true, known: knownShape(b), ran: shapes.of(s.library), met: shapes.met}
 			r.run(t, s)
+			for tries := 1; r.conflicts > 0 && mode != rqlite.TxInteractive && tries < shapeTries; tries++ {
+				again++
+				r.conflicts, r.differences = 0, nil
+				r.run(t, s)
+			}
 			ran++
 			for _, d := range r.differences[:min(len(r.differences), maxReported)] {
 				t.Error(d)
@@ -67,6 +83,7 @@ func testShapesOn(t *testing.T, b *backend, scenarios []scenario) (complete bool
 	t.Run("refused", func(t *testing.T) { testRefused(t, subject, shapes) })
 	t.Run("fixed", func(t *testing.T) { testFixed(t, subject) })
 	shapes.report(t)
+	report(t, "%d of %d scenarios again, because a transaction was refused", again, len(scenarios))
 	for _, reason := range slices.Sorted(maps.Keys(shapes.reasons)) {
 		assert.True(t, shapes.reasons[reason], "this difference is gone: %s", reason)
 	}
