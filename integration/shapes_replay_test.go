@@ -69,7 +69,10 @@ type replay struct {
 	known       func(difference) bool
 	ran         func(step)                        // told of each statement that ran in a transaction
 	met         func(reason string, differs bool) // what was expected to differ
-	conflicts   int                               // errors that say that the subject's transaction was refused
+	// ahead says that the subject sends statements ahead, so that transactions may be refused.
+	ahead     bool
+	conflicts int // errors that say that the subject's transaction was refused
+	again     int // transactions that ran once more because of that
 	differences []string
 }
 
