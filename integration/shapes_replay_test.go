@@ -65,14 +65,14 @@ type querier interface {
 type replay struct {
 	oracle, subject *sql.DB
 	// rqlite is set when the subject is that, and not a second oracle.
-	rqlite      bool
-	known       func(difference) bool
-	ran         func(step)                        // told of each statement that ran in a transaction
-	met         func(reason string, differs bool) // what was expected to differ
+	rqlite bool
+	known  func(difference) bool
+	ran    func(step)                        // told of each statement that ran in a transaction
+	met    func(reason string, differs bool) // what was expected to differ
 	// ahead says that the subject sends statements ahead, so that transactions may be refused.
-	ahead     bool
-	conflicts int // errors that say that the subject's transaction was refused
-	again     int // transactions that ran once more because of that
+	ahead       bool
+	conflicts   int // errors that say that the subject's transaction was refused
+	again       int // transactions that ran once more because of that
 	differences []string
 }
 

@@ -48,9 +48,9 @@ var lateFailures = []lateFailure{
 	{"strict", "CREATE TABLE @ (k INTEGER, s TEXT) STRICT", "INSERT INTO @ (k, s) VALUES (?, ?)", turn(number, secret), rqlite.ConstraintDatatype},
 	{"mismatch", "CREATE TABLE @ (k INTEGER PRIMARY KEY, s)", "INSERT INTO @ (k, s) VALUES (?, ?)", turn(number, secret), rqlite.Mismatch},
 	{"foreign key", "CREATE TABLE @ (k INTEGER PRIMARY KEY, s, p REFERENCES @ (k))", "INSERT INTO @ (p, s) VALUES (?, ?)", turn(func(int) any { return nil }, 100), rqlite.ConstraintForeignKey},
-	{"self reference", "CREATE TABLE @ (k INTEGER PRIMARY KEY, s, p REFERENCES @ (k))", "INSERT INTO @ (p, s) VALUES (?, ?)", turn(func(int) any { return nil }, badTurn + 1), rqlite.ConstraintForeignKey},
+	{"self reference", "CREATE TABLE @ (k INTEGER PRIMARY KEY, s, p REFERENCES @ (k))", "INSERT INTO @ (p, s) VALUES (?, ?)", turn(func(int) any { return nil }, badTurn+1), rqlite.ConstraintForeignKey},
 	{"raise", "CREATE TABLE @ (k, s); CREATE TRIGGER @_t BEFORE INSERT ON @ WHEN NEW.k = 100 BEGIN SELECT RAISE(ABORT, 'no luck'); END", "INSERT INTO @ (k, s) VALUES (?, ?)", turn(number, 100), rqlite.GenericError},
-	{"json", "CREATE TABLE @ (k, s)", "INSERT INTO @ (k, s) VALUES (json(?), ?)", turn(number, "{" + secret), rqlite.GenericError},
+	{"json", "CREATE TABLE @ (k, s)", "INSERT INTO @ (k, s) VALUES (json(?), ?)", turn(number, "{"+secret), rqlite.GenericError},
 }
 
 // lateCalls are those that may be told of a failure of a statement before them.

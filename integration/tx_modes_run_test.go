@@ -76,7 +76,7 @@ func (r *modeRun) play(ctx context.Context, tx *sql.Tx) error {
 // modeKind sorts errors by SQLite's codes, as far as rqlite's messages tell them.
 func modeKind(err error) string {
 	kind := kindOf(err)
-	kind = strings.Replace(kind, "extended 2579", "extended 2067", 1)                                      // rowid is not unique
+	kind = strings.Replace(kind, "extended 2579", "extended 2067", 1)                               // rowid is not unique
 	return strings.Replace(kind, "SQLite error 19, extended 1811", "SQLite error 1, extended 1", 1) // RAISE
 }
 

@@ -3,8 +3,8 @@ package integration_test
 import (
 	"fmt"
 	"maps"
-	"os"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
