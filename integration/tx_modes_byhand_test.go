@@ -265,3 +265,31 @@ func TestTxModesByHand(t *testing.T) {
 		})
 	}
 }
+
+// TestTxModesCanFail shows that a difference is noticed, whatever it is in.
+func TestTxModesCanFail(t *testing.T) {
+	var h byHand
+	h.ids(4, "INSERT INTO t (v) VALUES (?)", 1)
+	h.times(4, "INSERT INTO t (u) VALUES (?)", nil)
+	h.query("SELECT count(*) FROM t")
+	table := modeTable{schema: plainTable, stored: []storedTable{rowids("t", "u", "v")}}
+	p := &modeProgram{name: "spoiled", tables: []modeTable{table}, fresh: true, txs: []modeTx{{steps: h.steps, after: []modeStep{{kind: stepLook, number: 10, count: true}}}}}
+	for _, mode := range txModes {
+		w := newModeWorld(t, table)
+		assert.Empty(t, w.check(p, mode), "nothing is wrong here")
+		for name, spoil := range map[string]func(*modeRun){
+			"a row less":    func(*modeRun) { w.inOracle([]string{"DELETE FROM t WHERE id = 3"}) },
+			"another value": func(*modeRun) { w.inOracle([]string{"UPDATE t SET v = '1' WHERE id = 3"}) },
+			"another rowid": func(*modeRun) { w.inOracle([]string{"UPDATE t SET id = 30 WHERE id = 3"}) },
+			"another id":    func(r *modeRun) { r.lines[1] = "id 9" },
+			"an error":      func(r *modeRun) { r.lines[9] = "error: SQLite error 19, extended 2067" },
+			"other rows":    func(r *modeRun) { r.lines[len(r.lines)-1] = "count(*)\n[9]" },
+			"one step more": func(r *modeRun) { r.lines = r.lines[:len(r.lines)-1] },
+			"a late result": func(r *modeRun) { r.behind[0] = "count 2" },
+			"another end":   func(r *modeRun) { r.end = "Commit fails" },
+		} {
+			w.spoil = spoil
+			assert.NotEmpty(t, w.check(p, mode), "%s in mode %v", name, mode)
+		}
+	}
+}

@@ -286,6 +286,8 @@ func (w *modeWorld) onOracle(tx modeTx, contents string) (r *modeRun, before []s
 	} else {
 		require.NoError(w.tb, inner.Rollback())
 	}
-	r.ended(err)
+	if r.ended(err); w.spoil != nil {
+		w.spoil(r)
+	}
 	return r, before
 }

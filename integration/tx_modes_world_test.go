@@ -61,6 +61,8 @@ type modeWorld struct {
 	tally   map[string]int
 	// shrinking says that a program is known to fail, and that a smaller one is looked for.
 	shrinking bool
+	// spoil changes what is wanted, nil for nothing.
+	spoil func(*modeRun)
 }
 
 // modeSubject is the connector that programs in a mode use.
