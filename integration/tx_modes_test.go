@@ -35,7 +35,7 @@ func TestTxModes(t *testing.T) {
 	begun := time.Now()
 	var next, failed atomic.Int64
 	var busy sync.WaitGroup
-	worlds := make([]*modeWorld, runtime.GOMAXPROCS(0))
+	worlds := make([]*modeWorld, 4*runtime.GOMAXPROCS(0)) // RunTx pauses between its runs
 	for i := range worlds {
 		worlds[i] = newModeWorld(t, modeTables...)
 		busy.Go(func() {
