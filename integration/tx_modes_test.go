@@ -149,6 +149,8 @@ func FuzzTxModes(f *testing.F) {
 		choices := byteChooser(data)
 		p := newModeProgram(fmt.Sprintf("%q", data), &choices)
 		p.fresh = true // what fails, fails again
+		w.tb = t
+		defer func() { w.tb = f }()
 		w.checkAll(t, p, txModes)
 	})
 }
