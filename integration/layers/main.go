@@ -26,7 +26,7 @@ var floors = [][]string{
 	{"internal/cluster"},
 	{"internal/sqlerr", "internal/coalesce"},
 	{"internal/bind"},
-	{"internal/result", "internal/occ"},
+	{"internal/result", "internal/occ", "internal/fuse"},
 	{"internal/autocommit", "internal/txn"},
 	{"."},
 }
