@@ -30,39 +30,63 @@ var fusedCases = map[string]fusedCase{
 	"ids of SQLite":  {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted},
 	"no column list": {schema: "CREATE TABLE $t(a INT, b TEXT)", insert: "INSERT INTO $t VALUES (?, ?)", values: counted},
 	"AUTOINCREMENT":  {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY AUTOINCREMENT, a, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted},
-	"ids of the program": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, b)", insert: "INSERT INTO $t(id, b) VALUES (?, ?)",
-		values: func(i int) []any { return []any{100 - 3*i, "x"} }},
-	"rowids of the program": {schema: "CREATE TABLE $t(a INT, b)", insert: "INSERT INTO $t(rowid, b) VALUES (?, ?)",
-		values: func(i int) []any { return []any{100 - 3*i, "x"} }},
-	"some ids of the program": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, b)", insert: "INSERT INTO $t(id, b) VALUES (?, ?)",
-		values: func(i int) []any { return []any{[]any{nil, 50 - i}[i%2], "x"} }},
+	"ids of the program": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, b)", insert: "INSERT INTO $t(id, b) VALUES (?, ?)",
+		values: func(i int) []any { return []any{100 - 3*i, "x"} },
+	},
+	"rowids of the program": {
+		schema: "CREATE TABLE $t(a INT, b)", insert: "INSERT INTO $t(rowid, b) VALUES (?, ?)",
+		values: func(i int) []any { return []any{100 - 3*i, "x"} },
+	},
+	"some ids of the program": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, b)", insert: "INSERT INTO $t(id, b) VALUES (?, ?)",
+		values: func(i int) []any { return []any{[]any{nil, 50 - i}[i%2], "x"} },
+	},
 	"WITHOUT ROWID": {schema: "CREATE TABLE $t(a INT PRIMARY KEY, b) WITHOUT ROWID", insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted},
-	"two rows each": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?), (?, ?)",
-		values: func(i int) []any { return []any{i, "x", -i, "y"} }},
-	"a violation": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a UNIQUE, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)", fails: true,
-		values: func(i int) []any { return []any{i % 15, "x"} }},
-	"ON CONFLICT in the schema": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a UNIQUE ON CONFLICT IGNORE, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)",
-		values: func(i int) []any { return []any{i % 15, "x"} }},
-	"a trigger": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b); CREATE TRIGGER $t_more AFTER INSERT ON $t WHEN new.a > 0 BEGIN INSERT INTO $t(a, b) VALUES (-new.a, changes()); END",
-		insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted},
-	"a key to itself": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a REFERENCES $t, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)",
-		values: func(i int) []any { return []any{i + 2, "x"} }},
-	"changes() behind": {schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b); CREATE TABLE $t_log(n); CREATE TRIGGER $t_count AFTER INSERT ON $t_log BEGIN UPDATE $t_log SET n = changes(); END",
-		insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted, between: "INSERT INTO $t_log VALUES (0)"},
+	"two rows each": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?), (?, ?)",
+		values: func(i int) []any { return []any{i, "x", -i, "y"} },
+	},
+	"a violation": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a UNIQUE, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)", fails: true,
+		values: func(i int) []any { return []any{i % 15, "x"} },
+	},
+	"ON CONFLICT in the schema": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a UNIQUE ON CONFLICT IGNORE, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)",
+		values: func(i int) []any { return []any{i % 15, "x"} },
+	},
+	"a trigger": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b); CREATE TRIGGER $t_more AFTER INSERT ON $t WHEN new.a > 0 BEGIN INSERT INTO $t(a, b) VALUES (-new.a, changes()); END",
+		insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted,
+	},
+	"a key to itself": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a REFERENCES $t, b)", insert: "INSERT INTO $t(a, b) VALUES (?, ?)",
+		values: func(i int) []any { return []any{i + 2, "x"} },
+	},
+	"changes() behind": {
+		schema: "CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b); CREATE TABLE $t_log(n); CREATE TRIGGER $t_count AFTER INSERT ON $t_log BEGIN UPDATE $t_log SET n = changes(); END",
+		insert: "INSERT INTO $t(a, b) VALUES (?, ?)", values: counted, between: "INSERT INTO $t_log VALUES (0)",
+	},
 	"NULL": {schema: "CREATE TABLE $t(a INT)", insert: "INSERT INTO $t(a) VALUES (?)", values: func(i int) []any { return []any{[]any{nil, i}[i%2]} }},
-	"integers": {schema: "CREATE TABLE $t(a INT)", insert: "INSERT INTO $t(a) VALUES (?)",
-		values: func(i int) []any { return []any{[]any{int64(-1 << 63), int64(1<<63 - 1), int64(1<<53 + 1), 0}[i%4]} }},
+	"integers": {
+		schema: "CREATE TABLE $t(a INT)", insert: "INSERT INTO $t(a) VALUES (?)",
+		values: func(i int) []any { return []any{[]any{int64(-1 << 63), int64(1<<63 - 1), int64(1<<53 + 1), 0}[i%4]} },
+	},
 	"reals":       {schema: "CREATE TABLE $t(a REAL)", insert: "INSERT INTO $t(a) VALUES (?)", values: func(i int) []any { return []any{1 / (float64(i) + 1.7)} }},
 	"booleans":    {schema: "CREATE TABLE $t(a)", insert: "INSERT INTO $t(a) VALUES (?)", values: func(i int) []any { return []any{i%2 == 0} }},
 	"times":       {schema: "CREATE TABLE $t(a TEXT)", insert: "INSERT INTO $t(a) VALUES (?)", values: oneValue(time.Date(2026, 11, 29, 1, 2, 3, 456000, time.UTC))},
 	"BLOBs":       {schema: "CREATE TABLE $t(a)", insert: "INSERT INTO $t(a) VALUES (?)", values: func(i int) []any { return []any{[]byte{0, byte(i), 255}[:i%4]} }},
 	"mixed kinds": {schema: "CREATE TABLE $t(a)", insert: "INSERT INTO $t(a) VALUES (?)", values: func(i int) []any { return []any{[]any{"x", []byte("x"), 1.5, 1, nil}[i%5]} }},
-	"texts": {schema: "CREATE TABLE $t(a)", insert: "INSERT INTO $t(a) VALUES (?)",
+	"texts": {
+		schema: "CREATE TABLE $t(a)", insert: "INSERT INTO $t(a) VALUES (?)",
 		values: func(i int) []any {
 			return []any{[]string{`"quoted" \ back`, "x'41'", "line\nend\t\x01\x1f\x7f", "ünï\u2028\U0001f600", "", "12", "NUL \x00 within", "[1]", "null"}[i%9]}
-		}},
-	"affinities": {schema: "CREATE TABLE $t(i INT, t TEXT, n NUMERIC, r REAL, b BLOB)", insert: "INSERT INTO $t VALUES (?, ?, ?, ?, ?)",
-		values: func(i int) []any { v := []any{"12", i, " 7 ", "1e2", true}[i%5]; return []any{v, v, v, v, v} }},
+		},
+	},
+	"affinities": {
+		schema: "CREATE TABLE $t(i INT, t TEXT, n NUMERIC, r REAL, b BLOB)", insert: "INSERT INTO $t VALUES (?, ?, ?, ?, ?)",
+		values: func(i int) []any { v := []any{"12", i, " 7 ", "1e2", true}[i%5]; return []any{v, v, v, v, v} },
+	},
 }
 
 // TestBatchFused holds atomic batches of one INSERT, which go as one statement where nobody can tell, to

@@ -26,22 +26,32 @@ var returningCases = map[string]returningCase{
 	"id":       {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(a) VALUES (?) RETURNING id", func(i int) []any { return []any{i * i} }, false},
 	"two rows": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(a) VALUES (?), (?) RETURNING id", func(i int) []any { return []any{i * i, "x"} }, false},
 	"alias":    {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(a) VALUES (?) RETURNING id AS number, a", func(i int) []any { return []any{fmt.Sprint(i)} }, false},
-	"all kinds": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, n INT, f REAL, t TEXT, b BLOB, ok BOOLEAN, at TIMESTAMP, d DATE, none INT)",
+	"all kinds": {
+		"CREATE TABLE $t(id INTEGER PRIMARY KEY, n INT, f REAL, t TEXT, b BLOB, ok BOOLEAN, at TIMESTAMP, d DATE, none INT)",
 		"INSERT INTO $t(n, f, t, b, ok, at, d, none) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
 		func(i int) []any {
 			at := time.Date(2026, 11, 29, 10, i, 1, 5000, time.FixedZone("", 3600))
 			return []any{i - 5, float64(i) / 3, fmt.Sprint("text ", i), []byte{byte(i), 0}, i%2 == 0, at, at.Format("2006-01-02"), nil}
-		}, false},
+		}, false,
+	},
 	"a constant": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a, b TEXT DEFAULT 'x')", "INSERT INTO $t(a) VALUES (?) RETURNING id, b", func(i int) []any { return []any{i} }, false},
-	"an affinity": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a INT)", "INSERT INTO $t(a) VALUES (?) RETURNING id, a",
-		func(i int) []any { return []any{fmt.Sprint(i)} }, true},
-	"the kind changes": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(a) VALUES (?) RETURNING id, a",
-		func(i int) []any { return []any{[]any{i, fmt.Sprint(i), float64(i) + 0.5, nil}[i/3%4]} }, true},
+	"an affinity": {
+		"CREATE TABLE $t(id INTEGER PRIMARY KEY, a INT)", "INSERT INTO $t(a) VALUES (?) RETURNING id, a",
+		func(i int) []any { return []any{fmt.Sprint(i)} }, true,
+	},
+	"the kind changes": {
+		"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(a) VALUES (?) RETURNING id, a",
+		func(i int) []any { return []any{[]any{i, fmt.Sprint(i), float64(i) + 0.5, nil}[i/3%4]} }, true,
+	},
 	"an expression": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(a) VALUES (?) RETURNING id, a + 1", func(i int) []any { return []any{i} }, true},
-	"ids of the program": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(id, a) VALUES (?, ?) RETURNING id, a",
-		func(i int) []any { return []any{[]any{1, 2, 3, 90, 80, nil, 95}[i%7], i}[:2] }, true},
-	"a trigger": {"CREATE TABLE $t(id INTEGER PRIMARY KEY, a); CREATE TRIGGER $t_more AFTER INSERT ON $t WHEN new.a = 7 BEGIN INSERT INTO $t(a) VALUES (0); END",
-		"INSERT INTO $t(a) VALUES (?) RETURNING id", func(i int) []any { return []any{i} }, true},
+	"ids of the program": {
+		"CREATE TABLE $t(id INTEGER PRIMARY KEY, a)", "INSERT INTO $t(id, a) VALUES (?, ?) RETURNING id, a",
+		func(i int) []any { return []any{[]any{1, 2, 3, 90, 80, nil, 95}[i%7], i}[:2] }, true,
+	},
+	"a trigger": {
+		"CREATE TABLE $t(id INTEGER PRIMARY KEY, a); CREATE TRIGGER $t_more AFTER INSERT ON $t WHEN new.a = 7 BEGIN INSERT INTO $t(a) VALUES (0); END",
+		"INSERT INTO $t(a) VALUES (?) RETURNING id", func(i int) []any { return []any{i} }, true,
+	},
 }
 
 // TestTxReturning holds loops of INSERTs with RETURNING, in which rows are foreseen, to SQLite. What was
