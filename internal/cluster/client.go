@@ -56,7 +56,7 @@ type Client struct {
 	lowest   lowest
 	seekSlot chan struct{} // full while a request seeks the leader for all
 
-	reads, writes chan struct{} // one element for each request that waits for its answer
+	reads, writes gate // the requests that wait for their answers have places
 
 	closing context.Context // ends with Close, and with it the work in the background
 	close   context.CancelFunc
@@ -70,9 +70,9 @@ func New(cfg Config) *Client {
 	c := &Client{
 		cfg:      cfg,
 		seekSlot: make(chan struct{}, 1),
-		reads:    make(chan struct{}, MostAtOnce),
-		writes:   make(chan struct{}, MostAtOnce),
 	}
+	c.reads.open(MostAtOnce)
+	c.writes.open(MostAtOnce)
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.routes.init(&c.cfg)
 	return c
@@ -193,14 +193,15 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if last != nil && redirects == 0 {
 			c.routes.counts.retries.Add(1)
 		}
-		places, err := c.enter(ctx, req, until)
+		gate, err := c.enter(ctx, req, until)
 		if err != nil {
 			return nil, outOfTime(err, last)
 		}
 		node := c.routes.pick(req.Leader, start+attempt)
 		req.compose()
+		sent := time.Now()
 		answer, err := c.attempt(ctx, node, req, until)
-		<-places
+		gate.leave(took(sent, err))
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
 			return answer, nil
@@ -231,12 +232,20 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 	}
 }
 
+// took returns how long a node took to answer, 0 if it did not.
+func took(sent time.Time, err *Error) time.Duration {
+	if err != nil && err.Status == 0 {
+		return 0
+	}
+	return time.Since(sent)
+}
+
 // enter waits until the request may wait for an answer, and the leader is known if it needs it. The
-// caller has to receive from the channel to leave.
-func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan struct{}, *Error) {
-	places := c.reads
+// caller has to leave the gate.
+func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (*gate, *Error) {
+	gate := &c.reads
 	if req.Write {
-		places = c.writes
+		gate = &c.writes
 	}
 	for {
 		if c.mustSeek(req) {
@@ -244,17 +253,17 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (chan
 				return nil, err
 			}
 		}
-		if over := c.take(ctx, places, until); over != nil {
+		if over := gate.enter(ctx, until, c.timedOut); over != nil {
 			return nil, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
 		}
 		if !c.mustSeek(req) { // it may have been lost meanwhile
-			return places, nil
+			return gate, nil
 		}
-		<-places
+		gate.leave(0)
 	}
 }
 
-// take waits for a place. It returns why the request cannot wait any longer, or nil.
+// take fills a place in a channel. It returns why the request cannot wait for it any longer, or nil.
 func (c *Client) take(ctx context.Context, places chan struct{}, until time.Time) error {
 	select {
 	case places <- struct{}{}:

@@ -15,7 +15,7 @@ import (
 )
 
 // list is an answer that names the members.
-func list(members ...Member) string {
+func memberList(members ...Member) string {
 	text, err := json.Marshal(map[string]any{"nodes": members})
 	if err != nil {
 		panic(err)
@@ -74,7 +74,7 @@ func counts(nodes []*fake) []int {
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "learned, and learned again", func(t *testing.T) {
-		now := list(
+		now := memberList(
 			member("http://10.0.0.1:4001"), // is known
 			member("http://10.0.0.2:4001/"),
 			Member{APIAddr: "http://10.0.0.3:4001"}, // cannot be reached
@@ -97,7 +97,7 @@ func TestDiscovery(t *testing.T) {
 		require.NoError(t, do(t.Context(), c, query()))
 		assert.Equal(t, []int{1, 0, 0, 0}, counts(nodes), "the leader is asked of the host that is configured")
 
-		now = list(member("http://10.0.0.3:4001"), member("http://10.0.0.4:4001"))
+		now = memberList(member("http://10.0.0.3:4001"), member("http://10.0.0.4:4001"))
 		time.Sleep(membersEvery - time.Millisecond)
 		readMany(t, c, 10)
 		assert.Equal(t, []int{5, 5, 0, 0}, counts(nodes), "what is known is fresh")
@@ -108,7 +108,7 @@ func TestDiscovery(t *testing.T) {
 		assert.Equal(t, []int{3, 0, 3, 3}, counts(nodes))
 	})
 	inBubble(t, "asked for once by many", func(t *testing.T) {
-		nodes, c := newPipedCluster(t, limitForTests, [][]reply{{at("/nodes", ok(list()), ok(rows))}}, discovering)
+		nodes, c := newPipedCluster(t, limitForTests, [][]reply{{at("/nodes", ok(memberList()), ok(rows))}}, discovering)
 		errs := make(chan error)
 		for range 20 {
 			go func() { errs <- do(t.Context(), c, query()) }()
@@ -173,7 +173,7 @@ func TestDiscoveryFails(t *testing.T) {
 		"cut off":       cut(`{"nodes":[]}`, 5),
 	} {
 		inBubble(t, name, func(t *testing.T) {
-			members := ok(list(member("http://10.0.0.2:4001")))
+			members := ok(memberList(member("http://10.0.0.2:4001")))
 			var log logBuffer
 			first := at("/nodes", func(w http.ResponseWriter, r *http.Request) { members(w, r) }, ok(rows))
 			nodes, c := newPipedCluster(t, limitForTests, [][]reply{{first}, {ok(rows)}}, knows(1), discovering, log.into)
@@ -216,7 +216,7 @@ func TestMembers(t *testing.T) {
 	t.Parallel()
 	well := Member{ID: "1", APIAddr: "http://h:1", Addr: "h:2", Version: "v10", Voter: true, Reachable: true, Leader: true}
 	sick := Member{ID: "2", Error: "no route to host"}
-	node := newFake(t, text(503, "leader not found"), ok(list(well, sick)))
+	node := newFake(t, text(503, "leader not found"), ok(memberList(well, sick)))
 	c, _ := newClient(t, []string{refusing(t), node.host(), node.host()}, credentials)
 	members, err := c.Members(t.Context())
 	require.NoError(t, err)
@@ -235,7 +235,7 @@ func TestMembers(t *testing.T) {
 		{"garbage", ok("<html>"), 200, Refused, "the list of nodes cannot be read: invalid character"},
 		{"missing", ok(`{}`), 200, Refused, `the list of nodes cannot be read: it is not there: "nodes" is missing`},
 		{"of another type", ok(`{"nodes":7}`), 200, Refused, "cannot unmarshal number"},
-		{"cut off", cut(list(well), 9), 200, Refused, "unexpected EOF"},
+		{"cut off", cut(memberList(well), 9), 200, Refused, "unexpected EOF"},
 		{"on all of them", text(500, "not open"), 500, Repeat, "not open"},
 	} {
 		node := newFake(t, tt.answer)

@@ -67,7 +67,7 @@ func TestWhatAWriteWaitedFor(t *testing.T) {
 	}{
 		"a place": {func(_ *testing.T, c *Client, _ *fake) {
 			for range MostAtOnce {
-				c.writes <- struct{}{}
+				require.NoError(t, c.writes.enter(t.Context(), time.Time{}, nil))
 			}
 		}, "the writes under way; nothing was sent"},
 		"the turn":        {func(_ *testing.T, c *Client, _ *fake) { c.routes.lost.Store(true); c.seekSlot <- struct{}{} }, "the leader to be found; nothing was sent"},

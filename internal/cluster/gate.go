@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+)
+
+// gate bounds how many requests wait for answers at the same time. The others wait at the gate, in the
+// order in which they came. One that has too little time left for an answer is passed over: it would
+// be cut off, which costs the server its work and the client a connection, and the requests behind it
+// would come too late as well. It gets a place only if no other request wants it. A gate is safe for
+// concurrent use.
+type gate struct {
+	// mu guards all.
+	//
+	// Invariant: free >= 0, and nobody waits while free > 0. Elements of waiting and late are waiters
+	// that were not let in.
+	mu      sync.Mutex
+	free    int
+	waiting list.List // in order of arrival
+	late    list.List // passed over, the one with the most time first
+	// typical is the smoothed time that an answer takes, and deviation its smoothed deviation. They are
+	// those of TCP's retransmission timer (https://www.rfc-editor.org/rfc/rfc6298).
+	typical, deviation time.Duration
+}
+
+// waiter is a request at the gate.
+type waiter struct {
+	until time.Time     // when its time is over; zero is never
+	in    chan struct{} // closed when it has a place
+	queue *list.List    // that holds it; nil when it has a place
+	place *list.Element
+}
+
+// open sets the number of places.
+func (g *gate) open(places int) { g.free = places }
+
+// enter waits for a place, until ctx or the time of until has ended; a zero until never does. If it
+// returns an error, that says why the request cannot wait any longer: that of ctx, or of over. Otherwise
+// the caller has to leave.
+func (g *gate) enter(ctx context.Context, until time.Time, over func() error) error {
+	g.mu.Lock()
+	if g.free > 0 {
+		g.free--
+		g.mu.Unlock()
+		return nil
+	}
+	w := &waiter{until: until, in: make(chan struct{}), queue: &g.waiting}
+	if deadline, ok := ctx.Deadline(); ok && (until.IsZero() || deadline.Before(until)) {
+		w.until = deadline
+	}
+	w.place = g.waiting.PushBack(w)
+	g.mu.Unlock()
+
+	var late <-chan time.Time // never, without a timeout
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-w.in:
+		return nil
+	case <-ctx.Done():
+		return g.giveUp(w, cause(ctx))
+	case <-late:
+		return g.giveUp(w, over())
+	}
+}
+
+// giveUp takes a waiter away. It returns why, or nil if the waiter has just got a place.
+func (g *gate) giveUp(w *waiter, why error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.queue == nil {
+		return nil // the request finds out by itself
+	}
+	w.queue.Remove(w.place)
+	return why
+}
+
+// leave gives a place back. took is how long the answer took, 0 if there was none.
+func (g *gate) leave(took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.learn(took)
+	if w := g.next(time.Now()); w != nil {
+		w.queue.Remove(w.place)
+		w.queue = nil
+		close(w.in)
+		return
+	}
+	g.free++
+}
+
+// learn takes in how long an answer took. The caller holds g.mu.
+func (g *gate) learn(took time.Duration) {
+	switch {
+	case took <= 0:
+	case g.typical == 0:
+		g.typical, g.deviation = took, took/2
+	default:
+		g.deviation += ((took - g.typical).Abs() - g.deviation) / 4
+		g.typical += (took - g.typical) / 8
+	}
+}
+
+// next returns the waiter that gets the next place, or nil. The caller holds g.mu.
+func (g *gate) next(now time.Time) *waiter {
+	need := now.Add(g.typical + 2*g.deviation)
+	for e := g.waiting.Front(); e != nil; e = g.waiting.Front() {
+		w := e.Value.(*waiter)
+		if w.until.IsZero() || !w.until.Before(need) {
+			return w
+		}
+		g.waiting.Remove(e)
+		w.queue, w.place = &g.late, g.late.PushFront(w)
+	}
+	if e := g.late.Front(); e != nil {
+		return e.Value.(*waiter)
+	}
+	return nil
+}
