@@ -18,6 +18,7 @@ type Result struct {
 	Error        string   // "" when the statement succeeded
 	Columns      []string // nil when the entry has no columns
 	Types        []string // as many as Columns: lower-case declared types, or types that the server derived
+	Seconds      float64  // how long the server worked on the statement; 0 if it does not tell. Complete after the last row
 }
 
 // Trailer holds the members of a response beside "results".
@@ -268,6 +269,8 @@ func (d *Decoder) entryMember() (opened bool, err error) {
 		d.result.RowsAffected, err = d.integer()
 	case "error":
 		d.result.Error, err = d.scan.string()
+	case "time":
+		d.result.Seconds, err = d.seconds()
 	default:
 		err = d.scan.skip(0)
 	}
@@ -386,6 +389,23 @@ func (d *Decoder) integer() (int64, error) {
 		return 0, d.scan.fault("a number that is no 64-bit integer")
 	}
 	return n, nil
+}
+
+// seconds reads a time. It returns 0 for what is no number: a time is not worth an error.
+func (d *Decoder) seconds() (float64, error) {
+	c, err := d.scan.peek()
+	if err != nil || c != '-' && (c < '0' || c > '9') {
+		return 0, d.scan.skip(0)
+	}
+	text, err := d.scan.number()
+	if err != nil {
+		return 0, err
+	}
+	seconds, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return 0, nil //nolint:nilerr // it is out of range
+	}
+	return seconds, nil
 }
 
 func (d *Decoder) numberText() (string, error) {

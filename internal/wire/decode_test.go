@@ -35,7 +35,7 @@ var shapes = []struct {
 	{"nothing at all", `{}`, response{}},
 	{
 		"write", `{"results":[{"last_insert_id":7,"rows_affected":1,"time":0.00019}],"time":0.002}`,
-		response{Entries: []entry{{Result: Result{LastInsertID: 7, RowsAffected: 1}}}},
+		response{Entries: []entry{{Result: Result{LastInsertID: 7, RowsAffected: 1, Seconds: 0.00019}}}},
 	},
 	{"write that reports nothing", `{"results":[{}]}`, response{Entries: []entry{{}}}},
 	{
@@ -78,6 +78,14 @@ var shapes = []struct {
 		"values null", `{"results":[{"columns":["id"],"types":["integer"],"values":null}]}`,
 		response{Entries: []entry{{Result: Result{Columns: []string{"id"}, Types: []string{"integer"}}}}},
 	},
+	{
+		"a time behind rows", `{"results":[{"columns":["c"],"types":["t"],"values":[[1]],"time":2.5e-05},{"time":1}]}`,
+		response{Entries: []entry{
+			{Result: Result{Columns: []string{"c"}, Types: []string{"t"}, Seconds: 2.5e-05}, Rows: [][]value{{number("1")}}},
+			{Result: Result{Seconds: 1}},
+		}},
+	},
+	{"a time that is none", `{"results":[{"time":"1"},{"time":null},{"time":1e999}]}`, response{Entries: []entry{{}, {}, {}}}},
 	{"columns null", `{"results":[{"columns":null,"types":null,"values":null}]}`, response{Entries: []entry{{}}}},
 	{
 		"failed while stepping", `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]],"error":"integer overflow"}]}`,
@@ -104,7 +112,7 @@ var shapes = []struct {
 	{
 		"members of an entry in another order", `{"results":[{"time":1,"types":["t"],"error":"e","columns":["c"],"rows_affected":2,"values":[[1]],"last_insert_id":3}]}`,
 		response{Entries: []entry{{
-			Result: Result{Columns: []string{"c"}, Types: []string{"t"}, Error: "e", RowsAffected: 2, LastInsertID: 3},
+			Result: Result{Columns: []string{"c"}, Types: []string{"t"}, Error: "e", RowsAffected: 2, LastInsertID: 3, Seconds: 1},
 			Rows:   [][]value{{number("1")}},
 		}}},
 	},

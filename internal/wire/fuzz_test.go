@@ -151,6 +151,11 @@ func (o *oracleReader) entry(v any) entry {
 	o.integer(object["last_insert_id"], &e.Result.LastInsertID)
 	o.integer(object["rows_affected"], &e.Result.RowsAffected)
 	o.text(object["error"], &e.Result.Error)
+	if seconds, ok := object["time"].(json.Number); ok {
+		if n, err := seconds.Float64(); err == nil {
+			e.Result.Seconds = n
+		}
+	}
 	e.Result.Columns = o.texts(object["columns"])
 	e.Result.Types = o.texts(object["types"])
 	for _, row := range o.list(object["values"]) {
