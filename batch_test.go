@@ -36,7 +36,7 @@ func batchOf(atomic bool, statements ...string) *Batch {
 
 // atomicRead is a step of a read of one state.
 func atomicRead(body, reply string) step {
-	return step{path: cluster.QueryPath, params: "blob_array&noparse&level=weak&transaction&redirect", body: body, reply: reply}
+	return step{path: cluster.QueryPath, params: "blob_array&noparse&timings&level=weak&transaction&redirect", body: body, reply: reply}
 }
 
 func TestBatchExec(t *testing.T) {
@@ -81,7 +81,7 @@ func TestBatchQuery(t *testing.T) {
 		{Columns: []string{"b"}, Types: []string{"real"}},
 		{Columns: []string{"a", "b", "c"}, Types: []string{"integer", "text", "blob"}, Rows: [][]any{{int64(1), "x", []byte{1}}, {int64(2), nil, []byte{}}}},
 	}
-	f := newFake(t, reads(body, reply), atomicRead(body, reply), step{path: cluster.QueryPath, params: "blob_array&noparse&level=none", body: body, reply: reply})
+	f := newFake(t, reads(body, reply), atomicRead(body, reply), step{path: cluster.QueryPath, params: "blob_array&noparse&timings&level=none", body: body, reply: reply})
 	db := f.open("")
 	for _, atomic := range []bool{false, true} {
 		b.Atomic = atomic

@@ -19,7 +19,7 @@ import (
 // The answers of a server to the requests of a transaction.
 const (
 	txWriteParams  = "blob_array&noparse&transaction&redirect"
-	txReadParams   = "blob_array&noparse&level=weak&transaction&redirect"
+	txReadParams   = "blob_array&noparse&timings&level=weak&transaction&redirect"
 	insertedToken  = `{"last_insert_id":2305843009213694000,"rows_affected":1}`
 	rolledBack     = `{"error":"integer overflow"}`
 	staleEntry     = `{"error":"datatype mismatch"}`
@@ -339,7 +339,7 @@ func TestReadThatMeetsTheMark(t *testing.T) {
 	read := func(params, mark string) step {
 		return step{path: cluster.QueryPath, params: params, reply: results(stateEntry(testVersion, mark, "null"), table("a integer", "[1]"))}
 	}
-	strong := "blob_array&noparse&level=strong&transaction&redirect"
+	strong := "blob_array&noparse&timings&level=strong&transaction&redirect"
 	for name, steps := range map[string][]step{
 		"for a moment": {read(txReadParams, `"~"`), read(txReadParams, "null")},
 		"left behind": {

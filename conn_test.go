@@ -309,18 +309,18 @@ func TestReadParams(t *testing.T) {
 		ctx     context.Context
 		params  string
 	}{
-		{"", ctx, "blob_array&noparse&level=weak&redirect"},
-		{"level=strong", ctx, "blob_array&noparse&level=strong&redirect"},
-		{"level=none", ctx, "blob_array&noparse&level=none"},
-		{"level=auto", ctx, "blob_array&noparse&level=auto"},
-		{"level=none&freshness=1s", ctx, "blob_array&noparse&level=none&freshness=1s"},
-		{"level=auto&freshness=1500ms&freshness_strict=true", ctx, "blob_array&noparse&level=auto&freshness=1.5s&freshness_strict"},
-		{"level=linearizable&linearizable_timeout=250ms", ctx, "blob_array&noparse&level=linearizable&linearizable_timeout=250ms&redirect"},
-		{"level=none&freshness=1s", WithConsistency(ctx, Linearizable), "blob_array&noparse&level=linearizable&redirect"},
-		{"", WithFreshness(WithConsistency(ctx, None), 2*time.Second, true), "blob_array&noparse&level=none&freshness=2s&freshness_strict"},
-		{"level=linearizable", WithLinearizableTimeout(ctx, time.Second), "blob_array&noparse&level=linearizable&linearizable_timeout=1s&redirect"},
-		{"norwrandom=true&norwtime=true", ctx, "blob_array&noparse&level=weak&redirect"},
-		{"discovery=off", ctx, "blob_array&noparse&level=weak"},
+		{"", ctx, "blob_array&noparse&timings&level=weak&redirect"},
+		{"level=strong", ctx, "blob_array&noparse&timings&level=strong&redirect"},
+		{"level=none", ctx, "blob_array&noparse&timings&level=none"},
+		{"level=auto", ctx, "blob_array&noparse&timings&level=auto"},
+		{"level=none&freshness=1s", ctx, "blob_array&noparse&timings&level=none&freshness=1s"},
+		{"level=auto&freshness=1500ms&freshness_strict=true", ctx, "blob_array&noparse&timings&level=auto&freshness=1.5s&freshness_strict"},
+		{"level=linearizable&linearizable_timeout=250ms", ctx, "blob_array&noparse&timings&level=linearizable&linearizable_timeout=250ms&redirect"},
+		{"level=none&freshness=1s", WithConsistency(ctx, Linearizable), "blob_array&noparse&timings&level=linearizable&redirect"},
+		{"", WithFreshness(WithConsistency(ctx, None), 2*time.Second, true), "blob_array&noparse&timings&level=none&freshness=2s&freshness_strict"},
+		{"level=linearizable", WithLinearizableTimeout(ctx, time.Second), "blob_array&noparse&timings&level=linearizable&linearizable_timeout=1s&redirect"},
+		{"norwrandom=true&norwtime=true", ctx, "blob_array&noparse&timings&level=weak&redirect"},
+		{"discovery=off", ctx, "blob_array&noparse&timings&level=weak"},
 	} {
 		f := newFake(t, step{path: cluster.QueryPath, params: test.params, body: `["SELECT 1"]`, reply: results(one)})
 		var n int

@@ -70,12 +70,14 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	})
 	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
 	c.engine = autocommit.NewEngine(&autocommit.Engine{
-		Versions: c.versions, Nodes: c.client, Coalescer: coalesce.New(coalesce.Config{Client: c.client, Request: c.versions.BulkRequest, Logger: cfg.Logger}),
+		Versions: c.versions, Nodes: c.client,
+		Coalescer:  coalesce.New(coalesce.Config{Client: c.client, Request: c.versions.BulkRequest, Logger: cfg.Logger}),
+		Reads:      coalesce.NewReads(coalesce.Config{Client: c.client, Logger: cfg.Logger}),
 		ReadParams: cfg.readParams, Queues: cfg.queues, Alone: cfg.alone, Warn: cfg.warn,
 		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
 	})
 	c.env = &txn.Env{
-		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(txn.Texts), ReadParams: cfg.readParams,
+		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(txn.Texts), ReadParams: cfg.readParamsUntil,
 		SchemaChanged: c.engine.SchemaChanged, Defaults: c.engine.Defaults,
 		Location: cfg.Location, Timeout: cfg.requestTimeout(),
 	}
@@ -106,24 +108,28 @@ type Stats struct {
 	Requests  uint64 // requests for statements
 	Failures  uint64 // requests that failed in the end, without statements that SQLite refused
 	Coalesced uint64 // writes that were handed over to go out with others
-	Retries   uint64 // further attempts at a request
-	Redirects uint64 // redirects to the leader that were followed
-	Leaders   uint64 // times that a leader was learned
-	Fallbacks uint64 // times that requests for the leader began to be forwarded
+	// CoalescedReads counts the reads that were handed over to go out with others. Some of them may
+	// have been sent by themselves after all.
+	CoalescedReads uint64
+	Retries        uint64 // further attempts at a request
+	Redirects      uint64 // redirects to the leader that were followed
+	Leaders        uint64 // times that a leader was learned
+	Fallbacks      uint64 // times that requests for the leader began to be forwarded
 }
 
 // Stats returns the counts so far. (*sql.DB).Driver does not lead here: keep the Connector that was
 // given to sql.OpenDB.
 func (c *Connector) Stats() Stats {
-	sent, joint := c.client.Counts(), c.engine.Coalescer.Counts()
+	sent, joint, reads := c.client.Counts(), c.engine.Coalescer.Counts(), c.engine.Reads.Counts()
 	return Stats{
-		Requests:  sent.Requests,
-		Failures:  sent.Failures + joint.Failures,
-		Coalesced: joint.Joined,
-		Retries:   sent.Retries,
-		Redirects: sent.Redirects,
-		Leaders:   sent.Leaders,
-		Fallbacks: sent.Fallbacks,
+		Requests:       sent.Requests,
+		Failures:       sent.Failures + joint.Failures + reads.Failures,
+		Coalesced:      joint.Joined,
+		CoalescedReads: reads.Joined,
+		Retries:        sent.Retries,
+		Redirects:      sent.Redirects,
+		Leaders:        sent.Leaders,
+		Fallbacks:      sent.Fallbacks,
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -292,18 +291,20 @@ func (c *Config) readParams(ctx context.Context, explains bool, asks occ.Asks) (
 	if explains { // rqlite 9.4.0 to 10.2.6 takes EXPLAIN of a write for a read only if it parses that
 		params = strings.Replace(params, "&noparse", "&norwtime", 1)
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		// The node need not work after the caller has given up. A write must not have this
-		// parameter: it would be replicated, and each node would measure for itself.
-		params += "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
-	}
 	return params, !options.Level.takesFreshness(), nil
+}
+
+// readParamsUntil is readParams with the deadline of the context.
+func (c *Config) readParamsUntil(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
+	params, leader, err = c.readParams(ctx, explains, asks)
+	deadline, _ := ctx.Deadline()
+	return cluster.WithDeadline(params, deadline), leader, err
 }
 
 // readsOnly are the URL parameters of every read. The server must not parse the statement: some
 // releases rewrite it at every level, and that can change its meaning. A read stores nothing, so it
-// needs no rewriting.
-const readsOnly = cluster.BlobsAsArrays + "&noparse&level="
+// needs no rewriting. The server tells how long it took, so that the driver knows the quick ones.
+const readsOnly = cluster.BlobsAsArrays + "&noparse&timings&level="
 
 // params returns the options as URL parameters.
 func (r readOptions) params() string {

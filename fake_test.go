@@ -64,7 +64,7 @@ func leftGoroutines(wait time.Duration) string {
 
 // The URL parameters of requests without special settings.
 const (
-	weakRead   = "blob_array&noparse&level=weak&redirect"
+	weakRead   = "blob_array&noparse&timings&level=weak&redirect"
 	plainWrite = "blob_array&norwrandom&norwtime&redirect"
 )
 

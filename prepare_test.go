@@ -150,13 +150,13 @@ func TestPrepareCheckLevel(t *testing.T) {
 	}{
 		{"", ctx, write, weakRead},
 		{"", WithQueue(ctx, false), write, weakRead},
-		{"level=linearizable&linearizable_timeout=1s", ctx, write, "blob_array&noparse&level=linearizable&linearizable_timeout=1s&redirect"},
-		{"level=strong", ctx, read, "blob_array&noparse&level=linearizable&redirect"},
-		{"level=none&freshness=1s", ctx, read, "blob_array&noparse&level=none&freshness=1s"},
+		{"level=linearizable&linearizable_timeout=1s", ctx, write, "blob_array&noparse&timings&level=linearizable&linearizable_timeout=1s&redirect"},
+		{"level=strong", ctx, read, "blob_array&noparse&timings&level=linearizable&redirect"},
+		{"level=none&freshness=1s", ctx, read, "blob_array&noparse&timings&level=none&freshness=1s"},
 		{"level=none&freshness=1s", ctx, write, weakRead},
-		{"level=auto", ctx, read, "blob_array&noparse&level=auto"},
+		{"level=auto", ctx, read, "blob_array&noparse&timings&level=auto"},
 		{"", WithFreshness(WithConsistency(ctx, Auto), time.Second, true), write, weakRead},
-		{"discovery=off", ctx, write, "blob_array&noparse&level=weak"},
+		{"discovery=off", ctx, write, "blob_array&noparse&timings&level=weak"},
 	} {
 		f := newFake(t, step{path: cluster.QueryPath, params: test.params, reply: results(table("1 "), plan)})
 		stmt, err := f.open("prepare=check&"+test.options).PrepareContext(test.ctx, test.query)

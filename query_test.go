@@ -48,7 +48,7 @@ func TestQuery(t *testing.T) {
 		{"a read", "SELECT ?;", []any{1}, []step{reads(`[["SELECT ?",1]]`, results(one))}, [][][]any{ones}, ""},
 		{"VALUES", "VALUES(1)", nil, []step{reads(`["VALUES(1)"]`, results(one))}, [][][]any{ones}, ""},
 		{"WITH … SELECT", "WITH a AS (SELECT 1) SELECT 1 FROM a", nil, []step{reads("", results(one))}, [][][]any{ones}, ""},
-		{"EXPLAIN of a write", "EXPLAIN DELETE FROM t RETURNING id", nil, []step{{path: cluster.QueryPath, params: "blob_array&norwtime&level=weak&redirect", reply: results(one)}}, [][][]any{ones}, ""},
+		{"EXPLAIN of a write", "EXPLAIN DELETE FROM t RETURNING id", nil, []step{{path: cluster.QueryPath, params: "blob_array&norwtime&timings&level=weak&redirect", reply: results(one)}}, [][][]any{ones}, ""},
 		{"a PRAGMA that asks", "PRAGMA table_info(t)", nil, []step{reads(`["PRAGMA table_info(t)"]`, results(one))}, [][][]any{ones}, ""},
 		{"a write", "DELETE FROM t", nil, []step{writes(`["DELETE FROM t"]`, results(`{"rows_affected":1}`))}, [][][]any{{}}, ""},
 		{"DDL", "CREATE TABLE t(a)", nil, []step{writes(`["CREATE TABLE t(a)"]`, results(`{}`))}, [][][]any{{}}, ""},

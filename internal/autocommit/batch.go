@@ -102,7 +102,8 @@ func (c *Session) QueryBatch(ctx context.Context, atomic bool, stmts []bind.Stmt
 	if err != nil {
 		return nil, err
 	}
-	req := c.engine.readRequest(params, leader, stmts)
+	deadline, _ := ctx.Deadline()
+	req := c.engine.readRequest(cluster.WithDeadline(params, deadline), leader, stmts)
 	if atomic {
 		req.Params += cluster.Transaction
 	}

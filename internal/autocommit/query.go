@@ -103,11 +103,15 @@ func (e *Engine) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt
 	if err != nil {
 		return nil, err
 	}
-	answer, err := e.send(ctx, e.readRequest(params, leader, stmts), stmts)
+	cost := e.costOf(ctx, stmts)
+	answer, joined, err := e.sendRead(ctx, e.readRequest(params, leader, stmts), stmts, cost)
 	if err != nil {
 		return nil, err
 	}
-	return result.NewSource(answer, stmts, at, false, nil)
+	if cost == nil || joined {
+		return result.NewSource(answer, stmts, at, false, nil)
+	}
+	return result.NewMetered(answer, stmts, at, cost)
 }
 
 // readRequest returns the request of statements that read.

@@ -21,12 +21,14 @@ import (
 type Engine struct {
 	Versions  *occ.Versions
 	Nodes     Nodes
-	Coalescer *coalesce.Coalescer
-	// ReadParams returns the URL parameters of a read, and whether only the leader can answer it.
+	Coalescer *coalesce.Coalescer // of writes
+	Reads     *coalesce.Reads
+	// ReadParams returns the URL parameters of a read, without a deadline, and whether only the
+	// leader can answer it.
 	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
 	// Queues reports whether the writes of a call go into the server's queue.
 	Queues func(ctx context.Context) bool
-	// Alone reports whether the writes of a call must not go out with others.
+	// Alone reports whether the statements of a call must not go out with others.
 	Alone func(ctx context.Context) bool
 	Warn  func(error) // gets errors that concern no caller
 
@@ -34,8 +36,9 @@ type Engine struct {
 	NodesCall       sqltext.Calls  // functions that the driver leaves to each node
 	SendForeignKeys bool           // PRAGMA foreign_keys is sent
 
-	// schema, seenReturning and compiled guard themselves.
+	// schema, quick, seenReturning and compiled guard themselves.
 	schema schemaWatch
+	quick  quickTexts
 	// returningAlone says that an infinite REAL was seen among rows of RETURNING; see coalesces.
 	// join sets it, and nothing resets it.
 	returningAlone atomic.Bool

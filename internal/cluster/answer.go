@@ -64,7 +64,7 @@ const maxHeld = 1 << 30
 // Read implements io.Reader.
 func (r *recorder) Read(p []byte) (int, error) {
 	if len(r.bytes) >= maxHeld {
-		return 0, &wire.SyntaxError{Message: "it is too long to be that of several writes"}
+		return 0, &wire.SyntaxError{Message: "it is too long to be that of several statements"}
 	}
 	n, err := r.ReadCloser.Read(p)
 	r.bytes = append(r.bytes, p[:n]...)
@@ -178,6 +178,26 @@ func (a *Answer) HasRows() bool { return a.dec.HasRows() }
 // Trailer returns what stood beside the entries; see [wire.Decoder.Trailer].
 func (a *Answer) Trailer() wire.Trailer { return a.dec.Trailer() }
 
+// Cost returns how long the node worked on the statement of the current entry, and about how many
+// bytes the entry has. It reads the rest of the entry only as far as that has arrived. took is 0 if
+// that is not all, or if the node did not tell; then size counts what was read. Nothing but Close
+// may be called afterwards.
+func (a *Answer) Cost() (took time.Duration, size int) {
+	if a.dec == nil {
+		return 0, 0
+	}
+	a.body.dry = true
+	defer func() { a.body.dry = false }()
+	begin, end, err := a.dec.Rest()
+	if err == nil {
+		took = seconds(a.dec.Result().Seconds)
+	}
+	return took, int(end - begin)
+}
+
+// seconds returns a time that a node told.
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
 // broken is the error of an answer that could not be read to its end.
 func (a *Answer) broken(err error) *Error {
 	e := &Error{Outcome: Unknown, Status: http.StatusOK, Node: a.Node, Err: err}
@@ -209,10 +229,16 @@ func (a *Answer) Close() {
 type responseBody struct {
 	io.ReadCloser
 	ended bool
+	dry   bool // nothing is read for the moment
 }
+
+var errDry = errors.New("the rest has not been read")
 
 // Read implements io.Reader.
 func (b *responseBody) Read(p []byte) (int, error) {
+	if b.dry {
+		return 0, errDry
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.ended = b.ended || err != nil
 	return n, err

@@ -82,14 +82,15 @@ func GaveUp(why error, write, sent bool, waitedFor string, last *Error) *Error {
 // They are safe for concurrent use. The zero value has none.
 type Entries struct {
 	guard *guard
-	raw   [][]byte // as the server sent them
+	raw   [][]byte        // as the server sent them
+	took  []time.Duration // that the node worked on their statements, as far as it told
 }
 
 // Split reads the answer to its end, and returns its n entries. The answer must be one of
 // [Client.SendJoint], of which nothing was read. If atomic, the first failure of a statement is
 // that of the request, [Refused], provided that no entry follows it; see [Answer.Undone].
 func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
-	entries := make([][]byte, 0, n)
+	entries, took := make([][]byte, 0, n), make([]time.Duration, 0, n)
 	for range n {
 		raw, err := a.entry()
 		if err != nil {
@@ -101,12 +102,12 @@ func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
 			}
 			return Entries{}, a.refused(message)
 		}
-		entries = append(entries, raw)
+		entries, took = append(entries, raw), append(took, seconds(a.Result().Seconds))
 	}
 	if err := a.End(); err != nil {
 		return Entries{}, a.failure(err)
 	}
-	return Entries{a.guard.idle(), entries}, nil
+	return Entries{a.guard.idle(), entries, took}, nil
 }
 
 // entry reads the next entry to its end, and returns it as the server sent it.
@@ -139,3 +140,6 @@ func (g *guard) idle() *guard {
 // Answer returns the entries from position begin up to, but not including, end as an answer of
 // their own. It panics if there are none at these positions. Closing the answer affects no other.
 func (e Entries) Answer(begin, end int) *Answer { return subAnswerOf(e.guard, e.raw[begin:end]) }
+
+// Cost is [Answer.Cost] of the entry at a position. It panics if there is none.
+func (e Entries) Cost(i int) (took time.Duration, size int) { return e.took[i], len(e.raw[i]) }

@@ -155,6 +155,9 @@ func (e *Error) text() string {
 // statements.
 func (e *Error) Unsendable() bool { return isUnsendable(e.Message) }
 
+// Stale reports whether the node refused a read because its data may be too old.
+func (e *Error) Stale() bool { return strings.HasPrefix(e.Message, "stale read") }
+
 // Redirected reports whether a node answered by naming another one as the leader.
 func (e *Error) Redirected() bool { return e.redirect != nil }
 

@@ -1,5 +1,10 @@
 package cluster
 
+import (
+	"strconv"
+	"time"
+)
+
 // The endpoints of rqlite for statements (https://rqlite.io/docs/api/api/).
 const (
 	ExecutePath = "/db/execute"
@@ -27,3 +32,13 @@ const (
 	ParsedParams   = BlobsAsArrays + "&norwtime" + Transaction
 	NoRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
 )
+
+// WithDeadline returns the parameters of a read whose caller waits until the deadline: the node need
+// not work any longer. A zero deadline changes nothing. A write must not have this parameter: it would
+// be replicated, and each node would measure for itself.
+func WithDeadline(params string, deadline time.Time) string {
+	if deadline.IsZero() {
+		return params
+	}
+	return params + "&db_timeout=" + strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 1), 10) + "ms"
+}

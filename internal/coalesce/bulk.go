@@ -3,6 +3,7 @@ package coalesce
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
@@ -32,6 +33,10 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	err := b.run(atomic)
 	switch {
 	case err == nil:
+	case q.cfg.Reads && alone(err):
+		b.giveBack()
+	case q.cfg.Reads:
+		b.fail(err)
 	case atomic && undone(err):
 		q.writes.triedAtomic(false)
 		q.send(parts, false)
@@ -64,6 +69,10 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	for _, p := range b.parts {
 		req.MinRelease = max(req.MinRelease, p.MinRelease)
 	}
+	if b.q.cfg.Reads {
+		req.Params = cluster.WithDeadline(req.Params, latest(b.parts))
+	}
+	begin := time.Now()
 	answer, err := b.q.cfg.Client.SendJoint(ctx, req, b)
 	if err == nil {
 		defer answer.Close()
@@ -75,6 +84,9 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
+		if ctx.Err() != nil && time.Since(begin) > doubtAfter {
+			doubt(b.parts)
+		}
 	case atomic:
 		b.q.writes.triedAtomic(true)
 	}
@@ -157,9 +169,13 @@ func (b *bulk) handOut(entries cluster.Entries, n int) {
 	at := 0
 	if f := b.frame; f != nil {
 		at = f.Before.Count
-		b.readFrame(&f.Before, entries.Answer(0, at))
-		b.readFrame(&f.After, entries.Answer(n-f.After.Count, n))
+		ok := b.readFrame(&f.Before, entries.Answer(0, at))
+		if ok = b.readFrame(&f.After, entries.Answer(n-f.After.Count, n)) && ok; !ok && b.q.cfg.Reads {
+			b.giveBack()
+			return
+		}
 	}
+	measure(b.parts, entries, at)
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
@@ -169,20 +185,31 @@ func (b *bulk) handOut(entries cluster.Entries, n int) {
 	}
 }
 
-// readFrame reads the entries of one side of the frame. Their failure goes to the log.
-func (b *bulk) readFrame(elements *cluster.Elements, entries *cluster.Answer) {
+// readFrame reads the entries of one side of the frame, and reports whether that worked. A failure
+// goes to the log.
+func (b *bulk) readFrame(elements *cluster.Elements, entries *cluster.Answer) bool {
 	defer entries.Close()
 	if elements.Read == nil {
-		return
+		return true
 	}
-	if err := elements.Read(entries); err != nil {
-		b.q.cfg.Logger.Warn("rqlite: what the driver sends around writes failed", "error", err)
+	err := elements.Read(entries)
+	if err != nil {
+		b.q.cfg.Logger.Warn("rqlite: what the driver sends around statements failed", "error", err)
 	}
+	return err == nil
 }
 
-// fail gives each part the error.
+// fail gives each part the error of the request.
 func (b *bulk) fail(err *cluster.Error) {
 	b.q.counts.failures.Add(1)
+	b.end(err)
+}
+
+// giveBack lets each caller send its statement by itself.
+func (b *bulk) giveBack() { b.end(ErrAlone) }
+
+// end gives each part an error.
+func (b *bulk) end(err error) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	for _, p := range b.parts {

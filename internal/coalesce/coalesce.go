@@ -1,5 +1,5 @@
-// Package coalesce joins concurrent writes of several callers: it sends their statements as one
-// request, and gives each caller the answer to its own. It knows no SQL.
+// Package coalesce joins concurrent statements of several callers, either writes or reads: it sends
+// them as one request, and gives each caller the answer to its own. It knows no SQL.
 package coalesce
 
 import (
@@ -15,21 +15,20 @@ import (
 )
 
 const (
-	// mostUnderWay is how many requests may be under way before writes wait for each other.
-	mostUnderWay = 2
-	// secondBulkThreshold is how many writes must wait for a second bulk to leave while one is
-	// under way. Fewer are better off with the next bulk, because each request takes the server
-	// time.
-	secondBulkThreshold = 256
-	// mostParts and mostBytes bound a bulk. The server takes about 40 µs per statement, and each
-	// part waits for all of the bulk.
-	mostParts = 512
+	// mostBytes bounds the body of a bulk.
 	mostBytes = 1 << 20
-	// mostStalled is how many requests may be stalled before writes wait for them all the same.
+	// mostStalled is how many requests may be stalled before callers wait for them all the same.
 	mostStalled = 8
-	// patience is how long a [Config] without Patience has.
-	patience = 500 * time.Millisecond
 )
+
+// limits bound the requests of a Coalescer.
+type limits struct {
+	underWay int           // requests that may be under way before callers wait for each other
+	second   int           // callers that must wait for a further bulk to leave beside one
+	parts    int           // of a bulk: each part waits for all of them
+	work     time.Duration // of the node on a bulk, as far as the parts tell; 0 is no bound
+	patience time.Duration // of a Config without Patience
+}
 
 // Config says what a [Coalescer] sends. Only Client and Request have to be set.
 type Config struct {
@@ -42,23 +41,27 @@ type Config struct {
 	// Logger gets the errors of reading the entries of a request's frame, because they do not
 	// concern the callers. Nil discards them.
 	Logger *slog.Logger
-	// Patience bounds how long writes wait while no request completes: the first of them waits
-	// between Patience and twice that. Zero is half a second.
+	// Patience bounds how long statements wait while no request completes: the first of them waits
+	// between Patience and twice that. Zero is half a second for writes, and less for reads.
 	Patience time.Duration
+	// Reads says that the statements only read. Then no request is a transaction, and atomic is
+	// false. Several requests with several statements go side by side. See also [ErrAlone].
+	Reads bool
 }
 
-// Coalescer joins concurrent writes of several callers. While requests are under way, new writes
-// wait together, and leave as the next request. A write that meets no others does not wait. A
+// Coalescer joins concurrent statements of several callers. While requests are under way, new
+// statements wait together, and leave as the next request. One that meets no others does not wait. A
 // Coalescer is safe for concurrent use.
 type Coalescer struct {
-	// cfg never changes. counts and writes guard themselves.
+	// cfg and limits never change. counts and writes guard themselves.
 	cfg    Config
-	counts struct{ joined, failures atomic.Uint64 }
+	limits limits
+	counts *counts
 	writes writes
 
 	// mu guards all that follows.
 	//
-	// Invariant: 0 <= bulks <= underWay <= mostUnderWay, stalled <= mostStalled.
+	// Invariant: 0 <= bulks <= underWay <= limits.underWay, stalled <= mostStalled.
 	mu         sync.Mutex
 	generation int     // grows when look gives up on the requests under way
 	underWay   int     // requests of this generation without an answer
@@ -67,24 +70,34 @@ type Coalescer struct {
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
 
-	// watch fires look while watching. It is nil before the first write waits. Invariant: watching
-	// || no write waits.
+	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
+	// || no part waits.
 	watch    *time.Timer
 	watching bool
-	moves    int // requests that have ended, plus the times that a write began to wait alone; it only grows
+	moves    int // requests that have ended, plus the times that a part began to wait alone; it only grows
 	seen     int // moves when look ran last, or when the watch began
 }
 
 // New returns a Coalescer. It sends nothing.
-func New(cfg Config) *Coalescer {
+func New(cfg Config) *Coalescer { return newCounted(cfg, new(counts)) }
+
+// newCounted returns a Coalescer that counts in counts.
+func newCounted(cfg Config, counts *counts) *Coalescer {
+	limits := writeLimits
+	if cfg.Reads {
+		limits = readLimits
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Patience == 0 {
-		cfg.Patience = patience
+		cfg.Patience = limits.patience
 	}
-	return &Coalescer{cfg: cfg}
+	return &Coalescer{cfg: cfg, limits: limits, counts: counts}
 }
+
+// counts are the counters of [Counts].
+type counts struct{ joined, failures atomic.Uint64 }
 
 // Counts is what a [Coalescer] has done so far.
 type Counts struct {
@@ -93,8 +106,10 @@ type Counts struct {
 }
 
 // Counts returns what the coalescer has done so far.
-func (q *Coalescer) Counts() Counts {
-	return Counts{Joined: q.counts.joined.Load(), Failures: q.counts.failures.Load()}
+func (q *Coalescer) Counts() Counts { return q.counts.all() }
+
+func (c *counts) all() Counts {
+	return Counts{Joined: c.joined.Load(), Failures: c.failures.Load()}
 }
 
 // Part is the statement of one caller, and what the driver adds to it.
@@ -106,6 +121,15 @@ type Part struct {
 	Apart bool
 	// MinRelease is that of the request; see [cluster.Request.MinRelease].
 	MinRelease cluster.Release
+
+	// The rest is for reads alone.
+
+	// Deadline is when the caller gives up; zero is never. The node may stop to work then.
+	Deadline time.Time
+	// Work is how long the node probably works on the statement.
+	Work time.Duration
+	// Meter learns what the first entry cost; nil for nobody.
+	Meter Meter
 }
 
 // part is a Part that waits, or has been sent.
@@ -119,16 +143,16 @@ type part struct {
 	left   bool          // the caller has given up
 	done   chan struct{} // closed when answer or err is set, unless the caller has left before
 	answer *cluster.Answer
-	err    *cluster.Error
+	err    error // a *cluster.Error, or ErrAlone
 }
 
 // batch is the parts of one request, and its generation.
 type batch struct {
-	parts      []*part // nil if the caller sends its write by itself
+	parts      []*part // nil if the caller sends its statement by itself
 	generation int
 }
 
-// Begin reports whether a caller may send its write by itself, at once. Then it has to call End
+// Begin reports whether a caller may send its statement by itself, at once. Then it has to call End
 // with the generation when the answer has come. Otherwise it has to call Join.
 func (q *Coalescer) Begin() (generation int, ok bool) {
 	q.mu.Lock()
@@ -140,20 +164,20 @@ func (q *Coalescer) Begin() (generation int, ok bool) {
 	return q.generation, true
 }
 
-// End ends a write that its caller sent by itself. It lets waiting writes leave.
+// End ends a request that its caller sent by itself. It lets waiting statements leave.
 func (q *Coalescer) End(generation int) {
 	if next, ok := q.next(batch{generation: generation}); ok {
 		go q.work(next)
 	}
 }
 
-// room reports whether a request may leave. Single writes go side by side, so that two writers far
-// from the server do not wait for each other. The caller holds q.mu.
+// room reports whether a request may leave. Single statements go side by side, so that two callers
+// far from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
-	return q.underWay == 0 || q.underWay < mostUnderWay && (q.bulks == 0 || q.wait() >= secondBulkThreshold)
+	return q.underWay == 0 || q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.limits.second)
 }
 
-// wait returns how many writes wait. The caller holds q.mu.
+// wait returns how many parts wait. The caller holds q.mu.
 func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
 
 // depart counts a request of so many parts that leaves. The caller holds q.mu.
@@ -165,7 +189,7 @@ func (q *Coalescer) depart(parts int) {
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries that
-// answer it. An error is a [*cluster.Error]. It says that nothing was sent if the context, or the client's
+// answer it. An error is a [*cluster.Error], or [ErrAlone]. It says that nothing was sent if the context, or the client's
 // timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
 	p := &part{Part: statement, done: make(chan struct{})}
@@ -185,7 +209,7 @@ func (q *Coalescer) queue(p *part) {
 	}
 	q.waiting = append(q.waiting, p)
 	q.counts.joined.Add(1)
-	if q.room() { // a request has ended since Begin, or many writes wait
+	if q.room() { // a request has ended since Begin, or many wait
 		go q.work(q.take())
 	} else {
 		q.keepWatch()
@@ -214,12 +238,23 @@ func (q *Coalescer) leave(p *part, why error) (*cluster.Answer, error) {
 		if !p.taken {
 			q.forget(p)
 		}
-		return nil, leftWaiting(why)
+		return nil, q.leftWaiting(why)
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	return nil, leftBulk(why, p.sent, p.bulk.last)
+	return nil, q.leftBulk(why, p.sent, p.bulk.last)
+}
+
+// leftWaiting is the error of a caller that gives up before its statement is part of a bulk.
+func (q *Coalescer) leftWaiting(why error) *cluster.Error {
+	return cluster.GaveUp(why, !q.cfg.Reads, false, "the writes under way; nothing was sent", nil)
+}
+
+// leftBulk is the error of a caller that gives up while a bulk with its statement is under way. last
+// is the failure of the bulk's attempt before, or nil.
+func (q *Coalescer) leftBulk(why error, sent bool, last *cluster.Error) *cluster.Error {
+	return cluster.GaveUp(why, !q.cfg.Reads, sent, "another attempt; nothing was applied", last)
 }
 
 // forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.
@@ -234,15 +269,16 @@ func (q *Coalescer) forget(p *part) {
 // take takes the parts of the next request out of waiting, which must not be empty. The caller
 // holds q.mu.
 func (q *Coalescer) take() batch {
-	parts := make([]*part, 0, min(q.wait(), mostParts))
-	size, n := 0, 0
-	for ; n < len(q.waiting) && len(parts) < mostParts; n++ {
+	parts := make([]*part, 0, min(q.wait(), q.limits.parts))
+	size, n, work := 0, 0, time.Duration(0)
+	for ; n < len(q.waiting) && len(parts) < q.limits.parts; n++ {
 		p := q.waiting[n]
 		if p.left {
 			q.gone--
 			continue
 		}
-		if size += len(p.Elements); size > mostBytes && len(parts) > 0 {
+		size, work = size+len(p.Elements), work+p.Work
+		if len(parts) > 0 && (size > mostBytes || q.limits.work > 0 && work > q.limits.work) {
 			break
 		}
 		p.taken = true
@@ -273,7 +309,7 @@ func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	return q.take(), true
 }
 
-// keepWatch starts the watch over writes that wait. The caller holds q.mu.
+// keepWatch starts the watch over parts that wait. The caller holds q.mu.
 func (q *Coalescer) keepWatch() {
 	if q.watching {
 		return
@@ -286,9 +322,9 @@ func (q *Coalescer) keepWatch() {
 	q.watch.Reset(q.cfg.Patience)
 }
 
-// look lets waiting writes leave without regard to the requests under way, if none of those has
-// ended since the last look, and the writes have waited since then. A connection that hangs must
-// not delay writes that can use another.
+// look lets waiting parts leave without regard to the requests under way, if none of those has
+// ended since the last look, and the parts have waited since then. A connection that hangs must
+// not delay statements that can use another.
 func (q *Coalescer) look() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -310,14 +346,14 @@ func (q *Coalescer) look() {
 func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
-		q.send(d.parts, q.writes.atomic(d.parts, q.cfg.Client.Forwarding()))
+		q.send(d.parts, !q.cfg.Reads && q.writes.atomic(d.parts, q.cfg.Client.Forwarding()))
 		q.gather(n)
 		d, ok = q.next(d)
 	}
 }
 
 // gather waits for the callers that got their answers from a bulk of n parts, because they may have
-// more to write. It ends when as many writes wait again, or no more come: for a tenth of a
+// more to send. It ends when as many parts wait again, or no more come: for a tenth of a
 // millisecond, or although all other goroutines have had many turns, which says the same where they
 // are idle. One more request costs the server more time than the callers need to come back: three
 // nodes took 1.2 times as many writes of 64, and of 256, goroutines.
@@ -332,7 +368,7 @@ func (q *Coalescer) gather(n int) {
 	}
 	begin := time.Now()
 	waiting, came := q.countWaiting(), begin
-	all := min(waiting+n, mostParts)
+	all := min(waiting+n, q.limits.parts)
 	for idle := 0; idle < turns; idle++ {
 		runtime.Gosched()
 		now := time.Now()

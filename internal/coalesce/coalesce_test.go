@@ -89,7 +89,7 @@ func TestCoalesceForwarded(t *testing.T) {
 			q.send(parts, true)
 			for _, p := range parts {
 				<-p.done
-				assert.Equal(t, cluster.Unknown, p.err.Outcome)
+				requireError(t, p.err, cluster.Unknown)
 			}
 			assert.Equal(t, 1, node.requests())
 		})
@@ -107,12 +107,12 @@ func TestCoalesceBesideABulk(t *testing.T) {
 		release() // there is a place
 		require.Equal(t, []string{"tx:ok 0,ok 1"}, s.got())
 		assert.False(t, begins(q), "but not for one")
-		for i := range secondBulkThreshold {
+		for i := range writeLimits.second {
 			require.Len(t, s.got(), 1, "%d are no crowd", i)
 			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
 		}
 		require.Len(t, s.got(), 2)
-		for range secondBulkThreshold {
+		for range writeLimits.second {
 			writers = append(writers, joins(t, q, fmt.Sprint("ok ", len(writers))))
 		}
 		require.Len(t, s.got(), 2, "two are enough")
@@ -325,7 +325,7 @@ func TestCoalesceLeaveNothing(t *testing.T) {
 	inBubble(t, "", func(t *testing.T) {
 		q, s, _, release := busy(t, setting{patience: time.Hour})
 		stays := joins(t, q, "ok 1")
-		for range 2 * secondBulkThreshold {
+		for range 2 * writeLimits.second {
 			w := joins(t, q, "ok 2")
 			w.cancel(nil)
 			w.refused(t, context.Canceled)
@@ -362,7 +362,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		w3, w4 := joins(t, q, "ok 3"), joins(t, q, "ok 4")
 		w3.applied(t, 3)
 		w4.applied(t, 4)
-		assert.LessOrEqual(t, time.Since(begin), 2*patience)
+		assert.LessOrEqual(t, time.Since(begin), 2*writeLimits.patience)
 		synctest.Wait()
 		assert.True(t, begins(q), "as if it were not there")
 		assert.True(t, begins(q))
@@ -377,13 +377,13 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		node.then(hang)
 		release()
 		release()
-		writers := make([]*writer, mostStalled+mostUnderWay+5)
+		writers := make([]*writer, mostStalled+writeLimits.underWay+5)
 		for i := range writers {
 			writers[i] = joins(t, q, "ok 1")
-			time.Sleep(patience)
+			time.Sleep(writeLimits.patience)
 		}
 		assert.Greater(t, node.requests(), mostStalled)
-		assert.LessOrEqual(t, node.requests(), mostStalled+mostUnderWay)
+		assert.LessOrEqual(t, node.requests(), mostStalled+writeLimits.underWay)
 		for _, w := range writers {
 			w.cancel(nil)
 			<-w.done
@@ -394,7 +394,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 	})
 	inBubble(t, "slow is not stuck", func(t *testing.T) {
 		q, s, node, release := busy(t, setting{})
-		node.then(after(patience*3/5, s.reply))
+		node.then(after(writeLimits.patience*3/5, s.reply))
 		writers := make([]*writer, 10)
 		for i := range writers { // each is a request of its own, so that some wait all the time
 			writers[i] = joins(t, q, "ok "+strings.Repeat("1", mostBytes*2/3))
@@ -414,13 +414,13 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		release()
 		release()
 		writers = append(writers, joins(t, q, "ok 1"))
-		time.Sleep(2*patience - 1)
+		time.Sleep(2*writeLimits.patience - 1)
 		writers[2].cancel(nil)
 		<-writers[2].done
 		writers = append(writers, joins(t, q, "ok 1"))
-		time.Sleep(patience)
+		time.Sleep(writeLimits.patience)
 		assert.Zero(t, eraOf(q))
-		time.Sleep(patience)
+		time.Sleep(writeLimits.patience)
 		assert.Equal(t, 1, eraOf(q))
 		for _, w := range writers {
 			w.cancel(nil)
@@ -484,7 +484,7 @@ func TestCoalesceBounds(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "statements", func(t *testing.T) {
 		q, s, _, release := busy(t, setting{})
-		writers := make([]*writer, 2*mostParts+1)
+		writers := make([]*writer, 2*writeLimits.parts+1)
 		for i := range writers {
 			writers[i] = joins(t, q, fmt.Sprint("ok ", i))
 		}
@@ -496,7 +496,7 @@ func TestCoalesceBounds(t *testing.T) {
 		for _, bulk := range s.got() {
 			sizes = append(sizes, strings.Count(bulk, "ok"))
 		}
-		assert.Equal(t, []int{mostParts, mostParts, 1}, sizes)
+		assert.Equal(t, []int{writeLimits.parts, writeLimits.parts, 1}, sizes)
 		assert.Len(t, s.applied, len(writers))
 	})
 	inBubble(t, "bytes", func(t *testing.T) {

@@ -327,7 +327,7 @@ func busy(t *testing.T, set setting) (q *Coalescer, s *table, only *node, releas
 	s = &table{}
 	client, all := newCluster(t, !set.forwards, s.reply)
 	q = New(Config{Client: client, Request: unframed, Patience: set.patience})
-	for range mostUnderWay {
+	for range writeLimits.underWay {
 		require.True(t, begins(q))
 	}
 	require.False(t, begins(q), "one too many")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -26,6 +27,7 @@ type Source struct {
 	wrote  bool // the request was a write
 
 	witnesses []Witness // one for each statement of a transaction; nil outside of one
+	meter     Meter     // learns what the answer cost; nil for nobody
 	set       *Set      // rows read ahead; then there is no answer
 	failure   error     // error behind the rows of set, or in their place
 }
@@ -34,6 +36,12 @@ type Source struct {
 type Witness interface {
 	Fail(message string) // with the message of the server
 	Seen() *Observation
+}
+
+// Meter learns what the answer to a read costs: how long the node worked on it, 0 if that is not
+// known, and how many bytes it has.
+type Meter interface {
+	Measure(took time.Duration, size int)
 }
 
 // witness returns the witness of the current entry, or nil.
@@ -49,6 +57,12 @@ func (s *Source) witness() Witness {
 // Witnesses are nil outside of transactions.
 func NewSource(answer *cluster.Answer, stmts []bind.Stmt, at Span, wrote bool, witnesses []Witness) (*Source, error) {
 	return (&Source{answer: answer, stmts: stmts, at: at, wrote: wrote, witnesses: witnesses}).begin()
+}
+
+// NewMetered is NewSource for a read of one statement outside of transactions. When it is closed,
+// the meter learns what the answer cost.
+func NewMetered(answer *cluster.Answer, stmts []bind.Stmt, at Span, meter Meter) (*Source, error) {
+	return (&Source{answer: answer, stmts: stmts, at: at, meter: meter}).begin()
 }
 
 // InMemory returns a source of one result set.
@@ -117,9 +131,14 @@ func (s *Source) nextInMemory(dest []driver.Value) error {
 
 // Close closes the answer, if there is one.
 func (s *Source) Close() {
-	if s.answer != nil {
-		s.answer.Close()
+	if s.answer == nil {
+		return
 	}
+	if s.meter != nil {
+		s.meter.Measure(s.answer.Cost())
+		s.meter = nil
+	}
+	s.answer.Close()
 }
 
 // endOfEntry reads what follows the rows of an entry: a failure of the statement and, after the

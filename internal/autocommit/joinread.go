@@ -1,0 +1,75 @@
+package autocommit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-rqlite/rqlite/internal/bind"
+	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
+	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// costOf returns what is known of the text of a read that may go out with those of other callers: a
+// single statement that reads rows, and means the same wherever it stands. It returns nil for
+// others.
+func (e *Engine) costOf(ctx context.Context, stmts []bind.Stmt) *textCost {
+	first := &stmts[0]
+	if len(stmts) > 1 || first.Kind != sqltext.Read || first.Added || first.Calls != 0 || !selects(first.Statement) ||
+		bind.Size(stmts) > largestPart || e.Alone(ctx) {
+		return nil
+	}
+	return e.quick.of(first.Text)
+}
+
+// selects reports whether a statement that reads is neither an EXPLAIN nor a PRAGMA.
+func selects(s *sqltext.Statement) bool {
+	return s.Keyword == "SELECT" || s.Keyword == "VALUES" || s.Keyword == "WITH"
+}
+
+// sendRead sends a read, with those of other callers if it is quick and others are under way. joined
+// says that cost has learned from the answer already. cost is nil for a read that goes alone.
+func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind.Stmt, cost *textCost) (answer *cluster.Answer, joined bool, err error) {
+	if cost.isQuick() {
+		reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
+		generation, ok := reads.Begin()
+		if !ok {
+			answer, err := joinRead(ctx, reads, stmts, cost)
+			if !errors.Is(err, coalesce.ErrAlone) {
+				return answer, true, sqlerr.WithPath(sqlerr.From(err), cluster.QueryPath)
+			}
+		} else {
+			defer reads.End(generation)
+		}
+	}
+	deadline, _ := ctx.Deadline()
+	req.Params = cluster.WithDeadline(req.Params, deadline)
+	answer, err = e.send(ctx, req, stmts)
+	if err != nil && cost != nil {
+		cost.failed(err)
+	}
+	return answer, false, err
+}
+
+// joinRead sends a read with those of other callers.
+func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt, cost *textCost) (*cluster.Answer, error) {
+	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(stmts)), stmts)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: %w", err)
+	}
+	deadline, _ := ctx.Deadline()
+	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
+}
+
+// failed learns from the failure of a read that went alone.
+func (c *textCost) failed(err error) {
+	var failure *cluster.Error
+	switch {
+	case errors.As(err, &failure) && failure.Unsendable():
+		c.cannotBeSent()
+	case errors.Is(err, context.DeadlineExceeded):
+		c.Doubt()
+	}
+}

@@ -1,0 +1,145 @@
+package coalesce
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// readLimits are the limits of reads. A node works on several at once, by several connections, and on
+// the statements of one request in turn.
+var readLimits = limits{underWay: 4, parts: 256, work: 5 * time.Millisecond, patience: 20 * time.Millisecond}
+
+// ErrAlone says that a read got no answer, and has to be sent by itself: the request that joined it
+// with others failed as a whole, perhaps because of one of those.
+var ErrAlone = errors.New("the read has to be sent by itself")
+
+// Meter learns what a statement costs. It is safe for concurrent use.
+type Meter interface {
+	// Measure gets how long the node worked on the statement, 0 if it did not tell, and the size of
+	// the answer in bytes.
+	Measure(took time.Duration, size int)
+	// Doubt says that nobody waited for the answer to end.
+	Doubt()
+}
+
+// doubtAfter is how long a request must have been under way for Meter.Doubt.
+const doubtAfter = 100 * time.Millisecond
+
+// alone reports whether the failure of a joined read may be due to one of its statements. Every
+// caller would have got any other one by a request of its own.
+func alone(err *cluster.Error) bool {
+	switch err.Status {
+	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
+		return !err.Stale()
+	}
+	return false
+}
+
+// latest returns the last of the deadlines of parts, zero if one has none.
+func latest(parts []*part) (last time.Time) {
+	for _, p := range parts {
+		if p.Deadline.IsZero() {
+			return time.Time{}
+		}
+		if p.Deadline.After(last) {
+			last = p.Deadline
+		}
+	}
+	return last
+}
+
+// measure tells the meters of parts what their entries cost, which begin at position at.
+func measure(parts []*part, entries cluster.Entries, at int) {
+	for _, p := range parts {
+		if p.Meter != nil {
+			p.Meter.Measure(entries.Cost(at))
+		}
+		at += p.Entries
+	}
+}
+
+// doubt tells the meters of parts that nobody waited for the answer.
+func doubt(parts []*part) {
+	for _, p := range parts {
+		if p.Meter != nil {
+			p.Meter.Doubt()
+		}
+	}
+}
+
+// Kind is what reads that may go together have in common.
+type Kind struct {
+	Path   string         // of the request
+	Params string         // of the URL, without a deadline
+	Leader bool           // only the leader can answer
+	Frame  *cluster.Frame // nil for none
+}
+
+// Reads has a [Coalescer] for the reads of each [Kind], so that those for a node that does not answer
+// do not delay those for others. It is safe for concurrent use.
+type Reads struct {
+	// cfg never changes. counts guard themselves.
+	cfg    Config
+	counts counts
+
+	// lanes are replaced under mu, and read without.
+	lanes atomic.Pointer[[]*lane]
+	mu    sync.Mutex
+}
+
+// lane is the coalescer of a kind.
+type lane struct {
+	kind Kind
+	*Coalescer
+}
+
+// mostLanes bounds how many kinds are known. Programs have few.
+const mostLanes = 16
+
+// NewReads returns Reads that send nothing yet. Request and Reads of cfg are not used.
+func NewReads(cfg Config) *Reads {
+	r := &Reads{cfg: cfg}
+	r.lanes.Store(new([]*lane))
+	return r
+}
+
+// Of returns the Coalescer of a kind.
+func (r *Reads) Of(kind Kind) *Coalescer {
+	for _, l := range *r.lanes.Load() {
+		if l.kind == kind {
+			return l.Coalescer
+		}
+	}
+	return r.add(kind)
+}
+
+// add adds the lane of a kind, in place of the oldest if there are many. That one lets those leave who
+// wait in it.
+func (r *Reads) add(kind Kind) *Coalescer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lanes := *r.lanes.Load()
+	for _, l := range lanes {
+		if l.kind == kind {
+			return l.Coalescer
+		}
+	}
+	cfg := r.cfg
+	cfg.Reads = true
+	cfg.Request = func(bool) cluster.Request {
+		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame}
+	}
+	l := &lane{kind, newCounted(cfg, &r.counts)}
+	lanes = append(slices.Clone(lanes[max(0, len(lanes)-mostLanes+1):]), l)
+	r.lanes.Store(&lanes)
+	return l.Coalescer
+}
+
+// Counts returns what all coalescers have done so far.
+func (r *Reads) Counts() Counts { return r.counts.all() }
