@@ -76,6 +76,9 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	answer, err := b.q.cfg.Client.SendJoint(ctx, req, b)
 	if err == nil {
 		defer answer.Close()
+		if b.q.cfg.Reads {
+			b.arrived(time.Since(begin))
+		}
 		err = b.read(answer, atomic)
 	}
 	switch {
@@ -162,6 +165,13 @@ func (b *bulk) read(answer *cluster.Answer, atomic bool) *cluster.Error {
 	}
 	b.handOut(entries, want)
 	return nil
+}
+
+// arrived notes how long the answer to reads took.
+func (b *bulk) arrived(took time.Duration) {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	b.q.distance.measured(took)
 }
 
 // handOut gives each part its entries, of n in all.

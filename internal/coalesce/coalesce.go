@@ -61,7 +61,8 @@ type Coalescer struct {
 
 	// mu guards all that follows.
 	//
-	// Invariant: 0 <= bulks <= underWay <= limits.underWay, stalled <= mostStalled.
+	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, and no request leaves while underWay
+	// >= max(limits.underWay, distance.places).
 	mu         sync.Mutex
 	generation int     // grows when look gives up on the requests under way
 	underWay   int     // requests of this generation without an answer
@@ -69,6 +70,7 @@ type Coalescer struct {
 	stalled    int     // requests of earlier generations without an answer
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
+	distance   distance
 
 	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
 	// || no part waits.
@@ -174,7 +176,10 @@ func (q *Coalescer) End(generation int) {
 // room reports whether a request may leave. Single statements go side by side, so that two callers
 // far from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
-	return q.underWay == 0 || q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.limits.second)
+	if q.underWay == 0 || q.underWay < q.distance.places {
+		return true
+	}
+	return q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.limits.second)
 }
 
 // wait returns how many parts wait. The caller holds q.mu.

@@ -11,9 +11,37 @@ import (
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
 
-// readLimits are the limits of reads. A node works on several at once, by several connections, and on
-// the statements of one request in turn.
-var readLimits = limits{underWay: 4, parts: 256, work: 5 * time.Millisecond, patience: 20 * time.Millisecond}
+// readLimits are the limits of reads. A node works on several requests at once, by several
+// connections, and on the statements of one request in turn.
+var readLimits = limits{underWay: 4, second: 16, parts: 256, work: 5 * time.Millisecond, patience: 20 * time.Millisecond}
+
+// distance is how far the node is away. The callers of a near one wait for each other, because
+// requests cost more than the wait. Far from it, the wait for the answer to another request would be
+// as long as the way. The zero value is that of a near node.
+type distance struct {
+	places   int           // requests that may be under way, however many bulks are among them
+	quickest time.Duration // answer to a bulk since; 0 before the first
+	since    time.Time
+}
+
+const (
+	// perPlace is how long a read waits for another one on the way, at most: one request leaves
+	// in such a time.
+	perPlace = time.Millisecond
+	// mostPlaces bounds distance.places.
+	mostPlaces = 64
+	// distanceHolds is how long the quickest answer counts. Only the quickest tells the way: others
+	// have waited in the node as well.
+	distanceHolds = 10 * time.Minute
+)
+
+// measured learns from an answer to a bulk.
+func (d *distance) measured(took time.Duration) {
+	if now := time.Now(); d.quickest == 0 || took < d.quickest || now.Sub(d.since) > distanceHolds {
+		d.quickest, d.since = took, now
+		d.places = int(min(took/perPlace, mostPlaces))
+	}
+}
 
 // ErrAlone says that a read got no answer, and has to be sent by itself: the request that joined it
 // with others failed as a whole, perhaps because of one of those.
