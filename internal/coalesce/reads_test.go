@@ -1,0 +1,430 @@
+package coalesce
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// library answers the reads that a fake node gets: each statement is a number, which is the only
+// value of its answer. It takes the node a microsecond times the number.
+type library struct {
+	gate chan struct{} // each request waits for a value; nil lets all pass
+
+	mu       sync.Mutex
+	requests []string // the statements of each, behind the parameters of the URL
+}
+
+func (l *library) reply(r *http.Request) (*http.Response, error) {
+	var numbers []int
+	if err := json.NewDecoder(r.Body).Decode(&numbers); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.requests = append(l.requests, strings.TrimSpace(r.URL.RawQuery+" "+strings.Trim(fmt.Sprint(numbers), "[]")))
+	l.mu.Unlock()
+	if l.gate != nil {
+		select {
+		case <-l.gate:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	entries := make([]string, len(numbers))
+	for i, n := range numbers {
+		entries[i] = fmt.Sprintf(`{"columns":["n"],"types":["integer"],"values":[[%d]],"time":%de-06}`, n, n)
+	}
+	return ok(`{"results":[` + strings.Join(entries, ",") + "]}")(r)
+}
+
+// got returns the requests so far.
+func (l *library) got() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.requests...)
+}
+
+// meter notes what it learns.
+type meter struct {
+	mu     sync.Mutex
+	took   []time.Duration
+	sizes  []int
+	doubts int
+}
+
+// Measure implements Meter.
+func (m *meter) Measure(took time.Duration, size int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.took, m.sizes = append(m.took, took), append(m.sizes, size)
+}
+
+// Doubt implements Meter.
+func (m *meter) Doubt() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubts++
+}
+
+// reader is a goroutine that reads.
+type reader struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	value  string
+	err    error
+}
+
+// reads starts a reader, and waits until it waits.
+func reads(t *testing.T, q *Coalescer, n int, part Part) *reader {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &reader{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.value, r.err = readOne(ctx, q, n, part)
+	}()
+	synctest.Wait()
+	return r
+}
+
+func readOne(ctx context.Context, q *Coalescer, n int, part Part) (string, error) {
+	part.Elements, part.Entries = fmt.Appendf(nil, "%d", n), 1
+	answer, err := q.Join(ctx, part)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Close()
+	if _, err := answer.Next(); err != nil {
+		return "", err
+	}
+	if err := answer.NextRow(); err != nil {
+		return "", err
+	}
+	cell, err := answer.Cell()
+	if err != nil {
+		return "", err
+	}
+	value := string(cell.Data)
+	if err := answer.NextRow(); !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("more than a row: %w", err)
+	}
+	return value, answer.End()
+}
+
+// saw demands that the reader got its own row.
+func (r *reader) saw(t *testing.T, n int) {
+	t.Helper()
+	<-r.done
+	require.NoError(t, r.err)
+	assert.Equal(t, fmt.Sprint(n), r.value)
+}
+
+// point is the kind of most of the tests.
+var point = Kind{Path: cluster.QueryPath, Params: "level=weak", Leader: true}
+
+// fullOfReads returns the coalescer of a kind that has as many requests under way as it wants, each
+// of which release lets end. It must be called in a bubble.
+func fullOfReads(t *testing.T, kind Kind) (q *Coalescer, l *library, only *node, release func()) {
+	t.Helper()
+	l = &library{}
+	client, all := newCluster(t, true, l.reply)
+	q = NewReads(Config{Client: client, Patience: time.Hour}).Of(kind)
+	for range readLimits.underWay {
+		require.True(t, begins(q))
+	}
+	require.False(t, begins(q), "one too many")
+	return q, l, all[0], func() { q.End(0); synctest.Wait() }
+}
+
+func TestReads(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "those that wait leave as one, each with its own rows", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		r1, r2, r3 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{}), reads(t, q, 3, Part{})
+		assert.Empty(t, l.got(), "they wait")
+		release()
+		r1.saw(t, 1)
+		r2.saw(t, 2)
+		r3.saw(t, 3)
+		assert.Equal(t, []string{"level=weak&redirect 1 2 3"}, l.got(), "it is no transaction")
+	})
+	inBubble(t, "none joins a request that has left", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		l.gate = make(chan struct{})
+		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+		release()
+		r3 := reads(t, q, 2, Part{}) // the same as one under way
+		require.Equal(t, []string{"level=weak&redirect 1 2"}, l.got())
+		close(l.gate)
+		r1.saw(t, 1)
+		r2.saw(t, 2)
+		r3.saw(t, 2)
+		require.Equal(t, []string{"level=weak&redirect 1 2", "level=weak&redirect 2"}, l.got())
+	})
+	inBubble(t, "a further bulk leaves when enough wait", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		l.gate = make(chan struct{})
+		all := []*reader{reads(t, q, 0, Part{}), reads(t, q, 1, Part{})}
+		release()
+		release()
+		for i := range readLimits.second {
+			require.Len(t, l.got(), 1, "%d are too few", i)
+			all = append(all, reads(t, q, len(all), Part{}))
+		}
+		require.Len(t, l.got(), 2)
+		close(l.gate)
+		for i, r := range all {
+			r.saw(t, i)
+		}
+	})
+	inBubble(t, "a bulk is as much work as the others can wait for", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		work := Part{Work: readLimits.work/2 - 1}
+		r1, r2, r3 := reads(t, q, 1, work), reads(t, q, 2, work), reads(t, q, 3, work)
+		release()
+		r1.saw(t, 1)
+		r2.saw(t, 2)
+		r3.saw(t, 3)
+		assert.Equal(t, []string{"level=weak&redirect 1 2", "level=weak&redirect 3"}, l.got())
+	})
+	inBubble(t, "far from the node they leave side by side", func(t *testing.T) {
+		l := &library{}
+		client, _ := newCluster(t, true, after(10*perPlace, l.reply))
+		q := NewReads(Config{Client: client}).Of(point)
+		reads(t, q, 1, Part{}).saw(t, 1)
+		for i := range 10 {
+			require.True(t, begins(q), "%d", i)
+		}
+		require.False(t, begins(q))
+	})
+}
+
+// The node may work until the last of the callers gives up.
+func TestReadsDeadline(t *testing.T) {
+	t.Parallel()
+	second := func(n int) Part { return Part{Deadline: time.Now().Add(time.Duration(n) * time.Second)} }
+	inBubble(t, "the last one counts", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		reads(t, q, 1, second(1))
+		reads(t, q, 2, second(10))
+		reads(t, q, 3, second(2))
+		release()
+		assert.Equal(t, []string{"level=weak&db_timeout=10000ms&redirect 1 2 3"}, l.got())
+	})
+	inBubble(t, "unless one waits forever", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		reads(t, q, 1, second(1))
+		reads(t, q, 2, Part{})
+		release()
+		assert.Equal(t, []string{"level=weak&redirect 1 2"}, l.got())
+	})
+}
+
+// A request that fails as a whole costs the callers one of their own, unless they would all have got
+// the same.
+func TestReadsFailures(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		answer reply
+		alone  bool
+	}{
+		"an infinite REAL":      {text(http.StatusInternalServerError, "json: unsupported value: +Inf"), true},
+		"a request too large":   {text(http.StatusRequestEntityTooLarge, ""), true},
+		"a bad request":         {text(http.StatusBadRequest, "what?"), true},
+		"a node that is late":   {failure("query timeout"), true},
+		"an answer too few":     {ok(`{"results":[{}]}`), true},
+		"a stale node":          {failure("stale read"), false},
+		"a user without rights": {text(http.StatusUnauthorized, ""), false},
+	}
+	for name, tt := range tests {
+		inBubble(t, name, func(t *testing.T) {
+			q, _, node, release := fullOfReads(t, point)
+			node.then(tt.answer)
+			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+			release()
+			for _, r := range []*reader{r1, r2} {
+				<-r.done
+				if tt.alone {
+					require.ErrorIs(t, r.err, ErrAlone)
+				} else {
+					assert.False(t, requireError(t, r.err, cluster.Refused).Write)
+				}
+			}
+			assert.Equal(t, 1, node.requests())
+			assert.Equal(t, !tt.alone, q.Counts().Failures == 1)
+		})
+	}
+	inBubble(t, "a node without a leader is asked again", func(t *testing.T) {
+		q, l, node, release := fullOfReads(t, point)
+		node.then(text(http.StatusServiceUnavailable, "leader not found"), l.reply)
+		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+		release()
+		r1.saw(t, 1)
+		r2.saw(t, 2)
+	})
+}
+
+// What the driver sends in front of reads is there once for all of them.
+func TestReadsFrame(t *testing.T) {
+	t.Parallel()
+	for name, why := range map[string]error{"works": nil, "fails": errors.New("no")} {
+		inBubble(t, name, func(t *testing.T) {
+			kind := point
+			kind.Frame = &cluster.Frame{Before: cluster.Elements{JSON: []byte("7"), Count: 1, Read: func(a *cluster.Answer) error {
+				_, err := a.Next()
+				return errors.Join(err, why)
+			}}}
+			q, l, _, release := fullOfReads(t, kind)
+			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+			release()
+			if why == nil {
+				r1.saw(t, 1)
+				r2.saw(t, 2)
+			} else {
+				<-r1.done
+				<-r2.done
+				require.ErrorIs(t, r1.err, ErrAlone)
+				require.ErrorIs(t, r2.err, ErrAlone)
+			}
+			assert.Equal(t, []string{"level=weak&redirect 7 1 2"}, l.got())
+		})
+	}
+}
+
+func TestReadsLeave(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "while they wait", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+		r1.cancel()
+		<-r1.done
+		require.ErrorIs(t, r1.err, context.Canceled)
+		assert.False(t, requireError(t, r1.err, cluster.Refused).Write)
+		release()
+		r2.saw(t, 2)
+		assert.Equal(t, []string{"level=weak&redirect 2"}, l.got())
+	})
+	inBubble(t, "while they are under way", func(t *testing.T) {
+		q, l, _, release := fullOfReads(t, point)
+		l.gate = make(chan struct{})
+		m := new(meter)
+		r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{})
+		release()
+		r1.cancel()
+		<-r1.done
+		require.ErrorIs(t, r1.err, context.Canceled)
+		close(l.gate)
+		r2.saw(t, 2)
+		assert.Equal(t, []time.Duration{time.Microsecond}, m.took, "its answer came all the same")
+		assert.Zero(t, m.doubts)
+	})
+	for name, tt := range map[string]struct {
+		wait   time.Duration
+		doubts int
+	}{"all of them, soon": {doubtAfter - 1, 0}, "all of them, late": {doubtAfter + 1, 1}} {
+		inBubble(t, name, func(t *testing.T) {
+			q, l, _, release := fullOfReads(t, point)
+			l.gate = make(chan struct{})
+			m := new(meter)
+			r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{Meter: m})
+			release()
+			time.Sleep(tt.wait)
+			r1.cancel()
+			r2.cancel()
+			<-r1.done
+			<-r2.done
+			synctest.Wait()
+			assert.Empty(t, m.took)
+			assert.Equal(t, 2*tt.doubts, m.doubts)
+		})
+	}
+}
+
+// A meter learns what each statement cost by itself.
+func TestReadsMeter(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, _, _, release := fullOfReads(t, point)
+		m := new(meter)
+		r1, r2 := reads(t, q, 20, Part{Meter: m}), reads(t, q, 300_000, Part{Meter: m})
+		release()
+		r1.saw(t, 20)
+		r2.saw(t, 300_000)
+		assert.Equal(t, []time.Duration{20 * time.Microsecond, 300 * time.Millisecond}, m.took)
+		assert.Equal(t, []int{67, 75}, m.sizes)
+	})
+}
+
+// Reads of one kind wait for each other, and for nothing else.
+func TestReadsKinds(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "each by itself", func(t *testing.T) {
+		l := &library{}
+		client, _ := newCluster(t, true, l.reply)
+		all := NewReads(Config{Client: client})
+		weak, none := all.Of(point), all.Of(Kind{Path: cluster.QueryPath, Params: "level=none"})
+		require.Same(t, weak, all.Of(point))
+		for range readLimits.underWay {
+			require.True(t, begins(weak))
+		}
+		require.False(t, begins(weak))
+		require.True(t, begins(none))
+		reads(t, none, 1, Part{}).saw(t, 1)
+		assert.EqualValues(t, 1, all.Counts().Joined)
+	})
+	inBubble(t, "those of many are forgotten", func(t *testing.T) {
+		l := &library{}
+		client, _ := newCluster(t, true, l.reply)
+		all := NewReads(Config{Client: client, Patience: time.Hour})
+		first := all.Of(point)
+		for range readLimits.underWay {
+			require.True(t, begins(first))
+		}
+		waits := reads(t, first, 1, Part{})
+		for i := range mostLanes {
+			all.Of(Kind{Params: fmt.Sprint(i)})
+		}
+		require.Len(t, *all.lanes.Load(), mostLanes)
+		require.NotSame(t, first, all.Of(point))
+		first.End(0)
+		waits.saw(t, 1)
+		assert.EqualValues(t, 1, all.Counts().Joined)
+	})
+}
+
+// Many goroutines at once: each gets its own row, and none is left.
+func TestReadsMany(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		l := &library{}
+		client, _ := newCluster(t, true, after(perPlace/2, l.reply))
+		all := NewReads(Config{Client: client})
+		const readers, each = 100, 20
+		var group sync.WaitGroup
+		for i := range readers {
+			group.Go(func() {
+				for j := range each {
+					n := i*each + j
+					value, err := readOne(t.Context(), all.Of(point), n, Part{})
+					assert.NoError(t, err)
+					assert.Equal(t, fmt.Sprint(n), value)
+				}
+			})
+		}
+		group.Wait()
+		assert.Less(t, len(l.got()), readers*each/5)
+	})
+}
