@@ -8,6 +8,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/coalesce"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
@@ -29,16 +30,19 @@ func selects(s *sqltext.Statement) bool {
 	return s.Keyword == "SELECT" || s.Keyword == "VALUES" || s.Keyword == "WITH"
 }
 
-// sendRead sends a read, with those of other callers if it is quick and others are under way. joined
-// says that cost has learned from the answer already. cost is nil for a read that goes alone.
-func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind.Stmt, cost *textCost) (answer *cluster.Answer, joined bool, err error) {
+// readOne sends a read, together with those of other callers if it is quick and others are under way.
+// cost learns from its answer. The parameters of req have no deadline.
+func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s *result.Source, err error) {
 	if cost.isQuick() {
 		reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
 		generation, ok := reads.Begin()
 		if !ok {
 			answer, err := joinRead(ctx, reads, stmts, cost)
+			if err == nil {
+				return result.NewSource(answer, stmts, at, false, nil)
+			}
 			if !errors.Is(err, coalesce.ErrAlone) {
-				return answer, true, sqlerr.WithPath(sqlerr.From(err), cluster.QueryPath)
+				return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
 			}
 		} else {
 			defer reads.End(generation)
@@ -46,11 +50,14 @@ func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind
 	}
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
-	answer, err = e.send(ctx, req, stmts)
-	if err != nil && cost != nil {
+	answer, err := e.send(ctx, req, stmts)
+	if err == nil {
+		s, err = result.NewMetered(answer, stmts, at, cost)
+	}
+	if err != nil {
 		cost.failed(err)
 	}
-	return answer, false, err
+	return s, err
 }
 
 // joinRead sends a read with those of other callers.
@@ -63,11 +70,10 @@ func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt,
 	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
 }
 
-// failed learns from the failure of a read that went alone.
+// failed learns from the failure of a read.
 func (c *textCost) failed(err error) {
-	var failure *cluster.Error
 	switch {
-	case errors.As(err, &failure) && failure.Unsendable():
+	case sqlerr.IsUnsendable(err):
 		c.cannotBeSent()
 	case errors.Is(err, context.DeadlineExceeded):
 		c.Doubt()

@@ -103,15 +103,17 @@ func (e *Engine) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt
 	if err != nil {
 		return nil, err
 	}
-	cost := e.costOf(ctx, stmts)
-	answer, joined, err := e.sendRead(ctx, e.readRequest(params, leader, stmts), stmts, cost)
+	req := e.readRequest(params, leader, stmts)
+	if cost := e.costOf(ctx, stmts); cost != nil {
+		return e.readOne(ctx, req, stmts, at, cost)
+	}
+	deadline, _ := ctx.Deadline()
+	req.Params = cluster.WithDeadline(req.Params, deadline)
+	answer, err := e.send(ctx, req, stmts)
 	if err != nil {
 		return nil, err
 	}
-	if cost == nil || joined {
-		return result.NewSource(answer, stmts, at, false, nil)
-	}
-	return result.NewMetered(answer, stmts, at, cost)
+	return result.NewSource(answer, stmts, at, false, nil)
 }
 
 // readRequest returns the request of statements that read.

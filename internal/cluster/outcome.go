@@ -164,7 +164,9 @@ func (e *Error) Redirected() bool { return e.redirect != nil }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// repeatable reports whether the request may be sent again.
+// repeatable reports whether the request may be sent again. A joint one is not if a node gave an
+// answer of unknown meaning: that may be due to one of the statements, which the others must not
+// wait for.
 func (e *Error) repeatable(req *Request) bool {
-	return e.Outcome == Repeat || e.Outcome == Unknown && !req.Write
+	return e.Outcome == Repeat || e.Outcome == Unknown && !req.Write && (req.joint == nil || e.Status == 0)
 }

@@ -59,9 +59,12 @@ type Meter interface {
 // doubtAfter is how long a request must have been under way for Meter.Doubt.
 const doubtAfter = 100 * time.Millisecond
 
-// alone reports whether the failure of a joined read may be due to one of its statements. Every
-// caller would have got any other one by a request of its own.
+// alone reports whether the failure of joined reads may be due to one of them. Every caller would
+// have got any other one by a request of its own.
 func alone(err *cluster.Error) bool {
+	if err.Outcome == cluster.Unknown {
+		return err.Status != 0
+	}
 	switch err.Status {
 	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
 		return !err.Stale()

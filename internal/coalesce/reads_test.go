@@ -243,6 +243,8 @@ func TestReadsFailures(t *testing.T) {
 	}{
 		"an infinite REAL":      {text(http.StatusInternalServerError, "json: unsupported value: +Inf"), true},
 		"a request too large":   {text(http.StatusRequestEntityTooLarge, ""), true},
+		"an unknown failure":    {text(http.StatusInternalServerError, "what?"), true},
+		"a half answer":         {cut(`{"results":[{"columns":["n"],`, 20), true},
 		"a bad request":         {text(http.StatusBadRequest, "what?"), true},
 		"a node that is late":   {failure("query timeout"), true},
 		"an answer too few":     {ok(`{"results":[{}]}`), true},

@@ -17,6 +17,12 @@ func IsEarlier(err error) bool {
 	return errors.As(err, &failure) && failure.Earlier()
 }
 
+// IsUnsendable reports whether a node could not send the rows of a read.
+func IsUnsendable(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && (&cluster.Error{Message: failed.Message}).Unsendable()
+}
+
 // From turns a failure of the cluster package into an error for callers.
 func From(err error) error {
 	var failure *cluster.Error
