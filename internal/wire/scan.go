@@ -357,6 +357,8 @@ func intern(b []byte) string {
 		return "rows_affected"
 	case "error":
 		return "error"
+	case "time":
+		return "time"
 	case "integer":
 		return "integer"
 	case "text":
