@@ -3,12 +3,17 @@
 package integration_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +73,7 @@ var registerModel = porcupine.Model{
 // history collects what clients do and see.
 type history struct {
 	start time.Time
+	table string // of the registers; "" is registers
 
 	mu         sync.Mutex
 	operations []porcupine.Operation
@@ -77,6 +83,8 @@ type history struct {
 
 // end is when what nobody knows of may have its effect at the latest.
 const endOfTime = int64(1) << 60
+
+func (h *history) registers() string { return cmp.Or(h.table, "registers") }
 
 func (h *history) now() int64 { return int64(time.Since(h.start)) }
 
@@ -101,7 +109,7 @@ func (h *history) fail() {
 func (h *history) read(ctx context.Context, db *sql.DB, client, register int) (int64, error) {
 	called := h.now()
 	var value int64
-	if err := db.QueryRowContext(ctx, "SELECT v FROM registers WHERE id = ?", register).Scan(&value); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT v FROM "+h.registers()+" WHERE id = ?", register).Scan(&value); err != nil {
 		h.fail()
 		return 0, err
 	}
@@ -114,7 +122,7 @@ func (h *history) read(ctx context.Context, db *sql.DB, client, register int) (i
 func (h *history) swap(ctx context.Context, db *sql.DB, client, register int, from, to int64) error {
 	called := h.now()
 	in := registerInput{register: register, write: true, from: from, to: to}
-	result, err := db.ExecContext(ctx, "UPDATE registers SET v = ? WHERE id = ? AND v = ?", to, register, from)
+	result, err := db.ExecContext(ctx, "UPDATE "+h.registers()+" SET v = ? WHERE id = ? AND v = ?", to, register, from)
 	switch {
 	case errors.Is(err, rqlite.ErrIndeterminate):
 		h.add(client, called, in, registerOutput{unknown: true})
@@ -162,9 +170,14 @@ func (h *history) check() porcupine.CheckResult {
 // newRegisters makes the table, with all registers zero.
 func newRegisters(t *testing.T, db *sql.DB) {
 	t.Helper()
-	mustExec(t, db, "CREATE TABLE registers (id INTEGER PRIMARY KEY, v INTEGER NOT NULL)")
+	newRegistersIn(t, db, "registers")
+}
+
+func newRegistersIn(t *testing.T, db *sql.DB, table string) {
+	t.Helper()
+	mustExec(t, db, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY, v INTEGER NOT NULL)")
 	for id := range registers {
-		mustExec(t, db, "INSERT INTO registers VALUES (?, 0)", id)
+		mustExec(t, db, "INSERT INTO "+table+" VALUES (?, 0)", id)
 	}
 }
 
@@ -176,23 +189,26 @@ func TestLinearizable(t *testing.T) {
 		for _, level := range []rqlite.Consistency{rqlite.Linearizable, rqlite.Strong} {
 			t.Run(level.String(), func(t *testing.T) {
 				f := startFleet(t, fleetOptions{})
-				db := openDSN(t, withSettings(f.dsn(), "level="+level.String()))
-				newRegisters(t, db)
+				j := openJoined(t, withSettings(f.dsn(), "level="+level.String()))
+				newRegisters(t, j.DB)
 				for _, m := range f.members {
 					m.proxy.obey(loseEvery(60))
 				}
 				h := &history{start: time.Now()}
 				stop := make(chan struct{})
 				var clients sync.WaitGroup
-				for id := range 16 {
-					clients.Go(func() { h.client(t, db, id+1, stop) })
+				for id := range 32 {
+					clients.Go(func() { h.client(t, j.DB, id+1, stop) })
 				}
 				done := f.torment(t, faultPlan(t))
 				close(stop)
 				clients.Wait()
 				verdict := h.check()
-				report(t, "%d operations (%d writes of unknown outcome, %d calls failed) under %d kills, %d pauses, %d restarts: %s",
-					len(h.operations), h.unknown, h.failed, done.kills, done.pauses, done.restarts, verdict)
+				stats := j.connector.Stats()
+				report(t, "%d operations (%d writes of unknown outcome, %d calls failed; %d reads and %d writes joined) under %d kills, %d pauses, %d restarts: %s",
+					len(h.operations), h.unknown, h.failed, stats.CoalescedReads, stats.Coalesced, done.kills, done.pauses, done.restarts, verdict)
+				assert.Greater(t, stats.CoalescedReads, uint64(len(h.operations))/10)
+				assert.Positive(t, stats.Coalesced)
 				assert.Equal(t, porcupine.Ok, verdict)
 				assert.Positive(t, h.unknown, "no answer was lost: the test tests nothing")
 				assert.Greater(t, len(h.operations), 100)
@@ -231,5 +247,90 @@ func TestStaleIsSeen(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, value)
 		require.Equal(t, porcupine.Ok, h.check())
+	})
+}
+
+// lateJoiner is a transport that breaks what joined reads rely on: it gives a read the answer to an
+// equal request that has been sent before the read was called.
+type lateJoiner struct {
+	transport *http.Transport
+
+	mu    sync.Mutex
+	sent  map[string]*sentRead
+	joins int
+}
+
+// sentRead is a read under way. done is closed when the rest is set.
+type sentRead struct {
+	done   chan struct{}
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+// RoundTrip implements http.RoundTripper.
+func (l *lateJoiner) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Path != "/db/query" {
+		return l.transport.RoundTrip(req)
+	}
+	statements, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	key := req.URL.Host + string(statements)
+	l.mu.Lock()
+	s := l.sent[key]
+	if s != nil {
+		l.joins++
+	} else {
+		s = &sentRead{done: make(chan struct{})}
+		l.sent[key] = s
+		again := req.Clone(context.WithoutCancel(req.Context()))
+		again.Body = io.NopCloser(bytes.NewReader(statements))
+		go l.send(s, key, again)
+	}
+	l.mu.Unlock()
+	<-s.done
+	return &http.Response{StatusCode: s.status, Header: s.header, Body: io.NopCloser(bytes.NewReader(s.body)), Request: req}, s.err
+}
+
+// send sends a read, and is slow to hand out the answer.
+func (l *lateJoiner) send(s *sentRead, key string, req *http.Request) {
+	resp, err := l.transport.RoundTrip(req)
+	if s.err = err; err == nil {
+		s.status, s.header = resp.StatusCode, resp.Header
+		s.body, s.err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	time.Sleep(5 * time.Millisecond)
+	l.mu.Lock()
+	delete(l.sent, key)
+	l.mu.Unlock()
+	close(s.done)
+}
+
+// TestLateJoinsAreSeen shows that the check finds reads that joined a request already sent.
+func TestLateJoinsAreSeen(t *testing.T) {
+	forEach(t, func(t *testing.T, b *backend) {
+		late := &lateJoiner{transport: countingTransport(new(atomic.Int64)), sent: map[string]*sentRead{}}
+		defer late.transport.CloseIdleConnections()
+		db, _ := openBy(t, withSettings(b.shared.dsn, "level=linearizable", "coalesce=false"), late)
+		defer db.Close()
+		table := newTable()
+		newRegistersIn(t, db, table)
+		h := &history{start: time.Now(), table: table}
+		stop := make(chan struct{})
+		var clients sync.WaitGroup
+		for id := range 16 {
+			clients.Go(func() { h.client(t, db, id+1, stop) })
+		}
+		linger(t.Context(), 2*time.Second)
+		close(stop)
+		clients.Wait()
+		verdict := h.check()
+		report(t, "%d operations, %d reads joined a request already sent: %s", len(h.operations), late.joins, verdict)
+		assert.Positive(t, late.joins)
+		assert.Equal(t, porcupine.Illegal, verdict)
 	})
 }

@@ -11,11 +11,12 @@ const (
 	// quickEnough is how long a node may work on a statement, on average, for it to go out with
 	// others, which wait for it. A point read takes it some 20 µs.
 	quickEnough = time.Millisecond
-	// slowest bounds the weight of a single answer in the average. One such answer is enough to
-	// make a quick text slow, and four after that pass unnoticed among 256.
-	slowest = 64 * quickEnough
 	// memory is how many answers the average is about.
 	memory = 16
+	// slowest bounds the weight of a single answer in the average. On a busy machine any statement
+	// takes long now and then. So one such answer does not make a quick text slow, but two among a
+	// few do.
+	slowest = (memory - 1) * quickEnough
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
