@@ -29,8 +29,12 @@ func BenchmarkTxReadOnly(b *testing.B)  { run(b, lab.TxReadOnly) }
 
 func BenchmarkConcurrentInsert(b *testing.B) { runConcurrent(b, lab.ConcurrentInsert) }
 func BenchmarkConcurrentSelect(b *testing.B) { runConcurrent(b, lab.ConcurrentSelect) }
-func BenchmarkCrowdInsert(b *testing.B)      { runConcurrent(b, lab.CrowdInsert) }
-func BenchmarkCrowdSelect(b *testing.B)      { runConcurrent(b, lab.CrowdSelect) }
+func BenchmarkConcurrentSelectLinearizable(b *testing.B) {
+	runConcurrent(b, lab.ConcurrentSelectLinearizable)
+}
+func BenchmarkConcurrentSelectNone(b *testing.B) { runConcurrent(b, lab.ConcurrentSelectNone) }
+func BenchmarkCrowdInsert(b *testing.B)          { runConcurrent(b, lab.CrowdInsert) }
+func BenchmarkCrowdSelect(b *testing.B)          { runConcurrent(b, lab.CrowdSelect) }
 
 // shared is the server and the site of all benchmarks of a run, made when the
 // first of them needs it.

@@ -51,8 +51,9 @@ func newClient() *http.Client {
 
 // record runs an operation on the driver and returns the request it sent, which
 // must be one, however often it was sent. The first run, when the connector knows nothing yet, does not count.
-func record(ctx context.Context, s *Site, open func(*sql.DB) Operation) (exchange, error) {
-	cfg, err := rqlite.ParseDSN(s.server.Leader + unmarkedSetting)
+// The level is that of reads.
+func record(ctx context.Context, s *Site, level string, open func(*sql.DB) Operation) (exchange, error) {
+	cfg, err := rqlite.ParseDSN(s.server.Leader + unmarkedSetting + "&level=" + level)
 	if err != nil {
 		return exchange{}, err
 	}

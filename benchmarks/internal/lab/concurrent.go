@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,7 +17,8 @@ type Concurrent struct {
 	Goroutines []int // so many at a time
 	Memory     bool  // the peak of the heap matters, too
 
-	inserts    bool // a row into a table of the client's own; otherwise it reads one
+	inserts    bool   // a row into a table of the client's own; otherwise it reads one
+	level      string // of reads; "" is weak
 	contenders []crowd
 }
 
@@ -31,7 +33,7 @@ var ConcurrentInsert = &Concurrent{
 		{"gorqlite-default", openGorqliteDefault},
 		{"gorqlite-stdlib", openStdlib},
 		{"driver", openDriver("")},
-		{"driver-separate", openDriver("?coalesce=false")},
+		{"driver-separate", openDriver("&coalesce=false")},
 		{"bulk", openBulk},
 	},
 }
@@ -44,7 +46,20 @@ var ConcurrentSelect = &Concurrent{
 		{"gorqlite", openGorqlite},
 		{"gorqlite-stdlib", openStdlib},
 		{"driver", openDriver("")},
+		{"driver-separate", openDriver("&coalesce=false")},
 	},
+}
+
+// ConcurrentSelectLinearizable and ConcurrentSelectNone do so at other levels.
+var (
+	ConcurrentSelectLinearizable = selectAt("Linearizable", "linearizable")
+	ConcurrentSelectNone         = selectAt("None", "none")
+)
+
+func selectAt(name, level string) *Concurrent {
+	sc := *ConcurrentSelect
+	sc.Name, sc.level = sc.Name+name, level
+	return &sc
 }
 
 // CrowdInsert and CrowdSelect have 10,000 goroutines do the same, on a *sql.DB that is
@@ -62,7 +77,7 @@ var (
 
 // Concurrents returns all of them.
 func Concurrents() []*Concurrent {
-	return []*Concurrent{ConcurrentInsert, ConcurrentSelect, CrowdInsert, CrowdSelect}
+	return []*Concurrent{ConcurrentInsert, ConcurrentSelect, ConcurrentSelectLinearizable, ConcurrentSelectNone, CrowdInsert, CrowdSelect}
 }
 
 // ConcurrentClient is who takes part in a [Concurrent]. It has to be closed.
@@ -90,7 +105,7 @@ func (sc *Concurrent) Clients(ctx context.Context, s *Site, goroutines int) (_ [
 		}
 	}()
 	for _, who := range sc.contenders {
-		t := task{inserts: sc.inserts, query: load.SelectQuery, goroutines: goroutines}
+		t := task{inserts: sc.inserts, query: load.SelectQuery, level: cmp.Or(sc.level, "weak"), goroutines: goroutines}
 		c := &ConcurrentClient{Name: who.name, site: s, scenario: sc, goroutines: goroutines}
 		if sc.inserts {
 			c.table = "bench_by_" + strings.ReplaceAll(who.name, "-", "_")

@@ -24,6 +24,7 @@ type crowd struct {
 type task struct {
 	inserts    bool
 	query      string
+	level      string // of reads
 	goroutines int
 }
 
@@ -83,7 +84,7 @@ func (t task) onGorqlite(conn *gorqlite.Connection) load.Operation {
 
 // openBare opens the client that sends the driver's request with net/http.
 func openBare(ctx context.Context, s *Site, t task) (*player, error) {
-	sent, err := record(ctx, s, func(db *sql.DB) Operation { return once(t.onDatabase(db)) })
+	sent, err := record(ctx, s, t.level, func(db *sql.DB) Operation { return once(t.onDatabase(db)) })
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func openBulk(_ context.Context, s *Site, t task) (*player, error) {
 func openGorqlite(_ context.Context, s *Site, t task) (*player, error) {
 	h := newHTTPCrowd(t.goroutines)
 	h.client.Timeout = gorqlite.DefaultHTTPClient.Timeout
-	conn, err := gorqlite.OpenWithClient(s.server.gorqliteURL(), h.client)
+	conn, err := gorqlite.OpenWithClient(s.server.gorqliteURL(t.level), h.client)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func openGorqlite(_ context.Context, s *Site, t task) (*player, error) {
 
 // openGorqliteDefault opens gorqlite's native API as it is.
 func openGorqliteDefault(_ context.Context, s *Site, t task) (*player, error) {
-	conn, err := gorqlite.Open(s.server.gorqliteURL())
+	conn, err := gorqlite.Open(s.server.gorqliteURL(t.level))
 	if err != nil {
 		return nil, err
 	}
@@ -151,13 +152,14 @@ func openGorqliteDefault(_ context.Context, s *Site, t task) (*player, error) {
 	}, nil
 }
 
-// gorqliteURL returns the URL for gorqlite. It finds the nodes of a cluster by itself;
-// a node alone may have an address that is not the one it advertises.
-func (s *Server) gorqliteURL() string {
+// gorqliteURL returns the URL for gorqlite, with the level of reads. It finds the nodes of a cluster
+// by itself; a node alone may have an address that is not the one it advertises.
+func (s *Server) gorqliteURL(level string) string {
+	url := s.URL + "?level=" + level
 	if s.Nodes > 1 {
-		return s.URL
+		return url
 	}
-	return s.URL + "?disableClusterDiscovery=true"
+	return url + "&disableClusterDiscovery=true"
 }
 
 func gorqliteInsert(conn *gorqlite.Connection, query string) load.Operation {
@@ -201,7 +203,7 @@ func openStdlib(ctx context.Context, s *Site, t task) (*player, error) {
 	if t.inserts {
 		kind = "insert"
 	}
-	remote, err := load.Start(context.WithoutCancel(ctx), program, s.server.gorqliteURL(), kind, t.query, strconv.Itoa(t.goroutines))
+	remote, err := load.Start(context.WithoutCancel(ctx), program, s.server.gorqliteURL(t.level), kind, t.query, strconv.Itoa(t.goroutines))
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +216,7 @@ func openStdlib(ctx context.Context, s *Site, t task) (*player, error) {
 // openDriver returns what opens this driver, with settings for the DSN.
 func openDriver(settings string) func(context.Context, *Site, task) (*player, error) {
 	return func(_ context.Context, s *Site, t task) (*player, error) {
-		cfg, err := rqlite.ParseDSN(s.server.URL + settings)
+		cfg, err := rqlite.ParseDSN(s.server.URL + "?level=" + t.level + settings)
 		if err != nil {
 			return nil, err
 		}

@@ -41,7 +41,7 @@ type Client struct {
 
 // Clients returns those of a scenario, "bare" first.
 func (sc *Scenario) Clients(ctx context.Context, s *Site) ([]Client, error) {
-	sent, err := record(ctx, s, func(db *sql.DB) Operation { return sc.driver(s, db) })
+	sent, err := record(ctx, s, "weak", func(db *sql.DB) Operation { return sc.driver(s, db) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: recording the driver's request: %w", sc.Name, err)
 	}

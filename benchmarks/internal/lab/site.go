@@ -98,10 +98,10 @@ func (s *Site) openMetered() error {
 // openGorqlite opens two connections of gorqlite. Its default is a transaction around each request:
 // one leaves it out, as the others do, and one has it.
 func (s *Site) openGorqlite() (err error) {
-	if s.gorqlite, err = gorqlite.OpenWithClient(s.server.gorqliteURL(), newClient()); err != nil {
+	if s.gorqlite, err = gorqlite.OpenWithClient(s.server.gorqliteURL("weak"), newClient()); err != nil {
 		return err
 	}
-	if s.gorqliteAtomic, err = gorqlite.OpenWithClient(s.server.gorqliteURL(), newClient()); err != nil {
+	if s.gorqliteAtomic, err = gorqlite.OpenWithClient(s.server.gorqliteURL("weak"), newClient()); err != nil {
 		return err
 	}
 	return s.gorqlite.SetExecutionWithTransaction(false)
