@@ -222,8 +222,8 @@ type Config struct {
 	// Transactions, of any process, then do not notice them. It is only for programs whose
 	// transactions and other writers never use the same rows.
 	DisableTxVersion bool
-	// DisableCoalescing sends each write as a request of its own, instead of joining concurrent
-	// writes; see WithoutCoalescing.
+	// DisableCoalescing sends each write and each read as a request of its own, instead of joining
+	// concurrent ones; see WithoutCoalescing.
 	DisableCoalescing bool
 
 	// Queue sends writes to rqlite's queue. They are acknowledged before they are applied, and

@@ -171,9 +171,8 @@ func WithTxMode(ctx context.Context, mode TxMode) context.Context {
 	return o.in(ctx)
 }
 
-// WithoutCoalescing returns a context whose writes go out as requests of their own, at once,
-// whatever other goroutines write at the time. With coalesce=false in the DSN all writes do. Reads
-// ignore it.
+// WithoutCoalescing returns a context whose statements go out as requests of their own, at once,
+// whatever other goroutines do at the time. With coalesce=false in the DSN all statements do.
 func WithoutCoalescing(ctx context.Context) context.Context {
 	o := callOptionsOf(ctx)
 	o.alone = true

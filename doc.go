@@ -62,8 +62,8 @@
 //     on, or from its beginning. Value: one of deferred, immediate. Default: deferred.
 //   - txversion: whether writes outside of transactions advance the version by which transactions
 //     notice them. Value: true or false. Default: true.
-//   - coalesce: whether writes that are under way at the same time go out as one request. Value:
-//     true or false. Default: true.
+//   - coalesce: whether writes, and quick reads, that are under way at the same time go out as one
+//     request. Value: true or false. Default: true.
 //   - queue: hand the writes of Exec to the queue of the server, so that neither their results nor
 //     their failures are known. Value: true or false. Default: false.
 //   - queue_wait: wait until a queued write has been applied; needs queue. Value: true or false.
@@ -148,8 +148,8 @@
 // The statements are independent. Each call gets its own result or error, and one that fails does
 // so alone. If a context ends while the write waits, the error says that nothing was sent. When the
 // answer to a request is lost, all of its callers get [ErrIndeterminate]; each would have got it
-// for a request of its own. [WithoutCoalescing] and coalesce=false send each write by itself.
-// [Connector.Stats] counts the writes that went this way.
+// for a request of its own. [WithoutCoalescing] and coalesce=false send each statement by itself.
+// [Connector.Stats] counts the statements that went this way.
 //
 // A program may notice some things:
 //
@@ -162,6 +162,25 @@
 //   - When a RETURNING gives an infinite REAL, which JSON cannot express, rqlite answers none of
 //     the statements of the request. All of its callers get ErrIndeterminate, once: from then on
 //     the connector sends statements with RETURNING by themselves.
+//
+// # Concurrent reads
+//
+// Reads of different goroutines that are under way at the same time go out as one request as well.
+// The same settings switch that off, and a program may notice the same things. This holds outside of transactions, for single SELECT and
+// VALUES statements, also behind WITH, that call no random() and read no clock. The reads of a
+// request have the same level, freshness and time-out of [WithLinearizableTimeout]. A read never
+// gets the answer to a request that was sent before it was called, so each level means what it
+// means for a request of its own.
+//
+// The server works on the statements of a request one after another. So only quick and small reads
+// go together. The connector remembers for up to 1,024 texts how long the server said that it worked
+// on them: the average has to be below a millisecond, and the rows have to be below 64 KiB. A text
+// that is new, slow or large goes by itself, at once. A read that meets few others does, too. A
+// program that writes its values into the text, instead of parameters, gains nothing, because each
+// text is new.
+//
+// Each call gets its own rows or error, and its own deadline. A request that fails as a whole is sent
+// again, each read by itself.
 //
 // # Transactions
 //

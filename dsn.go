@@ -154,7 +154,7 @@ var dsnKeys = []dsnKey{
 		txLockNames, func(c *Config) *TxLock { return &c.TxLock }),
 	boolKey("txversion", "whether writes outside of transactions advance the version by which transactions notice them", true,
 		func(c *Config) *bool { return &c.DisableTxVersion }),
-	boolKey("coalesce", "whether writes that are under way at the same time go out as one request", true, func(c *Config) *bool { return &c.DisableCoalescing }),
+	boolKey("coalesce", "whether writes, and quick reads, that are under way at the same time go out as one request", true, func(c *Config) *bool { return &c.DisableCoalescing }),
 	boolKey("queue", "hand the writes of Exec to the queue of the server, so that neither their results nor their failures are known", false, func(c *Config) *bool { return &c.Queue }),
 	boolKey("queue_wait", "wait until a queued write has been applied; needs queue", false, func(c *Config) *bool { return &c.QueueWait }),
 	locationKey("loc", "zone of times that are read; auto leaves them as they are stored", func(c *Config) **time.Location { return &c.Location }),
