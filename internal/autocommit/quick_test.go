@@ -1,0 +1,100 @@
+package autocommit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/sqlerr"
+)
+
+const point, slow = 20 * time.Microsecond, 300 * time.Millisecond
+
+func TestQuickTexts(t *testing.T) {
+	t.Parallel()
+	var q quickTexts
+	a := q.of("SELECT a")
+	require.False(t, a.isQuick(), "it is new")
+	a.Measure(point, 100)
+	require.True(t, a.isQuick())
+	require.Same(t, a, q.of("SELECT a"))
+	require.False(t, q.of("SELECT b").isQuick())
+	require.Nil(t, q.of(strings.Repeat("x", longestText+1)))
+	require.False(t, (*textCost)(nil).isQuick())
+}
+
+// A new text takes the place of another one.
+func TestQuickTextsAreFew(t *testing.T) {
+	t.Parallel()
+	var q quickTexts
+	for i := range 10 * quickSets * quickWays {
+		q.of(fmt.Sprint("SELECT ", i)).Measure(point, 1)
+	}
+	known := 0
+	for i := range q.sets {
+		for w := range q.sets[i] {
+			if q.sets[i][w].Load() != nil {
+				known++
+			}
+		}
+	}
+	assert.Greater(t, known, quickSets*quickWays*9/10)
+}
+
+func TestTextCost(t *testing.T) {
+	t.Parallel()
+	measured := func(answers ...time.Duration) *textCost {
+		c := &textCost{}
+		for _, took := range answers {
+			c.Measure(took, 100)
+		}
+		return c
+	}
+	quick := func(n int, then ...time.Duration) []time.Duration {
+		all := make([]time.Duration, n)
+		for i := range all {
+			all[i] = point
+		}
+		return append(all, then...)
+	}
+	assert.False(t, measured(slow).isQuick())
+	assert.False(t, measured(0).isQuick(), "the node does not tell")
+	assert.True(t, measured(quickEnough).isQuick())
+	assert.False(t, measured(quickEnough+1).isQuick())
+	assert.True(t, measured(quick(1000, slow)...).isQuick(), "any is late once")
+	assert.False(t, measured(quick(1000, slow, slow)...).isQuick())
+	assert.False(t, measured(quick(1000, slow, point, point, slow)...).isQuick())
+	assert.True(t, measured(append(quick(1000, slow, slow), quick(2*memory)...)...).isQuick(), "it may become quick again")
+
+	large := measured(point)
+	large.Measure(point, largestRows+1)
+	assert.False(t, large.isQuick())
+
+	cut := measured(point)
+	cut.Doubt()
+	assert.False(t, cut.isQuick(), "nobody knows how long it would have taken")
+	cut.Measure(point, 100)
+	assert.True(t, cut.isQuick())
+}
+
+func TestTextCostFailed(t *testing.T) {
+	t.Parallel()
+	c := &textCost{}
+	c.Measure(point, 100)
+	c.failed(sqlerr.New("no such table: t", 0, 1))
+	c.failed(context.Canceled)
+	require.True(t, c.isQuick())
+	c.failed(context.DeadlineExceeded)
+	require.False(t, c.isQuick())
+	c.Measure(point, 100)
+	require.True(t, c.isQuick())
+	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0))
+	require.False(t, c.isQuick())
+	c.Measure(point, 100)
+	require.False(t, c.isQuick(), "other answers would not come either")
+}
