@@ -258,7 +258,7 @@ func (c *countedConn) Close() error {
 }
 
 // staleReads are readers of a replica, some of whom ask for fresh data.
-func staleReads(t *testing.T, db *sql.DB, o *ownReads) (stale int64) {
+func staleReads(t *testing.T, o *ownReads) (stale int64) {
 	t.Helper()
 	var refused atomic.Int64
 	together(32, func(g int) {
@@ -292,7 +292,7 @@ func TestJoinedReadsStale(t *testing.T) {
 		o.db = j.DB
 		o.good(t.Context(), 7)
 		f.members[f.voters].link.cut()
-		stale := staleReads(t, j.DB, o)
+		stale := staleReads(t, o)
 		o.wrong.none(t)
 		report(t, "%d answered, %d refused as stale", o.answered.Load(), stale)
 		assert.Positive(t, stale)
