@@ -13,7 +13,7 @@ import (
 
 // readLimits are the limits of reads. A node works on several requests at once, by several
 // connections, and on the statements of one request in turn.
-var readLimits = limits{underWay: 4, second: 16, parts: 256, work: 5 * time.Millisecond, patience: 20 * time.Millisecond}
+var readLimits = limits{underWay: 4, second: 32, parts: 256, work: 10 * time.Millisecond, patience: 20 * time.Millisecond}
 
 // distance is how far the node is away. The callers of a near one wait for each other, because
 // requests cost more than the wait. Far from it, the wait for the answer to another request would be
