@@ -280,8 +280,8 @@ func readOptionsAsked(ctx context.Context, cfg *Config, asks occ.Asks) (readOpti
 	return options, nil
 }
 
-// readParams returns the URL parameters of a read, without a deadline, and whether only the leader can
-// answer it.
+// readParams returns the URL parameters of a read, without a deadline, and whether only the leader
+// can answer it.
 func (c *Config) readParams(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error) {
 	options, err := readOptionsAsked(ctx, c, asks)
 	if err != nil {

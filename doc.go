@@ -166,21 +166,21 @@
 // # Concurrent reads
 //
 // Reads of different goroutines that are under way at the same time go out as one request as well.
-// The same settings switch that off, and a program may notice the same things. This holds outside of transactions, for single SELECT and
-// VALUES statements, also behind WITH, that call no random() and read no clock. The reads of a
-// request have the same level, freshness and time-out of [WithLinearizableTimeout]. A read never
-// gets the answer to a request that was sent before it was called, so each level means what it
-// means for a request of its own.
+// The same settings switch that off, and a program may notice the same things. This holds outside
+// of transactions, for single SELECT and VALUES statements, also behind WITH, that call no random()
+// and read no clock. The reads of a request have the same level, freshness and time-out of
+// [WithLinearizableTimeout]. A read never gets the answer to a request that was sent before it was
+// called, so each level means what it means for a request of its own.
 //
 // The server works on the statements of a request one after another. So only quick and small reads
-// go together. The connector remembers for up to 1,024 texts how long the server said that it worked
-// on them: the average has to be below a millisecond, and the rows have to be below 64 KiB. A text
-// that is new, slow or large goes by itself, at once. A read that meets few others does, too. A
-// program that writes its values into the text, instead of parameters, gains nothing, because each
-// text is new.
+// go together. The connector remembers for up to 1,024 texts how long the server said that it
+// worked on them: the average has to be below a millisecond, and the rows have to be below 64 KiB.
+// A text that is new, slow or large goes by itself, at once. A read that meets few others does,
+// too. A program that writes its values into the text, instead of parameters, gains nothing,
+// because each text is new.
 //
-// Each call gets its own rows or error, and its own deadline. A request that fails as a whole is sent
-// again, each read by itself.
+// Each call gets its own rows or error, and its own deadline. A request that fails as a whole is
+// sent again, each read by itself.
 //
 // # Transactions
 //

@@ -30,8 +30,8 @@ func selects(s *sqltext.Statement) bool {
 	return s.Keyword == "SELECT" || s.Keyword == "VALUES" || s.Keyword == "WITH"
 }
 
-// readOne sends a read, together with those of other callers if it is quick and others are under way.
-// cost learns from its answer. The parameters of req have no deadline.
+// readOne sends a read, together with those of other callers if it is quick and others are under
+// way. cost learns from its answer. The parameters of req have no deadline.
 func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s *result.Source, err error) {
 	if cost.isQuick() {
 		reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})

@@ -43,10 +43,10 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	return a
 }
 
-// NewAnswer returns the answer that a document is to a request, for a sender that is no [Client]. It
-// names no node. Nothing of it has been read, not even the entries of the frame's Before: a document
-// that cannot be read is an error of the answer's methods. The document must not change until the answer
-// is closed.
+// NewAnswer returns the answer that a document is to a request, for a sender that is no [Client].
+// It names no node. Nothing of it has been read, not even the entries of the frame's Before: a
+// document that cannot be read is an error of the answer's methods. The document must not change
+// until the answer is closed.
 func NewAnswer(req *Request, document []byte) *Answer {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return newAnswer(&guard{node: new(node), req: req, ctx: ctx, cancel: cancel}, req, io.NopCloser(bytes.NewReader(document)))

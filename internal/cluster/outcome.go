@@ -124,7 +124,8 @@ type Error struct {
 	Err     error  // the error of the transport or the decoder; may be nil
 
 	// Forwarded says that the failure stands in an answer of status 200, of a node that hands
-	// requests on if it does not lead. Such a node tries twice, and reports only the second attempt.
+	// requests on if it does not lead. Such a node tries twice, and reports only the second
+	// attempt.
 	Forwarded bool
 
 	redirect *redirect

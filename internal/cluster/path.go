@@ -33,9 +33,9 @@ const (
 	NoRandomParam  = "&norwrandom" // means the opposite in /db/request of some releases
 )
 
-// WithDeadline returns the parameters of a read whose caller waits until the deadline: the node need
-// not work any longer. A zero deadline changes nothing. A write must not have this parameter: it would
-// be replicated, and each node would measure for itself.
+// WithDeadline returns the parameters of a read whose caller waits until the deadline: the node
+// need not work any longer. A zero deadline changes nothing. A write must not have this parameter:
+// it would be replicated, and each node would measure for itself.
 func WithDeadline(params string, deadline time.Time) string {
 	if deadline.IsZero() {
 		return params

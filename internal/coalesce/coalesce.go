@@ -50,8 +50,8 @@ type Config struct {
 }
 
 // Coalescer joins concurrent statements of several callers. While requests are under way, new
-// statements wait together, and leave as the next request. One that meets no others does not wait. A
-// Coalescer is safe for concurrent use.
+// statements wait together, and leave as the next request. One that meets no others does not wait.
+// A Coalescer is safe for concurrent use.
 type Coalescer struct {
 	// cfg and limits never change. counts and writes guard themselves.
 	cfg    Config
@@ -61,8 +61,8 @@ type Coalescer struct {
 
 	// mu guards all that follows.
 	//
-	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, and no request leaves while underWay
-	// >= max(limits.underWay, distance.places).
+	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, and no request leaves while
+	// underWay >= max(limits.underWay, distance.places).
 	mu         sync.Mutex
 	generation int     // grows when look gives up on the requests under way
 	underWay   int     // requests of this generation without an answer
@@ -194,8 +194,8 @@ func (q *Coalescer) depart(parts int) {
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries that
-// answer it. An error is a [*cluster.Error], or [ErrAlone]. It says that nothing was sent if the context, or the client's
-// timeout, has ended before that.
+// answer it. An error is a [*cluster.Error], or [ErrAlone]. It says that nothing was sent if the
+// context, or the client's timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
 	p := &part{Part: statement, done: make(chan struct{})}
 	q.queue(p)
@@ -256,8 +256,8 @@ func (q *Coalescer) leftWaiting(why error) *cluster.Error {
 	return cluster.GaveUp(why, !q.cfg.Reads, false, "the writes under way; nothing was sent", nil)
 }
 
-// leftBulk is the error of a caller that gives up while a bulk with its statement is under way. last
-// is the failure of the bulk's attempt before, or nil.
+// leftBulk is the error of a caller that gives up while a bulk with its statement is under way.
+// last is the failure of the bulk's attempt before, or nil.
 func (q *Coalescer) leftBulk(why error, sent bool, last *cluster.Error) *cluster.Error {
 	return cluster.GaveUp(why, !q.cfg.Reads, sent, "another attempt; nothing was applied", last)
 }

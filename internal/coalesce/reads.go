@@ -16,8 +16,8 @@ import (
 var readLimits = limits{underWay: 4, second: 32, parts: 256, work: 10 * time.Millisecond, patience: 20 * time.Millisecond}
 
 // distance is how far the node is away. The callers of a near one wait for each other, because
-// requests cost more than the wait. Far from it, the wait for the answer to another request would be
-// as long as the way. The zero value is that of a near node.
+// requests cost more than the wait. Far from it, the wait for the answer to another request would
+// be as long as the way. The zero value is that of a near node.
 type distance struct {
 	places   int           // requests that may be under way, however many bulks are among them
 	quickest time.Duration // answer to a bulk since; 0 before the first
@@ -112,8 +112,8 @@ type Kind struct {
 	Frame  *cluster.Frame // nil for none
 }
 
-// Reads has a [Coalescer] for the reads of each [Kind], so that those for a node that does not answer
-// do not delay those for others. It is safe for concurrent use.
+// Reads has a [Coalescer] for the reads of each [Kind], so that those for a node that does not
+// answer do not delay those for others. It is safe for concurrent use.
 type Reads struct {
 	// cfg never changes. counts guard themselves.
 	cfg    Config
@@ -150,8 +150,8 @@ func (r *Reads) Of(kind Kind) *Coalescer {
 	return r.add(kind)
 }
 
-// add adds the lane of a kind, in place of the oldest if there are many. That one lets those leave who
-// wait in it.
+// add adds the lane of a kind, in place of the oldest if there are many. That one lets those leave
+// who wait in it.
 func (r *Reads) add(kind Kind) *Coalescer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
