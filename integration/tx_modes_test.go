@@ -131,7 +131,9 @@ func (w *modeWorld) checkAll(t *testing.T, p *modeProgram, modes []rqlite.TxMode
 	return true
 }
 
-// FuzzTxModes runs programs whose choices are the bytes of the input.
+// FuzzTxModes runs programs whose choices are the bytes of the input. Goroutines make its coverage
+// vary, so that Go takes many inputs for interesting: -fuzzminimizetime=1x keeps it from spending its
+// time on making them smaller.
 func FuzzTxModes(f *testing.F) {
 	for number := range 20 {
 		random := rand.New(rand.NewPCG(1, uint64(number)))
