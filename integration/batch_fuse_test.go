@@ -163,7 +163,7 @@ func (fc fusedCase) run(t *testing.T, b *backend) {
 func quotedRows(t *testing.T, db *sql.DB, table string) (lines []string) {
 	t.Helper()
 	var columns string
-	err := db.QueryRowContext(t.Context(), "SELECT group_concat('quote(\"'||name||'\")||typeof(\"'||name||'\")', '||') FROM pragma_table_info('"+table+"')").Scan(&columns)
+	err := db.QueryRowContext(t.Context(), "SELECT group_concat('quote(\"'||name||'\")||typeof(\"'||name||'\")', '||') FROM pragma_table_xinfo('"+table+"')").Scan(&columns)
 	require.NoError(t, err)
 	rows, err := db.QueryContext(t.Context(), "SELECT "+columns+" FROM "+table+" ORDER BY 1")
 	require.NoError(t, err)

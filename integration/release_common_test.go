@@ -117,10 +117,10 @@ var (
 	_ handle = (*sql.Tx)(nil)
 )
 
-// kindOf sorts errors by SQLite's codes. rqlite words the violation of a primary key
-// as that of a unique column.
+// kindOf sorts errors by SQLite's codes. rqlite words the violation of a primary key, and
+// that of a rowid, as that of a unique column.
 func kindOf(err error) string {
-	kind := strings.Replace(errorKind(err), "extended 1555", "extended 2067", 1)
+	kind := strings.NewReplacer("extended 1555", "extended 2067", "extended 2579", "extended 2067").Replace(errorKind(err))
 	if kind == "other error" {
 		kind += ": " + err.Error()
 	}
