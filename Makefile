@@ -3,6 +3,7 @@
 MODULES := . rqlitetest gormrqlite examples benchmarks integration integration/capture
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
+SLOWFUZZTIME ?= 100x
 BENCH ?= .
 BENCHTIME ?= 1s
 
@@ -50,12 +51,13 @@ lint: ## Vet and lint every module
 	done
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz test for FUZZTIME
+fuzz: ## Run every fuzz test for FUZZTIME, those on a server for SLOWFUZZTIME
 	@set -e; for module in $(MODULES); do \
 		for package in $$(cd $$module && go list ./...); do \
 			for target in $$(cd $$module && go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 				echo "== $$package $$target"; \
-				go -C $$module test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+				time=$(FUZZTIME); case $$target in FuzzTxModes) time=$(SLOWFUZZTIME);; esac; \
+				go -C $$module test -run '^$$' -fuzz "^$$target\$$" -fuzztime $$time -fuzzminimizetime 1x $$package; \
 			done; \
 		done; \
 	done
