@@ -21,6 +21,11 @@ const (
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
 
+	// tooLong is how long a node may work on a single execution. One that takes longer shows that the
+	// text is slow with some values. It goes alone for the next aloneFor answers.
+	tooLong  = 20 * time.Millisecond
+	aloneFor = 256
+
 	quickSets = 256 // of quickWays texts each
 	quickWays = 4
 	// longestText is the size in bytes of the longest text that is remembered.
@@ -71,6 +76,7 @@ type textCost struct {
 	seen       int           // answers in average, up to memory; 0 if nothing is known
 	average    time.Duration // that a node works on it
 	unsendable bool          // its rows may have an infinite REAL, and take the answers of others along
+	slowLeft   int           // answers until an execution that took too long is forgotten; at most aloneFor
 }
 
 // isQuick reports whether the text may go out with others. It may not before its first answer.
@@ -93,6 +99,10 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.slowLeft--; took > tooLong {
+		c.slowLeft = aloneFor
+	}
+	c.slowLeft = max(c.slowLeft, 0)
 	c.seen = min(c.seen+1, memory)
 	c.average += (min(took, slowest) - c.average) / time.Duration(c.seen)
 	c.decide()
@@ -116,7 +126,7 @@ func (c *textCost) cannotBeSent() {
 
 // decide sets quick. The caller holds c.mu.
 func (c *textCost) decide() {
-	quick := c.seen > 0 && c.average <= quickEnough && !c.unsendable
+	quick := c.seen > 0 && c.average <= quickEnough && !c.unsendable && c.slowLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)
 	}

@@ -221,7 +221,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if err.Write = req.Write; up.after(&c.routes, node, err) || !err.repeatable(req) {
 			return nil, outOfTime(err, last)
 		}
-		req.withdraw(err)
+		if !req.withdraw(err) {
+			return nil, outOfTime(err, last)
+		}
 		last, redirects = err, 0
 		c.cfg.Logger.DebugContext(ctx, "rqlite: trying again", "node", node.host, "error", err)
 		if c.routes.untried(attempt + 1) {

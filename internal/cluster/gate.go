@@ -10,7 +10,7 @@ import (
 // gate bounds how many requests wait for answers at the same time. The others wait at the gate, in the
 // order in which they came. One that has too little time left for an answer is passed over: it would
 // be cut off, which costs the server its work and the client a connection, and the requests behind it
-// would come too late as well. It gets a place only if no other request wants it. A gate is safe for
+// would come too late as well. It gets few places while others want them. A gate is safe for
 // concurrent use.
 type gate struct {
 	// mu guards all.
@@ -21,10 +21,15 @@ type gate struct {
 	free    int
 	waiting list.List // in order of arrival
 	late    list.List // passed over, the one with the most time first
-	// typical is the smoothed time that an answer takes, and deviation its smoothed deviation. They are
-	// those of TCP's retransmission timer (https://www.rfc-editor.org/rfc/rfc6298).
-	typical, deviation time.Duration
+	// quick is the smoothed time that quick answers take. It falls fast and rises slowly, so that slow
+	// statements do not keep out those that are quick.
+	quick time.Duration
+	turns int // places that were given away
 }
+
+// lateTurn is how many places are given away to one that goes to a waiter that was passed over, which
+// may need less time than others.
+const lateTurn = 8
 
 // waiter is a request at the gate.
 type waiter struct {
@@ -99,17 +104,22 @@ func (g *gate) leave(took time.Duration) {
 func (g *gate) learn(took time.Duration) {
 	switch {
 	case took <= 0:
-	case g.typical == 0:
-		g.typical, g.deviation = took, took/2
+	case g.quick == 0:
+		g.quick = took
+	case took < g.quick:
+		g.quick -= (g.quick - took) / 8
 	default:
-		g.deviation += ((took - g.typical).Abs() - g.deviation) / 4
-		g.typical += (took - g.typical) / 8
+		g.quick += (took - g.quick) / 64
 	}
 }
 
 // next returns the waiter that gets the next place, or nil. The caller holds g.mu.
 func (g *gate) next(now time.Time) *waiter {
-	need := now.Add(g.typical + 2*g.deviation)
+	need := now.Add(g.quick + g.quick/2)
+	g.turns++
+	if e := g.late.Front(); e != nil && (g.turns%lateTurn == 0 || !e.Value.(*waiter).until.Before(need)) {
+		return e.Value.(*waiter)
+	}
 	for e := g.waiting.Front(); e != nil; e = g.waiting.Front() {
 		w := e.Value.(*waiter)
 		if w.until.IsZero() || !w.until.Before(need) {

@@ -105,6 +105,39 @@ func TestGate(t *testing.T) {
 		g.leave(0)
 		assert.Equal(t, 1, g.free)
 	})
+	inBubble(t, "slow answers do not keep out those that need little time", func(t *testing.T) {
+		var g gate
+		g.open(1)
+		require.NoError(t, g.enter(t.Context(), time.Time{}, nil))
+		for range 1000 {
+			g.learn(20 * time.Millisecond)
+			g.learn(2 * time.Second)
+		}
+		order := make(chan string, 2)
+		enter(t, &g, order, "a", time.Second)
+		enter(t, &g, order, "b", 0)
+		g.leave(0)
+		assert.Equal(t, "a", <-order)
+		g.leave(0)
+		assert.Equal(t, "b", <-order)
+	})
+	inBubble(t, "whoever was passed over comes in when answers become quicker", func(t *testing.T) {
+		var g gate
+		g.open(1)
+		require.NoError(t, g.enter(t.Context(), time.Time{}, nil))
+		order := make(chan string, 3)
+		g.learn(time.Second)
+		enter(t, &g, order, "a", 500*time.Millisecond)
+		enter(t, &g, order, "b", 0)
+		enter(t, &g, order, "c", 0)
+		g.leave(0)
+		assert.Equal(t, "b", <-order)
+		for range 100 {
+			g.learn(10 * time.Millisecond)
+		}
+		g.leave(0)
+		assert.Equal(t, "a", <-order)
+	})
 	inBubble(t, "whoever was passed over gives up in time", func(t *testing.T) {
 		var g gate
 		g.open(1)

@@ -13,8 +13,9 @@ type Joint interface {
 	// Compose returns the body of the next attempt, and the number of the callers' statements in
 	// it.
 	Compose() (body []byte, statements int)
-	// Withdraw records the failure of an attempt that another one follows.
-	Withdraw(err *Error)
+	// Withdraw records the failure of an attempt. It reports whether another one is to follow; after a
+	// redirect one always does.
+	Withdraw(err *Error) (again bool)
 }
 
 // SendJoint is [Client.Send] for a request whose body comes from joint, anew for each attempt. The
@@ -37,11 +38,9 @@ func (req *Request) compose() {
 	}
 }
 
-// withdraw tells a joint request that an attempt failed.
-func (req *Request) withdraw(err *Error) {
-	if req.joint != nil {
-		req.joint.Withdraw(err)
-	}
+// withdraw tells a joint request that an attempt failed. It reports whether another one is to follow.
+func (req *Request) withdraw(err *Error) (again bool) {
+	return req.joint == nil || req.joint.Withdraw(err)
 }
 
 // Wait lets one of the callers of a joint request wait until done is closed. Otherwise it returns

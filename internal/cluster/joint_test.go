@@ -24,7 +24,7 @@ func (s *shrinking) Compose() (body []byte, statements int) {
 }
 
 // Withdraw implements Joint.
-func (s *shrinking) Withdraw(err *Error) { s.failed = append(s.failed, err) }
+func (s *shrinking) Withdraw(err *Error) bool { s.failed = append(s.failed, err); return true }
 
 func joint() *Request { return &Request{Path: "/db/execute", Leader: true, Write: true} }
 

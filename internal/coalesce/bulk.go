@@ -72,6 +72,10 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	if b.q.cfg.Reads {
 		req.Params = cluster.WithDeadline(req.Params, latest(b.parts))
 	}
+	if b.q.cfg.Reads && len(b.parts) > 1 {
+		limit := time.AfterFunc(b.q.longest(), func() { cancel(ErrAlone) })
+		defer limit.Stop()
+	}
 	begin := time.Now()
 	answer, err := b.q.cfg.Client.SendJoint(ctx, req, b)
 	if err == nil {
@@ -136,8 +140,9 @@ func (b *bulk) Compose() (body []byte, statements int) {
 }
 
 // Withdraw implements [cluster.Joint]. It records a failed attempt. If that had no effect, callers
-// that leave before the next attempt learn that nothing was applied.
-func (b *bulk) Withdraw(err *cluster.Error) {
+// that leave before the next attempt learn that nothing was applied. Reads are not sent together again
+// if the connection broke, because one of them may be the reason.
+func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	if !err.Redirected() {
@@ -148,6 +153,7 @@ func (b *bulk) Withdraw(err *cluster.Error) {
 			p.sent = false
 		}
 	}
+	return !b.q.cfg.Reads || len(b.parts) == 1 || err.Outcome != cluster.Unknown
 }
 
 // read reads the answer to its end and hands out the entries.
@@ -172,6 +178,14 @@ func (b *bulk) arrived(took time.Duration) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	b.q.distance.measured(took)
+	b.q.typical += (took - b.q.typical) / 8
+}
+
+// longest returns how long a bulk of reads may take before its callers send their reads by themselves.
+func (q *Coalescer) longest() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return max(shortestLimit, timesTypical*q.typical)
 }
 
 // handOut gives each part its entries, of n in all.

@@ -71,12 +71,13 @@ type Coalescer struct {
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
 	distance   distance
+	typical    time.Duration // smoothed time of the answers to bulks of reads; 0 before the first
 
 	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
 	// || no part waits.
 	watch    *time.Timer
 	watching bool
-	moves    int // requests that have ended, plus the times that a part began to wait alone; it only grows
+	moves    int // requests that have ended, plus the times that a write began to wait alone; it only grows
 	seen     int // moves when look ran last, or when the watch began
 }
 
@@ -209,7 +210,7 @@ func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, 
 func (q *Coalescer) queue(p *part) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.wait() == 0 {
+	if q.wait() == 0 && !q.cfg.Reads { // a read that leaves too early does no harm
 		q.moves++
 	}
 	q.waiting = append(q.waiting, p)

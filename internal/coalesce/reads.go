@@ -57,13 +57,19 @@ type Meter interface {
 }
 
 // doubtAfter is how long a request must have been under way for Meter.Doubt.
-const doubtAfter = 100 * time.Millisecond
+const doubtAfter = 25 * time.Millisecond
+
+// A bulk of reads that takes so long holds a slow one, whose callers do not know that it is slow.
+const (
+	shortestLimit = 100 * time.Millisecond
+	timesTypical  = 10 // of the smoothed time of bulks
+)
 
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would
 // have got any other one by a request of its own.
 func alone(err *cluster.Error) bool {
-	if err.Outcome == cluster.Unknown {
-		return err.Status != 0
+	if err.Outcome == cluster.Unknown || errors.Is(err.Err, ErrAlone) {
+		return true
 	}
 	switch err.Status {
 	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:

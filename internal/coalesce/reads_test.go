@@ -244,6 +244,7 @@ func TestReadsFailures(t *testing.T) {
 		"an infinite REAL":      {text(http.StatusInternalServerError, "json: unsupported value: +Inf"), true},
 		"a request too large":   {text(http.StatusRequestEntityTooLarge, ""), true},
 		"an unknown failure":    {text(http.StatusInternalServerError, "what?"), true},
+		"a connection breaks":   {drop, true},
 		"a half answer":         {cut(`{"results":[{"columns":["n"],`, 20), true},
 		"a bad request":         {text(http.StatusBadRequest, "what?"), true},
 		"a node that is late":   {failure("query timeout"), true},
@@ -269,6 +270,20 @@ func TestReadsFailures(t *testing.T) {
 			assert.Equal(t, !tt.alone, q.Counts().Failures == 1)
 		})
 	}
+	inBubble(t, "a request that takes much longer than others", func(t *testing.T) {
+		q, _, node, release := fullOfReads(t, point)
+		node.then(hang)
+		m := &meter{}
+		r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{})
+		begin := time.Now()
+		release()
+		for _, r := range []*reader{r1, r2} {
+			<-r.done
+			require.ErrorIs(t, r.err, ErrAlone)
+		}
+		assert.Equal(t, shortestLimit, time.Since(begin))
+		assert.Equal(t, 1, m.doubts)
+	})
 	inBubble(t, "a node without a leader is asked again", func(t *testing.T) {
 		q, l, node, release := fullOfReads(t, point)
 		node.then(text(http.StatusServiceUnavailable, "leader not found"), l.reply)
