@@ -226,7 +226,7 @@ func TestJoinedReadsMany(t *testing.T) {
 		report(t, "%d reads of %d goroutines in %v, by %d sockets at a time and %d requests", 2*readers, readers,
 			time.Since(begun).Round(time.Millisecond), most.Load(), connector.Stats().Requests)
 		o.wrong.none(t)
-		requireJoinedReads(t, connector, 2*readers)
+		requireJoinedReads(t, connector, int64(2*readers))
 		assert.LessOrEqual(t, most.Load(), int64(300))
 	})
 }
