@@ -87,7 +87,12 @@ func (p *batchProgrammer) batch(table batchTable, name string) (list []propertyS
 func (p *batchProgrammer) argument(kind int, first bool) any {
 	switch {
 	case kind == 2 && p.IntN(3) == 0:
-		return p.value()
+		value := p.value()
+		switch value.(type) {
+		case float32, float64: // how SQLite writes more digits in a text depends on its version
+			return float64(p.IntN(1e6)) / 8
+		}
+		return value
 	case kind == 2:
 		return int64(p.IntN(60))
 	case first && p.IntN(40) == 0:
@@ -117,7 +122,7 @@ func TestBatchFusedRandom(t *testing.T) {
 			if !sameBatch(t, oracle, subject, table.schema, p.batch(table, name)) {
 				failed++
 			}
-			assert.Equal(t, quotedRows(t, oracle, name), quotedRows(t, subject, name))
+			assert.Equal(t, typedRows(t, oracle, name), typedRows(t, subject, name))
 			require.False(t, t.Failed(), "RQLITE_SEED=%d, round %d, %s", seed, round, table.schema)
 		}
 		report(t, "RQLITE_SEED=%d: %d batches, %d of which fail", seed, rounds, failed)

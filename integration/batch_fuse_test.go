@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,23 +157,36 @@ func (fc fusedCase) run(t *testing.T, b *backend) {
 			require.Equal(t, [2]int64{want.LastInsertID, want.RowsAffected}, [2]int64{results[i].LastInsertID, results[i].RowsAffected}, "statement %d", i)
 		}
 	}
-	assert.Equal(t, quotedRows(t, oracle, table), quotedRows(t, subject, table))
+	assert.Equal(t, typedRows(t, oracle, table), typedRows(t, subject, table))
 }
 
-// quotedRows returns the rows of a table as SQL literals with their types, in order.
-func quotedRows(t *testing.T, db *sql.DB, table string) (lines []string) {
+// typedCell is a value in a table: a real as a number, because how SQLite writes one depends on its
+// version, and everything else as a literal.
+type typedCell struct {
+	kind    string
+	real    sql.NullFloat64
+	literal sql.NullString
+}
+
+// typedRows returns the rows of a table as text that tells the types of values, in an order of their own.
+func typedRows(t *testing.T, db *sql.DB, table string) (lines []string) {
 	t.Helper()
-	var columns string
-	err := db.QueryRowContext(t.Context(), "SELECT group_concat('quote(\"'||name||'\")||typeof(\"'||name||'\")', '||') FROM pragma_table_xinfo('"+table+"')").Scan(&columns)
+	columns, err := list(t.Context(), db, `SELECT replace('typeof($c), iif(typeof($c) = ''real'', $c, NULL), iif(typeof($c) = ''real'', NULL, quote($c))', '$c', '"' || name || '"')
+		FROM pragma_table_xinfo(?)`, table)
 	require.NoError(t, err)
-	rows, err := db.QueryContext(t.Context(), "SELECT "+columns+" FROM "+table+" ORDER BY 1")
+	rows, err := db.QueryContext(t.Context(), "SELECT "+strings.Join(columns, ", ")+" FROM "+table)
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {
-		var line string
-		require.NoError(t, rows.Scan(&line))
-		lines = append(lines, line)
+		cells := make([]typedCell, len(columns))
+		var into []any
+		for i := range cells {
+			into = append(into, &cells[i].kind, &cells[i].real, &cells[i].literal)
+		}
+		require.NoError(t, rows.Scan(into...))
+		lines = append(lines, fmt.Sprint(cells))
 	}
 	require.NoError(t, rows.Err())
+	slices.Sort(lines)
 	return lines
 }

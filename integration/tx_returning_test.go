@@ -105,7 +105,7 @@ func (rc returningCase) run(t *testing.T, b *backend, mode rqlite.TxMode) {
 		return err
 	}))
 	assert.Equal(t, wants, gots)
-	assert.Equal(t, quotedRows(t, oracle, table), quotedRows(t, db, table))
+	assert.Equal(t, typedRows(t, oracle, table), typedRows(t, db, table))
 	if mode != rqlite.TxInteractive && !rc.tried {
 		assert.LessOrEqual(t, recorder.requests.Load()-before, int64(9), "requests of %d executions", executions)
 	}

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -227,7 +228,11 @@ func TestTxWaitsForeignWriter(t *testing.T) {
 					require.Equal(t, i+1, id)
 				}
 				mustExec(t, b.open(t, "txversion=false"), "INSERT INTO "+table+" (a) VALUES ('foreign')")
-				assert.ErrorIs(t, tx.Commit(), rqlite.ErrResultsChanged)
+				err := tx.Commit()
+				if undoesReturning.before(b.shared.version) && errors.Is(err, rqlite.ErrTxConflict) {
+					return // the driver may run such statements once more before the commit
+				}
+				assert.ErrorIs(t, err, rqlite.ErrResultsChanged)
 			})
 		})
 	}
