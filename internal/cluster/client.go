@@ -201,7 +201,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		req.compose()
 		sent := time.Now()
 		answer, err := c.attempt(ctx, node, req, until)
-		gate.leave(took(sent, err))
+		gate.leave(time.Since(sent), err != nil && err.cutOff())
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
 			return answer, nil
@@ -234,13 +234,8 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 	}
 }
 
-// took returns how long a node took to answer, 0 if it did not.
-func took(sent time.Time, err *Error) time.Duration {
-	if err != nil && err.Status == 0 {
-		return 0
-	}
-	return time.Since(sent)
-}
+// cutOff reports whether the caller's time was over before the node answered.
+func (e *Error) cutOff() bool { return e.Status == 0 && errors.Is(e.Err, context.DeadlineExceeded) }
 
 // enter waits until the request may wait for an answer, and the leader is known if it needs it. The
 // caller has to leave the gate.
@@ -261,7 +256,7 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (*gat
 		if !c.mustSeek(req) { // it may have been lost meanwhile
 			return gate, nil
 		}
-		gate.leave(0)
+		gate.leave(0, false)
 	}
 }
 

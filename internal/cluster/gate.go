@@ -10,22 +10,36 @@ import (
 // gate bounds how many requests wait for answers at the same time. The others wait at the gate, in the
 // order in which they came. One that has too little time left for an answer is passed over: it would
 // be cut off, which costs the server its work and the client a connection, and the requests behind it
-// would come too late as well. It gets few places while others want them. A gate is safe for
-// concurrent use.
+// would come too late as well. It gets few places while others want them.
+//
+// If many requests are cut off all the same, there are too many at once. So the number of places falls
+// then, and rises again while few are cut off. A gate is safe for concurrent use.
 type gate struct {
 	// mu guards all.
 	//
-	// Invariant: free >= 0, and nobody waits while free > 0. Elements of waiting and late are waiters
-	// that were not let in.
-	mu      sync.Mutex
-	free    int
-	waiting list.List // in order of arrival
-	late    list.List // passed over, the one with the most time first
+	// Invariant: fewestPlaces <= places <= most, or places == most; nobody waits while inside < places.
+	// Elements of waiting and late are waiters that were not let in.
+	mu           sync.Mutex
+	most, places int
+	inside       int       // requests that have a place
+	waiting      list.List // in order of arrival
+	late         list.List // passed over, the one with the most time first
 	// quick is the smoothed time that quick answers take. It falls fast and rises slowly, so that slow
 	// statements do not keep out those that are quick.
 	quick time.Duration
 	turns int // places that were given away
+	// ended and cut count the requests that have left since places was set last, and those of them that
+	// were cut off.
+	ended, cut int
 }
+
+const (
+	// fewestPlaces is how far the number of places falls.
+	fewestPlaces = 16
+	// tooManyCut is the part of requests that are cut off from which on the number of places falls: one
+	// in so many.
+	tooManyCut = 4
+)
 
 // lateTurn is how many places are given away to one that goes to a waiter that was passed over, which
 // may need less time than others.
@@ -39,16 +53,16 @@ type waiter struct {
 	place *list.Element
 }
 
-// open sets the number of places.
-func (g *gate) open(places int) { g.free = places }
+// open sets the largest number of places.
+func (g *gate) open(most int) { g.most, g.places = most, most }
 
 // enter waits for a place, until ctx or the time of until has ended; a zero until never does. If it
 // returns an error, that says why the request cannot wait any longer: that of ctx, or of over. Otherwise
 // the caller has to leave.
 func (g *gate) enter(ctx context.Context, until time.Time, over func() error) error {
 	g.mu.Lock()
-	if g.free > 0 {
-		g.free--
+	if g.inside < g.places {
+		g.inside++
 		g.mu.Unlock()
 		return nil
 	}
@@ -86,18 +100,40 @@ func (g *gate) giveUp(w *waiter, why error) error {
 	return why
 }
 
-// leave gives a place back. took is how long the answer took, 0 if there was none.
-func (g *gate) leave(took time.Duration) {
+// leave gives a place back. took is how long the answer took, 0 if there was none. cutOff says that the
+// request has ended before its answer came, after that time.
+func (g *gate) leave(took time.Duration, cutOff bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.learn(took)
-	if w := g.next(time.Now()); w != nil {
+	if !cutOff || took > g.quick {
+		g.learn(took)
+	}
+	g.count(cutOff)
+	for g.inside--; g.inside < g.places; g.inside++ {
+		w := g.next(time.Now())
+		if w == nil {
+			return
+		}
 		w.queue.Remove(w.place)
 		w.queue = nil
 		close(w.in)
+	}
+}
+
+// count sets the number of places anew after some requests. The caller holds g.mu.
+func (g *gate) count(cutOff bool) {
+	if g.ended++; cutOff {
+		g.cut++
+	}
+	if g.ended < max(fewestPlaces, g.places/2) {
 		return
 	}
-	g.free++
+	if g.cut*tooManyCut > g.ended {
+		g.places = max(fewestPlaces, g.places*3/4)
+	} else {
+		g.places = min(g.most, g.places+g.places/16+1)
+	}
+	g.ended, g.cut = 0, 0
 }
 
 // learn takes in how long an answer took. The caller holds g.mu.

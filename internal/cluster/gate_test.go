@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goodput returns how many requests of so many goroutines are answered in two seconds. Each has 100 ms,
+// goodput returns how many requests of so many goroutines are answered in five seconds. Each has 100 ms,
 // and is sent again at once. An answer takes 60 ms, give or take jitter.
 func goodput(t *testing.T, goroutines int, jitter time.Duration) (answered, cutOff int64) {
 	t.Helper()
 	const (
 		patience = 100 * time.Millisecond
 		answer   = 60 * time.Millisecond
-		end      = 2 * time.Second
+		end      = 5 * time.Second
 	)
 	synctest.Test(t, func(t *testing.T) {
 		var g gate
@@ -36,10 +36,10 @@ func goodput(t *testing.T, goroutines int, jitter time.Duration) (answered, cutO
 						select {
 						case <-time.After(took):
 							done.Add(1)
-							g.leave(took)
+							g.leave(took, false)
 						case <-ctx.Done():
 							cut.Add(1)
-							g.leave(0)
+							g.leave(100*time.Millisecond, true)
 						}
 					}
 					cancel()
@@ -99,11 +99,11 @@ func TestGate(t *testing.T) {
 			g.learn(100 * time.Millisecond)
 		}
 		for _, want := range []string{"a", "c", "d", "b"} { // nobody else wants the place that b gets
-			g.leave(100 * time.Millisecond)
+			g.leave(100*time.Millisecond, false)
 			assert.Equal(t, want, <-order)
 		}
-		g.leave(0)
-		assert.Equal(t, 1, g.free)
+		g.leave(0, false)
+		assert.Zero(t, g.inside)
 	})
 	inBubble(t, "slow answers do not keep out those that need little time", func(t *testing.T) {
 		var g gate
@@ -116,9 +116,9 @@ func TestGate(t *testing.T) {
 		order := make(chan string, 2)
 		enter(t, &g, order, "a", time.Second)
 		enter(t, &g, order, "b", 0)
-		g.leave(0)
+		g.leave(0, false)
 		assert.Equal(t, "a", <-order)
-		g.leave(0)
+		g.leave(0, false)
 		assert.Equal(t, "b", <-order)
 	})
 	inBubble(t, "whoever was passed over comes in when answers become quicker", func(t *testing.T) {
@@ -130,12 +130,12 @@ func TestGate(t *testing.T) {
 		enter(t, &g, order, "a", 500*time.Millisecond)
 		enter(t, &g, order, "b", 0)
 		enter(t, &g, order, "c", 0)
-		g.leave(0)
+		g.leave(0, false)
 		assert.Equal(t, "b", <-order)
 		for range 100 {
 			g.learn(10 * time.Millisecond)
 		}
-		g.leave(0)
+		g.leave(0, false)
 		assert.Equal(t, "a", <-order)
 	})
 	inBubble(t, "whoever was passed over gives up in time", func(t *testing.T) {
@@ -146,13 +146,13 @@ func TestGate(t *testing.T) {
 		g.learn(100 * time.Millisecond)
 		enter(t, &g, order, "a", 50*time.Millisecond)
 		enter(t, &g, order, "b", 0)
-		g.leave(0)
+		g.leave(0, false)
 		assert.Equal(t, "b", <-order)
 		begun := time.Now()
 		assert.Equal(t, "a gave up", <-order)
 		assert.Equal(t, 50*time.Millisecond, time.Since(begun))
-		g.leave(0)
-		assert.Equal(t, 1, g.free)
+		g.leave(0, false)
+		assert.Zero(t, g.inside)
 		assert.Zero(t, g.waiting.Len()+g.late.Len())
 	})
 }
