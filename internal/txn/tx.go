@@ -159,7 +159,7 @@ func (t *Tx) prepare(ctx context.Context) error {
 // Rollback ends the transaction. Nothing was applied, so it sends nothing. A program that rolls back
 // after a failure does not handle it, so that the failing statement may wait in further transactions.
 func (t *Tx) Rollback() {
-	if n := len(t.ops); t.failed == nil && n > 0 && t.ops[n-1].failure != "" {
+	if n := len(t.ops); t.failed == nil && len(t.untried) == 0 && n > 0 && t.ops[n-1].failure != "" {
 		t.env.Texts.remove(t.ops[n-1].source, fails)
 	}
 	t.untried.tell(errNotRun)
