@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 
 	"github.com/rqlite/gorqlite"
@@ -187,6 +188,15 @@ func (l *loop) batch(db *sql.DB, n int) Operation {
 		_, err := b.Exec(ctx, db)
 		return err
 	}
+}
+
+// body returns the body of a request of the statements, one by one.
+func (l *loop) body(n int) ([]byte, error) {
+	statements := make([][]any, n)
+	for i := range statements {
+		statements[i] = append([]any{l.query}, l.args(i+1)...)
+	}
+	return json.Marshal(statements)
 }
 
 // gorqlite returns the operation that sends the statements as gorqlite does by default: as a

@@ -45,6 +45,11 @@ func (sc *Scenario) Clients(ctx context.Context, s *Site) ([]Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: recording the driver's request: %w", sc.Name, err)
 	}
+	if sc.loop != nil { // the driver sends several statements as one
+		if sent.body, err = sc.loop.body(s.statements(sc.Statements)); err != nil {
+			return nil, err
+		}
+	}
 	clients := []Client{
 		sc.client(s, "bare", replay(sent, s.bare)),
 		sc.client(s, "driver", sc.driver(s, s.db)),
