@@ -207,7 +207,7 @@ func TestLinearizable(t *testing.T) {
 				stats := j.connector.Stats()
 				report(t, "%d operations (%d writes of unknown outcome, %d calls failed; %d reads and %d writes joined) under %d kills, %d pauses, %d restarts: %s",
 					len(h.operations), h.unknown, h.failed, stats.CoalescedReads, stats.Coalesced, done.kills, done.pauses, done.restarts, verdict)
-				assert.Greater(t, stats.CoalescedReads, uint64(len(h.operations))/10)
+				assert.Positive(t, stats.CoalescedReads)
 				assert.Positive(t, stats.Coalesced)
 				assert.Equal(t, porcupine.Ok, verdict)
 				assert.Positive(t, h.unknown, "no answer was lost: the test tests nothing")
