@@ -27,6 +27,16 @@ race: ## Test the driver and the embedded server under the race detector
 	go test -race -shuffle=on ./...
 	RQLITE_LIVE=0 go -C rqlitetest test -race -shuffle=on ./...
 	go -C gormrqlite test -race -shuffle=on ./...
+	go -C integration test -race -shuffle=on ./dialect
+
+.PHONY: lowest
+lowest: ## Vet and test the driver and the GORM dialect with the lowest Go that they name
+	@set -e; for module in . gormrqlite; do \
+		export GOTOOLCHAIN=go$$(sed -n 's/^go //p' $$module/go.mod); \
+		echo "== $$module, $$GOTOOLCHAIN"; \
+		go -C $$module vet ./...; \
+		go -C $$module test ./...; \
+	done
 
 .PHONY: integration
 integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one

@@ -111,10 +111,12 @@ func (s *readServer) crowd(ctx context.Context, t *testing.T, db *sql.DB) (relea
 	s.mu.Unlock()
 	var group sync.WaitGroup
 	for range places {
-		group.Go(func() {
+		group.Add(1)
+		go func() {
+			defer group.Done()
 			_, err := readText(ctx, db, warm)
 			assert.NoError(t, err)
-		})
+		}()
 	}
 	require.Eventually(t, func() bool { return len(s.since(before)) == places }, waitAtMost, time.Millisecond)
 	return func() {

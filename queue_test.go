@@ -185,12 +185,14 @@ func TestHTTPClientWithCookies(t *testing.T) {
 	db := sql.OpenDB(connector)
 	var all sync.WaitGroup
 	for range workers {
-		all.Go(func() {
+		all.Add(1)
+		go func() {
+			defer all.Done()
 			for range each {
 				_, err := db.Exec("DELETE FROM t")
 				assert.NoError(t, err)
 			}
-		})
+		}()
 	}
 	all.Wait()
 	for _, r := range f.got() {

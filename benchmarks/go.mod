@@ -8,8 +8,8 @@ replace (
 )
 
 require (
-	github.com/go-rqlite/rqlite v0.0.0
-	github.com/go-rqlite/rqlite/rqlitetest v0.0.0
+	github.com/go-rqlite/rqlite v0.1.0
+	github.com/go-rqlite/rqlite/rqlitetest v0.1.0
 	github.com/mattn/go-sqlite3 v1.14.53
 	github.com/rqlite/gorqlite v0.0.0-20260504155303-50d445fd0ab9
 	gonum.org/v1/plot v0.17.0

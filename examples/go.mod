@@ -3,9 +3,9 @@ module github.com/go-rqlite/rqlite/examples
 go 1.26.0
 
 require (
-	github.com/go-rqlite/rqlite v0.0.0
-	github.com/go-rqlite/rqlite/gormrqlite v0.0.0
-	github.com/go-rqlite/rqlite/rqlitetest v0.0.0
+	github.com/go-rqlite/rqlite v0.1.0
+	github.com/go-rqlite/rqlite/gormrqlite v0.1.0
+	github.com/go-rqlite/rqlite/rqlitetest v0.1.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/stretchr/testify v1.12.1
 	gorm.io/gorm v1.31.2

@@ -11,9 +11,9 @@ replace (
 require (
 	github.com/XSAM/otelsql v0.44.0
 	github.com/anishathalye/porcupine v1.3.1
-	github.com/go-rqlite/rqlite v0.0.0
-	github.com/go-rqlite/rqlite/gormrqlite v0.0.0
-	github.com/go-rqlite/rqlite/rqlitetest v0.0.0
+	github.com/go-rqlite/rqlite v0.1.0
+	github.com/go-rqlite/rqlite/gormrqlite v0.1.0
+	github.com/go-rqlite/rqlite/rqlitetest v0.1.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/mattn/go-sqlite3 v1.14.53
 	github.com/moby/moby/api v1.56.1

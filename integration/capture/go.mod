@@ -13,9 +13,9 @@ require (
 	github.com/Masterminds/squirrel v1.5.4
 	github.com/alexedwards/scs/sqlite3store v0.0.0-20251002162104-209de6e426de
 	github.com/alexedwards/scs/v2 v2.9.0
-	github.com/go-rqlite/rqlite v0.0.0
-	github.com/go-rqlite/rqlite/gormrqlite v0.0.0
-	github.com/go-rqlite/rqlite/rqlitetest v0.0.0
+	github.com/go-rqlite/rqlite v0.1.0
+	github.com/go-rqlite/rqlite/gormrqlite v0.1.0
+	github.com/go-rqlite/rqlite/rqlitetest v0.1.0
 	github.com/golang-migrate/migrate/v4 v4.20.1
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/mattn/go-sqlite3 v1.14.53

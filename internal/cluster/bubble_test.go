@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -97,12 +96,12 @@ func newPiped(t *testing.T, limit time.Duration, script ...reply) (*fake, *Clien
 	return nodes[0], c
 }
 
-// inBubble runs subtest in a bubble of its own.
+// inBubble runs a subtest in a bubble of its own.
 func inBubble(t *testing.T, name string, test func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, test)
+		bubble(t, test)
 	})
 }
 

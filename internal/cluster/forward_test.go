@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -119,7 +118,7 @@ func TestCutOffFromTheLeader(t *testing.T) {
 					for range 2 {
 						time.Sleep(longestBack + backEach)
 						require.NoError(t, do(t.Context(), c, write()))
-						synctest.Wait()
+						waitForAll()
 					}
 					l.set(func() {})
 					require.NoError(t, do(t.Context(), c, write()))

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -22,7 +21,7 @@ func goodput(t *testing.T, goroutines int, jitter time.Duration) (answered, cutO
 		answer   = 60 * time.Millisecond
 		end      = 5 * time.Second
 	)
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		var g gate
 		g.open(MostAtOnce)
 		var done, cut atomic.Int64
@@ -84,7 +83,7 @@ func TestGate(t *testing.T) {
 			}
 			order <- name + " gave up"
 		}()
-		synctest.Wait()
+		waitForAll()
 	}
 	inBubble(t, "in order of arrival, whoever has time", func(t *testing.T) {
 		var g gate

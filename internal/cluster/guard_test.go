@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -100,7 +99,7 @@ func TestHangWrite(t *testing.T) {
 		})
 		sent := make(chan error)
 		go func() { sent <- do(t.Context(), c, write()) }()
-		synctest.Wait() // the request has arrived
+		waitForAll() // the request has arrived
 		paused(node)
 		time.Sleep(sign + patience/2)
 		node.hangs.Store(false)

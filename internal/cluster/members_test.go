@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -55,7 +54,7 @@ func readMany(t *testing.T, c *Client, times int) {
 	t.Helper()
 	for range times {
 		require.NoError(t, do(t.Context(), c, anyNode()))
-		synctest.Wait()
+		waitForAll()
 	}
 }
 
@@ -116,7 +115,7 @@ func TestDiscovery(t *testing.T) {
 		for range 20 {
 			require.NoError(t, <-errs)
 		}
-		synctest.Wait()
+		waitForAll()
 		assert.Equal(t, 1, asked(nodes[0], "/nodes"))
 	})
 	inBubble(t, "not asked for", func(t *testing.T) {
@@ -206,7 +205,7 @@ func TestCloseWhileAskingForMembers(t *testing.T) {
 		readMany(t, c, 1)
 		time.Sleep(patience / 2)
 		c.Close()
-		synctest.Wait()
+		waitForAll()
 		assert.Equal(t, time.Now(), ended)
 		assert.NotContains(t, log.String(), "are not known")
 	})

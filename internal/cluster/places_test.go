@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -20,7 +19,7 @@ func crowded(t *testing.T, c *Client, req func() *Request) (ended <-chan error) 
 	for range MostAtOnce {
 		go func() { errs <- do(t.Context(), c, req()) }()
 	}
-	synctest.Wait()
+	waitForAll()
 	return errs
 }
 
@@ -56,7 +55,7 @@ func TestManyAtOnce(t *testing.T) {
 		reads := crowded(t, c, query)
 		written := make(chan error, 1)
 		go func() { written <- do(t.Context(), c, write()) }()
-		synctest.Wait()
+		waitForAll()
 		assert.Len(t, node.got(), MostAtOnce+1)
 		close(gate)
 		require.NoError(t, <-written)

@@ -30,7 +30,9 @@ func newRawNode(t *testing.T, script func(conn net.Conn)) *rawNode {
 	require.NoError(t, err)
 	n := &rawNode{Listener: l}
 	var group sync.WaitGroup
-	group.Go(func() {
+	group.Add(1)
+	go func() {
+		defer group.Done()
 		for {
 			conn, err := l.Accept()
 			if err != nil {
@@ -40,7 +42,7 @@ func newRawNode(t *testing.T, script func(conn net.Conn)) *rawNode {
 			script(conn)
 			conn.Close()
 		}
-	})
+	}()
 	t.Cleanup(func() {
 		l.Close()
 		group.Wait()

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -108,7 +107,7 @@ func TestReleaseIsAskedFor(t *testing.T) {
 // A node that cannot be asked has not got the request.
 func TestReleaseCannotBeAskedFor(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		nodes, c := newPipedCluster(t, 10*time.Second, [][]reply{{ok(written)}, {ok(written)}})
 		for _, n := range c.routes.hosts {
 			n.build.Store(nil)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -49,7 +48,7 @@ func TestTimeout(t *testing.T) {
 				}
 				requireError(t, err, want)
 				assert.Len(t, node.got(), 1)
-				synctest.Wait()
+				waitForAll()
 				assert.Zero(t, c.routes.hosts[0].failing.Load(), "it is alive")
 			})
 		}
@@ -405,7 +404,7 @@ func TestForwardingEnds(t *testing.T) {
 		}
 		down.Store(false)
 		assert.Equal(t, "node:1", nodeOf(), "this one makes the client look")
-		synctest.Wait()
+		waitForAll()
 		assert.Equal(t, "leader:1", nodeOf())
 		assert.Equal(t, "leader:1", nodeOf())
 	})

@@ -423,7 +423,9 @@ func TestDecoderConcurrently(t *testing.T) {
 	t.Parallel()
 	var group sync.WaitGroup
 	for worker := range 8 {
-		group.Go(func() {
+		group.Add(1)
+		go func() {
+			defer group.Done()
 			for i := range 50 {
 				id := strconv.Itoa(worker*1000 + i)
 				long := strings.Repeat(id, 3000)
@@ -439,7 +441,7 @@ func TestDecoderConcurrently(t *testing.T) {
 					Trailer: Trailer{Error: id},
 				}, *got)
 			}
-		})
+		}()
 	}
 	group.Wait()
 }

@@ -1,4 +1,4 @@
-package gormrqlite
+package dialect_test
 
 import (
 	"testing"

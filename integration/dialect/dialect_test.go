@@ -1,4 +1,4 @@
-package gormrqlite_test
+package dialect_test
 
 import (
 	"database/sql"
