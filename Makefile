@@ -48,6 +48,14 @@ integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands 
 releases: ## Test on each rqlited that RQLITED_BINS lists; ARGS go to go test
 	RQLITED_BINS='$(RQLITED_BINS)' go -C integration run ./releases $(ARGS)
 
+.PHONY: release-dry-run
+release-dry-run: ## Get, build and run the published modules as of the last commit, as programs would
+	go -C integration run ./publish
+
+.PHONY: release
+release: ## Prepare the release VERSION up to the push; see RELEASING.md
+	.ci/release '$(VERSION)'
+
 .PHONY: layers
 layers: ## Measure packages, imports and the arrows between files
 	go -C integration run ./layers
