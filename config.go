@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/dsn"
+	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -140,6 +141,38 @@ func ParsePrepareMode(s string) (PrepareMode, error) {
 	return parseEnum[PrepareMode]("prepare mode", prepareModeNames, s)
 }
 
+// TimeColumns says which columns are read as times. The zero value is [TimesDeclared]. [Time] reads
+// the others, and expressions.
+type TimeColumns uint8
+
+const (
+	// TimesDeclared reads times from columns declared DATE, DATETIME or TIMESTAMP, as
+	// mattn/go-sqlite3 does.
+	TimesDeclared TimeColumns = iota
+	// TimesSimilar also reads them from columns whose declared type begins with DATETIME or
+	// TIMESTAMP, such as timestamptz, TIMESTAMP WITH TIME ZONE or datetime(3). Text there that is no
+	// time stays text.
+	TimesSimilar
+)
+
+// timeColumnsNames is indexed by TimeColumns.
+var timeColumnsNames = []string{"declared", "similar"}
+
+// String returns the name used in a DSN, such as "similar". For an undefined value it returns text
+// that [ParseTimeColumns] refuses.
+func (t TimeColumns) String() string { return enumName("TimeColumns", timeColumnsNames, t) }
+
+// ParseTimeColumns returns the value with the given name. Names are exact and in lower case; the
+// error for any other text lists them.
+func ParseTimeColumns(s string) (TimeColumns, error) {
+	return parseEnum[TimeColumns]("times", timeColumnsNames, s)
+}
+
+// times returns how times are read.
+func (c *Config) times() result.Times {
+	return result.Times{Loc: c.Location, Similar: c.TimeColumns == TimesSimilar}
+}
+
 // Config holds the settings of a connector. The zero value of every field is its default, so that
 // Config{} reaches a node on localhost:4001. [ParseDSN] makes a Config from text, and FormatDSN
 // text from a Config. Only the fields HTTPClient, TLSConfig and Logger have no counterpart in a
@@ -236,6 +269,9 @@ type Config struct {
 	// Location is the zone of times that are read. Nil keeps the zone that they are stored in.
 	Location *time.Location
 
+	// TimeColumns says which columns are read as times.
+	TimeColumns TimeColumns
+
 	// SendForeignKeys sends PRAGMA foreign_keys, which sets for all clients whether writes enforce
 	// foreign keys. Without it, a pragma that asks for the setting in force has no effect, and
 	// others are refused: rqlited -fk enforces foreign keys.
@@ -301,6 +337,7 @@ func (c *Config) validate() error {
 		{int(c.PrepareMode) >= len(prepareModeNames), "prepare must be one of " + strings.Join(prepareModeNames, ", ")},
 		{int(c.TxMode) >= len(txModeNames), "tx must be one of " + strings.Join(txModeNames, ", ")},
 		{int(c.TxLock) >= len(txLockNames), "txlock must be one of " + strings.Join(txLockNames, ", ")},
+		{int(c.TimeColumns) >= len(timeColumnsNames), "times must be one of " + strings.Join(timeColumnsNames, ", ")},
 		{
 			c.Discovery == DiscoveryNodes && c.behindProxy(),
 			"discovery=nodes learns addresses behind the proxy that a path needs; leave one out",

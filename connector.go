@@ -74,12 +74,12 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Coalescer:  coalesce.New(coalesce.Config{Client: c.client, Request: c.versions.BulkRequest, Logger: cfg.Logger}),
 		Reads:      coalesce.NewReads(coalesce.Config{Client: c.client, Logger: cfg.Logger}),
 		ReadParams: cfg.readParams, Queues: cfg.queues, Alone: cfg.alone, Warn: cfg.warn,
-		Location: cfg.Location, NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
+		Times: cfg.times(), NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
 	})
 	c.env = &txn.Env{
 		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(txn.Texts), ReadParams: cfg.readParamsUntil,
 		SchemaChanged: c.engine.SchemaChanged, Defaults: c.engine.Defaults,
-		Location: cfg.Location, Timeout: cfg.requestTimeout(),
+		Times: cfg.times(), Timeout: cfg.requestTimeout(),
 	}
 	return c, nil
 }

@@ -70,6 +70,9 @@
 //     Default: false.
 //   - loc: zone of times that are read; auto leaves them as they are stored. Value: auto, UTC,
 //     Local or the name of a zone this system knows, such as Europe/Berlin. Default: auto.
+//   - times: which columns hold times: declared those of the types DATE, DATETIME and TIMESTAMP,
+//     similar also those whose type begins with DATETIME or TIMESTAMP, such as timestamptz or
+//     datetime(3). Value: one of declared, similar. Default: declared.
 //   - tls: use https; implied by https://. Value: true or false. Default: false.
 //   - tls_ca: authorities to trust. Value: a PEM file. Default: those of the system.
 //   - tls_cert: certificate of the client; needs tls_key. Value: a PEM file. Default: none.
@@ -271,6 +274,13 @@
 // does. Integers in BOOLEAN columns are bool. Integers (Unix seconds, or milliseconds) and text in
 // DATE, DATETIME and TIMESTAMP columns are time.Time. Other values are int64, float64, string or
 // []byte, as stored.
+//
+// With times=similar in the DSN, columns of types such as timestamptz, TIMESTAMP WITH TIME ZONE or
+// datetime(3) are read as times, too. [Time] reads a time from any column and from expressions,
+// which have no declared type:
+//
+//	var last rqlite.Time
+//	err := db.QueryRow("SELECT max(made) FROM orders").Scan(&last)
 //
 // ColumnType.DatabaseTypeName is the declared type in upper case, without its length, which is
 // Length or DecimalSize. For an expression it is the type of the first row's value.

@@ -158,6 +158,8 @@ var dsnKeys = []dsnKey{
 	boolKey("queue", "hand the writes of Exec to the queue of the server, so that neither their results nor their failures are known", false, func(c *Config) *bool { return &c.Queue }),
 	boolKey("queue_wait", "wait until a queued write has been applied; needs queue", false, func(c *Config) *bool { return &c.QueueWait }),
 	locationKey("loc", "zone of times that are read; auto leaves them as they are stored", func(c *Config) **time.Location { return &c.Location }),
+	enumKey("times", "which columns hold times: declared those of the types DATE, DATETIME and TIMESTAMP, similar also those whose type begins with DATETIME or TIMESTAMP, such as timestamptz or datetime(3)",
+		timeColumnsNames, func(c *Config) *TimeColumns { return &c.TimeColumns }),
 	boolKey("tls", "use https; implied by https://", false, func(c *Config) *bool { return &c.TLS }),
 	stringKey("tls_ca", "authorities to trust", "a PEM file", "those of the system", func(c *Config) *string { return &c.TLSCA }),
 	stringKey("tls_cert", "certificate of the client; needs tls_key", "a PEM file", "none", func(c *Config) *string { return &c.TLSCert }),

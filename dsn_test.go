@@ -72,6 +72,8 @@ func TestParseDSN(t *testing.T) {
 		"rqlite://?queue=true&queue_wait=true":            {Hosts: local, Queue: true, QueueWait: true},
 		"rqlite://?queue=false":                           {Hosts: local},
 		"rqlite://?norwrandom=true&norwtime=T":            {Hosts: local, NoRewriteRandom: true, NoRewriteTime: true},
+		"rqlite://?times=declared":                        {Hosts: local},
+		"rqlite://?times=similar":                         {Hosts: local, TimeColumns: TimesSimilar},
 		"rqlite://?loc=auto":                              {Hosts: local},
 		"rqlite://?loc=UTC":                               {Hosts: local, Location: time.UTC},
 		"rqlite://?loc=Local":                             {Hosts: local, Location: time.Local},
@@ -245,7 +247,7 @@ func settings(t testing.TB) *Config {
 		Hosts: []string{"a:1", "[fe80::1%eth0]:4001", "c.example:65535"}, User: "a@b/?#%& ü,+", Password: "s3cr3t:@/?#%&=,\x00\xff",
 		TLS: true, TLSCert: "/c & d.pem", TLSKey: "k@?#=%.pem", TLSServerName: "name", TLSInsecureSkipVerify: true,
 		Consistency: Auto, Freshness: 1500 * time.Microsecond, FreshnessStrict: true, LinearizableTimeout: time.Nanosecond,
-		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, TxMode: TxPipelined, TxLock: TxLockImmediate,
+		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, TimeColumns: TimesSimilar, TxMode: TxPipelined, TxLock: TxLockImmediate,
 		DisableTxVersion: true, DisableCoalescing: true, Queue: true, QueueWait: true, Location: mustLocation(t, "America/New_York"),
 		SendForeignKeys: true, NoRewriteRandom: true, NoRewriteTime: true,
 	}

@@ -64,7 +64,7 @@ var scanTypes = [...]reflect.Type{
 // column of the declared type. rqlite gives an expression the type of the first row's value, and
 // later rows may hold others. If the type may come from there, the result is any.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	return scanTypes[r.columnType(i).Class(r.HasRows)]
+	return scanTypes[r.sets().Class(i)]
 }
 
 // ColumnTypeLength returns the length of a declared type such as varchar(20). SQLite does not

@@ -49,7 +49,7 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.engine.Location}, atomic: atomic, write: true}
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Times: c.engine.Times}, atomic: atomic, write: true}
 	results, failure := reader.read()
 	if results == nil {
 		return nil, failure
@@ -112,7 +112,7 @@ func (c *Session) QueryBatch(ctx context.Context, atomic bool, stmts []bind.Stmt
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Loc: c.engine.Location}, atomic: atomic}
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Times: c.engine.Times}, atomic: atomic}
 	return reader.read()
 }
 

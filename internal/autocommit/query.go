@@ -33,7 +33,7 @@ func (c *Session) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, e
 			return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errPragma, i, len(stmts)))
 		}
 	}
-	sets := result.NewSets(c.engine.Location)
+	sets := result.NewSets(c.engine.Times)
 	if err := c.start(ctx, sets, stmts); err != nil {
 		sets.Close()
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -32,9 +31,9 @@ type Engine struct {
 	Alone func(ctx context.Context) bool
 	Warn  func(error) // gets errors that concern no caller
 
-	Location        *time.Location // of times that are read; nil keeps the zone that they are stored with
-	NodesCall       sqltext.Calls  // functions that the driver leaves to each node
-	SendForeignKeys bool           // PRAGMA foreign_keys is sent
+	Times           result.Times  // how times are read
+	NodesCall       sqltext.Calls // functions that the driver leaves to each node
+	SendForeignKeys bool          // PRAGMA foreign_keys is sent
 
 	// schema, quick, seenReturning and compiled guard themselves.
 	schema schemaWatch

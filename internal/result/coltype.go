@@ -49,7 +49,7 @@ func (t ColumnType) declared() Class {
 		return TimeClass
 	case RealStorage:
 		return RealClass
-	case AnyStorage:
+	case AnyStorage, SimilarStorage:
 	}
 	switch {
 	case t.mentions("int"):

@@ -21,7 +21,7 @@ func Read(answer *cluster.Answer, entry *wire.Result, values *Values, seen *Obse
 	set := &Set{Columns: entry.Columns, Types: entry.Types}
 	in := make([]Storage, len(set.Types))
 	for column, typ := range set.Types {
-		in[column] = StorageOf(typ)
+		in[column] = values.StorageOf(typ)
 	}
 	for {
 		err := answer.NextRow()

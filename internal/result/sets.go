@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
 // Sets are the result sets of a script. Next reads them from the bodies of the responses as the
@@ -20,9 +19,16 @@ type Sets struct {
 	values  Values
 }
 
-// NewSets returns result sets without a source. Times are moved to loc; nil keeps the zone that
-// they are stored with.
-func NewSets(loc *time.Location) *Sets { return &Sets{values: Values{Loc: loc}} }
+// NewSets returns result sets without a source.
+func NewSets(times Times) *Sets { return &Sets{values: Values{Times: times}} }
+
+// Class returns what the values of a column of the current result set are to be expected to be.
+func (r *Sets) Class(column int) Class {
+	if r.values.StorageOf(r.Types[column]) == SimilarStorage {
+		return TimeClass
+	}
+	return ColumnType(r.Types[column]).Class(r.HasRows)
+}
 
 // Add appends a source. Open has to be called after the last one.
 func (r *Sets) Add(s *Source) { r.sources = append(r.sources, s) }
@@ -41,7 +47,7 @@ func (r *Sets) Open() {
 	}
 	r.storage = r.storage[:0]
 	for _, typ := range r.Types {
-		r.storage = append(r.storage, StorageOf(typ))
+		r.storage = append(r.storage, r.values.StorageOf(typ))
 	}
 }
 

@@ -15,12 +15,33 @@ import (
 // type, by the rules of mattn/go-sqlite3, which it uses.
 type Storage uint8
 
+// Times says how to read times. The zero value reads them as mattn/go-sqlite3 does.
+type Times struct {
+	Loc     *time.Location // zone of times; nil keeps the zone that they are stored with
+	Similar bool           // also in columns of types such as timestamptz or datetime(3)
+}
+
+// StorageOf returns how to read the values of a column of a type, in lower case.
+func (t Times) StorageOf(typ string) Storage {
+	if t.Similar && similar(typ) {
+		return SimilarStorage
+	}
+	return StorageOf(typ)
+}
+
+// similar reports whether rqlite does not know a type, in lower case, as one of times, and its name
+// says that it is.
+func similar(typ string) bool {
+	return StorageOf(typ) != TimeStorage && (strings.HasPrefix(typ, "timestamp") || strings.HasPrefix(typ, "datetime"))
+}
+
 // The storages. The zero value is AnyStorage.
 const (
-	AnyStorage  Storage = iota
-	RealStorage         // numbers are REAL, by the affinity of the column
-	BoolStorage         // integers come as true and false
-	TimeStorage         // integers and texts come as RFC 3339
+	AnyStorage     Storage = iota
+	RealStorage            // numbers are REAL, by the affinity of the column
+	BoolStorage            // integers come as true and false
+	TimeStorage            // integers and texts come as RFC 3339
+	SimilarStorage         // integers and texts come as they are stored, and are times
 )
 
 // StorageOf returns how to read the values of a column of a type, in lower case. The affinities are
@@ -56,7 +77,7 @@ func containsAny(s string, parts ...string) bool {
 
 // Values turns cells into driver values.
 type Values struct {
-	Loc  *time.Location // zone of times; nil keeps the zone that they are stored with
+	Times
 	pool slab
 }
 
@@ -74,8 +95,14 @@ func (v *Values) Value(cell wire.Cell, in Storage) (driver.Value, error) {
 	case wire.Blob:
 		return append(make([]byte, 0, len(cell.Data)), cell.Data...), nil
 	case wire.Text:
-		if in == TimeStorage {
+		switch in {
+		case TimeStorage:
 			return v.time(cell.Data)
+		case SimilarStorage:
+			if t, ok := ParseTime(string(cell.Data)); ok {
+				return v.located(t), nil
+			}
+		default:
 		}
 		return v.pool.text(cell.Data), nil
 	}
@@ -86,8 +113,11 @@ func (v *Values) Value(cell wire.Cell, in Storage) (driver.Value, error) {
 // integers: REAL columns turn them into reals, and for columns of times and booleans rqlite sends
 // them in another form. A real that no integer can hold, or -0, is a real in every column.
 func (v *Values) number(text []byte, in Storage) (driver.Value, error) {
-	if in == AnyStorage {
+	if in == AnyStorage || in == SimilarStorage {
 		if n, ok := ParseInt(text); ok {
+			if in == SimilarStorage {
+				return v.located(UnixTime(n)), nil
+			}
 			return v.pool.int64(n), nil
 		}
 	}
@@ -145,8 +175,40 @@ func (v *Values) time(text []byte) (driver.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%.40q is not a time as rqlite sends it", text)
 	}
+	return v.located(t), nil
+}
+
+// located returns a time in the zone of the values.
+func (v *Values) located(t time.Time) driver.Value {
 	if v.Loc != nil {
 		t = t.In(v.Loc)
 	}
-	return v.pool.time(t), nil
+	return v.pool.time(t)
+}
+
+// timeLayouts are the forms of https://www.sqlite.org/lang_datefunc.html#time_values that have a
+// day. Parsing takes a fraction of a second where there is none in the form.
+var timeLayouts = [...]string{
+	"2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05",
+	"2006-01-02 15:04Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02",
+}
+
+// ParseTime reads a time as SQLite's date functions write it. Without a zone it is in UTC.
+func ParseTime(text string) (time.Time, bool) {
+	for _, layout := range timeLayouts {
+		if t, err := time.ParseInLocation(layout, text, time.UTC); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// UnixTime returns the time of Unix seconds, or of milliseconds above 1e12, in UTC: the rule of
+// mattn/go-sqlite3.
+func UnixTime(n int64) time.Time {
+	const milliseconds = 1_000_000_000_000
+	if n > milliseconds || n < -milliseconds {
+		return time.UnixMilli(n).UTC()
+	}
+	return time.Unix(n, 0).UTC()
 }

@@ -103,7 +103,7 @@ func TestValue(t *testing.T) {
 
 func TestValueLocation(t *testing.T) {
 	t.Parallel()
-	v := Values{Loc: time.FixedZone("there", -3600)}
+	v := Values{Times: Times{Loc: time.FixedZone("there", -3600)}}
 	got, err := v.Value(cellOf(wire.Text, "2024-02-29T01:02:03+02:00"), TimeStorage)
 	require.NoError(t, err)
 	assert.Equal(t, time.Date(2024, 2, 28, 22, 2, 3, 0, v.Loc), got)
@@ -197,4 +197,32 @@ func FuzzReal(f *testing.F) {
 		require.IsType(t, real, got)
 		require.Equal(t, bits, math.Float64bits(got.(float64)), "%s", printed)
 	})
+}
+
+func TestSimilarTimes(t *testing.T) {
+	t.Parallel()
+	v := Values{Times: Times{Similar: true, Loc: time.UTC}}
+	at := time.Date(2024, 2, 28, 23, 2, 3, 0, time.UTC)
+	for _, typ := range []string{"timestamptz", "timestamp with time zone", "timestamp(3)", "datetime(3)"} {
+		assert.Equal(t, SimilarStorage, v.StorageOf(typ), typ)
+		assert.Equal(t, AnyStorage, Times{}.StorageOf(typ), typ)
+	}
+	for _, typ := range []string{"datetime", "timestamp", "date", "text", "", "time", "dates"} {
+		assert.Equal(t, StorageOf(typ), v.StorageOf(typ), typ)
+	}
+	for _, test := range []struct {
+		cell wire.Cell
+		want any
+	}{
+		{cellOf(wire.Text, "2024-02-29 01:02:03+02:00"), at},
+		{cellOf(wire.Number, "1709161323"), at},
+		{cellOf(wire.Number, "1709161323000"), at},
+		{cellOf(wire.Number, "1.5"), 1.5},
+		{cellOf(wire.Text, "soon"), "soon"},
+		{wire.Cell{Kind: wire.Null}, nil},
+	} {
+		got, err := v.Value(test.cell, SimilarStorage)
+		require.NoError(t, err)
+		assert.Equal(t, test.want, got)
+	}
 }

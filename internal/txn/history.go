@@ -31,7 +31,7 @@ func (t *Tx) historyOf(o *operation) *history {
 		if given, ok := o.GivenRows(); ok && !t.env.Texts.has(o.source, misforeseen) {
 			h.ids.foresees = true
 			h.ids.given, h.ids.slots = given, slotsOf(o.Statement, &given)
-			h.ids.returned.loc = t.env.Location
+			h.ids.returned.times = t.env.Times
 		}
 		if t.histories == nil {
 			t.histories, t.inserters = make(map[string]*history), make(map[string]*history)
@@ -167,7 +167,9 @@ func slotsOf(s *sqltext.Statement, given *sqltext.GivenRows) (slots []slot) {
 }
 
 // forget makes two executions necessary before ids are foreseen again.
-func (i *ids) forget() { i.known, i.follows, i.returned = false, false, returned{loc: i.returned.loc} }
+func (i *ids) forget() {
+	i.known, i.follows, i.returned = false, false, returned{times: i.returned.times}
+}
 
 // learn takes in the ids of an execution that was tried.
 func (i *ids) learn(o *operation) {

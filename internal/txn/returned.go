@@ -13,7 +13,7 @@ import (
 // returned foresees the row that RETURNING gives for an INSERT of one row. It learns from executions
 // that were tried what each column may come from. Like an id, the row is compared before the commit.
 type returned struct {
-	loc            *time.Location // of times that are read
+	times          result.Times // how times are read
 	columns, types []string
 	text           string     // of the last execution that was tried, as it was sent
 	row            []any      // of that execution; nil before the first
@@ -39,7 +39,7 @@ const (
 func (r *returned) learn(o *operation) (id int64, follows, ok bool) {
 	set := o.set
 	if set == nil || len(set.Rows) != 1 {
-		*r = returned{loc: r.loc}
+		*r = returned{times: r.times}
 		return 0, false, false
 	}
 	row := set.Rows[0]
@@ -71,7 +71,7 @@ func (r *returned) learn(o *operation) (id int64, follows, ok bool) {
 
 // begin makes everything a possible source of each column.
 func (r *returned) begin(o *operation, set *result.Set) {
-	*r = returned{loc: r.loc, columns: set.Columns, types: set.Types, sources: make([][]source, len(set.Columns))}
+	*r = returned{times: r.times, columns: set.Columns, types: set.Types, sources: make([][]source, len(set.Columns))}
 	for column := range r.sources {
 		r.sources[column] = append(r.sources[column], source{from: fromID}, source{from: same})
 		for p := range o.Params {
@@ -124,7 +124,7 @@ func (r *returned) foresee(o *operation, id int64) (row []any, ok bool) {
 // given returns the value of one of the statement's Params as the column would give it back, if it
 // stores the value as it is.
 func (r *returned) given(o *operation, param, column int) any {
-	in := result.StorageOf(r.types[column])
+	in := r.times.StorageOf(r.types[column])
 	if truth, ok := o.param(param).(bool); ok && in == result.BoolStorage {
 		return truth
 	}
@@ -132,7 +132,7 @@ func (r *returned) given(o *operation, param, column int) any {
 	if at, ok := o.param(param).(time.Time); ok && in == result.TimeStorage {
 		cell.Data = at.AppendFormat(nil, time.RFC3339Nano) // as rqlite sends times
 	}
-	values := result.Values{Loc: r.loc}
+	values := result.Values{Times: r.times}
 	value, err := values.Value(cell, in)
 	if err != nil {
 		return err // which equals no value

@@ -44,7 +44,7 @@ func (t *Tx) Query(ctx context.Context, stmts []bind.Stmt) (*result.Sets, error)
 		t.wentOn = true
 		return nil, err
 	}
-	sets := result.NewSets(t.env.Location)
+	sets := result.NewSets(t.env.Times)
 	if !t.needsTrial(list) && !list.haveSavepoints() && len(list.deferrals()) == 0 {
 		err = t.stream(ctx, sets, list)
 	} else if _, err = t.runAll(ctx, list); err == nil {

@@ -475,7 +475,7 @@ func (t *Tx) asForeseen(answer *cluster.Answer, o *operation, state occ.State) (
 	if err != nil || entry.Error != "" {
 		return false, sqlerr.From(err)
 	}
-	seen, values := o.Seen(), result.Values{Loc: t.env.Location}
+	seen, values := o.Seen(), result.Values{Times: t.env.Times}
 	seen.Begin(entry)
 	set, err := result.Read(answer, entry, &values, seen)
 	var unread *result.UnreadableValue
@@ -589,7 +589,7 @@ func (t *Tx) resultRows(answer *cluster.Answer, o *operation, entry *wire.Result
 	}
 	seen := o.Seen()
 	seen.Begin(entry)
-	values := result.Values{Loc: t.env.Location}
+	values := result.Values{Times: t.env.Times}
 	o.set, err = result.Read(answer, entry, &values, seen)
 	var unread *result.UnreadableValue
 	switch {

@@ -105,8 +105,8 @@ type Env struct {
 	Defaults func(ctx context.Context, one *bind.Stmt, schema []bind.Stmt) (*sqltext.Statement, error)
 	// SchemaChanged is called after a commit that may have changed the schema.
 	SchemaChanged func()
-	Location      *time.Location // of times that are read; nil keeps the zone that they are stored with
-	Timeout       time.Duration  // bounds each wait for others; 0 waits until the context ends
+	Times         result.Times  // how times are read
+	Timeout       time.Duration // bounds each wait for others; 0 waits until the context ends
 }
 
 // Nodes tells about the nodes of the cluster; see package cluster.
