@@ -64,13 +64,13 @@ type Conn interface {
 
 // Node is a node of the cluster, as the node that answered knows it.
 type Node struct {
-	ID        string
+	ID        string // its name in the cluster
 	APIAddr   string // the URL of its HTTP API
 	Addr      string // its Raft address
-	Version   string
-	Voter     bool // false for a read-only node
-	Reachable bool
-	Leader    bool
+	Version   string // its release of rqlite
+	Voter     bool   // false for a read-only node
+	Reachable bool   // the node that answered can reach it
+	Leader    bool   // it leads
 	Error     string // why it is not reachable
 }
 

@@ -21,8 +21,8 @@ var (
 //	var last rqlite.Time
 //	err := db.QueryRow("SELECT max(made) FROM orders").Scan(&last)
 type Time struct {
-	Time  time.Time
-	Valid bool // Time is not NULL
+	Time  time.Time // in the zone that it is stored with, UTC without one
+	Valid bool      // Time is not NULL
 }
 
 // Scan implements [sql.Scanner]. Text is a date, or a date and a time, as SQLite's date functions

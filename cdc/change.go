@@ -11,10 +11,10 @@ type Op uint8
 
 // The operations. A change is Unknown if rqlite itself did not know its operation; Err says why.
 const (
-	Unknown Op = iota
-	Insert
-	Update
-	Delete
+	Unknown Op = iota // rqlite did not know it
+	Insert            // a row was inserted
+	Update            // a row was updated
+	Delete            // a row was deleted
 )
 
 var opNames = [...]string{"UNKNOWN", "INSERT", "UPDATE", "DELETE"}
@@ -40,8 +40,8 @@ func ParseOp(name string) (Op, error) {
 
 // Change is one row that was inserted, updated or deleted.
 type Change struct {
-	Op    Op
-	Table string
+	Op    Op     // what became of the row
+	Table string // the name of its table
 
 	// OldRowID is the rowid before an Update or Delete. NewRowID is the rowid after an Insert or
 	// Update. They differ if an update changed the INTEGER PRIMARY KEY. OldRowID of an Insert and

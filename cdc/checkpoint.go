@@ -10,8 +10,8 @@ import (
 // Mark says how far the changes of one cluster have been handled: up to and including those of
 // Index and Part. The zero value says that none has been handled.
 type Mark struct {
-	Index  uint64
-	Part   int
+	Index  uint64 // of the entry in the Raft log
+	Part   int    // of the transaction within the entry, from 0
 	NodeID string // the node that sent the last of them
 }
 

@@ -98,6 +98,7 @@ func (t *Table) Save(ctx context.Context, serviceID string, from, to Mark) error
 // Execer is the part of *sql.Tx that [Table.SaveTx] uses. Wrappers of a transaction, such as
 // sqlx.Tx, have it as well.
 type Execer interface {
+	// ExecContext runs a write in the transaction.
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 

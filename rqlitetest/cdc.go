@@ -17,13 +17,13 @@ import (
 // rqlited's file. A zero value means rqlited's default.
 type CDCConfig struct {
 	Endpoint  string // an http or https URL; its user is sent by basic authentication
-	ServiceID string
+	ServiceID string // the name that posts carry
 
 	// TableFilter selects the tables; nil selects all. "^[^_]" leaves out _rqlite_tx. A program
 	// then gets no groups without an index from the driver's updates of that table.
 	TableFilter *regexp.Regexp
 
-	RowIDsOnly bool
+	RowIDsOnly bool // posts have no values of rows
 
 	MaxBatchSize  int           // groups in a post; default 10
 	MaxBatchDelay time.Duration // longest wait of a group for others; default 200 ms

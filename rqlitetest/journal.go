@@ -8,6 +8,7 @@ import (
 
 // Request is a request that a node has received.
 type Request struct {
+	// Method and Path are those of its first line, without the query.
 	Method, Path string
 
 	// Query is the raw query of the URL, without the question mark.

@@ -7,8 +7,9 @@ import (
 
 // TB is the part of testing.TB that [New] and [NewCluster] use.
 type TB interface {
-	Helper()
-	Cleanup(func())
+	Helper()        // marks the caller as a helper
+	Cleanup(func()) // stops what was started
+	// Fatalf ends the test when the server cannot start.
 	Fatalf(format string, args ...any)
 }
 
@@ -38,7 +39,8 @@ type Config struct {
 type User struct {
 	// Name is the user name. The permissions of the user "*" are those of everybody, with or
 	// without credentials.
-	Name     string
+	Name string
+	// Password is the password in plain text.
 	Password string
 
 	// Perms are the permissions: "all", or names such as "execute", "query", "status" and "ready".
