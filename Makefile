@@ -2,6 +2,7 @@
 # without a server it runs on the embedded one.
 MODULES := . rqlitetest gormrqlite examples benchmarks integration integration/capture
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+PLATFORMS := windows/amd64 darwin/arm64 freebsd/amd64 linux/386 linux/arm js/wasm wasip1/wasm
 FUZZTIME ?= 10s
 SLOWFUZZTIME ?= 100x
 BENCH ?= .
@@ -17,9 +18,14 @@ quickstart: ## Run the quickstart on the embedded server
 
 .PHONY: test
 test: ## Test every module, without a live cluster
-	@set -e; for module in $(MODULES); do \
-		echo "== $$module"; \
-		RQLITE_LIVE=0 go -C $$module test -shuffle=on ./...; \
+	@echo "This tests $(words $(MODULES)) modules. It takes 2 minutes, and 7 where nothing is built yet:"
+	@echo "the compilers of Go and C then build three SQLites. make lint vets the code."
+	@set -e; n=0; for module in $(MODULES); do \
+		n=$$((n+1)); start=$$(date +%s); \
+		echo "== $$module ($$n of $(words $(MODULES)))"; \
+		echo "   building"; RQLITE_LIVE=0 go -C $$module test -vet=off -run '^$$' ./... >/dev/null; \
+		echo "   testing, $$(($$(date +%s)-start)) s later"; RQLITE_LIVE=0 go -C $$module test -vet=off -shuffle=on ./...; \
+		echo "   $$(($$(date +%s)-start)) s"; \
 	done
 
 .PHONY: race
@@ -37,6 +43,16 @@ lowest: ## Vet and test the driver and the GORM dialect with the lowest Go that 
 		go -C $$module vet ./...; \
 		go -C $$module test ./...; \
 	done
+
+.PHONY: platforms
+platforms: ## Vet the driver and the GORM dialect for other platforms, and test the driver on 386
+	@set -e; for platform in $(PLATFORMS); do \
+		echo "== $$platform"; \
+		for module in . gormrqlite; do \
+			GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 go -C $$module vet ./...; \
+		done; \
+	done
+	GOARCH=386 CGO_ENABLED=0 go test ./...
 
 .PHONY: integration
 integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one

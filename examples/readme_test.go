@@ -28,15 +28,20 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// TestLinks demands that what the README links to in the repository exists.
+// TestLinks demands that what the README and the other pages link to in the repository exists.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	pages, err := filepath.Glob("../*.md")
 	require.NoError(t, err)
-	links := regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllSubmatch(readme, -1)
-	require.NotEmpty(t, links)
-	for _, link := range links {
-		_, err := os.Stat(filepath.Join("..", string(link[1])))
-		assert.NoError(t, err)
+	docs, err := filepath.Glob("../docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, docs)
+	for _, page := range append(pages, docs...) {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllSubmatch(text, -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), string(link[1])))
+			assert.NoError(t, err, page)
+		}
 	}
 }
