@@ -227,7 +227,7 @@ func TestJoinedReadsMany(t *testing.T) {
 			time.Since(begun).Round(time.Millisecond), most.Load(), connector.Stats().Requests)
 		o.wrong.none(t)
 		requireJoinedReads(t, connector, int64(2*readers))
-		assert.LessOrEqual(t, most.Load(), int64(300))
+		assert.LessOrEqual(t, most.Load(), int64(512), "256 requests, and sockets that are just being closed")
 	})
 }
 
