@@ -73,6 +73,15 @@ func (g *gate) enter(ctx context.Context, until time.Time, over func() error) er
 	w.place = g.waiting.PushBack(w)
 	g.mu.Unlock()
 
+	if why := await(ctx, w.in, until, over); why != nil {
+		return g.giveUp(w, why)
+	}
+	return nil
+}
+
+// await waits until done is closed, ctx has ended, or the time is until; a zero until never comes.
+// Unless done is closed, it returns why the wait has ended: the cause of ctx, or the error of over.
+func await(ctx context.Context, done <-chan struct{}, until time.Time, over func() error) error {
 	var late <-chan time.Time // never, without a timeout
 	if !until.IsZero() {
 		timer := time.NewTimer(time.Until(until))
@@ -80,12 +89,12 @@ func (g *gate) enter(ctx context.Context, until time.Time, over func() error) er
 		late = timer.C
 	}
 	select {
-	case <-w.in:
+	case <-done:
 		return nil
 	case <-ctx.Done():
-		return g.giveUp(w, cause(ctx))
+		return cause(ctx)
 	case <-late:
-		return g.giveUp(w, over())
+		return over()
 	}
 }
 

@@ -48,20 +48,7 @@ func (req *Request) withdraw(err *Error) (again bool) {
 // timeout has passed since the call of Wait. The error wraps context.Canceled or
 // context.DeadlineExceeded.
 func (c *Client) Wait(ctx context.Context, done <-chan struct{}) error {
-	var late <-chan time.Time // never, without a timeout
-	if until := c.until(ctx); !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return cause(ctx)
-	case <-late:
-		return c.timedOut()
-	}
+	return await(ctx, done, c.until(ctx), c.timedOut)
 }
 
 // GaveUp returns the error of a caller that gives up its part of a joint request, because of an
