@@ -26,7 +26,7 @@ func (t *texts) has(text string) bool {
 	return ok
 }
 
-// add remembers a text, instead of another if there are too many.
+// add remembers a text. A new one takes the place of any other if there are too many.
 func (t *texts) add(text string) {
 	sum := sumOf(text)
 	t.mu.Lock()
@@ -35,7 +35,7 @@ func (t *texts) add(text string) {
 		t.sums = make(map[[sha256.Size]byte]struct{})
 	}
 	for other := range t.sums {
-		if len(t.sums) < mostTexts {
+		if _, known := t.sums[sum]; known || len(t.sums) < mostTexts {
 			break
 		}
 		delete(t.sums, other)
