@@ -77,7 +77,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Times: cfg.times(), NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
 	})
 	c.env = &txn.Env{
-		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(txn.Texts), ReadParams: cfg.readParamsUntil,
+		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(sqltext.Texts), ReadParams: cfg.readParamsUntil,
 		SchemaChanged: c.engine.SchemaChanged, Defaults: c.engine.Defaults,
 		Times: cfg.times(), Timeout: cfg.requestTimeout(),
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -33,7 +34,7 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 	c.state.Lose()
 	if atomic {
 		results, err := c.execBatchFused(ctx, stmts)
-		if !errors.Is(err, errNotFused) {
+		if !errors.Is(err, fuse.ErrRefused) {
 			return results, err
 		}
 	}

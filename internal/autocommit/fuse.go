@@ -31,9 +31,15 @@ func (c *Session) fuseBatch(stmts []bind.Stmt) (*fusedBatch, error) {
 	if len(stmts) < fuse.Fewest || c.engine.Nodes.Forwarding() || haveReturning(stmts) {
 		return nil, nil
 	}
-	b, fuses := &fusedBatch{}, false
+	b, fuses, finder := &fusedBatch{}, false, fuse.Finder{}
+	refused := func(text string) bool { return c.engine.texts.Has(text, unfusable) }
 	for next := 0; next < len(stmts); {
-		run, count := c.runAt(stmts, next)
+		rest, size := stmts[next:], 0
+		fits := func(_ *fuse.Run, i int) bool {
+			size += bind.Size(rest[i : i+1])
+			return i == 0 || size <= fuse.Largest
+		}
+		run, count := finder.Next(len(rest), func(i int) *bind.Stmt { return &rest[i] }, fits, refused)
 		if count < fuse.Fewest {
 			b.parts = append(b.parts, sentPart{first: next, count: 1})
 			b.sent = append(b.sent, stmts[next])
@@ -55,26 +61,6 @@ func (c *Session) fuseBatch(stmts []bind.Stmt) (*fusedBatch, error) {
 	return b, nil
 }
 
-// runAt returns the run that begins at a statement, and the number of its statements.
-func (c *Session) runAt(stmts []bind.Stmt, at int) (run fuse.Run, count int) {
-	first := &stmts[at]
-	if len(stmts)-at < fuse.Fewest || stmts[at+fuse.Fewest-1].Text != first.Text || c.engine.unfusable.has(first.Text) {
-		return run, 0
-	}
-	run, ok := fuse.Begin(first)
-	if !ok {
-		return run, 0
-	}
-	size := 0
-	for ; at+count < len(stmts) && stmts[at+count].Text == first.Text && size <= fuse.Largest; count++ {
-		if !run.Take(&stmts[at+count]) {
-			break
-		}
-		size += bind.Size(stmts[at+count : at+count+1])
-	}
-	return run, count
-}
-
 // add adds a run. Its first statement goes by itself, and shows the id behind which the others follow.
 // So does its last one, and leaves changes() as all would.
 func (b *fusedBatch) add(stmts []bind.Stmt, run *fuse.Run, guard bind.Stmt, first, count int) error {
@@ -89,19 +75,16 @@ func (b *fusedBatch) add(stmts []bind.Stmt, run *fuse.Run, guard bind.Stmt, firs
 }
 
 // execBatchFused sends an atomic batch in a fused form. If there is none, or the server has rolled it
-// back, the error is errNotFused. Sent as it is, the batch then tells which statement fails.
+// back, the error is fuse.ErrRefused. Sent as it is, the batch then tells which statement fails.
 func (c *Session) execBatchFused(ctx context.Context, stmts []bind.Stmt) ([]result.Outcome, error) {
 	fused, err := c.fuseBatch(stmts)
 	if err != nil || fused == nil {
-		return nil, errNotFused // an error is told as that of its statement
+		return nil, fuse.ErrRefused // an error is told as that of its statement
 	}
 	return c.execFused(ctx, fused, stmts)
 }
 
-// errNotFused says that a fused batch was rolled back, so that it has to be sent as it is.
-var errNotFused = errors.New("rqlite: the server refused several statements as one")
-
-// execFused sends a batch in its fused form. If the server has rolled it back, the error is errNotFused.
+// execFused sends a batch in its fused form. If the server has rolled it back, the error is fuse.ErrRefused.
 func (c *Session) execFused(ctx context.Context, b *fusedBatch, stmts []bind.Stmt) ([]result.Outcome, error) {
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams + cluster.Transaction}
 	answer, err := c.write(ctx, req, b.sent, writeOptions{atomic: true})
@@ -129,7 +112,7 @@ func (c *Session) execFused(ctx context.Context, b *fusedBatch, stmts []bind.Stm
 // perhapsForwarded returns the error of a fused batch that failed. If a node may have sent it twice, the
 // failure says nothing of the first time.
 func (c *Session) perhapsForwarded(err error) error {
-	if errors.Is(err, errNotFused) && c.engine.Nodes.Forwarding() {
+	if errors.Is(err, fuse.ErrRefused) && c.engine.Nodes.Forwarding() {
 		return sqlerr.Of(sqlerr.ErrIndeterminate, errors.New("the batch may have been forwarded twice"))
 	}
 	return err
@@ -141,7 +124,7 @@ func (c *Session) readPart(answer *cluster.Answer, p sentPart, stmts []bind.Stmt
 	if p.guard {
 		failed, err := readRefusal(answer)
 		if failed {
-			c.engine.unfusable.add(stmts[p.first].Text)
+			c.engine.texts.Add(stmts[p.first].Text, unfusable)
 		}
 		if err != nil {
 			return 0, err
@@ -167,7 +150,7 @@ func (c *Session) readPart(answer *cluster.Answer, p sentPart, stmts []bind.Stmt
 }
 
 // readRefusal reads an entry. It reports whether the statement has failed. The error then is
-// errNotFused, if the server has rolled back the batch.
+// fuse.ErrRefused, if the server has rolled back the batch.
 func readRefusal(answer *cluster.Answer) (failed bool, err error) {
 	entry, err := answer.Next()
 	switch {
@@ -179,7 +162,7 @@ func readRefusal(answer *cluster.Answer) (failed bool, err error) {
 	if err := answer.Undone(); err != nil {
 		return true, sqlerr.From(err)
 	}
-	return true, errNotFused
+	return true, fuse.ErrRefused
 }
 
 var errIDsLost = sqlerr.Told(errors.New("the batch was applied, but the ids of its rows are not known, because the largest id is taken"), sqlerr.ErrRowsLost)

@@ -23,13 +23,13 @@ func (c *Session) Prepare(ctx context.Context, script []sqltext.Statement, ask b
 	if word, no := first.NoStatement(); no {
 		return sqlerr.New(`near "`+word+`": syntax error`, 0, len(script))
 	}
-	if !ask || !canExplain(first) || c.engine.compiled.has(first.Text) {
+	if !ask || !canExplain(first) || c.engine.texts.Has(first.Text, compiled) {
 		return nil
 	}
 	if err := c.compile(ctx, first, len(script)); err != nil {
 		return err
 	}
-	c.engine.compiled.add(first.Text)
+	c.engine.texts.Add(first.Text, compiled)
 	return nil
 }
 

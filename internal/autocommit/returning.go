@@ -85,7 +85,7 @@ func (c *Session) trialSeen(ctx context.Context, release cluster.Release, one bi
 	})
 	switch {
 	case errors.Is(err, sqlerr.ErrUnauthorized):
-		c.engine.seenReturning.add(one.ParsedLike()) // nobody can tell: the user may have only the permission to execute
+		c.engine.texts.Add(one.ParsedLike(), seenReturning) // nobody can tell: the user may have only the permission to execute
 		return nil
 	case err != nil:
 		return err
@@ -100,7 +100,7 @@ func (c *Session) trialSeen(ctx context.Context, release cluster.Release, one bi
 	case len(entry.Columns) == 0:
 		return bind.ErrUnseenReturning
 	}
-	c.engine.seenReturning.add(one.ParsedLike())
+	c.engine.texts.Add(one.ParsedLike(), seenReturning)
 	return nil
 }
 
@@ -116,5 +116,5 @@ func unseenAt(err error, i, n int) error {
 // lacksSeen reports whether it is unknown that the server sees the statement's RETURNING clause. It
 // sees that of a plain statement.
 func (e *Engine) lacksSeen(one *bind.Stmt) bool {
-	return one.Returning > 0 && !one.Plain && !e.seenReturning.has(one.ParsedLike())
+	return one.Returning > 0 && !one.Plain && !e.texts.Has(one.ParsedLike(), seenReturning)
 }

@@ -35,16 +35,21 @@ type Engine struct {
 	NodesCall       sqltext.Calls // functions that the driver leaves to each node
 	SendForeignKeys bool          // PRAGMA foreign_keys is sent
 
-	// schema, quick, seenReturning and compiled guard themselves.
+	// schema, quick and texts guard themselves.
 	schema schemaWatch
 	quick  quickTexts
 	// returningAlone says that an infinite REAL was seen among rows of RETURNING; see coalesces.
 	// join sets it, and nothing resets it.
 	returningAlone atomic.Bool
-	seenReturning  texts // whose RETURNING clause the server has seen; see demandSeen
-	compiled       texts // that Prepare found good
-	unfusable      texts // several of which the server refused as one statement
+	texts          sqltext.Texts // what is known of texts
 }
+
+// What may be known of the text of a statement.
+const (
+	seenReturning sqltext.Trait = 1 << iota // the server has seen its RETURNING clause; see demandSeen
+	compiled                                // Prepare found it good
+	unfusable                               // the server refused several of it as one statement
+)
 
 // NewEngine completes an engine whose exported fields are set.
 func NewEngine(e *Engine) *Engine {

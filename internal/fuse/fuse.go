@@ -16,6 +16,7 @@ package fuse
 
 import (
 	"encoding/hex"
+	"errors"
 	"iter"
 	"strconv"
 	"strings"
@@ -35,8 +36,8 @@ const (
 
 // Run is a run of executions of one text. The zero value is none.
 type Run struct {
-	Given sqltext.GivenRows // what each execution inserts
-	kinds []kind            // of the columns; Take sets them
+	Given *sqltext.GivenRows // what each execution inserts; nil for none
+	kinds []kind             // of the columns; take sets them
 }
 
 // kind says how the values of a column travel.
@@ -48,29 +49,51 @@ const (
 	blob                // as hexadecimal digits
 )
 
-// Begin returns a run of the text of a statement, with no execution so far. It is not ok if
-// executions of the text cannot be fused.
-func Begin(s *bind.Stmt) (run Run, ok bool) {
-	if s.Kind != sqltext.Write || s.Returning > 0 || s.Calls != 0 || s.SharesRandom || s.Added {
-		return run, false
-	}
-	run.Given, ok = s.GivenRows()
-	if !ok || run.Given.Head == "" {
-		return Run{}, false
-	}
-	run.kinds = make([]kind, len(run.Given.Indexes[0]))
-	return run, true
+// ErrRefused says that a fused statement or its guard has failed. The server has rolled back all of the
+// request. Sent one by one, the executions tell which of them fails.
+var ErrRefused = errors.New("rqlite: the server refused several executions as one statement")
+
+// Finder finds runs in a list of statements. The zero value is ready.
+type Finder struct {
+	// text is that of the last run that was looked for, and given what its executions insert, nil if
+	// they cannot be fused.
+	text  string
+	given *sqltext.GivenRows
 }
 
-// Again returns a run of the same text, with no execution so far.
-func (r *Run) Again() Run { return Run{Given: r.Given, kinds: make([]kind, len(r.kinds))} }
+// Next returns the run at the beginning of n statements, and how many of them it takes: fewer than
+// [Fewest] if it is not worth it. at returns a statement. It is called again for the same one. fits
+// reports whether a statement may follow those before it in the run. refused reports whether the server
+// is known to refuse the executions of a text as one statement.
+func (f *Finder) Next(n int, at func(i int) *bind.Stmt, fits func(run *Run, i int) bool, refused func(text string) bool) (run Run, count int) {
+	if n < Fewest {
+		return run, 0
+	}
+	text := at(0).Text
+	if at(Fewest-1).Text != text || !f.begin(at(0)) || refused(text) {
+		return run, 0
+	}
+	run = Run{Given: f.given, kinds: make([]kind, len(f.given.Indexes[0]))}
+	for count < n && at(count).Text == text && run.take(at(count)) && fits(&run, count) {
+		count++
+	}
+	return run, count
+}
 
-// Rows returns how many rows each execution inserts.
-func (r *Run) Rows() int64 { return int64(len(r.Given.Indexes)) }
+// begin reports whether executions of the text of a statement can be fused.
+func (f *Finder) begin(s *bind.Stmt) bool {
+	if f.text != s.Text {
+		f.text, f.given = s.Text, nil
+		if s.Kind == sqltext.Write && s.Returning == 0 && s.Calls == 0 && !s.SharesRandom && !s.Added {
+			f.given = s.GivenRows()
+		}
+	}
+	return f.given != nil && f.given.Head != ""
+}
 
-// Take adds an execution of the run's text. It reports false if the values do not fit, and then the
+// take adds an execution of the run's text. It reports false if the values do not fit, and then the
 // run ends before the execution.
-func (r *Run) Take(s *bind.Stmt) bool {
+func (r *Run) take(s *bind.Stmt) bool {
 	for _, row := range r.Given.Indexes {
 		for column, index := range row {
 			k, ok := kindOf(s.Values[index-1])

@@ -41,6 +41,7 @@ func (c *Cache) Parse(text string) ([]Statement, error) {
 	text = strings.Clone(text) // it may be a small part of a large string
 	script, err := Parse(text)
 	if err == nil {
+		keepFacts(script)
 		slot.Store(&parsed{text, script})
 	}
 	return script, err

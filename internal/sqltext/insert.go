@@ -1,5 +1,7 @@
 package sqltext
 
+import "slices"
+
 // GivenRows describes an INSERT that lists its rows: INSERT … VALUES (…), (…), or DEFAULT VALUES.
 type GivenRows struct {
 	Table string // without its schema, as FoldName returns it
@@ -16,15 +18,22 @@ type GivenRows struct {
 	// Indexes are those of the parameters of each row, from 1, if the rows consist of parameters alone.
 	// Else it is nil. All rows have the same number of them.
 	Indexes [][]int
+	// Slots are the places in a row whose values are parameters: its columns, if the rows consist of
+	// parameters alone, else those parameters by themselves that stand in the last row. The elements of
+	// a slot are, by rows, the positions of its parameters among the values, from 0, or -1.
+	Slots [][]int
 }
 
-// GivenRows returns what an INSERT lists. It is not ok for another statement.
-func (s Statement) GivenRows() (given GivenRows, ok bool) {
+func (s *Statement) findGivenRows() *GivenRows {
 	if !s.Insert || s.Keyword == "WITH" {
-		return given, false
+		return nil
 	}
-	g := givenRows{source: sourceOf(s.Text), statement: &s}
-	return g.parse()
+	g := givenRows{source: sourceOf(s.Text), statement: s}
+	if !g.parse() {
+		return nil
+	}
+	g.slots()
+	return &g.given
 }
 
 // givenRows goes through the tokens of an INSERT.
@@ -37,17 +46,18 @@ type givenRows struct {
 	param     int  // of statement.Params, the next one
 }
 
-func (g *givenRows) parse() (GivenRows, bool) {
+// parse reports whether the statement lists its rows.
+func (g *givenRows) parse() bool {
 	at := 1
 	g.bare, g.bareRows = g.isWord(0, "INSERT"), true
 	if g.isWord(at, "OR") {
 		at, g.bare = at+2, false
 	}
 	if !g.isWord(at, "INTO") {
-		return g.given, false
+		return false
 	}
 	if g.given.Table, at = g.table(at + 1); g.given.Table == "" {
-		return g.given, false
+		return false
 	}
 	if g.isWord(at, "AS") {
 		at, g.bare = at+2, false
@@ -59,9 +69,9 @@ func (g *givenRows) parse() (GivenRows, bool) {
 	case g.areWords(at, "DEFAULT", "VALUES"):
 		g.given.Rows = 1
 		g.rest()
-		return g.given, true
+		return true
 	case !g.isWord(at, "VALUES"):
-		return g.given, false
+		return false
 	}
 	head := g.src[:g.tokens[at].pos]
 	if at = g.rows(at + 1); at < len(g.tokens) {
@@ -74,7 +84,7 @@ func (g *givenRows) parse() (GivenRows, bool) {
 	if !g.bareRows {
 		g.given.Indexes = nil
 	}
-	return g.given, g.given.Rows > 0
+	return g.given.Rows > 0
 }
 
 // columns goes through the list of columns that opens at a token. It returns the token behind it.
@@ -128,9 +138,29 @@ func (g *givenRows) rest() {
 	}
 }
 
-// Target returns the name of the table that an INSERT, UPDATE or DELETE changes, without its schema
-// and as FoldName returns it. It is "" for another statement, and for one behind WITH.
-func (s Statement) Target() string {
+// slots finds the places in a row whose values are parameters.
+func (g *givenRows) slots() {
+	given := &g.given
+	if given.Indexes != nil {
+		for column := range given.Indexes[0] {
+			one := make([]int, given.Rows)
+			for row := range one {
+				one[row] = given.Indexes[row][column] - 1
+			}
+			given.Slots = append(given.Slots, one)
+		}
+		return
+	}
+	for p, row := range given.RowOf {
+		if row == given.Rows-1 {
+			one := slices.Repeat([]int{-1}, given.Rows)
+			one[row] = g.statement.Params[p].Index - 1
+			given.Slots = append(given.Slots, one)
+		}
+	}
+}
+
+func (s *Statement) findTarget() string {
 	src, at := sourceOf(s.Text), 1
 	if src.isWord(at, "OR") {
 		at += 2

@@ -36,16 +36,18 @@ func TestGivenRows(t *testing.T) {
 		"INSERT INTO t VALUES (?, ?), (?)":                         {Table: "T", Rows: 2, RowOf: []int{0, 0, 1}},
 		"INSERT INTO t VALUES (?, (SELECT ?))":                     {Table: "T", Rows: 1, RowOf: []int{0, 0}},
 	} {
-		given, ok := parseOne(t, text).GivenRows()
-		require.True(t, ok, text)
-		assert.Equal(t, want, given, text)
+		s := parseOne(t, text)
+		given := s.GivenRows()
+		require.NotNil(t, given, text)
+		want.Slots = given.Slots
+		assert.Equal(t, want, *given, text)
 	}
 	for _, text := range []string{
 		"INSERT INTO t SELECT ?", "INSERT INTO t(a) SELECT 1", "WITH a AS (SELECT 1) INSERT INTO t VALUES (?)",
 		"UPDATE t SET a = ?", "SELECT 1", "INSERT INTO t", "INSERT INTO t VALUES",
 	} {
-		_, ok := parseOne(t, text).GivenRows()
-		assert.False(t, ok, text)
+		s := parseOne(t, text)
+		assert.Nil(t, s.GivenRows(), text)
 	}
 }
 
@@ -56,6 +58,21 @@ func TestTarget(t *testing.T) {
 		"UPDATE OR IGNORE [a b] SET c = 1": "A B", "UPDATE t SET a = 1": "T", "DELETE FROM t": "T",
 		"WITH a AS (SELECT 1) DELETE FROM t": "", "SELECT 1": "", "DROP TABLE t": "",
 	} {
-		assert.Equal(t, want, parseOne(t, text).Target(), text)
+		s := parseOne(t, text)
+		assert.Equal(t, want, s.Target(), text)
+	}
+}
+
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][][]int{
+		"INSERT INTO t VALUES (?, ?)":                     {{0}, {1}},
+		"INSERT INTO t VALUES (?3, ?), (?1, ?2)":          {{2, 0}, {3, 1}},
+		"INSERT INTO t VALUES (?, ?+1), (max(?,2),?)":     {{-1, 2}, {-1, 3}},
+		"INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING": nil,
+		"INSERT INTO t DEFAULT VALUES":                    nil,
+	} {
+		s := parseOne(t, text)
+		assert.Equal(t, want, s.GivenRows().Slots, text)
 	}
 }

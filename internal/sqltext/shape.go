@@ -2,10 +2,7 @@ package sqltext
 
 import "strings"
 
-// Shape returns the text of a write with # in the place of each literal: of numbers, texts and BLOBs.
-// Programs that write values into their statements send many texts of one shape. The shape of another
-// statement is its text.
-func (s Statement) Shape() string {
+func (s *Statement) findShape() string {
 	if s.Kind != Write {
 		return s.Text
 	}

@@ -15,6 +15,7 @@ func TestShape(t *testing.T) {
 		"DELETE FROM t1": "DELETE FROM t1",
 		"SELECT 1":       "SELECT 1",
 	} {
-		assert.Equal(t, want, parseOne(t, text).Shape(), text)
+		s := parseOne(t, text)
+		assert.Equal(t, want, s.Shape(), text)
 	}
 }

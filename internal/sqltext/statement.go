@@ -97,6 +97,8 @@ type Statement struct {
 	// takes, like sqlite3_bind_parameter_count. It is larger than the number of distinct parameters
 	// if ?NNN leaves gaps.
 	NumParams int
+
+	facts *facts // nil outside of a Cache
 }
 
 // NoStatement returns the first word as written, and true, if no statement of SQLite begins with

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
@@ -68,7 +69,7 @@ func (t *Tx) commit(ctx context.Context) error {
 				return err
 			}
 			t.sent = commitRequest{} // it was not applied, nor will it be
-		} else if errors.Is(err, errNotFused) {
+		} else if errors.Is(err, fuse.ErrRefused) {
 			t.sent = commitRequest{}
 			if err := t.separate(ctx); err != nil {
 				return err
@@ -173,7 +174,7 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 	if !hidden {
 		params = cluster.ParsedParams + cluster.NoRandomParam
 	}
-	var b body
+	b := newBody(list)
 	b.statement("INSERT INTO _rqlite_tx(k,token) SELECT CASE (SELECT v FROM _rqlite_tx WHERE k=0) WHEN " +
 		strconv.FormatInt(req.version, 10) + " THEN " + next + " ELSE 'stale' END,'" + req.token + "'")
 	pieces := t.pieces(list, hidden, true) // the server need not parse a fused statement
@@ -185,11 +186,7 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 			b.statement(bind.ResultProbe.Text)
 		}
 	}
-	tail := 0
-	for _, text := range movesTo(req, list.clear()) {
-		b.statement(text)
-		tail++
-	}
+	tail := b.moves(req, next, list.clear())
 	if t.announced != "" {
 		b.statement("DELETE FROM _rqlite_tx WHERE k=-1 AND token='" + t.announced + "'")
 		tail++
@@ -216,17 +213,19 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 	return t.applied(answer, committing{pieces, tail, req, hidden})
 }
 
-// movesTo returns the statements by which a commit moves the version. If the commit clears the
-// version table, they create it again with the token of this commit. The tokens of other commits
-// are gone then. So the version jumps beyond the range in which a missing token means that a commit
-// was not applied.
-func movesTo(req commitRequest, clears bool) []string {
-	next := strconv.FormatInt(req.version+1, 10)
+// moves adds the statements by which a commit moves the version to the next one, and returns their
+// number. If the commit clears the version table, they create it again with the token of this commit.
+// The tokens of other commits are gone then. So the version jumps beyond the range in which a missing
+// token means that a commit was not applied.
+func (b *body) moves(req commitRequest, next string, clears bool) int {
 	if !clears {
-		return []string{"UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0"}
+		b.statement("UPDATE _rqlite_tx SET v=" + next + ",token=NULL WHERE k=0")
+		return 1
 	}
-	return []string{occ.CreateText, "INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
-		strconv.FormatInt(req.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + req.token + "')"}
+	b.statement(occ.CreateText)
+	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
+		strconv.FormatInt(req.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + req.token + "')")
+	return 2
 }
 
 // committing is a commit that was sent.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -16,25 +17,26 @@ import (
 // each other. The first and the last execution of a run go by themselves. They show the ids between
 // which those of the others lie, and leave changes() and last_insert_rowid() as all executions would.
 
-// errNotFused says that a fused statement or its guard has failed. The server has rolled back all of
-// the request.
-var errNotFused = errors.New("rqlite: the server refused several executions as one statement")
-
 // piece is a part of a request: one operation, or a run of fused ones.
 type piece struct {
-	list  operations
-	run   fuse.Run // zero for one operation
-	notID []bool   // of a run; see [ids]
-	guard bool     // a guard stands before the run
-	// gap and idSeen say of a run that its ids may not follow each other, and that the program was told
-	// one. tells sets them.
+	list operations
+	run  *fusedRun // nil for one operation
+}
+
+// fusedRun is what is known of a run.
+type fusedRun struct {
+	fuse.Run
+	notID []bool // see [ids]
+	guard bool   // a guard stands before the run
+	// gap and idSeen say that its ids may not follow each other, and that the program was told one.
+	// tells sets them.
 	gap, idSeen bool
 	// lastID is what the server said to be the last rowid, after the run. told sets it.
 	lastID int64
 }
 
 // fused reports whether the piece is a run.
-func (p piece) fused() bool { return p.run.Given.Head != "" }
+func (p piece) fused() bool { return p.run != nil }
 
 // last returns the last operation of the piece.
 func (p *piece) last() *operation { return p.list[len(p.list)-1] }
@@ -45,68 +47,57 @@ func (t *Tx) pieces(list operations, fuses, compares bool) []piece {
 	pieces := make([]piece, 0, len(list))
 	guarded := ""
 	for len(list) > 0 {
-		var run piece
+		run, n := (*fusedRun)(nil), 0
 		if fuses && !t.unfused {
-			run = t.runOf(list, compares)
+			run, n = t.runOf(list, compares)
 		}
-		n := len(run.list)
-		if n >= fuse.Fewest {
-			pieces = append(pieces, piece{list: list[:1]})
-			middle := run
-			middle.list = run.list[1 : n-1]
-			for _, chunk := range middle.chunks() {
-				chunk.guard = guarded != run.run.Given.Table
-				guarded = run.run.Given.Table
-				pieces = append(pieces, chunk)
+		if n < fuse.Fewest {
+			if list[0].Kind != sqltext.Write {
+				guarded = ""
 			}
-			pieces = append(pieces, piece{list: run.list[n-1:]})
-			list = list[n:]
+			pieces = append(pieces, piece{list: list[:1]})
+			list = list[1:]
 			continue
 		}
-		if list[0].Kind != sqltext.Write {
-			guarded = ""
-		}
 		pieces = append(pieces, piece{list: list[:1]})
-		list = list[1:]
+		for _, chunk := range chunks(run, list[1:n-1]) {
+			chunk.run.guard = guarded != run.Given.Table
+			guarded = run.Given.Table
+			pieces = append(pieces, chunk)
+		}
+		pieces = append(pieces, piece{list: list[n-1 : n]})
+		list = list[n:]
 	}
 	return pieces
 }
 
-// runOf returns the longest run at the beginning of a list that can be fused.
-func (t *Tx) runOf(list operations, compares bool) (run piece) {
-	first := list[0]
-	if len(list) < fuse.Fewest || list[fuse.Fewest-1].Text != first.Text {
-		return run
+// runOf returns the longest run at the beginning of a list that can be fused, and the number of its
+// operations.
+func (t *Tx) runOf(list operations, compares bool) (*fusedRun, int) {
+	if len(list) < fuse.Fewest || list[0].clears {
+		return nil, 0
 	}
-	h := t.historyOf(first)
-	if !h.mayFuse(first) || first.clears || t.env.Texts.has(first.source, unfusable) {
-		return run
+	run := new(fusedRun)
+	fits := func(so *fuse.Run, i int) bool {
+		return !compares || i == 0 || run.tells(int64(so.Given.Rows), list[i-1], list[i])
 	}
-	run.run, run.notID = h.run.Again(), slices.Clone(h.ids.notID)
-	end := 0
-	for end < len(list) && list[end].Text == first.Text && run.run.Take(&list[end].Stmt) && (!compares || end == 0 || run.tells(list[end-1], list[end])) {
-		end++
+	refused := func(string) bool { return t.env.Texts.Has(list[0].source, unfusable) }
+	var count int
+	run.Run, count = t.finder.Next(len(list), func(i int) *bind.Stmt { return &list[i].Stmt }, fits, refused)
+	if count >= fuse.Fewest && list[0].history != nil {
+		run.notID = slices.Clone(list[0].history.ids.notID)
 	}
-	run.list = list[:end]
-	return run
-}
-
-// mayFuse reports whether executions of the text of an operation can be fused. Then run is of it.
-func (h *history) mayFuse(o *operation) bool {
-	if h.runText != o.Text {
-		h.runText = o.Text
-		h.run, _ = fuse.Begin(&o.Stmt)
-	}
-	return h.run.Given.Head != ""
+	return run, count
 }
 
 // tells reports whether what the program was told of an operation is what the fused statement will
-// tell, if it stands behind another one. Ids that were told must follow those of the whole run.
-func (p *piece) tells(before, o *operation) bool {
+// tell, if it stands behind another one, and each inserts so many rows. Ids that were told must follow
+// those of the whole run.
+func (r *fusedRun) tells(rows int64, before, o *operation) bool {
 	last, id := before.expectedID(), o.expectedID()
-	p.gap = p.gap || last == 0 || id != last+p.run.Rows()
-	p.idSeen = p.idSeen || o.insertIDSeen
-	return (!o.countsSeen || o.rowsAffected == p.run.Rows()) && (!p.gap || !p.idSeen)
+	r.gap = r.gap || last == 0 || id != last+rows
+	r.idSeen = r.idSeen || o.insertIDSeen
+	return (!o.countsSeen || o.rowsAffected == rows) && (!r.gap || !r.idSeen)
 }
 
 // expectedID returns the id that the operation had when it ran last, or that is foreseen, or 0.
@@ -117,18 +108,17 @@ func (o *operation) expectedID() int64 {
 	return o.lastInsertID
 }
 
-// chunks returns the run in pieces of a limited size.
-func (p *piece) chunks() []piece {
+// chunks returns the operations of a run in pieces of a limited size.
+func chunks(run *fusedRun, list operations) []piece {
 	var chunks []piece
-	for begin := 0; begin < len(p.list); {
+	for begin := 0; begin < len(list); {
 		end, size := begin, 0
-		for end < len(p.list) && (end == begin || size+len(p.list[end].body) <= fuse.Largest) {
-			size += len(p.list[end].body)
+		for end < len(list) && (end == begin || size+len(list[end].body) <= fuse.Largest) {
+			size += len(list[end].body)
 			end++
 		}
-		chunk := *p
-		chunk.list = p.list[begin:end]
-		chunks = append(chunks, chunk)
+		one := *run
+		chunks = append(chunks, piece{list[begin:end], &one})
 		begin = end
 	}
 	return chunks
@@ -140,7 +130,7 @@ func (b *body) piece(p *piece) error {
 		b.encoded(p.list[0].body)
 		return nil
 	}
-	if p.guard {
+	if p.run.guard {
 		guard := p.run.Guard()
 		encoded, err := wire.AppendStatement(nil, guard.SQL(), guard.Values)
 		if err != nil {
@@ -168,14 +158,14 @@ func (l operations) values(yield func([]any) bool) {
 
 // readFused reads the entries of a run, and returns the one with its counts.
 func (t *Tx) readFused(answer *cluster.Answer, p *piece) (*wire.Result, error) {
-	if p.guard {
+	if p.run.guard {
 		entry, err := answer.Next()
 		switch {
 		case err != nil:
 			return nil, sqlerr.From(err)
 		case entry.Error != "":
-			t.env.Texts.add(p.list[0].source, unfusable)
-			return nil, errNotFused
+			t.env.Texts.Add(p.list[0].source, unfusable)
+			return nil, fuse.ErrRefused
 		}
 	}
 	entry, err := answer.Next()
@@ -183,7 +173,7 @@ func (t *Tx) readFused(answer *cluster.Answer, p *piece) (*wire.Result, error) {
 	case err != nil:
 		return nil, sqlerr.From(err)
 	case entry.Error != "":
-		return nil, errNotFused
+		return nil, fuse.ErrRefused
 	}
 	return entry, nil
 }
@@ -192,9 +182,9 @@ func (t *Tx) readFused(answer *cluster.Answer, p *piece) (*wire.Result, error) {
 // last and rows are the server's counts of the run. known reports whether they tell all results, and
 // same whether they tell what the program was told. If final, results that are not known become errors.
 func (p *piece) told(before *piece, last, rows int64, final bool) (known, same bool) {
-	perOperation := p.run.Rows()
+	perOperation := int64(p.run.Given.Rows)
 	all := int64(len(p.list)) * perOperation
-	p.lastID = last
+	p.run.lastID = last
 	id := before.lastRowid()
 	follow := id != 0 && last == id+all
 	known, same = rows == all && (last == id || follow && p.followIDs(before.last(), id)), rows == all
@@ -224,18 +214,19 @@ func (p *piece) told(before *piece, last, rows int64, final bool) (known, same b
 // from that of the operation before the run as it has rows. That is so if SQLite has chosen all of
 // them. A column that may be the id must be NULL in all rows, or the next id in all.
 func (p *piece) followIDs(before *operation, id int64) bool {
-	i := ids{given: p.run.Given, notID: p.notID, slots: slotsOf(before.Statement, &p.run.Given)}
-	if len(i.notID) != len(i.slots) {
+	i := ids{given: p.run.Given, notID: p.run.notID}
+	if len(i.notID) != len(i.given.Slots) {
 		i.notID = nil
 	}
 	i.learnValues(before, id)
-	for n, one := range i.slots {
+	for n := range i.given.Slots {
 		if i.notID[n] {
 			continue
 		}
+		one := slot(i.given.Slots[n])
 		null, last := one.isNull(before.Values), id
 		for _, o := range p.list {
-			last += p.run.Rows()
+			last += int64(p.run.Given.Rows)
 			if null && !one.isNull(o.Values) || !null && !one.fits(o.Values, last, false) {
 				return false
 			}
@@ -250,7 +241,7 @@ func (p *piece) followIDs(before *operation, id int64) bool {
 // lastRowid returns the id of the last row that the piece has inserted.
 func (p *piece) lastRowid() int64 {
 	if p.fused() {
-		return p.lastID
+		return p.run.lastID
 	}
 	return p.list[0].lastInsertID
 }

@@ -5,9 +5,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
+)
+
+// What a connector may know of the shape of a statement.
+const (
+	fails       sqltext.Trait = 1 << iota // it has failed in a transaction, so that it must not wait
+	misforeseen                           // its ids were foreseen wrongly
+	unfusable                             // several of it cannot go as one statement
 )
 
 // history is what a transaction knows of the executions of one text.
@@ -18,33 +24,34 @@ type history struct {
 	// target is the table that the text changes, as FoldName returns it, or "" if that is not known.
 	target string
 	ids    ids
-	// run is a run of runText, which is the text as it was sent last. Both are zero before mayFuse.
-	run     fuse.Run
-	runText string
 }
 
-// historyOf returns what the transaction knows of the text of an operation.
+// historyOf returns what the transaction knows of the text of an operation. Only the modes that let
+// writes wait ask for it.
 func (t *Tx) historyOf(o *operation) *history {
+	if o.history != nil {
+		return o.history
+	}
 	h := t.histories[o.source]
 	if h == nil {
-		h = &history{triesAtOnce: t.env.Texts.has(o.source, fails) || t.Run.late[o.source], target: o.Target()}
-		if given, ok := o.GivenRows(); ok && !t.env.Texts.has(o.source, misforeseen) {
-			h.ids.foresees = true
-			h.ids.given, h.ids.slots = given, slotsOf(o.Statement, &given)
+		h = &history{triesAtOnce: t.env.Texts.Has(o.source, fails) || t.Run.late[o.source], target: o.Target()}
+		if given := o.GivenRows(); given != nil && !t.env.Texts.Has(o.source, misforeseen) {
+			h.ids.given = given
 			h.ids.returned.times = t.env.Times
 		}
 		if t.histories == nil {
-			t.histories, t.inserters = make(map[string]*history), make(map[string]*history)
+			t.histories = make(map[string]*history)
 		}
 		t.histories[o.source] = h
 	}
+	o.history = h
 	return h
 }
 
 // begun records that an operation runs or waits. It ends the foreseeing of ids that the operation
 // may disturb.
 func (t *Tx) begun(o *operation) {
-	if !o.isWrite {
+	if !o.isWrite || t.Mode == Interactive {
 		return
 	}
 	h := t.historyOf(o)
@@ -58,17 +65,29 @@ func (t *Tx) begun(o *operation) {
 			t.forgetSchema()
 		}
 	case o.Keyword == "INSERT":
-		if other := t.inserters[h.target]; other != h {
-			if other != nil {
-				other.ids.forget()
-			}
-			t.inserters[h.target] = h
-		}
+		t.inserts(h)
 	default:
-		if other := t.inserters[h.target]; other != nil {
-			other.ids.forget()
+		if at := t.inserterOf(h.target); at >= 0 {
+			t.inserters[at].ids.forget()
 		}
 	}
+}
+
+// inserts records that a text inserts rows. It ends the foreseeing of ids for another one that did so
+// before.
+func (t *Tx) inserts(h *history) {
+	switch at := t.inserterOf(h.target); {
+	case at < 0:
+		t.inserters = append(t.inserters, h)
+	case t.inserters[at] != h:
+		t.inserters[at].ids.forget()
+		t.inserters[at] = h
+	}
+}
+
+// inserterOf returns the position in inserters of the last text that inserted into a table, or -1.
+func (t *Tx) inserterOf(table string) int {
+	return slices.IndexFunc(t.inserters, func(h *history) bool { return h.target == table })
 }
 
 // forgetSchema forgets what depends on the schema: another column may be the id.
@@ -87,12 +106,12 @@ func (t *Tx) forgetIDs() {
 
 // learn records the result of an operation that was tried and has succeeded.
 func (t *Tx) learn(o *operation) {
-	if !o.isWrite || o.failure != "" {
+	if !o.isWrite || o.failure != "" || t.Mode == Interactive {
 		return
 	}
 	h := t.historyOf(o)
 	h.succeeded++
-	if h.ids.foresees {
+	if h.ids.foresees() {
 		h.ids.learn(o)
 	}
 }
@@ -100,18 +119,17 @@ func (t *Tx) learn(o *operation) {
 // ids foresees the ids that an INSERT of given rows makes: those behind the last one. A foreseen id
 // is compared before the commit, so that a wrong one costs a conflict and nothing else.
 type ids struct {
-	foresees bool // the text is an INSERT of given rows, and was not foreseen wrongly before
-	given    sqltext.GivenRows
+	// given is what the text inserts, if it is an INSERT of given rows, and was not foreseen wrongly
+	// before. Else it is nil, and nothing is foreseen.
+	given    *sqltext.GivenRows
 	known    bool  // last is the id of the last row of the text
 	last     int64 // of an execution that was tried
 	newest   int64 // last, or what is foreseen for the last execution that waits
 	gap      bool  // an execution waits whose ids are not foreseen
 	follows  bool  // the ids of the last execution followed those of the one before
 	followed bool  // follows was true before, of an only column; never reset
-	// slots are the places in a row whose values are parameters. notID says of each that it is no id:
-	// the last row of an execution has had another value there than its id. Elements never become
-	// false, unless the schema changes.
-	slots []slot
+	// notID says of each slot of given that it is no id: the last row of an execution has had another
+	// value there than its id. Elements never become false, unless the schema changes.
 	notID []bool
 	// returned is about the row of RETURNING of an INSERT of one row. columns and types are those of the
 	// only column of RETURNING of an INSERT of several rows; nil without one.
@@ -122,9 +140,12 @@ type ids struct {
 	rowids int
 }
 
+// foresees reports whether ids may be foreseen at all.
+func (i *ids) foresees() bool { return i.given != nil }
+
 // asksRowid reports whether it is to be found out whether the ids of RETURNING are rowids: once, at the
 // second execution.
-func (i *ids) asksRowid() bool { return i.foresees && i.known && i.rowids == 0 }
+func (i *ids) asksRowid() bool { return i.foresees() && i.known && i.rowids == 0 }
 
 // areRowids reports whether ids of RETURNING have followed each other, and were rowids.
 func (i *ids) areRowids() bool { return i.followed && i.rowids > 0 }
@@ -140,31 +161,8 @@ func (i *ids) learnRowid(o *operation, last int64) {
 	}
 }
 
-// slot is a place in the rows of an INSERT. Its elements are, by rows, positions in Values, or -1.
+// slot is one of [sqltext.GivenRows.Slots].
 type slot []int
-
-// slotsOf returns the slots of an INSERT: its columns, if its rows consist of parameters alone, else
-// those parameters by themselves that stand in its last row.
-func slotsOf(s *sqltext.Statement, given *sqltext.GivenRows) (slots []slot) {
-	if given.Indexes != nil {
-		for column := range given.Indexes[0] {
-			one := make(slot, given.Rows)
-			for row := range one {
-				one[row] = given.Indexes[row][column] - 1
-			}
-			slots = append(slots, one)
-		}
-		return slots
-	}
-	for p, row := range given.RowOf {
-		if row == given.Rows-1 {
-			one := slices.Repeat(slot{-1}, given.Rows)
-			one[row] = s.Params[p].Index - 1
-			slots = append(slots, one)
-		}
-	}
-	return slots
-}
 
 // forget makes two executions necessary before ids are foreseen again.
 func (i *ids) forget() {
@@ -190,9 +188,9 @@ func (i *ids) learn(o *operation) {
 // learnValues takes in which values of an execution are no ids.
 func (i *ids) learnValues(o *operation, last int64) {
 	if i.notID == nil {
-		i.notID = make([]bool, len(i.slots))
+		i.notID = make([]bool, len(i.given.Slots))
 	}
-	for n, one := range i.slots {
+	for n, one := range i.given.Slots {
 		value := o.Values[one[len(one)-1]]
 		i.notID[n] = i.notID[n] || value != nil && !isInteger(value, last)
 	}
@@ -201,8 +199,8 @@ func (i *ids) learnValues(o *operation, last int64) {
 // fits reports whether the values of an operation allow that its last row has an id, provided that
 // NULL stands for the next one.
 func (i *ids) fits(o *operation, last int64) bool {
-	for n, one := range i.slots {
-		if !i.notID[n] && !one.fits(o.Values, last, true) {
+	for n, one := range i.given.Slots {
+		if !i.notID[n] && !slot(one).fits(o.Values, last, true) {
 			return false
 		}
 	}
@@ -274,19 +272,42 @@ func isInteger(value any, n int64) bool {
 	return false
 }
 
-// next returns the id of the last row that an operation is going to insert, if that and the rows of
-// RETURNING can be foreseen.
+// next returns the id of the last row that an operation is going to insert, if that can be foreseen.
 func (i *ids) next(o *operation) (last int64, ok bool) {
-	if !i.foresees || !i.follows || i.gap {
+	if !i.foresees() || !i.follows || i.gap {
 		return 0, false
 	}
 	last = i.newest + int64(i.given.Rows)
-	if o.wantsRows {
-		if _, ok := i.rows(o, last); !ok {
-			return 0, false
-		}
-	}
 	return last, last > i.newest && i.fits(o, last)
+}
+
+// nextRows returns the rows of RETURNING that an operation is going to give, nil if they cannot be
+// foreseen.
+func (i *ids) nextRows(o *operation) *result.Set {
+	last, ok := i.next(o)
+	switch {
+	case !ok:
+		return nil
+	case i.given.Rows > 1:
+		return i.idRows(last)
+	}
+	row, ok := i.returned.foresee(o, last)
+	if !ok {
+		return nil
+	}
+	return &result.Set{Columns: i.returned.columns, Types: i.returned.types, Rows: [][]any{row}}
+}
+
+// idRows returns rows of ids up to the last one, nil if RETURNING gives other rows.
+func (i *ids) idRows(last int64) *result.Set {
+	if i.columns == nil {
+		return nil
+	}
+	set := &result.Set{Columns: i.columns, Types: i.types}
+	for row := range i.given.Rows {
+		set.Rows = append(set.Rows, []any{last - int64(i.given.Rows-1-row)})
+	}
+	return set
 }
 
 // waits records that an operation waits, whose last id is foreseen or not.
@@ -298,17 +319,4 @@ func (i *ids) waits(o *operation) {
 	}
 	i.newest = last
 	o.foreseenID, o.foreseenRows = last, int64(i.given.Rows)
-}
-
-// rows returns the rows of RETURNING that are foreseen with the id of the last one.
-func (i *ids) rows(o *operation, last int64) (*result.Set, bool) {
-	if i.given.Rows == 1 {
-		row, ok := i.returned.foresee(o, last)
-		return &result.Set{Columns: i.returned.columns, Types: i.returned.types, Rows: [][]any{row}}, ok
-	}
-	set := &result.Set{Columns: i.columns, Types: i.types}
-	for row := range i.given.Rows {
-		set.Rows = append(set.Rows, []any{last - int64(i.given.Rows-1-row)})
-	}
-	return set, i.columns != nil
 }

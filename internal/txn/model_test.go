@@ -412,7 +412,7 @@ func (r *run) driversOwn(text string, e *effect) (entry string, known bool) {
 
 // fuseGuard returns the guard of runs that insert into a table, with its value.
 func fuseGuard(table string) string {
-	run := fuse.Run{Given: sqltext.GivenRows{Table: table}}
+	run := fuse.Run{Given: &sqltext.GivenRows{Table: table}}
 	guard := run.Guard()
 	return inline(guard.Text, guard.Values)
 }
@@ -519,7 +519,7 @@ func (n *nodes) Forwarding() bool                                     { return n
 func newEnv(s *sender, n *nodes, stale bool) *Env {
 	warn := func(err error) { require.NoError(s.model.t, err) }
 	return &Env{
-		Sender: s, Versions: occ.New(s, false, testTimeout, warn), Nodes: n, Texts: new(Texts),
+		Sender: s, Versions: occ.New(s, false, testTimeout, warn), Nodes: n, Texts: new(sqltext.Texts),
 		ReadParams: func(_ context.Context, _ bool, asks occ.Asks) (string, bool, error) {
 			switch {
 			case asks == occ.AsksLog:

@@ -22,8 +22,9 @@ type operation struct {
 	// The first part is set before the operation runs, and does not change afterwards, except for
 	// isWrite.
 	bind.Stmt
-	source string // the shape of the text as the program wrote it, without defaults of the driver
-	body   []byte // the encoded statement; nil for a savepoint
+	source  string   // the shape of the text as the program wrote it, without defaults of the driver
+	history *history // of source; nil until historyOf sets it
+	body    []byte   // the encoded statement; nil for a savepoint
 	// isWrite says that the operation may change the database. The first run clears it for a
 	// statement of unknown kind that turns out to return columns.
 	isWrite bool
@@ -67,7 +68,7 @@ type operation struct {
 	foreseen                 bool // the program was told what is foreseen; never reset
 	// rowid is what the probe told, if tellsID. returnedID is the id in the last row of RETURNING, or 0.
 	rowid, returnedID int64
-	told              *result.Set // the rows that the program was told; nil if it wanted none
+	told              *result.Set // the rows that the program was told while it waited; nil if it wanted none
 }
 
 // waits reports whether the operation waits on the client.

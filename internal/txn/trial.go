@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -46,15 +47,36 @@ func stateText(version int64) string {
 type body []byte
 
 func (b *body) statement(text string) {
-	b.encoded([]byte(`"` + text + `"`))
+	b.open()
+	*b = append(append(append(*b, '"'), text...), '"')
 }
 
 func (b *body) encoded(statement []byte) {
+	b.open()
+	*b = append(*b, statement...)
+}
+
+// open begins a further element.
+func (b *body) open() {
 	open := byte(',')
 	if len(*b) == 0 {
 		open = '['
 	}
-	*b = append(append(*b, open), statement...)
+	*b = append(*b, open)
+}
+
+// around is about the size of what the driver adds to the statements of a transaction.
+const around = 512
+
+// newBody returns an empty body with room for lists of operations.
+func newBody(lists ...operations) body {
+	size := around
+	for _, list := range lists {
+		for _, o := range list {
+			size += len(o.body) + 1
+		}
+	}
+	return make(body, 0, size)
 }
 
 func (b *body) end() []byte { return append(*b, ']') }
@@ -122,7 +144,7 @@ func (t *Tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 	if err != nil {
 		return nil, state, err
 	}
-	var b body
+	b := newBody(fresh)
 	b.statement(stateText(t.state.Version + 1))
 	if again {
 		b.reads(t.ops.reads())
@@ -274,7 +296,7 @@ func (t *Tx) speculate(ctx context.Context, untried, fresh operations) (done int
 		}
 		done, failure, err := t.outcome(answer, trial, state, moved)
 		answer.Close()
-		if errors.Is(err, errNotFused) {
+		if errors.Is(err, fuse.ErrRefused) {
 			t.unfused = true
 			continue
 		}
@@ -335,7 +357,7 @@ func (t *Tx) sendTrial(ctx context.Context, trial *trial) (*cluster.Answer, erro
 		fuses := trial.fuses && trial.form.params == cluster.UnparsedParams
 		trial.pieces = t.pieces(trial.list, fuses, false)
 		trial.waiting = t.pieces(trial.untried, fuses, true)
-		var b body
+		b := newBody(trial.list, trial.untried, trial.fresh)
 		b.statement(stateText(t.state.Version + 1))
 		b.statement(speculationText)
 		if err := errors.Join(b.trialPieces(trial.pieces, trial.form), b.trialPieces(trial.waiting, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
@@ -430,7 +452,7 @@ func (t *Tx) lateResults(answer *cluster.Answer, trial trial, i int, state occ.S
 		return err
 	}
 	if known, same := p.told(&trial.waiting[i-1], state.RealRowid(entry.LastInsertID), entry.RowsAffected, false); !known || !same {
-		return errNotFused // one by one they tell
+		return fuse.ErrRefused // one by one they tell
 	}
 	return nil
 }

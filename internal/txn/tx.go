@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -35,10 +36,12 @@ type Tx struct {
 	schema []bind.Stmt
 	// shaped is the text of the last statement, and shape its shape. Only shapeOf sets them.
 	shaped, shape string
-	// histories are by the shapes of statements. nil at first.
+	// histories are by the shapes of statements. nil at first, and always if Interactive.
 	histories map[string]*history
-	// inserters are, by tables, the last texts that inserted rows. Only for them ids are foreseen.
-	inserters map[string]*history
+	// inserters are the last texts that inserted rows, one for each table. Only for them ids are
+	// foreseen.
+	inserters []*history
+	finder    fuse.Finder
 	// unfused says that nothing is to be fused any more, because the server refused it. tryOut and
 	// commit set it, and nothing resets it.
 	unfused bool
@@ -96,7 +99,7 @@ type Env struct {
 	Sender   occ.Sender
 	Versions *occ.Versions
 	Nodes    Nodes
-	Texts    *Texts
+	Texts    *sqltext.Texts // by shapes
 	// ReadParams returns the URL parameters of a read within a transaction, and whether only the
 	// leader can answer it.
 	ReadParams func(ctx context.Context, explains bool, asks occ.Asks) (params string, leader bool, err error)
@@ -160,7 +163,7 @@ func (t *Tx) prepare(ctx context.Context) error {
 // after a failure does not handle it, so that the failing statement may wait in further transactions.
 func (t *Tx) Rollback() {
 	if n := len(t.ops); t.failed == nil && len(t.untried) == 0 && n > 0 && t.ops[n-1].failure != "" {
-		t.env.Texts.remove(t.ops[n-1].source, fails)
+		t.env.Texts.Remove(t.ops[n-1].source, fails)
 	}
 	t.untried.tell(errNotRun)
 	t.end()

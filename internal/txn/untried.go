@@ -13,6 +13,9 @@ import (
 
 // canWait reports whether operations may wait on the client, because nobody needs their results.
 func (t *Tx) canWait(list operations) bool {
+	if t.Mode == Interactive {
+		return false
+	}
 	for _, o := range list {
 		if !o.isWrite || o.countsSeen || o.SharesRandom || o.clears || o.Calls&(sqltext.CallsChanges|sqltext.CallsLastInsertRowid) != 0 && o.Kind == sqltext.Write {
 			return false
@@ -22,7 +25,10 @@ func (t *Tx) canWait(list operations) bool {
 			return false
 		}
 		if o.Returning > 0 || o.wantsRows {
-			if _, ok := h.ids.next(o); !ok || !o.wantsRows || len(list) > 1 {
+			if !o.wantsRows || len(list) > 1 {
+				return false
+			}
+			if o.told = h.ids.nextRows(o); o.told == nil {
 				return false
 			}
 		}
@@ -37,12 +43,10 @@ func (t *Tx) wait(ctx context.Context, list operations) error {
 	}
 	for _, o := range list {
 		t.begun(o)
-		h := t.historyOf(o)
-		h.ids.waits(o)
-		if o.wantsRows {
-			set, _ := h.ids.rows(o, o.foreseenID)
-			told := &result.Set{Columns: set.Columns, Types: set.Types, Rows: slices.Clone(set.Rows)} // reading a set takes its rows away
-			o.set, o.told, o.foreseen = set, told, true
+		t.historyOf(o).ids.waits(o)
+		if told := o.told; told != nil {
+			o.set = &result.Set{Columns: told.Columns, Types: told.Types, Rows: slices.Clone(told.Rows)} // reading a set takes its rows away
+			o.foreseen = true
 		}
 		o.tx = t
 		t.untried = append(t.untried, o)
@@ -85,7 +89,7 @@ func (t *Tx) try(ctx context.Context, fresh operations) (done int, failure, err 
 	}
 	t.settleUntried()
 	if failure != nil && fresh[done].failure != "" {
-		t.env.Texts.add(fresh[done].source, fails)
+		t.env.Texts.Add(fresh[done].source, fails)
 	}
 	return done, failure, nil
 }
@@ -102,7 +106,7 @@ func (t *Tx) settleUntried() {
 // late fails the transaction because a statement has failed that had waited. The connector runs it
 // at once from now on.
 func (t *Tx) late(o *operation, message string) error {
-	t.env.Texts.add(o.source, fails)
+	t.env.Texts.Add(o.source, fails)
 	if t.Run.late == nil {
 		t.Run.late = make(map[string]bool)
 	}
@@ -116,7 +120,7 @@ func (t *Tx) late(o *operation, message string) error {
 
 // wrong fails the transaction because an id was foreseen wrongly.
 func (t *Tx) wrong(o *operation) error {
-	t.env.Texts.add(o.source, misforeseen)
+	t.env.Texts.Add(o.source, misforeseen)
 	return t.conflict(fmt.Sprintf("an id that the program was told, of execution %d of an INSERT, is another by now", o.execution))
 }
 
