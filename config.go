@@ -141,6 +141,34 @@ func ParsePrepareMode(s string) (PrepareMode, error) {
 	return parseEnum[PrepareMode]("prepare mode", prepareModeNames, s)
 }
 
+// ExactlyOnce says for which writes outside of transactions the driver finds out what became of them
+// when their answer is lost, and sends them again if they were not applied. See "Exactly once" in the
+// package documentation. The zero value is [OnceJoined].
+type ExactlyOnce uint8
+
+const (
+	// OnceJoined is for writes that go as a transaction of the server in any case: those that go out
+	// with others, scripts and atomic batches. It costs them nothing that can be measured.
+	OnceJoined ExactlyOnce = iota
+	// OnceAll is for single writes, too. They take about 7 % longer.
+	OnceAll
+	// OnceOff is for none.
+	OnceOff
+)
+
+// exactlyOnceNames is indexed by ExactlyOnce.
+var exactlyOnceNames = []string{"joined", "all", "off"}
+
+// String returns the name used in a DSN, such as "all". For an undefined value it returns text that
+// [ParseExactlyOnce] refuses.
+func (o ExactlyOnce) String() string { return enumName("ExactlyOnce", exactlyOnceNames, o) }
+
+// ParseExactlyOnce returns the value with the given name. Names are exact and in lower case; the error
+// for any other text lists them.
+func ParseExactlyOnce(s string) (ExactlyOnce, error) {
+	return parseEnum[ExactlyOnce]("exactly_once", exactlyOnceNames, s)
+}
+
 // TimeColumns says which columns are read as times. The zero value is [TimesDeclared]. [Time] reads
 // the others, and expressions.
 type TimeColumns uint8
@@ -255,6 +283,9 @@ type Config struct {
 	// Transactions, of any process, then do not notice them. It is only for programs whose
 	// transactions and other writers never use the same rows.
 	DisableTxVersion bool
+	// ExactlyOnce says which writes the driver sends again if they were not applied when their answer is
+	// lost. With DisableTxVersion it does so for none.
+	ExactlyOnce ExactlyOnce
 	// DisableCoalescing sends each write and each read as a request of its own, instead of joining
 	// concurrent ones; see WithoutCoalescing.
 	DisableCoalescing bool
@@ -335,6 +366,8 @@ func (c *Config) validate() error {
 		{strings.Contains(c.User, ":"), `the user must not contain ":", which HTTP basic authentication cannot carry`},
 		{int(c.Discovery) >= len(discoveryNames), "discovery must be one of " + strings.Join(discoveryNames, ", ")},
 		{int(c.PrepareMode) >= len(prepareModeNames), "prepare must be one of " + strings.Join(prepareModeNames, ", ")},
+		{int(c.ExactlyOnce) >= len(exactlyOnceNames), "exactly_once must be one of " + strings.Join(exactlyOnceNames, ", ")},
+		{c.DisableTxVersion && c.ExactlyOnce == OnceAll, "exactly_once=all needs txversion"},
 		{int(c.TxMode) >= len(txModeNames), "tx must be one of " + strings.Join(txModeNames, ", ")},
 		{int(c.TxLock) >= len(txLockNames), "txlock must be one of " + strings.Join(txLockNames, ", ")},
 		{int(c.TimeColumns) >= len(timeColumnsNames), "times must be one of " + strings.Join(timeColumnsNames, ", ")},

@@ -31,6 +31,8 @@ func TestValidate(t *testing.T) {
 		"undefined level":             {Config{Consistency: 5}, "rqlite: Consistency(5) is no consistency level; use one of weak, linearizable, strong, none, auto"},
 		"undefined discovery":         {Config{Discovery: 3}, "rqlite: discovery must be one of redirect, off, nodes"},
 		"undefined mode":              {Config{TxMode: 3}, "rqlite: tx must be one of auto, interactive, pipelined"},
+		"undefined exactly_once":      {Config{ExactlyOnce: 3}, "rqlite: exactly_once must be one of joined, all, off"},
+		"tokens without versions":     {Config{ExactlyOnce: OnceAll, DisableTxVersion: true}, "rqlite: exactly_once=all needs txversion"},
 		"undefined way to prepare":    {Config{PrepareMode: 2}, "rqlite: prepare must be one of late, check"},
 		"negative freshness":          {Config{Consistency: None, Freshness: -1}, "rqlite: freshness must not be negative"},
 		"negative linearizable bound": {Config{LinearizableTimeout: -1}, "rqlite: linearizable_timeout must not be negative"},

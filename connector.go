@@ -68,13 +68,15 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Members:   cfg.Discovery == DiscoveryNodes,
 		Logger:    cfg.Logger,
 	})
-	c.versions = occ.New(clusterSender{c.client}, cfg.DisableTxVersion, cfg.requestTimeout(), cfg.warn)
+	c.versions = occ.New(clusterSender{c.client}, occ.Settings{
+		Disabled: cfg.DisableTxVersion, LeavesNoTokens: cfg.ExactlyOnce == OnceOff, Timeout: cfg.requestTimeout(), Warn: cfg.warn,
+	})
 	c.engine = autocommit.NewEngine(&autocommit.Engine{
 		Versions: c.versions, Nodes: c.client,
-		Coalescer:  coalesce.New(coalesce.Config{Client: c.client, Request: c.versions.BulkRequest, Logger: cfg.Logger}),
+		Coalescer:  coalesce.New(coalesce.Config{Client: c.client, Request: c.versions.BulkRequest, Once: autocommit.BulkAttempts(c.versions), OnceAlone: cfg.ExactlyOnce == OnceAll, Logger: cfg.Logger}),
 		Reads:      coalesce.NewReads(coalesce.Config{Client: c.client, Logger: cfg.Logger}),
 		ReadParams: cfg.readParams, Queues: cfg.queues, Alone: cfg.alone, Warn: cfg.warn,
-		Times: cfg.times(), NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys,
+		Times: cfg.times(), NodesCall: cfg.allowedCalls(), SendForeignKeys: cfg.SendForeignKeys, TokensAlone: cfg.ExactlyOnce == OnceAll,
 	})
 	c.env = &txn.Env{
 		Sender: c.versions, Versions: c.versions, Nodes: c.client, Texts: new(sqltext.Texts), ReadParams: cfg.readParamsUntil,

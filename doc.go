@@ -62,6 +62,10 @@
 //     on, or from its beginning. Value: one of deferred, immediate. Default: deferred.
 //   - txversion: whether writes outside of transactions advance the version by which transactions
 //     notice them. Value: true or false. Default: true.
+//   - exactly_once: which writes outside of transactions the driver sends again if their answer is
+//     lost and they were not applied: joined those that go out together, scripts and atomic
+//     batches; all also single ones, which then take about 7 % longer; off none. Value: one of
+//     joined, all, off. Default: joined.
 //   - coalesce: whether writes, and quick reads, that are under way at the same time go out as one
 //     request. Value: true or false. Default: true.
 //   - queue: hand the writes of Exec to the queue of the server, so that neither their results nor
@@ -150,9 +154,9 @@
 //
 // The statements are independent. Each call gets its own result or error, and one that fails does
 // so alone. If a context ends while the write waits, the error says that nothing was sent. When the
-// answer to a request is lost, all of its callers get [ErrIndeterminate]; each would have got it
-// for a request of its own. [WithoutCoalescing] and coalesce=false send each statement by itself.
-// [Connector.Stats] counts the statements that went this way.
+// answer to a request is lost, the driver finds out whether it was applied; see "Exactly once".
+// [WithoutCoalescing] and coalesce=false send each statement by itself. [Connector.Stats] counts the
+// statements that went this way.
 //
 // A program may notice some things:
 //
@@ -165,6 +169,33 @@
 //   - When a RETURNING gives an infinite REAL, which JSON cannot express, rqlite answers none of
 //     the statements of the request. All of its callers get ErrIndeterminate, once: from then on
 //     the connector sends statements with RETURNING by themselves.
+//
+// # Exactly once
+//
+// When a leader dies with a write on its way, the answer of the write is lost, and nobody can tell
+// whether it was applied. The driver finds out, as it does for the commits of transactions. If the
+// write was applied, the call succeeds. The numbers of its Result, or its rows, are lost: asking for
+// them gives an error that wraps [ErrRowsLost]. If the write was not applied, the driver makes sure that
+// it never will be, and sends it again, until the context or the timeout of the DSN ends. So it is
+// applied once at most, even if a proxy or a node sends it twice, however late.
+//
+// For this, a write leaves a token in the version table _rqlite_tx, in one transaction of the server with
+// its statements. The table keeps the tokens of the last hundred thousand writes or so, which takes a few
+// megabytes. Such writes are, by exactly_once=joined, the default: writes that go out with those of
+// others, scripts, atomic batches, and all writes where nodes forward requests. A single write takes about
+// 7 % longer with a token, so that this needs exactly_once=all. [ErrIndeterminate] remains for
+//
+//   - a cluster that does not answer until the context or the timeout ends;
+//   - single writes with exactly_once=joined;
+//   - what cannot be part of a transaction: VACUUM, a PRAGMA, OR FAIL and OR ROLLBACK, batches that are
+//     not atomic, queued writes;
+//   - a version table that was replaced, or emptied, or that has moved by more than a hundred thousand
+//     writes meanwhile;
+//   - RETURNING while a node is of a release before 9.4.2; a user who may not read and write; and
+//     txversion=false.
+//
+// A write whose statement fails is not applied. A proxy that delivers a copy of its request later, when
+// the statement would not fail any more, can still apply it.
 //
 // # Concurrent reads
 //

@@ -66,6 +66,8 @@ func TestParseDSN(t *testing.T) {
 		"rqlite://?tx=interactive":                        {Hosts: local, TxMode: TxInteractive},
 		"rqlite://?prepare=check":                         {Hosts: local, PrepareMode: PrepareCheck},
 		"rqlite://?prepare=late":                          {Hosts: local},
+		"rqlite://?exactly_once=all":                      {Hosts: local, ExactlyOnce: OnceAll},
+		"rqlite://?exactly_once=joined":                   {Hosts: local},
 		"rqlite://?discovery=nodes":                       {Hosts: local, Discovery: DiscoveryNodes},
 		"rqlite://?txversion=false&coalesce=0":            {Hosts: local, DisableTxVersion: true, DisableCoalescing: true},
 		"rqlite://?txversion=true&coalesce=1":             {Hosts: local},
@@ -247,7 +249,7 @@ func settings(t testing.TB) *Config {
 		Hosts: []string{"a:1", "[fe80::1%eth0]:4001", "c.example:65535"}, User: "a@b/?#%& ü,+", Password: "s3cr3t:@/?#%&=,\x00\xff",
 		TLS: true, TLSCert: "/c & d.pem", TLSKey: "k@?#=%.pem", TLSServerName: "name", TLSInsecureSkipVerify: true,
 		Consistency: Auto, Freshness: 1500 * time.Microsecond, FreshnessStrict: true, LinearizableTimeout: time.Nanosecond,
-		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, TimeColumns: TimesSimilar, TxMode: TxPipelined, TxLock: TxLockImmediate,
+		Timeout: 1<<63 - 1, ConnectTimeout: 90 * time.Second, Discovery: DiscoveryNodes, PrepareMode: PrepareCheck, ExactlyOnce: OnceOff, TimeColumns: TimesSimilar, TxMode: TxPipelined, TxLock: TxLockImmediate,
 		DisableTxVersion: true, DisableCoalescing: true, Queue: true, QueueWait: true, Location: mustLocation(t, "America/New_York"),
 		SendForeignKeys: true, NoRewriteRandom: true, NoRewriteTime: true,
 	}

@@ -115,7 +115,7 @@ func TestReturningInTransactionsOfEarlierReleases(t *testing.T) {
 		}
 		unguarded := trial
 		unguarded.reply = results(stateEntry(testVersion, "null", "null"), insertedToken, table("id integer", "[1]"), rolledBack)
-		f := newFake(t, unguarded, compared)
+		f := newFake(t, asksState(stateEntry(testVersion, "null", "null")), unguarded, compared)
 		f.release = ""
 		f.members = "v10.2.7"
 		_, err := batchOf(true, insert).Exec(ctx, f.openMarked())

@@ -16,10 +16,10 @@ import (
 
 // anewSent follows the statements of a commit that clears the version table, but for the token.
 const anewSent = `"CREATE TABLE IF NOT EXISTS _rqlite_tx(k INTEGER PRIMARY KEY,v INTEGER,token TEXT)",` +
-	`"INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0,2305843009213744000,NULL),(2305843009213694000,NULL,'`
+	`"INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0,2305843009213893999,NULL),(2305843009213694000,NULL,'`
 
 // afterClearing is the version that a commit at testVersion leaves that clears the version table.
-const afterClearing = "2305843009213744000"
+const afterClearing = "2305843009213893999"
 
 // clear begins a transaction that runs a statement on the version table, which f has to answer.
 func (f *fake) clear(db *sql.DB, query, entry string) *sql.Tx {

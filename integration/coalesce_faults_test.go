@@ -25,7 +25,7 @@ type joinedFault struct {
 	rule func() func(passage) fate
 	// strike does something to whoever leads.
 	strike func(*testing.T, *fleet, *sql.DB)
-	// doubt says that some writers cannot know what became of their writes.
+	// doubt says that without tokens some writers cannot know what became of their writes.
 	doubt bool
 }
 
@@ -70,16 +70,22 @@ func TestJoinedAtMostOnce(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startFleet(t, fleetOptions{voters: 3})
 		for _, fault := range joinedFaults {
-			t.Run(fault.name, func(t *testing.T) { fault.run(t, f) })
+			modes := []rqlite.ExactlyOnce{rqlite.OnceJoined}
+			if fault.doubt {
+				modes = []rqlite.ExactlyOnce{rqlite.OnceAll, rqlite.OnceOff}
+			}
+			for _, mode := range modes {
+				t.Run(fault.name+", "+mode.String(), func(t *testing.T) { fault.run(t, f, mode) })
+			}
 		}
 		t.Run("requests held up", func(t *testing.T) { besideHeld(t, f) })
 		f.requireSame(t)
 	})
 }
 
-func (fault joinedFault) run(t *testing.T, f *fleet) {
+func (fault joinedFault) run(t *testing.T, f *fleet, mode rqlite.ExactlyOnce) {
 	t.Helper()
-	j, table := openJoined(t, f.dsn()), strings.NewReplacer(" ", "_", "-", "_").Replace(fault.name)
+	j, table := openJoined(t, withSettings(f.dsn(), "exactly_once="+mode.String())), strings.NewReplacer(" ", "_", "-", "_").Replace(fault.name)+"_"+mode.String()
 	mustExec(t, j.DB, "CREATE TABLE "+table+" (n INT, must INT NOT NULL)")
 	f.settle(t)
 	if fault.rule != nil {
@@ -129,7 +135,10 @@ func (fault joinedFault) run(t *testing.T, f *fleet) {
 	wrong.none(t)
 	assert.Less(t, time.Duration(longest.Load()), 2*patienceOfWriters, "a caller's time-out did not end its call")
 	assert.Greater(t, got.acknowledged, 500)
-	if fault.doubt {
+	switch mode {
+	case rqlite.OnceAll:
+		assert.Zero(t, got.unknown, "in doubt")
+	case rqlite.OnceOff:
 		assert.Positive(t, got.unknown, "nothing happened to anybody")
 	}
 	j.requireJoined(t, got.acknowledged+got.refused+got.unknown)

@@ -13,7 +13,7 @@ import (
 
 // TestAtMostOnceContainers is TestAtMostOnce on containers.
 func TestAtMostOnceContainers(t *testing.T) {
-	onBackend(t, "container", func(t *testing.T) { startContainerFleet(t, fleetOptions{}, true).atMostOnce(t) })
+	onBackend(t, "container", func(t *testing.T) { startContainerFleet(t, fleetOptions{}, true).atMostOnce(t, "exactly_once=all") })
 }
 
 // TestContainersOnly has nodes that advertise what they are called on the

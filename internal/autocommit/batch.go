@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/fuse"
 	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/result"
@@ -32,30 +33,58 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 		return nil, sqlerr.Refused(err)
 	}
 	c.state.Lose()
-	if atomic {
-		results, err := c.execBatchFused(ctx, stmts)
-		if !errors.Is(err, fuse.ErrRefused) {
-			return results, err
+	if !atomic {
+		return c.batchAttempt(ctx, stmts, writeOptions{})
+	}
+	for a := new(attempt); ; {
+		results, err := c.atomicAttempt(ctx, stmts, writeOptions{atomic: true, attempt: a})
+		again, lost, err := c.settle(ctx, a, err)
+		switch {
+		case again:
+			continue
+		case lost:
+			return nil, errAnswerLost
+		case sqlerr.IsEarlier(err): // the node's own release is earlier than the other nodes say
+			return c.execBatchInTx(ctx, stmts)
+		}
+		return results, err
+	}
+}
+
+// atomicAttempt sends an atomic batch, in a fused form if there is one.
+func (c *Session) atomicAttempt(ctx context.Context, stmts []bind.Stmt, how writeOptions) ([]result.Outcome, error) {
+	results, err := c.execBatchFused(ctx, stmts, how)
+	if !errors.Is(err, fuse.ErrRefused) {
+		return results, err
+	}
+	if token := how.attempt.token; token != nil { // a late copy of the fused form must do nothing
+		switch applied, err := token.Settle(ctx, err); {
+		case err != nil:
+			return nil, err
+		case applied:
+			return nil, coalesce.ErrApplied
 		}
 	}
+	return c.batchAttempt(ctx, stmts, how)
+}
+
+// batchAttempt sends a batch as it is.
+func (c *Session) batchAttempt(ctx context.Context, stmts []bind.Stmt, how writeOptions) ([]result.Outcome, error) {
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams}
-	if atomic {
+	if how.atomic {
 		req.Params += cluster.Transaction
 	}
-	answer, err := c.writeForRows(ctx, req, stmts, writeOptions{atomic: atomic})
-	if sqlerr.IsEarlier(err) { // the node's own release is earlier than the other nodes say
-		return c.execBatchInTx(ctx, stmts)
-	}
+	answer, err := c.writeForRows(ctx, req, stmts, how)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
-	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Times: c.engine.Times}, atomic: atomic, write: true}
+	reader := batchReader{answer: answer, stmts: stmts, values: result.Values{Times: c.engine.Times}, atomic: how.atomic, write: true}
 	results, failure := reader.read()
 	if results == nil {
 		return nil, failure
 	}
-	if !atomic {
+	if !how.atomic {
 		failure = c.tellRowsLost(ctx, stmts, results)
 	}
 	state := c.engine.Versions.LastState()

@@ -9,6 +9,7 @@ import (
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/coalesce"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqltext"
 )
 
@@ -58,5 +59,26 @@ func (c *Session) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer,
 	if errors.As(err, &failure) && failure.Unsendable() {
 		c.engine.returningAlone.Store(true)
 	}
+	if errors.Is(err, coalesce.ErrApplied) {
+		return nil, coalesce.ErrApplied
+	}
 	return answer, err
+}
+
+// BulkAttempts returns the function by which the coalescer of writes makes attempts at bulks that leave a
+// token.
+func BulkAttempts(versions *occ.Versions) func(ctx context.Context) (*coalesce.Attempt, error) {
+	return func(ctx context.Context) (*coalesce.Attempt, error) {
+		req, token, err := versions.BulkAttempt(ctx)
+		if token == nil {
+			return nil, err
+		}
+		return &coalesce.Attempt{
+			Request: req,
+			Doubts:  func(why *cluster.Error) bool { return occ.Doubts(token.Failed(why)) },
+			Settle: func(ctx context.Context, why *cluster.Error) (bool, error) {
+				return token.Settle(ctx, token.Failed(why))
+			},
+		}, nil
+	}
 }

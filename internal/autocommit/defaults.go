@@ -111,49 +111,87 @@ type knownTables struct {
 	until      time.Time
 	defaults   map[string][]sqltext.Default // by the table, as sqltext.FoldName returns it
 	unreadable bool                         // the user is not allowed to read the schema
+	// keeps says that a statement may keep a part of its rows when it fails, because the schema has ON
+	// CONFLICT FAIL or RAISE(FAIL).
+	keeps bool
 }
 
 // defaultsOf returns the defaults of a table that differ between nodes, and whether the table
 // exists. It asks the leader if they are not known, or are too old.
 func (e *Engine) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
-	watch := &e.schema
-	if list, known = watch.defaultsOf(table); known {
+	list, known = e.schema.defaultsOf(table)
+	if known {
 		return list, true, nil
 	}
+	err = e.learnTables(ctx, func() bool {
+		list, known = e.schema.defaultsOf(table)
+		return known
+	}, func(tables *knownTables) { list, known = tables.defaults[table] })
+	return list, known, err
+}
+
+// learnTables reads the schema, unless it is known by the time that nobody else reads it.
+func (e *Engine) learnTables(ctx context.Context, known func() bool, learn func(*knownTables)) error {
+	watch := &e.schema
 	select {
 	case watch.asking <- struct{}{}:
 		defer func() { <-watch.asking }()
 	case <-ctx.Done():
-		return nil, false, fmt.Errorf("rqlite: waited for the defaults of the table; nothing was sent: %w", ctx.Err())
+		return fmt.Errorf("rqlite: waited for the defaults of the table; nothing was sent: %w", ctx.Err())
 	}
-	if list, known = watch.defaultsOf(table); known {
-		return list, true, nil
+	if known() {
+		return nil
 	}
 	before := watch.tables.Load()
 	tables, err := e.askTables(ctx)
 	if err != nil {
-		return nil, false, fmt.Errorf("rqlite: the defaults of the table could not be read; nothing was sent: %w", err)
+		return fmt.Errorf("rqlite: the defaults of the table could not be read; nothing was sent: %w", err)
 	}
 	watch.tables.CompareAndSwap(before, tables) // unless the schema has changed meanwhile
-	list, known = tables.defaults[table]
-	return list, known, nil
+	learn(tables)
+	return nil
+}
+
+// keepsOnFailure reports whether a statement that fails may keep a part of its rows, as far as the
+// schema tells. It is true if nobody can tell.
+func (e *Engine) keepsOnFailure(ctx context.Context) bool {
+	tables := e.schema.fresh()
+	if tables == nil {
+		err := e.learnTables(ctx, func() bool {
+			tables = e.schema.fresh()
+			return tables != nil
+		}, func(learnt *knownTables) { tables = learnt })
+		if err != nil {
+			return true
+		}
+	}
+	return tables.unreadable || tables.keeps
+}
+
+// fresh returns the remembered tables, nil if they must be read again.
+func (w *schemaWatch) fresh() *knownTables {
+	tables := w.tables.Load()
+	if tables == nil || time.Now().After(tables.until) {
+		return nil
+	}
+	return tables
 }
 
 // defaultsOf returns the remembered defaults of a table. A table counts as known, without defaults,
 // if the user is not allowed to read the schema.
 func (w *schemaWatch) defaultsOf(table string) (list []sqltext.Default, known bool) {
-	tables := w.tables.Load()
-	if tables == nil || time.Now().After(tables.until) {
+	tables := w.fresh()
+	if tables == nil {
 		return nil, false
 	}
 	list, known = tables.defaults[table]
 	return list, known || tables.unreadable
 }
 
-// tablesStmt asks for all tables and views, and for the text of those that may have a default that
-// differs between nodes.
-var tablesStmt = bind.DriversOwn("SELECT name,CASE WHEN lower(sql) GLOB '*default*' AND (" +
-	mentions("random", "current_", "date", "time", "julianday", "unixepoch") + ") THEN sql END FROM sqlite_schema WHERE type IN ('table','view')")
+// tablesStmt asks for all tables, views and triggers, and for the text of those that may have a default
+// that differs between nodes, or the word FAIL.
+var tablesStmt = bind.DriversOwn("SELECT CASE WHEN type<>'trigger' THEN name END,CASE WHEN lower(sql) GLOB '*default*' AND (" +
+	mentions("random", "current_", "date", "time", "julianday", "unixepoch") + ") OR " + mentions("fail") + " THEN sql END FROM sqlite_schema WHERE type IN ('table','view','trigger')")
 
 // mentions returns the condition that sql mentions one of the words. It changes them.
 func mentions(words ...string) string {
@@ -180,16 +218,18 @@ func (e *Engine) askTables(ctx context.Context) (*knownTables, error) {
 		return nil, sqlerr.From(err)
 	}
 	for _, row := range set.Rows {
-		name, _ := row[0].(string)
-		tables.defaults[sqltext.FoldName(name)] = declaredDefaults(row[1])
+		text, _ := row[1].(string)
+		tables.keeps = tables.keeps || sqltext.KeepsOnFailure(text)
+		if name, ok := row[0].(string); ok {
+			tables.defaults[sqltext.FoldName(name)] = declaredDefaults(text)
+		}
 	}
 	return tables, sqlerr.From(s.Answer().End())
 }
 
 // declaredDefaults returns the defaults in a CREATE statement that differ between nodes.
-func declaredDefaults(create any) []sqltext.Default {
-	text, _ := create.(string)
-	script, err := sqltext.Parse(text)
+func declaredDefaults(create string) []sqltext.Default {
+	script, err := sqltext.Parse(create)
 	if err != nil || len(script) != 1 {
 		return nil
 	}

@@ -52,7 +52,7 @@ func (c *Session) Exec(ctx context.Context, stmts []bind.Stmt) (driver.Result, e
 		switch {
 		case !errors.As(err, &failed):
 			return r, err
-		case c.engine.Nodes.Forwarding(): // perhaps already when it was sent
+		case c.engine.Nodes.Forwarding() && !c.engine.Versions.LeavesTokens(): // perhaps already when it was sent
 			return nil, sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("rqlite: the transaction may have been forwarded twice: %s", failed.Message))
 		}
 	}
@@ -144,20 +144,38 @@ func inScript(err error, statement, statements int) error {
 
 // execRequest sends statements as one request and returns the result of the last.
 func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
+	for a := (&attempt{goesOn: atomic}); ; {
+		r, err := c.execAttempt(ctx, stmts, writeOptions{atomic: atomic, attempt: a})
+		again, lost, err := c.settle(ctx, a, err)
+		switch {
+		case again:
+			continue
+		case err != nil:
+			return nil, err
+		case lost:
+			c.state.Lose()
+			return lostResult{}, nil
+		}
+		return r, nil
+	}
+}
+
+func (c *Session) execAttempt(ctx context.Context, stmts []bind.Stmt, how writeOptions) (driver.Result, error) {
 	last := &stmts[len(stmts)-1]
 	statements := len(stmts)
 	if last.Returning > 0 {
 		stmts = append(stmts[:statements:statements], bind.ResultProbe)
 	}
 	params := cluster.WriteParams
-	if atomic {
+	if how.atomic {
 		params += cluster.Transaction
 	}
-	answer, err := c.write(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params}, stmts, writeOptions{atomic: atomic})
+	answer, err := c.write(ctx, cluster.Request{Path: cluster.ExecutePath, Params: params}, stmts, how)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
+	atomic := how.isAtomic()
 	entry, err := readEntries(answer, len(stmts), statements, atomic)
 	if !atomic && lostItsRows(err, last) {
 		err = c.withoutRows(ctx, entry, err)

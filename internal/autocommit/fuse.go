@@ -76,18 +76,18 @@ func (b *fusedBatch) add(stmts []bind.Stmt, run *fuse.Run, guard bind.Stmt, firs
 
 // execBatchFused sends an atomic batch in a fused form. If there is none, or the server has rolled it
 // back, the error is fuse.ErrRefused. Sent as it is, the batch then tells which statement fails.
-func (c *Session) execBatchFused(ctx context.Context, stmts []bind.Stmt) ([]result.Outcome, error) {
+func (c *Session) execBatchFused(ctx context.Context, stmts []bind.Stmt, how writeOptions) ([]result.Outcome, error) {
 	fused, err := c.fuseBatch(stmts)
 	if err != nil || fused == nil {
 		return nil, fuse.ErrRefused // an error is told as that of its statement
 	}
-	return c.execFused(ctx, fused, stmts)
+	return c.execFused(ctx, fused, stmts, how)
 }
 
 // execFused sends a batch in its fused form. If the server has rolled it back, the error is fuse.ErrRefused.
-func (c *Session) execFused(ctx context.Context, b *fusedBatch, stmts []bind.Stmt) ([]result.Outcome, error) {
+func (c *Session) execFused(ctx context.Context, b *fusedBatch, stmts []bind.Stmt, how writeOptions) ([]result.Outcome, error) {
 	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams + cluster.Transaction}
-	answer, err := c.write(ctx, req, b.sent, writeOptions{atomic: true})
+	answer, err := c.write(ctx, req, b.sent, how)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (c *Session) execFused(ctx context.Context, b *fusedBatch, stmts []bind.Stm
 	id := int64(0)
 	for _, part := range b.parts {
 		if id, err = c.readPart(answer, part, stmts, results, id); err != nil {
-			return nil, c.perhapsForwarded(err)
+			return nil, c.perhapsForwarded(err, how)
 		}
 	}
 	if err := answer.End(); err != nil {
@@ -110,9 +110,9 @@ func (c *Session) execFused(ctx context.Context, b *fusedBatch, stmts []bind.Stm
 }
 
 // perhapsForwarded returns the error of a fused batch that failed. If a node may have sent it twice, the
-// failure says nothing of the first time.
-func (c *Session) perhapsForwarded(err error) error {
-	if errors.Is(err, fuse.ErrRefused) && c.engine.Nodes.Forwarding() {
+// failure says nothing of the first time, unless that would have left a token.
+func (c *Session) perhapsForwarded(err error, how writeOptions) error {
+	if errors.Is(err, fuse.ErrRefused) && how.attempt.token == nil && c.engine.Nodes.Forwarding() {
 		return sqlerr.Of(sqlerr.ErrIndeterminate, errors.New("the batch may have been forwarded twice"))
 	}
 	return err

@@ -134,15 +134,59 @@ func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Sp
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
-	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Stream: true}, stmts, writeOptions{rows: true})
+	for a := new(attempt); ; {
+		s, err := c.rowsAttempt(ctx, stmts, at, writeOptions{rows: true, attempt: a})
+		again, lost, err := c.settle(ctx, a, err)
+		switch {
+		case again:
+			continue
+		case lost:
+			return nil, errAnswerLost
+		}
+		return s, err
+	}
+}
+
+func (c *Session) rowsAttempt(ctx context.Context, stmts []bind.Stmt, at result.Span, how writeOptions) (*result.Source, error) {
+	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Stream: true}, stmts, how)
 	if err != nil {
 		return nil, err
+	}
+	if how.isAtomic() {
+		return c.wholeRows(answer, at)
 	}
 	s, err := result.NewSource(answer, stmts, at, true, nil)
 	if lostItsRows(err, &stmts[0]) {
 		return nil, c.rowsLost(ctx, err)
 	}
 	return s, err
+}
+
+// wholeRows reads the answer to a statement in a transaction to its end. The failure of the commit stands
+// behind the rows, and a program that reads one row would not see it.
+func (c *Session) wholeRows(answer *cluster.Answer, at result.Span) (*result.Source, error) {
+	defer answer.Close()
+	entry, err := answer.Next()
+	if err != nil {
+		return nil, sqlerr.From(err)
+	}
+	if entry.Error != "" {
+		if err := answer.Undone(); err != nil {
+			return nil, sqlerr.From(err)
+		}
+		return nil, sqlerr.New(entry.Error, at.First, at.Total)
+	}
+	set, err := result.Read(answer, entry, &result.Values{Times: c.engine.Times}, nil)
+	switch {
+	case err != nil:
+		return nil, sqlerr.From(err)
+	case answer.Result().Error != "":
+		return nil, sqlerr.New(answer.Result().Error, at.First, at.Total)
+	}
+	if err := answer.End(); err != nil {
+		return nil, sqlerr.From(err)
+	}
+	return result.InMemory(set), nil
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.

@@ -34,6 +34,7 @@ type Engine struct {
 	Times           result.Times  // how times are read
 	NodesCall       sqltext.Calls // functions that the driver leaves to each node
 	SendForeignKeys bool          // PRAGMA foreign_keys is sent
+	TokensAlone     bool          // single writes leave tokens, too
 
 	// schema, quick and texts guard themselves.
 	schema schemaWatch

@@ -2,9 +2,11 @@ package autocommit
 
 import (
 	"context"
+	"errors"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
@@ -12,6 +14,8 @@ import (
 type writeOptions struct {
 	atomic bool // as a transaction
 	rows   bool // the program wants the rows of RETURNING
+	// attempt is for a write of which it is to be found out what became of it; nil for others.
+	attempt *attempt
 }
 
 // write sends statements that write, when the write lock lets them. In the answer, the entry of the
@@ -26,15 +30,23 @@ func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.S
 		generation, ok := engine.Coalescer.Begin()
 		if !ok {
 			answer, err := c.join(ctx, stmts)
-			if !sqlerr.IsEarlier(err) {
+			if !sqlerr.IsEarlier(err) && !errors.Is(err, coalesce.ErrAlone) {
 				return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
+			}
+			if how.attempt != nil {
+				how.attempt.apart = true
 			}
 		} else {
 			defer engine.Coalescer.End(generation)
 		}
 	}
 	if !allRead(stmts) {
-		req.Frame = engine.Versions.FrameOf(how.atomic)
+		if err := c.leave(ctx, &req, stmts, how); err != nil {
+			return nil, err
+		}
+		if req.Frame == nil {
+			req.Frame = engine.Versions.FrameOf(how.atomic)
+		}
 	}
 	req.Leader, req.Write = true, true
 	return c.engine.send(ctx, req, stmts)

@@ -51,6 +51,31 @@ func NewElements(read func(*Answer) error, texts ...string) Elements {
 	return Elements{JSON: appendTexts(nil, texts), Count: len(texts), Read: read}
 }
 
+// Join returns statements of several parts of a frame, each of which reads its entries.
+func Join(parts []Elements) (all Elements) {
+	size := 0
+	for i := range parts {
+		size += len(parts[i].JSON) + 1
+	}
+	all.JSON = make([]byte, 0, size)
+	for i := range parts {
+		if i > 0 {
+			all.JSON = append(all.JSON, ',')
+		}
+		all.JSON = append(all.JSON, parts[i].JSON...)
+		all.Count += parts[i].Count
+	}
+	all.Read = func(a *Answer) error {
+		for i := range parts {
+			if err := parts[i].read(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return all
+}
+
 // BodyOf returns the body of a request of statements without values. No text may hold a character
 // that JSON escapes.
 func BodyOf(texts ...string) []byte { return append(appendTexts([]byte{'['}, texts), ']') }

@@ -77,7 +77,7 @@ type Entries struct {
 // that of the request, [Refused], provided that no entry follows it; see [Answer.Undone].
 func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
 	entries, took := make([][]byte, 0, n), make([]time.Duration, 0, n)
-	for range n {
+	for i := range n {
 		raw, err := a.entry()
 		if err != nil {
 			return Entries{}, a.failure(err)
@@ -86,7 +86,7 @@ func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
 			if err := a.Undone(); err != nil {
 				return Entries{}, a.failure(err)
 			}
-			return Entries{}, a.refused(message)
+			return Entries{}, a.refused(message, i)
 		}
 		entries, took = append(entries, raw), append(took, seconds(a.Result().Seconds))
 	}
@@ -108,11 +108,11 @@ func (a *Answer) entry() ([]byte, error) {
 	return a.held.bytes[begin:end], nil
 }
 
-// refused is the failure of a transaction by one of its statements.
-func (a *Answer) refused(message string) *Error {
+// refused is the failure of a transaction by one of its statements, whose entry is at a position.
+func (a *Answer) refused(message string, entry int) *Error {
 	return &Error{
 		Outcome: Refused, Write: a.req.Write, Status: http.StatusOK, Node: a.Node, Message: message,
-		Forwarded: a.guard.forwarded,
+		Forwarded: a.guard.forwarded, Entry: entry,
 	}
 }
 

@@ -128,6 +128,10 @@ type Error struct {
 	// attempt.
 	Forwarded bool
 
+	// Entry is the position of the entry that failed in the answer to a joint request, if [Answer.Split]
+	// has found that a statement failed.
+	Entry int
+
 	redirect *redirect
 	sent     bool // the node can have received the request
 	foreign  bool // the answer is not rqlite's

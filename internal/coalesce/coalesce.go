@@ -38,6 +38,12 @@ type Config struct {
 	// which a failing statement rolls back; otherwise its statements must be independent. It is
 	// called by several goroutines at once.
 	Request func(atomic bool) cluster.Request
+	// Once returns an attempt at a bulk of writes, nil if there can be none; then Request is used. It is
+	// called by several goroutines at once, and may send requests of its own. Its error is that of the
+	// bulk. Nil is for reads, and for writes that go by Request.
+	Once func(ctx context.Context) (*Attempt, error)
+	// OnceAlone says that a statement that waits alone goes as an attempt as well.
+	OnceAlone bool
 	// Logger gets the errors of reading the entries of a request's frame, because they do not
 	// concern the callers. Nil discards them.
 	Logger *slog.Logger
@@ -352,9 +358,19 @@ func (q *Coalescer) look() {
 func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
-		q.send(d.parts, !q.cfg.Reads && q.writes.atomic(d.parts, q.cfg.Client.Forwarding()))
+		q.sendAny(d.parts)
 		q.gather(n)
 		d, ok = q.next(d)
+	}
+}
+
+// sendAny sends parts in the form that suits them.
+func (q *Coalescer) sendAny(parts []*part) {
+	switch {
+	case q.cfg.Reads:
+		q.send(parts, false)
+	case !q.once(parts):
+		q.send(parts, q.writes.atomic(parts, q.cfg.Client.Forwarding()))
 	}
 }
 

@@ -31,18 +31,23 @@ type writes struct {
 }
 
 // atomic reports whether a bulk of the parts is to be tried as a transaction. It must not be if the
-// nodes forward it, because they may apply it twice. It counts nonAtomicLeft down.
+// nodes forward it, because they may apply it twice.
 func (w *writes) atomic(parts []*part, forwarded bool) bool {
 	if len(parts) == 1 || forwarded || slices.ContainsFunc(parts, func(p *part) bool { return p.Apart }) {
 		return false
 	}
+	return !w.failsOften()
+}
+
+// failsOften reports whether a bulk is not to be tried as a transaction. It counts nonAtomicLeft down.
+func (w *writes) failsOften() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.nonAtomicLeft > 0 {
 		w.nonAtomicLeft--
-		return false
+		return true
 	}
-	return true
+	return false
 }
 
 // triedAtomic records the result of a bulk as a transaction. If statements fail often, further

@@ -1,6 +1,7 @@
 package occ
 
 import (
+	"context"
 	"errors"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -101,7 +102,7 @@ func (v *Versions) readTold(answer *cluster.Answer) error {
 		return err
 	}
 	if _, err := v.ReadState(answer, entry); err != nil {
-		v.warn(sqlerr.From(err))
+		v.Warn(sqlerr.From(err))
 	}
 	return nil
 }
@@ -134,7 +135,7 @@ func (v *Versions) readMovedTold(answer *cluster.Answer) error {
 // FrameOf returns the frame of statements that write. It is nil if writes do not move the version.
 func (v *Versions) FrameOf(atomic bool) *cluster.Frame {
 	switch {
-	case v.disabled:
+	case v.Disabled:
 		return nil
 	case atomic:
 		return v.frames.inTransaction.form(v.Backoff.isDue())
@@ -154,7 +155,7 @@ func (v *Versions) oneByOneFrame() *cluster.Frame {
 // where the queue is one transaction, a failed statement on the table would roll back the writes of
 // other clients. The answer has no entries.
 func (v *Versions) QueueFrame() *cluster.Frame {
-	if v.disabled {
+	if v.Disabled {
 		return nil
 	}
 	return &cluster.Frame{Before: cluster.NewElements(nil, CreateText, firstVersionText(), setWritingText), After: cluster.NewElements(nil, clearWritingText)}
@@ -178,6 +179,18 @@ const (
 	guardVersionTableText = "SELECT CASE WHEN " + hasVersionTable + " OR " + DefersKeys + " THEN abs(-9223372036854775808) END"
 )
 
+// BulkAttempt returns the request, without a body, of the writes of several callers as a transaction that
+// leaves a token, and the token. It is nil if writes leave none.
+func (v *Versions) BulkAttempt(ctx context.Context) (req cluster.Request, token *Token, err error) {
+	token, err = v.NewToken(ctx)
+	if token == nil {
+		return req, nil, err
+	}
+	return cluster.Request{
+		Path: cluster.ExecutePath, Params: cluster.WriteParams + cluster.Transaction, Leader: true, Write: true, Frame: token.Frame(true),
+	}, token, nil
+}
+
 // BulkRequest returns the request, without a body, of the writes of several callers. Independent
 // writes share one sequence lock.
 func (v *Versions) BulkRequest(atomic bool) cluster.Request {
@@ -186,10 +199,10 @@ func (v *Versions) BulkRequest(atomic bool) cluster.Request {
 		req.Params += cluster.Transaction
 	}
 	switch {
-	case !atomic && v.disabled:
+	case !atomic && v.Disabled:
 	case !atomic:
 		req.Frame = v.oneByOneFrame()
-	case v.disabled:
+	case v.Disabled:
 		req.Frame = v.frames.bulkAlone
 	case v.missing.Load():
 		req.Frame = v.frames.bulkWithout

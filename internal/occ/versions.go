@@ -18,11 +18,9 @@ type Sender interface {
 // for each other and for those of other processes. It is safe for concurrent use.
 type Versions struct {
 	// These are set by New and never change.
-	sender   Sender
-	disabled bool          // writes outside of transactions do not move the version
-	timeout  time.Duration // bounds the wait for the write lock; 0 waits until the context ends
-	warn     func(error)   // gets errors that concern no caller
-	frames   *frames
+	sender Sender
+	Settings
+	frames *frames
 
 	// Lock is held by the writes of the program: shared by writes outside of transactions, from
 	// Share to Unshare, and exclusively by a transaction.
@@ -35,19 +33,40 @@ type Versions struct {
 	// missing says that the last write found no version table. readFirst sets it from each answer,
 	// and Make clears it. It may be out of date, so that each frame copes with either.
 	missing atomic.Bool
+	// untold says that writes leave no token, because the user may not ask for it, or there can be no
+	// version table. NewToken sets it, and nothing resets it.
+	untold atomic.Bool
+	slots  slots // of the tokens; guards itself
+}
+
+// Settings are those of a connector.
+type Settings struct {
+	Disabled       bool          // writes outside of transactions do not move the version
+	LeavesNoTokens bool          // writes outside of transactions leave no tokens
+	Timeout        time.Duration // bounds the wait for the write lock; 0 waits until the context ends
+	Warn           func(error)   // gets errors that concern no caller
 }
 
 // New returns the state before the first request.
-func New(sender Sender, disabled bool, timeout time.Duration, warn func(error)) *Versions {
-	v := &Versions{sender: sender, disabled: disabled, timeout: timeout, warn: warn}
+func New(sender Sender, settings Settings) *Versions {
+	v := &Versions{sender: sender, Settings: settings}
 	v.frames = newFrames(v)
 	return v
+}
+
+// Until returns the context in which the driver finds out what became of a write that began at a time:
+// until the context or the timeout ends.
+func (v *Versions) Until(ctx context.Context, begun time.Time) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok || v.Timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, begun.Add(v.Timeout))
 }
 
 // Share waits until a write outside of transactions may be sent. The caller has to call Unshare
 // when it has its answer, unless Share fails.
 func (v *Versions) Share(ctx context.Context) error {
-	if err := v.Lock.join(ctx, v.timeout); err != nil {
+	if err := v.Lock.join(ctx, v.Timeout); err != nil {
 		return err
 	}
 	if err := v.Backoff.Wait(ctx); err != nil {

@@ -23,7 +23,8 @@ import (
 //	k = 0    v is the version, which every write of this driver moves. The token
 //	         is the writing flag, '~', while a write is under way on a node, else NULL.
 //	k = -1   an announcement: its token is a name, v milliseconds; see backoff.
-//	k > 0    the token of the commit that made version k.
+//	k > 0    the token of the commit that made version k; far above the version,
+//	         the token of a write outside of transactions, or 'void'.
 //
 // docs/transactions.md explains how it is used, and why that is sound.
 const Table = "_rqlite_tx"
@@ -56,17 +57,17 @@ const (
 )
 
 // newVersion returns a random first version.
-func newVersion() string {
-	return strconv.FormatInt(lowestVersion+rand.Int64N(versionsToPick), 10)
-}
+func newVersion() int64 { return lowestVersion + rand.Int64N(versionsToPick) }
 
 // firstVersionText inserts a version into a version table that has none.
 func firstVersionText() string {
-	return "INSERT INTO " + Table + "(k,v) SELECT 0," + newVersion() + " WHERE NOT EXISTS(SELECT 1 FROM " + Table + " WHERE k=0)"
+	return "INSERT INTO " + Table + "(k,v) SELECT 0," + strconv.FormatInt(newVersion(), 10) + " WHERE NOT EXISTS(SELECT 1 FROM " + Table + " WHERE k=0)"
 }
 
 // ErrGone says that somebody dropped the version table as soon as it was created.
 var ErrGone = fmt.Errorf("rqlite: the table %s was made, and is not there", Table)
+
+var errNotMade = errors.New("rqlite: there can be no table " + Table)
 
 // State is the content of the version table that a request found.
 type State struct {
@@ -113,6 +114,11 @@ func Failure(entry *wire.Result) error {
 		return nil
 	}
 	return fmt.Errorf("rqlite: the table %s cannot be used: %s", Table, entry.Error)
+}
+
+// StateText asks for the state of the version table, and for the token at k.
+func StateText(k int64) string {
+	return "SELECT v" + AnnouncedColumns + ",token,(SELECT token FROM " + Table + " WHERE k=" + strconv.FormatInt(k, 10) + ") FROM " + Table + " WHERE k=0"
 }
 
 // ReadState reads the entry of a statement that returns v, the announcement and then, if asked for,
@@ -166,7 +172,8 @@ func (v *Versions) Make(ctx context.Context) error {
 			return sqlerr.From(err)
 		}
 		if entry.Error != "" {
-			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", Table, entry.Error), sqlerr.New(entry.Error, -1, 0))
+			return sqlerr.Told(fmt.Errorf("the table %s, which transactions need, cannot be made: %s", Table, entry.Error),
+				errors.Join(errNotMade, sqlerr.New(entry.Error, -1, 0)))
 		}
 	}
 	v.missing.Store(false)
@@ -178,20 +185,28 @@ func (v *Versions) Make(ctx context.Context) error {
 // have no version table, and the user may not be allowed to write. So a failure goes to the log,
 // and the load stands.
 func (v *Versions) Renew(ctx context.Context) {
-	if v.disabled {
+	if v.Disabled {
 		return
 	}
 	answer, err := v.sender.Send(ctx, &cluster.Request{
 		Path:   cluster.ExecutePath,
 		Params: cluster.WriteParams + cluster.Transaction,
 		Leader: true, // and no Write: a repetition does as well
-		Body:   cluster.BodyOf("UPDATE "+Table+" SET v="+newVersion()+",token=NULL WHERE k=0", "DELETE FROM "+Table+" WHERE k<>0"),
+		Body:   renewal(newVersion()),
 	})
 	if err != nil {
-		v.warn(err)
+		v.Warn(err)
 		return
 	}
 	answer.Close()
+}
+
+// renewal returns the body that gives the version table a version and removes all tokens. If it arrives
+// once more later, it does nothing: it would bring the version back, and remove tokens of it.
+func renewal(version int64) []byte {
+	first := strconv.FormatInt(version, 10)
+	unless := "(SELECT v FROM " + Table + " WHERE k=0)NOT BETWEEN " + first + " AND " + strconv.FormatInt(version+1<<40, 10)
+	return cluster.BodyOf("DELETE FROM "+Table+" WHERE k<>0 AND "+unless, "UPDATE "+Table+" SET v="+first+",token=NULL WHERE k=0 AND "+unless)
 }
 
 // RealRowid returns the id that the server reported for an insert, or 0 if it is the id of a row of
@@ -199,7 +214,7 @@ func (v *Versions) Renew(ctx context.Context) {
 // connection, whosever it was. The ids of the version table lie near the version, where no others
 // are to be expected.
 func (s State) RealRowid(id int64) int64 {
-	const margin = 1 << 32
+	const margin = 1 << (slotsFrom + 1)
 	if s.Exists && id > s.Version-margin && id < s.Version+margin {
 		return 0
 	}

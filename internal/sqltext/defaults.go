@@ -312,3 +312,19 @@ var endsOfColumns = map[string]bool{
 	"WHERE": true, "HAVING": true, "WINDOW": true, "ORDER": true, "LIMIT": true,
 	"UNION": true, "INTERSECT": true, "EXCEPT": true, "RETURNING": true, "ON": true,
 }
+
+// KeepsOnFailure reports whether the text of a table or of a trigger has ON CONFLICT FAIL, OR FAIL or
+// RAISE(FAIL …). A statement that fails by it keeps the rows that it has changed before
+// (https://www.sqlite.org/lang_conflict.html).
+func KeepsOnFailure(text string) bool {
+	if !containsFold(text, "fail") {
+		return false
+	}
+	src := sourceOf(text)
+	for i := range src.tokens {
+		if src.isWord(i, "FAIL") && (src.isWord(i-1, "CONFLICT") || src.isWord(i-1, "OR") || src.kind(i-1) == tokLeftParen && src.isWord(i-2, "RAISE")) {
+			return true
+		}
+	}
+	return false
+}

@@ -24,8 +24,6 @@ const (
 	keptTokens = 100_000
 	// toldTokens is how many versions a missing token means that a commit was not applied.
 	toldTokens = keptTokens / 2
-	// clearedVersions is how far a commit that clears the version table moves the version.
-	clearedVersions = toldTokens + 1
 	// pruneEvery is how many commits there are, on average, to one that removes older tokens.
 	pruneEvery = 256
 	// settleTime is the shortest time that the transaction asks for the outcome of a commit, even
@@ -224,7 +222,7 @@ func (b *body) moves(req commitRequest, next string, clears bool) int {
 	}
 	b.statement(occ.CreateText)
 	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(0," +
-		strconv.FormatInt(req.version+clearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + req.token + "')")
+		strconv.FormatInt(req.version+occ.ClearedVersions, 10) + ",NULL),(" + next + ",NULL,'" + req.token + "')")
 	return 2
 }
 
@@ -375,19 +373,8 @@ func (a commitRequest) toldBy(state occ.State) bool {
 func (t *Tx) settle(ctx context.Context, req commitRequest, lost error) (applied bool, err error) {
 	ctx, cancel := t.settling(ctx)
 	defer cancel()
-	var b body
-	b.statement(occ.MoveText)
-	b.statement(stateText(req.version + 1))
-	answer, err := t.request(ctx, cluster.UnparsedParams, b.end())
+	state, err := t.env.Versions.AskMoved(ctx, req.version+1)
 	if err != nil {
-		return false, lost
-	}
-	defer answer.Close()
-	if entry, err := answer.Next(); err != nil || entry.Error != "" {
-		return false, lost
-	}
-	state, err := t.readState(answer)
-	if err != nil || answer.End() != nil {
 		return false, lost
 	}
 	switch {

@@ -519,7 +519,7 @@ func (n *nodes) Forwarding() bool                                     { return n
 func newEnv(s *sender, n *nodes, stale bool) *Env {
 	warn := func(err error) { require.NoError(s.model.t, err) }
 	return &Env{
-		Sender: s, Versions: occ.New(s, false, testTimeout, warn), Nodes: n, Texts: new(sqltext.Texts),
+		Sender: s, Versions: occ.New(s, occ.Settings{Timeout: testTimeout, Warn: warn}), Nodes: n, Texts: new(sqltext.Texts),
 		ReadParams: func(_ context.Context, _ bool, asks occ.Asks) (string, bool, error) {
 			switch {
 			case asks == occ.AsksLog:

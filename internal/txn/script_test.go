@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
+	"github.com/go-rqlite/rqlite/internal/occ"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -421,7 +422,7 @@ func (s *script) note(req *cluster.Request, texts []string) {
 
 var (
 	versionsShown = regexp.MustCompile(`\b[23]\d{18}\b`)
-	statesShown   = regexp.MustCompile(strings.Replace(regexp.QuoteMeta(stateText(1)), `k=1\)`, `k=([^)]+)\)`, 1))
+	statesShown   = regexp.MustCompile(strings.Replace(regexp.QuoteMeta(occ.StateText(1)), `k=1\)`, `k=([^)]+)\)`, 1))
 	tokensShown   = regexp.MustCompile(`'[A-Z2-7]{26}'`)
 )
 

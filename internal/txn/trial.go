@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -35,12 +34,6 @@ const (
 
 // mostMade is how often a trial creates the version table, which others may be dropping meanwhile.
 const mostMade = 10
-
-// stateText asks for the state of the version table, and for the token of a version.
-func stateText(version int64) string {
-	return "SELECT v" + occ.AnnouncedColumns + ",token,(SELECT token FROM _rqlite_tx WHERE k=" +
-		strconv.FormatInt(version, 10) + ") FROM _rqlite_tx WHERE k=0"
-}
 
 // body is the body of a request under construction. Its statements hold no character that JSON
 // would escape.
@@ -145,7 +138,7 @@ func (t *Tx) ask(ctx context.Context, attempt int, again bool, fresh operations)
 		return nil, state, err
 	}
 	b := newBody(fresh)
-	b.statement(stateText(t.state.Version + 1))
+	b.statement(occ.StateText(t.state.Version + 1))
 	if again {
 		b.reads(t.ops.reads())
 	}
@@ -358,7 +351,7 @@ func (t *Tx) sendTrial(ctx context.Context, trial *trial) (*cluster.Answer, erro
 		trial.pieces = t.pieces(trial.list, fuses, false)
 		trial.waiting = t.pieces(trial.untried, fuses, true)
 		b := newBody(trial.list, trial.untried, trial.fresh)
-		b.statement(stateText(t.state.Version + 1))
+		b.statement(occ.StateText(t.state.Version + 1))
 		b.statement(speculationText)
 		if err := errors.Join(b.trialPieces(trial.pieces, trial.form), b.trialPieces(trial.waiting, trial.form), b.trial(trial.fresh, trial.form)); err != nil {
 			return nil, sqlerr.Refused(err)
@@ -371,11 +364,6 @@ func (t *Tx) sendTrial(ctx context.Context, trial *trial) (*cluster.Answer, erro
 			return answer, err
 		}
 	}
-}
-
-// request sends an idempotent body through the log. It is not a Write, so the client may retry it.
-func (t *Tx) request(ctx context.Context, params string, body []byte) (*cluster.Answer, error) {
-	return t.env.Sender.Send(ctx, &cluster.Request{Path: cluster.RequestPath, Params: params, Leader: true, Body: body})
 }
 
 // demandEntry reads the entry of the driver's own insert into the version table.

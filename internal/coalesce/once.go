@@ -1,0 +1,153 @@
+package coalesce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// Attempt is one attempt at a bulk of writes. What became of it can be found out.
+type Attempt struct {
+	Request cluster.Request // a transaction, without a body
+	// Doubts reports whether the failure of the request leaves it open what became of the attempt.
+	Doubts func(why *cluster.Error) bool
+	// Settle finds out whether the attempt was applied. If it was not, it never will be. An error says
+	// that this could not be found out.
+	Settle func(ctx context.Context, why *cluster.Error) (applied bool, err error)
+}
+
+// ErrApplied says that a write was applied, and that its answer was lost. It comes with a [*cluster.Error]
+// that says why.
+var ErrApplied = errors.New("rqlite: the write was applied, but its answer was lost")
+
+// mostFailing is how many parts of a bulk may fail before the others go alone, too.
+const mostFailing = 3
+
+// once sends parts as attempts if they can go so, and reports whether it did.
+func (q *Coalescer) once(parts []*part) bool {
+	if q.cfg.Once == nil || len(parts) == 1 && !q.cfg.OnceAlone || slices.ContainsFunc(parts, func(p *part) bool { return p.Apart }) {
+		return false
+	}
+	if q.writes.failsOften() {
+		(&bulk{q: q, parts: parts}).giveBack()
+		return true
+	}
+	return q.sendOnce(parts)
+}
+
+// sendOnce sends parts as attempts of which one is applied, at most. It reports false if there can be no
+// attempts, and then it has sent nothing. A part that fails goes alone, as do all if many fail.
+func (q *Coalescer) sendOnce(parts []*part) bool {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	b := &bulk{q: q, parts: parts}
+	if !b.begin(cancel) {
+		return true // nobody waits
+	}
+	for failing := 0; len(b.parts) > 0; {
+		attempt, err := q.cfg.Once(ctx)
+		if err != nil {
+			q.counts.failures.Add(1)
+			b.end(err)
+			return true
+		}
+		if attempt == nil {
+			return false
+		}
+		failure := b.try(ctx, attempt.Request)
+		switch {
+		case failure == nil:
+			q.writes.triedAtomic(true)
+			return true
+		case !undone(failure) && !attempt.Doubts(failure):
+			b.fail(failure)
+			return true
+		}
+		if b.settle(ctx, attempt, failure) {
+			return true
+		}
+		if attempt.Doubts(failure) {
+			continue
+		}
+		at := b.partOf(failure.Entry)
+		if failing++; at < 0 || failing > mostFailing {
+			q.writes.triedAtomic(false)
+			b.giveBack()
+			return true
+		}
+		b.giveBackOne(at)
+	}
+	return true
+}
+
+// try makes one attempt. If it returns an error, the callers have not been told.
+func (b *bulk) try(ctx context.Context, req cluster.Request) *cluster.Error {
+	b.frame, req.Frame = req.Frame, nil
+	for _, p := range b.parts {
+		req.MinRelease = max(req.MinRelease, p.MinRelease)
+	}
+	b.req = req
+	answer, err := b.q.cfg.Client.SendJoint(ctx, &b.req, b)
+	if err == nil {
+		defer answer.Close()
+		err = b.read(answer, true)
+	}
+	if err != nil {
+		b.Withdraw(err)
+	}
+	return err
+}
+
+// settle finds out what became of a failed attempt, or makes sure that a late copy of it does nothing. It
+// reports whether the callers have been told.
+func (b *bulk) settle(ctx context.Context, attempt *Attempt, failure *cluster.Error) (told bool) {
+	switch applied, err := attempt.Settle(ctx, failure); {
+	case err != nil:
+		unknown := *failure
+		unknown.Outcome = cluster.Unknown
+		b.fail(&unknown)
+		return true
+	case applied:
+		b.end(fmt.Errorf("%w: %w", ErrApplied, failure))
+		return true
+	}
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	for _, p := range b.parts {
+		p.sent = false
+	}
+	return false
+}
+
+// partOf returns the position of the part to which an entry belongs, or -1 if it is the driver's own.
+func (b *bulk) partOf(entry int) int {
+	if b.frame != nil {
+		entry -= b.frame.Before.Count
+	}
+	for i, p := range b.parts {
+		if entry < 0 {
+			break
+		}
+		if entry -= p.Entries; entry < 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// giveBackOne lets the caller of one part send its statement by itself.
+func (b *bulk) giveBackOne(at int) {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	p := b.parts[at]
+	b.parts = append(b.parts[:at:at], b.parts[at+1:]...)
+	p.err = ErrAlone
+	if !p.left {
+		b.live--
+	}
+	p.bulk = nil
+	close(p.done)
+}

@@ -1,0 +1,168 @@
+//go:build go1.25
+
+package coalesce
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+// settled is what is found out about an attempt.
+type settled struct {
+	applied bool
+	err     error
+}
+
+// makesOnce has a coalescer make attempts. Those that fail are settled as given, one after the other.
+func makesOnce(q *Coalescer, outcomes ...settled) (asked *int) {
+	asked = new(int)
+	q.cfg.Once = func(context.Context) (*Attempt, error) {
+		return &Attempt{
+			Request: unframed(true),
+			Doubts:  func(why *cluster.Error) bool { return why.Outcome == cluster.Unknown },
+			Settle: func(context.Context, *cluster.Error) (bool, error) {
+				*asked++
+				return outcomes[*asked-1].applied, outcomes[*asked-1].err
+			},
+		}, nil
+	}
+	return asked
+}
+
+func TestCoalesceOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "a bulk that was applied, and whose answer is lost", func(t *testing.T) {
+		q, s, only, release := busy(t, setting{})
+		asked := makesOnce(q, settled{applied: true})
+		only.then(drop)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		for _, w := range []*writer{w1, w2} {
+			<-w.done
+			require.ErrorIs(t, w.err, ErrApplied)
+		}
+		assert.Equal(t, 1, *asked)
+		assert.Empty(t, s.got())
+	})
+	inBubble(t, "a bulk that was not applied goes again", func(t *testing.T) {
+		q, s, only, release := busy(t, setting{})
+		makesOnce(q, settled{}, settled{})
+		only.then(drop, drop, s.reply)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.applied(t, 1)
+		w2.applied(t, 2)
+		assert.Equal(t, []string{"tx:ok 1,ok 2"}, s.got())
+	})
+	inBubble(t, "nobody can tell", func(t *testing.T) {
+		q, _, only, release := busy(t, setting{})
+		makesOnce(q, settled{err: errors.New("no leader")})
+		only.then(drop)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.unknown(t)
+		w2.unknown(t)
+		assert.EqualValues(t, 1, q.Counts().Failures)
+	})
+	inBubble(t, "one that fails goes alone, and the others without it", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		asked := makesOnce(q, settled{})
+		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "fail 2"), joins(t, q, "ok 3")
+		release()
+		w1.applied(t, 1)
+		w3.applied(t, 3)
+		<-w2.done
+		require.ErrorIs(t, w2.err, ErrAlone)
+		assert.Equal(t, []string{"tx:ok 1,fail 2,ok 3", "tx:ok 1,ok 3"}, s.got())
+		assert.Equal(t, 1, *asked, "a late copy of the first attempt does nothing")
+	})
+	inBubble(t, "one that fails, and nobody knows whether a copy does something", func(t *testing.T) {
+		q, _, _, release := busy(t, setting{})
+		makesOnce(q, settled{err: errors.New("no leader")})
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "fail 2")
+		release()
+		w1.unknown(t)
+		w2.unknown(t)
+	})
+	inBubble(t, "where many fail, all go alone, and so do some of the next", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		makesOnce(q, settled{}, settled{}, settled{}, settled{})
+		var all []*writer
+		for _, statement := range []string{"fail 1", "fail 2", "ok 3", "fail 4", "fail 5", "ok 6"} {
+			all = append(all, joins(t, q, statement))
+		}
+		release()
+		for _, w := range all {
+			<-w.done
+			require.ErrorIs(t, w.err, ErrAlone)
+		}
+		assert.Len(t, s.got(), mostFailing+1)
+		assert.Empty(t, s.applied)
+		require.True(t, begins(q))
+		w1, w2 := joins(t, q, "ok 7"), joins(t, q, "ok 8")
+		release()
+		for _, w := range []*writer{w1, w2} {
+			<-w.done
+			require.ErrorIs(t, w.err, ErrAlone)
+		}
+	})
+	inBubble(t, "one that leaves while a bulk is asked about", func(t *testing.T) {
+		q, s, only, release := busy(t, setting{})
+		makesOnce(q, settled{})
+		settle, gate := q.cfg.Once, make(chan struct{})
+		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
+			attempt, err := settle(ctx)
+			inner := attempt.Settle
+			attempt.Settle = func(ctx context.Context, why *cluster.Error) (bool, error) {
+				<-gate
+				return inner(ctx, why)
+			}
+			return attempt, err
+		}
+		only.then(drop, s.reply)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.cancel(nil)
+		w1.unknown(t)
+		close(gate)
+		w2.applied(t, 2)
+		assert.Equal(t, []string{"tx:ok 2"}, s.got(), "it will never be applied")
+	})
+	inBubble(t, "there can be no attempt", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		q.cfg.Once = func(context.Context) (*Attempt, error) { return nil, nil }
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.applied(t, 1)
+		w2.applied(t, 2)
+		assert.Equal(t, []string{"tx:ok 1,ok 2"}, s.got())
+	})
+	inBubble(t, "an attempt cannot be made", func(t *testing.T) {
+		q, _, _, release := busy(t, setting{})
+		why := errors.New("no version table")
+		q.cfg.Once = func(context.Context) (*Attempt, error) { return nil, why }
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		for _, w := range []*writer{w1, w2} {
+			<-w.done
+			require.ErrorIs(t, w.err, why)
+		}
+	})
+	inBubble(t, "one that waits alone", func(t *testing.T) {
+		for _, alone := range []bool{false, true} {
+			q, s, _, release := busy(t, setting{})
+			makesOnce(q)
+			q.cfg.OnceAlone = alone
+			w := joins(t, q, "ok 1")
+			release()
+			w.applied(t, 1)
+			assert.Equal(t, []string{map[bool]string{false: "ok 1", true: "tx:ok 1"}[alone]}, s.got())
+		}
+	})
+}
