@@ -219,6 +219,7 @@ func (p *piece) followIDs(before *operation, id int64) bool {
 		i.notID = nil
 	}
 	i.learnValues(before, id)
+	i.learnValues(p.last(), id+int64(len(p.list)*p.run.Given.Rows))
 	for n := range i.given.Slots {
 		if i.notID[n] {
 			continue
