@@ -132,9 +132,9 @@ const (
 )
 
 // MostAtOnce is how many requests that write, and how many that do not, wait for answers at the
-// same time. The others wait for these. An answer that is being read does not count, so that a
-// program can send requests while it reads. More at once would not be faster, and each takes a
-// connection.
+// same time. The others wait for these. A few more may do so that are over soon. An answer that is being
+// read does not count, so that a program can send requests while it reads. More at once would not be
+// faster, and each takes a connection.
 const MostAtOnce = 256
 
 const (
@@ -193,7 +193,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if last != nil && redirects == 0 {
 			c.routes.counts.retries.Add(1)
 		}
-		gate, err := c.enter(ctx, req, until)
+		place, err := c.enter(ctx, req, until)
 		if err != nil {
 			return nil, outOfTime(err, last)
 		}
@@ -201,7 +201,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		req.compose()
 		sent := time.Now()
 		answer, err := c.attempt(ctx, node, req, until)
-		gate.leave(time.Since(sent), err != nil && err.cutOff())
+		place.leave(time.Since(sent), err != nil && err.cutOff())
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
 			return answer, nil
@@ -238,8 +238,8 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 func (e *Error) cutOff() bool { return e.Status == 0 && errors.Is(e.Err, context.DeadlineExceeded) }
 
 // enter waits until the request may wait for an answer, and the leader is known if it needs it. The
-// caller has to leave the gate.
-func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (*gate, *Error) {
+// caller has to leave the place.
+func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (place, *Error) {
 	gate := &c.reads
 	if req.Write {
 		gate = &c.writes
@@ -247,16 +247,17 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (*gat
 	for {
 		if c.mustSeek(req) {
 			if err := c.seek(ctx, req, until); err != nil {
-				return nil, err
+				return place{}, err
 			}
 		}
-		if over := gate.enter(ctx, until, c.timedOut); over != nil {
-			return nil, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
+		place, over := gate.enter(ctx, until, c.timedOut)
+		if over != nil {
+			return place, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
 		}
 		if !c.mustSeek(req) { // it may have been lost meanwhile
-			return gate, nil
+			return place, nil
 		}
-		gate.leave(0, false)
+		place.leave(0, false)
 	}
 }
 
