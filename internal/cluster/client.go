@@ -117,6 +117,9 @@ type Request struct {
 	// Stream says that the caller reads rows at its own pace: the timeout ends with the first entry
 	// instead of the end of the answer.
 	Stream bool
+	// Bounded says that the sender lets only few such requests be under way, and that they are known to be
+	// quick. So they wait for no others, and do not count among [MostAtOnce].
+	Bounded bool
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way
@@ -249,6 +252,9 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (plac
 			if err := c.seek(ctx, req, until); err != nil {
 				return place{}, err
 			}
+		}
+		if req.Bounded {
+			return place{}, nil
 		}
 		place, over := gate.enter(ctx, until, c.timedOut)
 		if over != nil {

@@ -56,14 +56,55 @@ type Meter interface {
 	Doubt()
 }
 
-// doubtAfter is how long a request must have been under way for Meter.Doubt.
-const doubtAfter = 25 * time.Millisecond
+// An answer that has not come after such a time may be that to a slow read. Where all answers take long,
+// because of the way or because the node has much to do, that says nothing of the read.
+const (
+	doubtAfter   = 25 * time.Millisecond
+	doubtTypical = 3 // times the smoothed time of answers
+)
 
 // A bulk of reads that takes so long holds a slow one, whose callers do not know that it is slow.
 const (
 	shortestLimit = 100 * time.Millisecond
-	timesTypical  = 10 // of the smoothed time of bulks
+	timesTypical  = 10 // of the smoothed time of answers
 )
+
+// Answered notes how long the answer to a read took that its caller sent by itself.
+func (q *Coalescer) Answered(took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.smooth(took)
+}
+
+// arrived notes how long the answer to a bulk took.
+func (q *Coalescer) arrived(took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.distance.measured(took)
+	q.smooth(took)
+}
+
+// smooth takes the time of an answer into the typical one. The caller holds q.mu.
+func (q *Coalescer) smooth(took time.Duration) {
+	if q.typical == 0 {
+		q.typical = took
+	}
+	q.typical += (took - q.typical) / 8
+}
+
+// Overdue reports whether a read that has got no answer after such a time may be a slow one.
+func (q *Coalescer) Overdue(after time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return after > max(doubtAfter, doubtTypical*q.typical)
+}
+
+// longest returns how long a bulk of reads may take before its callers send their reads by themselves.
+func (q *Coalescer) longest() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return max(shortestLimit, timesTypical*q.typical)
+}
 
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would
 // have got any other one by a request of its own.
@@ -170,7 +211,7 @@ func (r *Reads) add(kind Kind) *Coalescer {
 	cfg := r.cfg
 	cfg.Reads = true
 	cfg.Request = func(bool) cluster.Request {
-		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame}
+		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame, Bounded: true}
 	}
 	l := &lane{kind, newCounted(cfg, &r.counts)}
 	lanes = append(slices.Clone(lanes[max(0, len(lanes)-mostLanes+1):]), l)
