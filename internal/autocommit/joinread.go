@@ -61,13 +61,11 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	}
 	sent := time.Now()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
-	took := time.Since(sent)
-	if err != nil {
-		cost.failed(err, reads.Overdue(took))
-		return nil, err
+	late := errors.Is(err, context.DeadlineExceeded)
+	if slow := (err == nil || late) && reads.Ended(time.Since(sent), late); err != nil {
+		cost.failed(err, slow)
 	}
-	reads.Answered(took)
-	return s, nil
+	return s, err
 }
 
 // readAlone sends a read by itself.
@@ -91,13 +89,13 @@ func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt,
 	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
 }
 
-// failed learns from the failure of a read. overdue says that it was thought to be quick, and
-// that others had their answers in much less time.
-func (c *textCost) failed(err error, overdue bool) {
+// failed learns from the failure of a read. slow says that it was thought to be quick, and may have been
+// slow.
+func (c *textCost) failed(err error, slow bool) {
 	switch {
 	case sqlerr.IsUnsendable(err):
 		c.cannotBeSent()
-	case overdue && errors.Is(err, context.DeadlineExceeded):
+	case slow:
 		c.Doubt()
 	}
 }

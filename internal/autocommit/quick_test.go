@@ -89,8 +89,7 @@ func TestTextCostFailed(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
 	c.Measure(point, 100)
-	c.failed(sqlerr.New("no such table: t", 0, 1), true)
-	c.failed(context.Canceled, true)
+	c.failed(sqlerr.New("no such table: t", 0, 1), false)
 	c.failed(context.DeadlineExceeded, false)
 	require.True(t, c.isQuick())
 	c.failed(context.DeadlineExceeded, true)

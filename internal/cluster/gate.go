@@ -14,34 +14,23 @@ import (
 // A request that has too little time left for an answer is passed over: it would be cut off, which costs
 // the server its work and the client a connection, and the requests behind it would come too late as
 // well. It gets few places while others want them.
-//
-// If many requests are cut off all the same, there are too many at once. So the number of places falls
-// then, and rises again while few are cut off. A gate is safe for concurrent use.
+// If many requests are cut off all the same, there are fewer places for a while. A gate is safe for
+// concurrent use.
 type gate struct {
 	// mu guards all.
-	//
-	// Invariant: fewestPlaces <= places <= most, or places == most.
-	mu           sync.Mutex
-	most, places int // without the spare ones
-	inside       int // requests that have a place
-	long         int // those of them that were not brief when they got it
-	waiting      waiters
+	mu      sync.Mutex
+	places  Limit // without the spare ones
+	inside  int   // requests that have a place
+	long    int   // those of them that were not brief when they got it
+	waiting waiters
 	// quick is the smoothed time that quick answers take. It falls fast and rises slowly, so that slow
 	// statements do not keep out those that are quick.
 	quick time.Duration
 	turns int // places that were given away
-	// ended and cut count the requests that have left since places was set last, and those of them that
-	// were cut off.
-	ended, cut int
 }
 
-const (
-	// fewestPlaces is how far the number of places falls.
-	fewestPlaces = 16
-	// tooManyCut is the part of requests that are cut off from which on the number of places falls: one
-	// in so many.
-	tooManyCut = 4
-)
+// fewestPlaces is how far the number of places falls.
+const fewestPlaces = 16
 
 // round is how many places are given away in a round. One goes to a waiter that was passed over, which
 // may need less time than others, and one to the waiter that has waited longest.
@@ -51,7 +40,7 @@ const round = 8
 const spare = 8
 
 // open sets the largest number of places.
-func (g *gate) open(most int) { g.most, g.places = most, most }
+func (g *gate) open(most int) { g.places = NewLimit(fewestPlaces, most) }
 
 // enter waits for a place, until ctx or the time of until has ended; a zero until never does. If it
 // returns an error, that says why the request cannot wait any longer: that of ctx, or of over. Otherwise
@@ -85,7 +74,8 @@ func (g *gate) goIn(w waiter, now time.Time) (place, *waiter) {
 
 // fits reports whether there is a place for a request. The caller holds g.mu.
 func (g *gate) fits(brief bool) bool {
-	return g.inside < g.places+g.places/spare && (brief || g.long < g.places)
+	places := g.places.Now()
+	return g.inside < places+places/spare && (brief || g.long < places)
 }
 
 // take gives a place to a request. The caller holds g.mu.
@@ -145,7 +135,7 @@ func (p place) leave(took time.Duration, cutOff bool) {
 	if !cutOff || took > g.quick {
 		g.learn(took)
 	}
-	g.count(cutOff)
+	g.places.Ended(cutOff)
 	if g.inside--; !p.brief {
 		g.long--
 	}
@@ -156,22 +146,6 @@ func (p place) leave(took time.Duration, cutOff bool) {
 		g.turns++
 		close(w.in)
 	}
-}
-
-// count sets the number of places anew after some requests. The caller holds g.mu.
-func (g *gate) count(cutOff bool) {
-	if g.ended++; cutOff {
-		g.cut++
-	}
-	if g.ended < max(fewestPlaces, g.places/2) {
-		return
-	}
-	if g.cut*tooManyCut > g.ended {
-		g.places = max(fewestPlaces, g.places*3/4)
-	} else {
-		g.places = min(g.most, g.places+g.places/16+1)
-	}
-	g.ended, g.cut = 0, 0
 }
 
 // learn takes in how long an answer took. The caller holds g.mu.

@@ -81,7 +81,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	if err == nil {
 		defer answer.Close()
 		if b.q.cfg.Reads {
-			b.q.arrived(time.Since(begin))
+			b.q.answered(time.Since(begin))
 		}
 		err = b.read(answer, atomic)
 	}
@@ -91,7 +91,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
-		if ctx.Err() != nil && b.q.Overdue(time.Since(begin)) {
+		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) {
 			doubt(b.parts)
 		}
 	case atomic:

@@ -19,7 +19,7 @@ var readLimits = limits{underWay: 4, second: 32, parts: 256, work: 10 * time.Mil
 // requests cost more than the wait. Far from it, the wait for the answer to another request would
 // be as long as the way. The zero value is that of a near node.
 type distance struct {
-	places   int           // requests that may be under way, however many bulks are among them
+	places   cluster.Limit // requests that may be under way, however many bulks are among them
 	quickest time.Duration // answer to a bulk since; 0 before the first
 	since    time.Time
 }
@@ -28,8 +28,9 @@ const (
 	// perPlace is how long a read waits for another one on the way, at most: one request leaves
 	// in such a time.
 	perPlace = time.Millisecond
-	// mostPlaces bounds distance.places.
-	mostPlaces = 64
+	// fewestPlaces and mostPlaces bound distance.places, except those of a near node.
+	fewestPlaces = 4
+	mostPlaces   = 64
 	// distanceHolds is how long the quickest answer counts. Only the quickest tells the way: others
 	// have waited in the node as well.
 	distanceHolds = 10 * time.Minute
@@ -39,7 +40,9 @@ const (
 func (d *distance) measured(took time.Duration) {
 	if now := time.Now(); d.quickest == 0 || took < d.quickest || now.Sub(d.since) > distanceHolds {
 		d.quickest, d.since = took, now
-		d.places = int(min(took/perPlace, mostPlaces))
+		if most := int(min(took/perPlace, mostPlaces)); most != d.places.Most() {
+			d.places = cluster.NewLimit(fewestPlaces, most)
+		}
 	}
 }
 
@@ -69,19 +72,35 @@ const (
 	timesTypical  = 10 // of the smoothed time of answers
 )
 
-// Answered notes how long the answer to a read took that its caller sent by itself.
-func (q *Coalescer) Answered(took time.Duration) {
+// Ended notes how long a read took that its caller sent by itself. cutOff says that its answer did not
+// come in time. Then slow reports whether that may be due to the read.
+func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.distance.places.Ended(cutOff)
+	if cutOff {
+		return q.overdue(took)
+	}
 	q.smooth(took)
+	return false
 }
 
-// arrived notes how long the answer to a bulk took.
-func (q *Coalescer) arrived(took time.Duration) {
+// answered notes how long the answer to a bulk took.
+func (q *Coalescer) answered(took time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.distance.measured(took)
+	q.distance.places.Ended(false)
 	q.smooth(took)
+}
+
+// givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due
+// to one of its reads.
+func (q *Coalescer) givenUp(after time.Duration) (slow bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.distance.places.Ended(true)
+	return q.overdue(after)
 }
 
 // smooth takes the time of an answer into the typical one. The caller holds q.mu.
@@ -92,10 +111,9 @@ func (q *Coalescer) smooth(took time.Duration) {
 	q.typical += (took - q.typical) / 8
 }
 
-// Overdue reports whether a read that has got no answer after such a time may be a slow one.
-func (q *Coalescer) Overdue(after time.Duration) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// overdue reports whether a read that has got no answer after such a time may be a slow one. The caller
+// holds q.mu.
+func (q *Coalescer) overdue(after time.Duration) bool {
 	return after > max(doubtAfter, doubtTypical*q.typical)
 }
 

@@ -376,7 +376,7 @@ func TestReadsLeave(t *testing.T) {
 func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(t *testing.T, q *Coalescer, l *library, release func()){
-		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) { q.Answered(60 * time.Millisecond) },
+		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) { q.Ended(60*time.Millisecond, false) },
 		"to a bulk": func(t *testing.T, q *Coalescer, l *library, release func()) {
 			l.gate = make(chan struct{})
 			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
@@ -385,7 +385,7 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 			l.gate <- struct{}{}
 			r1.saw(t, 1)
 			r2.saw(t, 2)
-			for range q.distance.places {
+			for range q.distance.places.Now() {
 				begins(q)
 			}
 		},
@@ -404,8 +404,8 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 			<-r2.done
 			synctest.Wait()
 			assert.Zero(t, m.doubts)
-			assert.False(t, q.Overdue(180*time.Millisecond))
-			assert.True(t, q.Overdue(181*time.Millisecond))
+			assert.False(t, q.Ended(180*time.Millisecond, true))
+			assert.True(t, q.Ended(181*time.Millisecond, true))
 		})
 	}
 }
