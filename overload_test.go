@@ -121,3 +121,44 @@ func TestOverload(t *testing.T) {
 		})
 	}
 }
+
+// A read that is sent again by itself, because those that it was joined with were not answered, has no
+// more time than any other.
+func TestJoinedReadsTimeOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 2 * time.Second
+		s := &readServer{}
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Body == nil { // it is asked whether it is alive
+				return &http.Response{StatusCode: http.StatusOK, Header: fromRqlite, Body: http.NoBody}, nil
+			}
+			return s.RoundTrip(r)
+		})
+		cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: transport}, Discovery: DiscoveryOff, Timeout: timeout}
+		connector, err := NewConnector(cfg)
+		require.NoError(t, err)
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		_, err = readText(t.Context(), db, "SELECT 1")
+		require.NoError(t, err)
+		s.hold = make(chan struct{})
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				begun := time.Now()
+				_, err := readText(t.Context(), db, "SELECT 1")
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Equal(t, timeout, time.Since(begun))
+			})
+		}
+		all.Wait()
+		time.Sleep(timeout)
+	})
+}
+
+// roundTripper is a function as http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

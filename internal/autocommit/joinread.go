@@ -51,6 +51,7 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	if req.Bounded = alone; alone {
 		defer reads.End(generation)
 	} else {
+		req.Begun = time.Now()
 		answer, err := joinRead(ctx, reads, stmts, cost)
 		if err == nil {
 			return result.NewSource(answer, stmts, at, false, nil)

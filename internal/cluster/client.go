@@ -120,6 +120,9 @@ type Request struct {
 	// Bounded says that the sender lets only few such requests be under way, and that they are known to be
 	// quick. So they wait for no others, and do not count among [MostAtOnce].
 	Bounded bool
+	// Begun is when the caller began to wait, if that was before Send. The client's timeout counts from
+	// then.
+	Begun time.Time
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way
@@ -154,7 +157,7 @@ const (
 // error is an [*Error], or that of the Frame's Before.
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.begin()
-	answer, err := c.send(ctx, req, c.until(ctx))
+	answer, err := c.send(ctx, req, c.until(ctx, req.Begun))
 	if err != nil {
 		c.routes.counts.failures.Add(1)
 		err.Write = req.Write
