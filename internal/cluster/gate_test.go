@@ -108,6 +108,7 @@ func besideSlow(t *testing.T, slow int, patience time.Duration) (answered, starv
 			}()
 		}
 		time.Sleep(10 * end)
+		waitForAll()
 		answered, starved = got.Load(), lost.Load()
 		assert.Zero(t, g.inside)
 	})
