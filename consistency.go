@@ -306,9 +306,17 @@ func (c *Config) readParamsUntil(ctx context.Context, explains bool, asks occ.As
 // needs no rewriting. The server tells how long it took, so that the driver knows the quick ones.
 const readsOnly = cluster.BlobsAsArrays + "&noparse&timings&level="
 
-// params returns the options as URL parameters.
+// plainReads are the parameters of a read with a level and no further option, by Consistency.
+var plainReads = func() (all []string) {
+	for _, level := range consistencyNames {
+		all = append(all, readsOnly+level)
+	}
+	return all
+}()
+
+// params returns the options as URL parameters. The level must be valid.
 func (r readOptions) params() string {
-	params := readsOnly + r.Level.String()
+	params := plainReads[r.Level]
 	if r.Freshness > 0 {
 		params += "&freshness=" + url.QueryEscape(r.Freshness.String())
 	}

@@ -209,3 +209,11 @@ func BenchmarkReadOptionsFor(b *testing.B) {
 		}
 	}
 }
+
+// Every read needs its parameters. Those of a level alone cost it no allocation.
+func TestPlainParamsAllocateNothing(t *testing.T) {
+	for level := range consistencyNames {
+		options := readOptions{Level: Consistency(level)}
+		assert.Zero(t, testing.AllocsPerRun(10, func() { options.params() }), options.Level)
+	}
+}

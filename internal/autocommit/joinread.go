@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -32,32 +33,51 @@ func selects(s *sqltext.Statement) bool {
 
 // readOne sends a read, together with those of other callers if it is quick and others are under
 // way. cost learns from its answer. The parameters of req have no deadline.
-func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s *result.Source, err error) {
+func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (*result.Source, error) {
 	if cost.isQuick() {
-		reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
-		generation, ok := reads.Begin()
-		if !ok {
-			answer, err := joinRead(ctx, reads, stmts, cost)
-			if err == nil {
-				return result.NewSource(answer, stmts, at, false, nil)
-			}
-			if !errors.Is(err, coalesce.ErrAlone) {
-				return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
-			}
-		} else {
-			defer reads.End(generation)
+		return e.readQuick(ctx, req, stmts, at, cost)
+	}
+	s, err := e.readAlone(ctx, req, stmts, at, cost)
+	if err != nil {
+		cost.failed(err, false)
+	}
+	return s, err
+}
+
+// readQuick is readOne for a read that is quick.
+func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (*result.Source, error) {
+	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
+	generation, alone := reads.Begin()
+	if req.Bounded = alone; alone {
+		defer reads.End(generation)
+	} else {
+		req.Begun = time.Now()
+		answer, err := joinRead(ctx, reads, stmts, cost)
+		if err == nil {
+			return result.NewSource(answer, stmts, at, false, nil)
+		}
+		if !errors.Is(err, coalesce.ErrAlone) {
+			return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
 		}
 	}
+	sent := time.Now()
+	s, err := e.readAlone(ctx, req, stmts, at, cost)
+	late := errors.Is(err, context.DeadlineExceeded)
+	if slow := (err == nil || late) && reads.Ended(time.Since(sent), late); err != nil {
+		cost.failed(err, slow)
+	}
+	return s, err
+}
+
+// readAlone sends a read by itself.
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (*result.Source, error) {
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
-	if err == nil {
-		s, err = result.NewMetered(answer, stmts, at, cost)
-	}
 	if err != nil {
-		cost.failed(err)
+		return nil, err
 	}
-	return s, err
+	return result.NewMetered(answer, stmts, at, cost)
 }
 
 // joinRead sends a read with those of other callers.
@@ -70,12 +90,13 @@ func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt,
 	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
 }
 
-// failed learns from the failure of a read.
-func (c *textCost) failed(err error) {
+// failed learns from the failure of a read. slow says that it was thought to be quick, and may have been
+// slow.
+func (c *textCost) failed(err error, slow bool) {
 	switch {
 	case sqlerr.IsUnsendable(err):
 		c.cannotBeSent()
-	case errors.Is(err, context.DeadlineExceeded):
+	case slow:
 		c.Doubt()
 	}
 }

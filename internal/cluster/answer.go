@@ -230,6 +230,7 @@ type responseBody struct {
 	io.ReadCloser
 	ended bool
 	dry   bool // nothing is read for the moment
+	rest  io.LimitedReader
 }
 
 var errDry = errors.New("the rest has not been read")
@@ -248,7 +249,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 func (b *responseBody) finish() {
 	if !b.ended {
 		cut := time.AfterFunc(drainTime, func() { b.Close() })
-		io.CopyN(io.Discard, b.ReadCloser, maxDrain) //nolint:errcheck // a body that breaks here is closed all the same
+		b.rest = io.LimitedReader{R: b.ReadCloser, N: maxDrain}
+		io.Copy(io.Discard, &b.rest) //nolint:errcheck // a body that breaks here is closed all the same
 		cut.Stop()
 	}
 	b.Close()

@@ -290,3 +290,9 @@ func TestNewAnswerOfABadDocument(t *testing.T) {
 		}
 	}
 }
+
+// Most answers of one row are closed before their end was seen.
+func TestFinishAllocatesLittle(t *testing.T) {
+	b := responseBody{ReadCloser: http.NoBody}
+	assert.LessOrEqual(t, testing.AllocsPerRun(10, b.finish), 2.0, "the timer and what it calls")
+}

@@ -117,6 +117,12 @@ type Request struct {
 	// Stream says that the caller reads rows at its own pace: the timeout ends with the first entry
 	// instead of the end of the answer.
 	Stream bool
+	// Bounded says that the sender lets only few such requests be under way, and that they are known to be
+	// quick. So they wait for no others, and do not count among [MostAtOnce].
+	Bounded bool
+	// Begun is when the caller began to wait, if that was before Send. The client's timeout counts from
+	// then.
+	Begun time.Time
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way
@@ -132,9 +138,9 @@ const (
 )
 
 // MostAtOnce is how many requests that write, and how many that do not, wait for answers at the
-// same time. The others wait for these. An answer that is being read does not count, so that a
-// program can send requests while it reads. More at once would not be faster, and each takes a
-// connection.
+// same time. The others wait for these. A few more may do so that are over soon. An answer that is being
+// read does not count, so that a program can send requests while it reads. More at once would not be
+// faster, and each takes a connection.
 const MostAtOnce = 256
 
 const (
@@ -151,7 +157,7 @@ const (
 // error is an [*Error], or that of the Frame's Before.
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.begin()
-	answer, err := c.send(ctx, req, c.until(ctx))
+	answer, err := c.send(ctx, req, c.until(ctx, req.Begun))
 	if err != nil {
 		c.routes.counts.failures.Add(1)
 		err.Write = req.Write
@@ -193,7 +199,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if last != nil && redirects == 0 {
 			c.routes.counts.retries.Add(1)
 		}
-		gate, err := c.enter(ctx, req, until)
+		place, err := c.enter(ctx, req, until)
 		if err != nil {
 			return nil, outOfTime(err, last)
 		}
@@ -201,7 +207,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		req.compose()
 		sent := time.Now()
 		answer, err := c.attempt(ctx, node, req, until)
-		gate.leave(time.Since(sent), err != nil && err.cutOff())
+		place.leave(time.Since(sent), err != nil && err.cutOff())
 		if err == nil {
 			c.routes.succeeded(node, req.Leader)
 			return answer, nil
@@ -238,8 +244,8 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 func (e *Error) cutOff() bool { return e.Status == 0 && errors.Is(e.Err, context.DeadlineExceeded) }
 
 // enter waits until the request may wait for an answer, and the leader is known if it needs it. The
-// caller has to leave the gate.
-func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (*gate, *Error) {
+// caller has to leave the place.
+func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (place, *Error) {
 	gate := &c.reads
 	if req.Write {
 		gate = &c.writes
@@ -247,16 +253,20 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (*gat
 	for {
 		if c.mustSeek(req) {
 			if err := c.seek(ctx, req, until); err != nil {
-				return nil, err
+				return place{}, err
 			}
 		}
-		if over := gate.enter(ctx, until, c.timedOut); over != nil {
-			return nil, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
+		if req.Bounded {
+			return place{}, nil
+		}
+		place, over := gate.enter(ctx, until, c.timedOut)
+		if over != nil {
+			return place, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
 		}
 		if !c.mustSeek(req) { // it may have been lost meanwhile
-			return gate, nil
+			return place, nil
 		}
-		gate.leave(0, false)
+		place.leave(0, false)
 	}
 }
 

@@ -1,82 +1,89 @@
 package cluster
 
 import (
-	"container/list"
 	"context"
 	"sync"
 	"time"
 )
 
-// gate bounds how many requests wait for answers at the same time. The others wait at the gate, in the
-// order in which they came. One that has too little time left for an answer is passed over: it would
-// be cut off, which costs the server its work and the client a connection, and the requests behind it
-// would come too late as well. It gets few places while others want them.
+// gate bounds how many requests wait for answers at the same time. The others wait at the gate. The one
+// whose time is over first comes in first, and now and then the one that has waited longest. So requests
+// that have little time are not kept waiting by slow ones that have much. For the same reason there are
+// spare places, which only brief requests can take.
 //
-// If many requests are cut off all the same, there are too many at once. So the number of places falls
-// then, and rises again while few are cut off. A gate is safe for concurrent use.
+// A request that has too little time left for an answer is passed over: it would be cut off, which costs
+// the server its work and the client a connection, and the requests behind it would come too late as
+// well. It gets few places while others want them.
+// If many requests are cut off all the same, there are fewer places for a while. A gate is safe for
+// concurrent use.
 type gate struct {
 	// mu guards all.
-	//
-	// Invariant: fewestPlaces <= places <= most, or places == most; nobody waits while inside < places.
-	// Elements of waiting and late are waiters that were not let in.
-	mu           sync.Mutex
-	most, places int
-	inside       int       // requests that have a place
-	waiting      list.List // in order of arrival
-	late         list.List // passed over, the one with the most time first
+	mu      sync.Mutex
+	places  Limit // without the spare ones
+	inside  int   // requests that have a place
+	long    int   // those of them that were not brief when they got it
+	waiting waiters
 	// quick is the smoothed time that quick answers take. It falls fast and rises slowly, so that slow
 	// statements do not keep out those that are quick.
 	quick time.Duration
 	turns int // places that were given away
-	// ended and cut count the requests that have left since places was set last, and those of them that
-	// were cut off.
-	ended, cut int
 }
 
-const (
-	// fewestPlaces is how far the number of places falls.
-	fewestPlaces = 16
-	// tooManyCut is the part of requests that are cut off from which on the number of places falls: one
-	// in so many.
-	tooManyCut = 4
-)
+// fewestPlaces is how far the number of places falls.
+const fewestPlaces = 16
 
-// lateTurn is how many places are given away to one that goes to a waiter that was passed over, which
-// may need less time than others.
-const lateTurn = 8
+// round is how many places are given away in a round. One goes to a waiter that was passed over, which
+// may need less time than others, and one to the waiter that has waited longest.
+const round = 8
 
-// waiter is a request at the gate.
-type waiter struct {
-	until time.Time     // when its time is over; zero is never
-	in    chan struct{} // closed when it has a place
-	queue *list.List    // that holds it; nil when it has a place
-	place *list.Element
-}
+// spare says how many further places there are for brief requests: one for so many places.
+const spare = 8
 
 // open sets the largest number of places.
-func (g *gate) open(most int) { g.most, g.places = most, most }
+func (g *gate) open(most int) { g.places = NewLimit(fewestPlaces, most) }
 
 // enter waits for a place, until ctx or the time of until has ended; a zero until never does. If it
 // returns an error, that says why the request cannot wait any longer: that of ctx, or of over. Otherwise
 // the caller has to leave.
-func (g *gate) enter(ctx context.Context, until time.Time, over func() error) error {
-	g.mu.Lock()
-	if g.inside < g.places {
-		g.inside++
-		g.mu.Unlock()
-		return nil
-	}
-	w := &waiter{until: until, in: make(chan struct{}), queue: &g.waiting}
+func (g *gate) enter(ctx context.Context, until time.Time, over func() error) (place, error) {
+	w := waiter{until: until}
 	if deadline, ok := ctx.Deadline(); ok && (until.IsZero() || deadline.Before(until)) {
 		w.until = deadline
 	}
-	w.place = g.waiting.PushBack(w)
-	g.mu.Unlock()
-
-	if why := await(ctx, w.in, until, over); why != nil {
-		return g.giveUp(w, why)
+	place, waiting := g.goIn(w, time.Now())
+	if waiting == nil {
+		return place, nil
 	}
-	return nil
+	if why := await(ctx, waiting.in, until, over); why != nil {
+		return g.giveUp(waiting, why)
+	}
+	return waiting.place, nil
+}
+
+// goIn gives a request that comes at now a place, if there is one. Otherwise it returns the waiter that
+// the request has become.
+func (g *gate) goIn(w waiter, now time.Time) (place, *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if brief := w.brief(now); g.fits(brief) {
+		return g.take(brief), nil
+	}
+	w.in = make(chan struct{})
+	return place{}, g.waiting.add(w)
+}
+
+// fits reports whether there is a place for a request. The caller holds g.mu.
+func (g *gate) fits(brief bool) bool {
+	places := g.places.Now()
+	return g.inside < places+places/spare && (brief || g.long < places)
+}
+
+// take gives a place to a request. The caller holds g.mu.
+func (g *gate) take(brief bool) place {
+	if g.inside++; !brief {
+		g.long++
+	}
+	return place{g, brief}
 }
 
 // await waits until done is closed, ctx has ended, or the time is until; a zero until never comes.
@@ -98,51 +105,47 @@ func await(ctx context.Context, done <-chan struct{}, until time.Time, over func
 	}
 }
 
-// giveUp takes a waiter away. It returns why, or nil if the waiter has just got a place.
-func (g *gate) giveUp(w *waiter, why error) error {
+// giveUp takes a waiter away. It returns why, or the place that the waiter has just got.
+func (g *gate) giveUp(w *waiter, why error) (place, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w.queue == nil {
-		return nil // the request finds out by itself
+	if !w.waits() {
+		return w.place, nil // the request finds out by itself
 	}
-	w.queue.Remove(w.place)
-	return why
+	g.waiting.remove(w)
+	return place{}, why
 }
 
-// leave gives a place back. took is how long the answer took, 0 if there was none. cutOff says that the
+// place is what a request has that may wait for its answer. The zero value is that of a request that needs
+// none.
+type place struct {
+	gate  *gate
+	brief bool // the request was brief when it got the place
+}
+
+// leave gives the place back. took is how long the answer took, 0 if there was none. cutOff says that the
 // request has ended before its answer came, after that time.
-func (g *gate) leave(took time.Duration, cutOff bool) {
+func (p place) leave(took time.Duration, cutOff bool) {
+	g := p.gate
+	if g == nil {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !cutOff || took > g.quick {
 		g.learn(took)
 	}
-	g.count(cutOff)
-	for g.inside--; g.inside < g.places; g.inside++ {
-		w := g.next(time.Now())
-		if w == nil {
-			return
-		}
-		w.queue.Remove(w.place)
-		w.queue = nil
+	g.places.Ended(cutOff)
+	if g.inside--; !p.brief {
+		g.long--
+	}
+	now := time.Now()
+	for w := g.next(now); w != nil; w = g.next(now) {
+		g.waiting.remove(w)
+		w.place = g.take(w.brief(now))
+		g.turns++
 		close(w.in)
 	}
-}
-
-// count sets the number of places anew after some requests. The caller holds g.mu.
-func (g *gate) count(cutOff bool) {
-	if g.ended++; cutOff {
-		g.cut++
-	}
-	if g.ended < max(fewestPlaces, g.places/2) {
-		return
-	}
-	if g.cut*tooManyCut > g.ended {
-		g.places = max(fewestPlaces, g.places*3/4)
-	} else {
-		g.places = min(g.most, g.places+g.places/16+1)
-	}
-	g.ended, g.cut = 0, 0
 }
 
 // learn takes in how long an answer took. The caller holds g.mu.
@@ -161,20 +164,19 @@ func (g *gate) learn(took time.Duration) {
 // next returns the waiter that gets the next place, or nil. The caller holds g.mu.
 func (g *gate) next(now time.Time) *waiter {
 	need := now.Add(g.quick + g.quick/2)
-	g.turns++
-	if e := g.late.Front(); e != nil && (g.turns%lateTurn == 0 || !e.Value.(*waiter).until.Before(need)) {
-		return e.Value.(*waiter)
+	first := g.waiting.first(now, need)
+	oldest, late := g.waiting.oldest(), g.waiting.passedOver()
+	inTurn := [...]*waiter{first, oldest, late}
+	switch turn := g.turns % round; {
+	case late != nil && (turn == round-1 || !late.until.Before(need)):
+		inTurn = [...]*waiter{late, first, oldest}
+	case turn == round/2:
+		inTurn = [...]*waiter{oldest, first, late}
 	}
-	for e := g.waiting.Front(); e != nil; e = g.waiting.Front() {
-		w := e.Value.(*waiter)
-		if w.until.IsZero() || !w.until.Before(need) {
+	for _, w := range inTurn {
+		if w != nil && g.fits(w.brief(now)) {
 			return w
 		}
-		g.waiting.Remove(e)
-		w.queue, w.place = &g.late, g.late.PushFront(w)
-	}
-	if e := g.late.Front(); e != nil {
-		return e.Value.(*waiter)
 	}
 	return nil
 }

@@ -41,13 +41,16 @@ type guard struct {
 	heard bool        // the node has begun to answer; it stays so
 }
 
-// until returns when the client's timeout ends a request that begins now. It is zero if the context
-// ends first, or if there is no timeout.
-func (c *Client) until(ctx context.Context) time.Time {
+// until returns when the client's timeout ends a request that has begun at a time; zero is now. It is zero
+// if the context ends first, or if there is no timeout.
+func (c *Client) until(ctx context.Context, begun time.Time) time.Time {
 	if c.cfg.Timeout <= 0 {
 		return time.Time{}
 	}
-	until := time.Now().Add(c.cfg.Timeout)
+	if begun.IsZero() {
+		begun = time.Now()
+	}
+	until := begun.Add(c.cfg.Timeout)
 	if deadline, ok := ctx.Deadline(); ok && !deadline.After(until) {
 		return time.Time{}
 	}

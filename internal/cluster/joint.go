@@ -48,7 +48,7 @@ func (req *Request) withdraw(err *Error) (again bool) {
 // timeout has passed since the call of Wait. The error wraps context.Canceled or
 // context.DeadlineExceeded.
 func (c *Client) Wait(ctx context.Context, done <-chan struct{}) error {
-	return await(ctx, done, c.until(ctx), c.timedOut)
+	return await(ctx, done, c.until(ctx, time.Time{}), c.timedOut)
 }
 
 // GaveUp returns the error of a caller that gives up its part of a joint request, because of an

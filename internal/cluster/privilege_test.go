@@ -66,8 +66,9 @@ func TestWhatAWriteWaitedFor(t *testing.T) {
 		want    string
 	}{
 		"a place": {func(_ *testing.T, c *Client, _ *fake) {
-			for range MostAtOnce {
-				require.NoError(t, c.writes.enter(t.Context(), time.Time{}, nil))
+			for range MostAtOnce + MostAtOnce/spare {
+				_, err := c.writes.enter(t.Context(), time.Now().Add(soon), nil)
+				require.NoError(t, err)
 			}
 		}, "the writes under way; nothing was sent"},
 		"the turn":        {func(_ *testing.T, c *Client, _ *fake) { c.routes.lost.Store(true); c.seekSlot <- struct{}{} }, "the leader to be found; nothing was sent"},

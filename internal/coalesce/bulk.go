@@ -81,7 +81,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	if err == nil {
 		defer answer.Close()
 		if b.q.cfg.Reads {
-			b.arrived(time.Since(begin))
+			b.q.answered(time.Since(begin))
 		}
 		err = b.read(answer, atomic)
 	}
@@ -91,7 +91,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
-		if ctx.Err() != nil && time.Since(begin) > doubtAfter {
+		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) {
 			doubt(b.parts)
 		}
 	case atomic:
@@ -171,21 +171,6 @@ func (b *bulk) read(answer *cluster.Answer, atomic bool) *cluster.Error {
 	}
 	b.handOut(entries, want)
 	return nil
-}
-
-// arrived notes how long the answer to reads took.
-func (b *bulk) arrived(took time.Duration) {
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	b.q.distance.measured(took)
-	b.q.typical += (took - b.q.typical) / 8
-}
-
-// longest returns how long a bulk of reads may take before its callers send their reads by themselves.
-func (q *Coalescer) longest() time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return max(shortestLimit, timesTypical*q.typical)
 }
 
 // handOut gives each part its entries, of n in all.

@@ -68,7 +68,7 @@ type Coalescer struct {
 	// mu guards all that follows.
 	//
 	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, and no request leaves while
-	// underWay >= max(limits.underWay, distance.places).
+	// underWay >= max(limits.underWay, distance.places.Now()).
 	mu         sync.Mutex
 	generation int     // grows when look gives up on the requests under way
 	underWay   int     // requests of this generation without an answer
@@ -77,7 +77,7 @@ type Coalescer struct {
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
 	distance   distance
-	typical    time.Duration // smoothed time of the answers to bulks of reads; 0 before the first
+	typical    time.Duration // smoothed time of the answers to reads; 0 before the first
 
 	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
 	// || no part waits.
@@ -183,7 +183,7 @@ func (q *Coalescer) End(generation int) {
 // room reports whether a request may leave. Single statements go side by side, so that two callers
 // far from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
-	if q.underWay == 0 || q.underWay < q.distance.places {
+	if q.underWay == 0 || q.underWay < q.distance.places.Now() {
 		return true
 	}
 	return q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.limits.second)

@@ -19,7 +19,7 @@ var readLimits = limits{underWay: 4, second: 32, parts: 256, work: 10 * time.Mil
 // requests cost more than the wait. Far from it, the wait for the answer to another request would
 // be as long as the way. The zero value is that of a near node.
 type distance struct {
-	places   int           // requests that may be under way, however many bulks are among them
+	places   cluster.Limit // requests that may be under way, however many bulks are among them
 	quickest time.Duration // answer to a bulk since; 0 before the first
 	since    time.Time
 }
@@ -28,8 +28,9 @@ const (
 	// perPlace is how long a read waits for another one on the way, at most: one request leaves
 	// in such a time.
 	perPlace = time.Millisecond
-	// mostPlaces bounds distance.places.
-	mostPlaces = 64
+	// fewestPlaces and mostPlaces bound distance.places, except those of a near node.
+	fewestPlaces = 4
+	mostPlaces   = 64
 	// distanceHolds is how long the quickest answer counts. Only the quickest tells the way: others
 	// have waited in the node as well.
 	distanceHolds = 10 * time.Minute
@@ -39,7 +40,9 @@ const (
 func (d *distance) measured(took time.Duration) {
 	if now := time.Now(); d.quickest == 0 || took < d.quickest || now.Sub(d.since) > distanceHolds {
 		d.quickest, d.since = took, now
-		d.places = int(min(took/perPlace, mostPlaces))
+		if most := int(min(took/perPlace, mostPlaces)); most != d.places.Most() {
+			d.places = cluster.NewLimit(fewestPlaces, most)
+		}
 	}
 }
 
@@ -56,14 +59,70 @@ type Meter interface {
 	Doubt()
 }
 
-// doubtAfter is how long a request must have been under way for Meter.Doubt.
-const doubtAfter = 25 * time.Millisecond
+// An answer that has not come after such a time may be that to a slow read. Where all answers take long,
+// because of the way or because the node has much to do, that says nothing of the read.
+const (
+	doubtAfter   = 25 * time.Millisecond
+	doubtTypical = 3 // times the smoothed time of answers
+)
 
 // A bulk of reads that takes so long holds a slow one, whose callers do not know that it is slow.
 const (
 	shortestLimit = 100 * time.Millisecond
-	timesTypical  = 10 // of the smoothed time of bulks
+	timesTypical  = 10 // of the smoothed time of answers
 )
+
+// Ended notes how long a read took that its caller sent by itself. cutOff says that its answer did not
+// come in time. Then slow reports whether that may be due to the read.
+func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.distance.places.Ended(cutOff)
+	if cutOff {
+		return q.overdue(took)
+	}
+	q.smooth(took)
+	return false
+}
+
+// answered notes how long the answer to a bulk took.
+func (q *Coalescer) answered(took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.distance.measured(took)
+	q.distance.places.Ended(false)
+	q.smooth(took)
+}
+
+// givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due
+// to one of its reads.
+func (q *Coalescer) givenUp(after time.Duration) (slow bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.distance.places.Ended(true)
+	return q.overdue(after)
+}
+
+// smooth takes the time of an answer into the typical one. The caller holds q.mu.
+func (q *Coalescer) smooth(took time.Duration) {
+	if q.typical == 0 {
+		q.typical = took
+	}
+	q.typical += (took - q.typical) / 8
+}
+
+// overdue reports whether a read that has got no answer after such a time may be a slow one. The caller
+// holds q.mu.
+func (q *Coalescer) overdue(after time.Duration) bool {
+	return after > max(doubtAfter, doubtTypical*q.typical)
+}
+
+// longest returns how long a bulk of reads may take before its callers send their reads by themselves.
+func (q *Coalescer) longest() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return max(shortestLimit, timesTypical*q.typical)
+}
 
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would
 // have got any other one by a request of its own.
@@ -170,7 +229,7 @@ func (r *Reads) add(kind Kind) *Coalescer {
 	cfg := r.cfg
 	cfg.Reads = true
 	cfg.Request = func(bool) cluster.Request {
-		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame}
+		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame, Bounded: true}
 	}
 	l := &lane{kind, newCounted(cfg, &r.counts)}
 	lanes = append(slices.Clone(lanes[max(0, len(lanes)-mostLanes+1):]), l)

@@ -372,6 +372,72 @@ func TestReadsLeave(t *testing.T) {
 	}
 }
 
+// Where answers take long anyhow, those that do not come in time cast no doubt.
+func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(t *testing.T, q *Coalescer, l *library, release func()){
+		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) { q.Ended(60*time.Millisecond, false) },
+		"to a bulk": func(t *testing.T, q *Coalescer, l *library, release func()) {
+			l.gate = make(chan struct{})
+			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+			release()
+			time.Sleep(60 * time.Millisecond)
+			l.gate <- struct{}{}
+			r1.saw(t, 1)
+			r2.saw(t, 2)
+			for range q.distance.places.Now() {
+				begins(q)
+			}
+		},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			q, l, _, release := fullOfReads(t, point)
+			answer(t, q, l, release)
+			l.gate = make(chan struct{})
+			m := new(meter)
+			r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{Meter: m})
+			release()
+			time.Sleep(100 * time.Millisecond)
+			r1.cancel()
+			r2.cancel()
+			<-r1.done
+			<-r2.done
+			synctest.Wait()
+			assert.Zero(t, m.doubts)
+			assert.False(t, q.Ended(180*time.Millisecond, true))
+			assert.True(t, q.Ended(181*time.Millisecond, true))
+		})
+	}
+}
+
+// Joined reads are few and quick. So they do not wait for as many slow requests as may be under way.
+func TestReadsBesideSlowRequests(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		q, l, node, release := fullOfReads(t, point)
+		node.then(hang)
+		ctx, cancel := context.WithCancel(t.Context())
+		var slow sync.WaitGroup
+		for range cluster.MostAtOnce {
+			slow.Go(func() {
+				_, err := q.cfg.Client.Send(ctx, &cluster.Request{Path: cluster.QueryPath, Body: []byte(`[1]`)})
+				assert.ErrorIs(t, err, context.Canceled)
+			})
+		}
+		synctest.Wait()
+		require.Equal(t, cluster.MostAtOnce, node.requests())
+		node.then(l.reply)
+		begun := time.Now()
+		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+		release()
+		r1.saw(t, 1)
+		r2.saw(t, 2)
+		assert.Zero(t, time.Since(begun))
+		cancel()
+		slow.Wait()
+	})
+}
+
 // A meter learns what each statement cost by itself.
 func TestReadsMeter(t *testing.T) {
 	t.Parallel()

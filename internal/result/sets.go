@@ -14,13 +14,18 @@ type Sets struct {
 	Types   []string // as rqlite sends them, in lower case
 	HasRows bool     // the current result set began with a row
 
-	sources []*Source // sources that were not read to their end; the current one first
-	storage []Storage // of the current result set, by column
+	sources []*Source  // sources that were not read to their end; the current one first
+	first   [1]*Source // room for sources, so that one of them costs no allocation more
+	storage []Storage  // of the current result set, by column
 	values  Values
 }
 
 // NewSets returns result sets without a source.
-func NewSets(times Times) *Sets { return &Sets{values: Values{Times: times}} }
+func NewSets(times Times) *Sets {
+	r := &Sets{values: Values{Times: times}}
+	r.sources = r.first[:0]
+	return r
+}
 
 // Class returns what the values of a column of the current result set are to be expected to be.
 func (r *Sets) Class(column int) Class {

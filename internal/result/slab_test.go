@@ -170,3 +170,14 @@ func TestValuerAllocations(t *testing.T) {
 	})
 	assert.LessOrEqual(t, perRow, 0.1)
 }
+
+// Most scripts have one source.
+func TestOneSourceAllocatesNothing(t *testing.T) {
+	s := InMemory(&Set{})
+	var kept *Sets
+	assert.LessOrEqual(t, testing.AllocsPerRun(10, func() {
+		kept = NewSets(Times{})
+		kept.Add(s)
+	}), 1.0, "the sets themselves")
+	assert.Equal(t, []*Source{s}, kept.sources)
+}
