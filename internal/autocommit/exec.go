@@ -193,6 +193,9 @@ func (c *Session) execAttempt(ctx context.Context, stmts []bind.Stmt, how writeO
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
 	r := execResult{lastInsertID: c.engine.Versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
+	if r.lastInsertID == 0 && atomic { // nothing was inserted, and the last rowid was the token's
+		r.lastInsertID = c.state.Rowid()
+	}
 	c.state.Wrote(last.Statement, r.lastInsertID, r.rowsAffected)
 	return r, nil
 }

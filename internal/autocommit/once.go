@@ -32,10 +32,13 @@ var (
 // attempt is what is known of the attempts at a write, of which one is applied, at most. The zero value
 // is the state before the first.
 type attempt struct {
-	token *occ.Token // that the last attempt has left; nil for none. leave sets it
-	begun time.Time  // when the first attempt with a token began
-	plain bool       // the write must not go as a transaction
-	apart bool       // the write was to go with others, and goes alone after all. write sets it
+	// token is what the last attempt has left, nil for none. alone says that the attempt is a transaction
+	// only because of it. leave sets both.
+	token *occ.Token
+	alone bool
+	begun time.Time // when the first attempt with a token began
+	plain bool      // the write must not go as a transaction
+	apart bool      // the write was to go with others, and goes alone after all. write sets it
 	// goesOn says that the statements are sent one by one if the transaction fails. Exec sets it.
 	goesOn bool
 }
@@ -53,7 +56,7 @@ func (c *Session) settle(ctx context.Context, a *attempt, err error) (again, los
 		return false, false, err
 	}
 	a.token = nil
-	if c.differsInTx(ctx, err) {
+	if a.alone && c.differsInTx(ctx, err) {
 		a.plain = true
 		return true, false, nil
 	}
@@ -76,7 +79,7 @@ func (c *Session) failed(ctx context.Context, a *attempt, token *occ.Token, why 
 	if !a.goesOn && !c.engine.Nodes.Forwarding() {
 		return false, false, why
 	}
-	switch applied, err := token.Settle(ctx, errors.Join(sqlerr.ErrIndeterminate, why)); {
+	switch applied, err := token.Settle(ctx, why); {
 	case err != nil:
 		return false, false, sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("a statement has failed, and it could not be made sure that a copy of the request does nothing: %s", strings.TrimPrefix(why.Error(), "rqlite: ")))
 	case applied:
@@ -105,7 +108,7 @@ func (c *Session) differsInTx(ctx context.Context, err error) bool {
 	if !errors.As(err, &failed) {
 		return false
 	}
-	return strings.HasPrefix(failed.Message, sqlerr.BadTime) || failed.Code == sqlerr.Constraint && failed.ExtendedCode != sqlerr.ConstraintForeignKey && c.engine.keepsOnFailure(ctx)
+	return strings.HasPrefix(failed.Message, sqlerr.BadTime) || failed.ExtendedCode != sqlerr.ConstraintForeignKey && c.engine.keepsOnFailure(ctx)
 }
 
 // leave lets an attempt leave a token if it may, and makes a request a transaction then.
@@ -114,7 +117,8 @@ func (c *Session) leave(ctx context.Context, req *cluster.Request, stmts []bind.
 	if a == nil || a.plain || !c.isTransaction(ctx, stmts) {
 		return nil
 	}
-	if alone := !how.atomic && !a.apart; alone && !e.TokensAlone && !e.Nodes.Forwarding() {
+	a.alone = !how.atomic
+	if a.alone && !a.apart && !e.TokensAlone && !e.Nodes.Forwarding() {
 		return nil
 	}
 	token, err := e.Versions.NewToken(ctx)

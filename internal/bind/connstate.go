@@ -43,6 +43,14 @@ func (s *ConnState) Inserted(statement *sqltext.Statement, rowid, changes int64)
 	}
 }
 
+// Rowid returns the rowid that the connection inserted last, 0 if that is not known.
+func (s *ConnState) Rowid() int64 {
+	if s.rowidLost {
+		return 0
+	}
+	return s.rowid
+}
+
 // Lose records writes that did not report what they did.
 func (s *ConnState) Lose() { s.rowidLost, s.changesLost = true, true }
 

@@ -23,29 +23,44 @@ type Attempt struct {
 // that says why.
 var ErrApplied = errors.New("rqlite: the write was applied, but its answer was lost")
 
-// mostFailing is how many parts of a bulk may fail before the others go alone, too.
+// mostFailing is how many parts of a bulk may fail before the others no longer go as an attempt.
 const mostFailing = 3
 
 // once sends parts as attempts if they can go so, and reports whether it did.
 func (q *Coalescer) once(parts []*part) bool {
-	if q.cfg.Once == nil || len(parts) == 1 && !q.cfg.OnceAlone || slices.ContainsFunc(parts, func(p *part) bool { return p.Apart }) {
+	if q.cfg.Once == nil || !q.cfg.OnceAlone && (len(parts) == 1 || slices.ContainsFunc(parts, (*part).isApart)) {
 		return false
 	}
 	if q.writes.failsOften() {
-		(&bulk{q: q, parts: parts}).giveBack()
+		q.sendFailing(parts)
 		return true
 	}
 	return q.sendOnce(parts)
 }
 
+// sendFailing sends parts of which some fail, or are to be sent as if: each by itself if all statements are
+// to go as attempts, and else as one request that is no transaction.
+func (q *Coalescer) sendFailing(parts []*part) {
+	if q.cfg.OnceAlone {
+		(&bulk{q: q, parts: parts}).giveBack()
+		return
+	}
+	q.send(parts, false)
+}
+
 // sendOnce sends parts as attempts of which one is applied, at most. It reports false if there can be no
-// attempts, and then it has sent nothing. A part that fails goes alone, as do all if many fail.
+// attempts, and then it has sent nothing. A part that fails goes alone. If many fail, see sendFailing.
 func (q *Coalescer) sendOnce(parts []*part) bool {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	b := &bulk{q: q, parts: parts}
 	if !b.begin(cancel) {
 		return true // nobody waits
+	}
+	for at := len(b.parts) - 1; at >= 0; at-- {
+		if b.parts[at].isApart() {
+			b.giveBackOne(at)
+		}
 	}
 	for failing := 0; len(b.parts) > 0; {
 		attempt, err := q.cfg.Once(ctx)
@@ -75,13 +90,16 @@ func (q *Coalescer) sendOnce(parts []*part) bool {
 		at := b.partOf(failure.Entry)
 		if failing++; at < 0 || failing > mostFailing {
 			q.writes.triedAtomic(false)
-			b.giveBack()
+			q.sendFailing(b.parts)
 			return true
 		}
 		b.giveBackOne(at)
 	}
 	return true
 }
+
+// isApart reports whether the part must not be in a transaction with others.
+func (p *part) isApart() bool { return p.Apart }
 
 // try makes one attempt. If it returns an error, the callers have not been told.
 func (b *bulk) try(ctx context.Context, req cluster.Request) *cluster.Error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -90,8 +91,28 @@ func TestCoalesceOnce(t *testing.T) {
 		w1.unknown(t)
 		w2.unknown(t)
 	})
-	inBubble(t, "where many fail, all go alone, and so do some of the next", func(t *testing.T) {
+	inBubble(t, "where many fail, all go together without a transaction, and so do some of the next", func(t *testing.T) {
 		q, s, _, release := busy(t, setting{})
+		makesOnce(q, settled{}, settled{}, settled{}, settled{})
+		w1, w2, w3, w4, w5 := joins(t, q, "fail 1"), joins(t, q, "fail 2"), joins(t, q, "fail 3"), joins(t, q, "fail 4"), joins(t, q, "ok 5")
+		release()
+		for _, w := range []*writer{w1, w2, w3} {
+			<-w.done
+			require.ErrorIs(t, w.err, ErrAlone)
+		}
+		w4.failed(t, 4)
+		w5.applied(t, 5)
+		assert.Equal(t, "fail 4,ok 5", s.got()[mostFailing+1])
+		require.True(t, begins(q))
+		w1, w2 = joins(t, q, "ok 7"), joins(t, q, "ok 8")
+		release()
+		w1.applied(t, 7)
+		w2.applied(t, 8)
+		assert.Equal(t, "ok 7,ok 8", s.got()[mostFailing+2])
+	})
+	inBubble(t, "where many fail, all go alone if each is to be an attempt, and so do some of the next", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		q.cfg.OnceAlone = true
 		makesOnce(q, settled{}, settled{}, settled{}, settled{})
 		var all []*writer
 		for _, statement := range []string{"fail 1", "fail 2", "ok 3", "fail 4", "fail 5", "ok 6"} {
@@ -152,6 +173,33 @@ func TestCoalesceOnce(t *testing.T) {
 		for _, w := range []*writer{w1, w2} {
 			<-w.done
 			require.ErrorIs(t, w.err, why)
+		}
+	})
+	inBubble(t, "one that must not be with others in a transaction", func(t *testing.T) {
+		for _, alone := range []bool{false, true} {
+			q, s, _, release := busy(t, setting{})
+			makesOnce(q)
+			q.cfg.OnceAlone = alone
+			apart := make(chan error)
+			go func() {
+				answer, err := q.Join(t.Context(), Part{Elements: []byte(`"ok 1"`), Entries: 1, Apart: true})
+				if err == nil {
+					answer.Close()
+				}
+				apart <- err
+			}()
+			synctest.Wait()
+			w := joins(t, q, "ok 2")
+			release()
+			w.applied(t, 2)
+			if err := <-apart; alone {
+				require.ErrorIs(t, err, ErrAlone)
+				assert.Equal(t, []string{"tx:ok 2"}, s.got())
+				continue
+			} else {
+				require.NoError(t, err)
+			}
+			assert.Equal(t, []string{"ok 1,ok 2"}, s.got())
 		}
 	})
 	inBubble(t, "one that waits alone", func(t *testing.T) {

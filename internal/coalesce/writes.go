@@ -33,7 +33,7 @@ type writes struct {
 // atomic reports whether a bulk of the parts is to be tried as a transaction. It must not be if the
 // nodes forward it, because they may apply it twice.
 func (w *writes) atomic(parts []*part, forwarded bool) bool {
-	if len(parts) == 1 || forwarded || slices.ContainsFunc(parts, func(p *part) bool { return p.Apart }) {
+	if len(parts) == 1 || forwarded || slices.ContainsFunc(parts, (*part).isApart) {
 		return false
 	}
 	return !w.failsOften()

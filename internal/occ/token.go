@@ -264,8 +264,8 @@ func Doubts(err error) bool {
 	return errors.Is(err, sqlerr.ErrIndeterminate) || errors.Is(err, errTokenRefused) || errors.Is(err, errNoTokenTable)
 }
 
-// Settle finds out whether the attempt was applied that has ended with an error which [Doubts]. If it was
-// not, it never will be. Else the error is that of the attempt.
+// Settle finds out whether the attempt was applied that has ended with an error. If it was not, it never
+// will be. If that cannot be found out, the error is that of the attempt.
 func (t *Token) Settle(ctx context.Context, why error) (applied bool, err error) {
 	if errors.Is(why, errNoTokenTable) {
 		return false, nil // the server has rolled the attempt back; the next one creates the table
@@ -282,11 +282,11 @@ func (t *Token) Settle(ctx context.Context, why error) (applied bool, err error)
 	if !state.Exists {
 		v.missing.Store(true) // somebody has emptied it
 	}
-	if errors.Is(why, errTokenRefused) {
+	switch {
+	case errors.Is(why, errTokenRefused):
 		v.slots.leave()
-		return false, nil
-	}
-	if !state.Exists || state.Version < t.version || state.Version > t.version+toldVersions {
+	case !errors.Is(why, sqlerr.ErrIndeterminate): // the server has rolled it back
+	case !state.Exists, state.Version < t.version, state.Version > t.version+toldVersions:
 		return false, why // the version table is another or was cleared, or the token may have been removed
 	}
 	return false, nil
