@@ -116,6 +116,16 @@ func TestOnce(t *testing.T) {
 		"nobody to ask": {script: func(_ *testing.T, _ *fake) []step {
 			return []step{broken(), {path: cluster.RequestPath, params: "*", status: 401}}
 		}, unknown: true},
+		"refused, and nobody to ask": {script: func(_ *testing.T, _ *fake) []step {
+			return []step{refusesToken("UNIQUE constraint failed: _rqlite_tx.k"), {path: cluster.RequestPath, params: "*", status: 401}}
+		}, unknown: true},
+		"the answer to the question breaks off": {script: func(t *testing.T, f *fake) []step {
+			question := step{path: cluster.RequestPath, params: "*", serve: cut(results(oneInserted, stateEntry(testVersion, "null", void)), 60)}
+			return []step{broken(), question, asksToken(f, stateEntry(testVersion, "null", void)), sent(t)}
+		}, rows: 2},
+		"no room for a token": {script: func(_ *testing.T, _ *fake) []step {
+			return []step{refusesToken("database or disk is full"), {path: cluster.ExecutePath, params: plainWrite, reply: results(oneUpdated, `{"rows_affected":2}`, oneUpdated)}}
+		}, rows: 2},
 		"behind the window": {script: func(t *testing.T, f *fake) []step {
 			return []step{refusesToken("datatype mismatch"), asksToken(f, stateEntry(versionBehind(1_000_000), "null", void)), sent(t)}
 		}, rows: 2},
@@ -257,6 +267,9 @@ func TestOnceFails(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
 			db := f.openOnce()
+			if test.plain != nil { // a late copy of the first form must do nothing
+				test.plain = append([]step{asksToken(f, stateEntry(testVersion, "null", `"void"`))}, test.plain...)
+			}
 			f.then(leavesToken(t, `,"UPDATE t SET a=1"]`, unique), schema(test.create))
 			f.then(test.plain...)
 			_, err := db.Exec("UPDATE t SET a=1")
@@ -273,6 +286,7 @@ func TestOnceFails(t *testing.T) {
 		db := f.openOnce()
 		f.then(
 			leavesToken(t, `]`, odd),
+			asksToken(f, stateEntry(testVersion, "null", `"void"`)),
 			step{path: cluster.ExecutePath, params: plainWrite, reply: results(oneUpdated, odd, oneUpdated)},
 			reads("", results(table("1 integer"))),
 		)
@@ -289,6 +303,100 @@ func TestOnceFails(t *testing.T) {
 			require.NoError(t, err, query)
 		}
 	})
+}
+
+// A script that was not sent says why, and nothing is asked.
+func TestOnceNotSent(t *testing.T) {
+	t.Parallel()
+	t.Run("no permission", func(t *testing.T) {
+		f := newFake(t)
+		db := f.openOnce(func(c *Config) { c.ExactlyOnce = OnceJoined })
+		f.then(writesAtomic("", "").served(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+		_, err := db.Exec("DELETE FROM t; DELETE FROM u")
+		require.ErrorIs(t, err, ErrUnauthorized)
+		require.NotErrorIs(t, err, ErrIndeterminate)
+	})
+	t.Run("an earlier release than the list of nodes says", func(t *testing.T) {
+		f := newFake(t)
+		f.release, f.members = "v9.3.0", "v10.2.7"
+		db := f.openOnce()
+		f.then(step{path: cluster.RequestPath, params: "*", serve: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }})
+		_, err := db.Query("DELETE FROM t RETURNING id")
+		require.ErrorIs(t, err, ErrIndeterminate, "it went without a token")
+	})
+}
+
+// Attempts and questions together last no longer than the timeout.
+func TestOnceTimeout(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	db := f.openOnce(func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	hangs := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	f.then(
+		writesAtomic("", "").served(func(http.ResponseWriter, *http.Request) {
+			time.Sleep(250 * time.Millisecond)
+			panic(http.ErrAbortHandler)
+		}),
+		asksToken(f, stateEntry(testVersion, "null", `"void"`)),
+		writesAtomic("", "").served(hangs),
+	)
+	begun := time.Now()
+	_, err := db.Exec("DELETE FROM t")
+	require.ErrorIs(t, err, ErrIndeterminate)
+	assert.Less(t, time.Since(begun), 450*time.Millisecond)
+}
+
+// Rows that cannot be read are those of a write that was applied.
+func TestOnceUnreadableRows(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	db := f.openOnce()
+	f.then(leavesToken(t, "]", table("a real", "[1e999]")))
+	_, err := db.Query("DELETE FROM t RETURNING a")
+	require.ErrorIs(t, err, ErrRowsLost)
+}
+
+// Where nodes forward requests, the answer may be that of a second copy. The table may have been cleared
+// since the first one.
+func TestOnceForwarded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer, state string
+	}{
+		"the table is gone":            {missing, missing},
+		"the table is another":         {`{"error":"datatype mismatch"}`, stateEntry("2400000000000000000", "null", `"void"`)},
+		"a statement of a second copy": {oneUpdated, "NAME"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, asksState(stateEntry(testVersion, "null", "null")))
+			for i := range f.script {
+				f.script[i].params = "*"
+			}
+			db, _ := f.openConfig(&Config{Hosts: []string{f.addr}, Discovery: DiscoveryOff})
+			first := writesAtomic("", results(test.answer))
+			if test.state == "NAME" {
+				first = leavesToken(t, "]", `{"error":"FOREIGN KEY constraint failed"}`)
+			}
+			asked := asksToken(f, test.state)
+			switch test.state {
+			case missing:
+				asked = step{path: cluster.RequestPath, reply: results(missing)}
+			case "NAME":
+				asked = asksToken(f, stateEntry(testVersion, "null", "NAME"))
+			}
+			first.params, asked.params = "*", "*"
+			f.then(first, asked)
+			r, err := db.Exec("UPDATE t SET a=1")
+			if test.state != "NAME" {
+				require.ErrorIs(t, err, ErrIndeterminate)
+				return
+			}
+			require.NoError(t, err)
+			_, err = r.RowsAffected()
+			require.ErrorIs(t, err, ErrRowsLost)
+		})
+	}
 }
 
 // The write ends with its context, and then it is not sent again.

@@ -37,7 +37,9 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 		return c.batchAttempt(ctx, stmts, writeOptions{})
 	}
 	for a := new(attempt); ; {
-		results, err := c.atomicAttempt(ctx, stmts, writeOptions{atomic: true, attempt: a})
+		within, cancel := c.within(ctx, a)
+		results, err := c.atomicAttempt(within, stmts, writeOptions{atomic: true, attempt: a})
+		cancel()
 		again, lost, err := c.settle(ctx, a, err)
 		switch {
 		case again:
@@ -58,7 +60,7 @@ func (c *Session) atomicAttempt(ctx context.Context, stmts []bind.Stmt, how writ
 		return results, err
 	}
 	if token := how.attempt.token; token != nil { // a late copy of the fused form must do nothing
-		switch applied, err := token.Settle(ctx, err); {
+		switch applied, err := token.Settle(ctx, err, how.attempt.forwarded); {
 		case err != nil:
 			return nil, err
 		case applied:

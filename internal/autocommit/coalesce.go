@@ -76,8 +76,8 @@ func BulkAttempts(versions *occ.Versions) func(ctx context.Context) (*coalesce.A
 		return &coalesce.Attempt{
 			Request: req,
 			Doubts:  func(why *cluster.Error) bool { return occ.Doubts(token.Failed(why)) },
-			Settle: func(ctx context.Context, why *cluster.Error) (bool, error) {
-				return token.Settle(ctx, token.Failed(why))
+			Settle: func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
+				return token.Settle(ctx, token.Failed(why), forwarded)
 			},
 		}, nil
 	}

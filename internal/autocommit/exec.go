@@ -145,7 +145,9 @@ func inScript(err error, statement, statements int) error {
 // execRequest sends statements as one request and returns the result of the last.
 func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
 	for a := (&attempt{goesOn: atomic}); ; {
-		r, err := c.execAttempt(ctx, stmts, writeOptions{atomic: atomic, attempt: a})
+		within, cancel := c.within(ctx, a)
+		r, err := c.execAttempt(within, stmts, writeOptions{atomic: atomic, attempt: a})
+		cancel()
 		again, lost, err := c.settle(ctx, a, err)
 		switch {
 		case again:
@@ -193,7 +195,7 @@ func (c *Session) execAttempt(ctx context.Context, stmts []bind.Stmt, how writeO
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
 	r := execResult{lastInsertID: c.engine.Versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
-	if r.lastInsertID == 0 && atomic { // nothing was inserted, and the last rowid was the token's
+	if r.lastInsertID == 0 { // nothing was inserted, and the last rowid may be that of a token
 		r.lastInsertID = c.state.Rowid()
 	}
 	c.state.Wrote(last.Statement, r.lastInsertID, r.rowsAffected)

@@ -33,20 +33,38 @@ var (
 // is the state before the first.
 type attempt struct {
 	// token is what the last attempt has left, nil for none. alone says that the attempt is a transaction
-	// only because of it. leave sets both.
-	token *occ.Token
-	alone bool
-	begun time.Time // when the first attempt with a token began
-	plain bool      // the write must not go as a transaction
-	apart bool      // the write was to go with others, and goes alone after all. write sets it
+	// only because of it. forwarded says that a node may send it twice. leave sets them, and write resets
+	// token.
+	token     *occ.Token
+	alone     bool
+	forwarded bool
+	begun     time.Time // when the first attempt with a token began
+	tokens    int       // how many attempts have left one
+	plain     bool      // the write must not go as a transaction
+	apart     bool      // the write was to go with others, and goes alone after all. write sets it
 	// goesOn says that the statements are sent one by one if the transaction fails. Exec sets it.
 	goesOn bool
 }
+
+// reset forgets the token of an attempt that was not sent, or has ended.
+func (a *attempt) reset() {
+	if a != nil {
+		a.token = nil
+	}
+}
+
+// Attempts that follow each other at once would load a server that is in trouble.
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = 200 * time.Millisecond
+)
 
 // settle looks at how an attempt has ended. again says that there has to be another one. lost says that it
 // was applied, and that its answer was lost. Else the error is that of the write.
 func (c *Session) settle(ctx context.Context, a *attempt, err error) (again, lost bool, _ error) {
 	token := a.token
+	a.reset()
+	var statement *sqlerr.Error
 	switch {
 	case err == nil:
 		return false, false, nil
@@ -54,38 +72,60 @@ func (c *Session) settle(ctx context.Context, a *attempt, err error) (again, los
 		return false, true, nil
 	case token == nil:
 		return false, false, err
-	}
-	a.token = nil
-	if a.alone && c.differsInTx(ctx, err) {
+	case errors.Is(err, occ.ErrNoToken) && a.alone:
 		a.plain = true
 		return true, false, nil
+	case occ.Doubts(err):
+		return c.tryAgain(ctx, a, token, err)
+	case !errors.As(err, &statement):
+		return false, false, err // it was not sent
 	}
+	plain := a.alone && c.differsInTx(ctx, statement)
+	if !plain && !a.goesOn && !a.forwarded {
+		return false, false, err
+	}
+	// A copy that arrives late must do nothing.
 	settling, cancel := c.engine.Versions.Until(ctx, a.begun)
 	defer cancel()
-	if !occ.Doubts(err) {
-		return c.failed(settling, a, token, err)
-	}
-	applied, err := token.Settle(settling, err)
-	if err == nil && !applied && ctx.Err() != nil {
-		err = fmt.Errorf("rqlite: the write was not applied, nor will it be: %w", ctx.Err())
-	}
-	return err == nil && !applied, applied, err
-}
-
-// failed looks at an attempt in which a statement has failed. If a copy of it may arrive later, as where
-// nodes forward requests, or if the statements are to be sent in another form, it makes sure that the copy
-// does nothing.
-func (c *Session) failed(ctx context.Context, a *attempt, token *occ.Token, why error) (again, lost bool, err error) {
-	if !a.goesOn && !c.engine.Nodes.Forwarding() {
-		return false, false, why
-	}
-	switch applied, err := token.Settle(ctx, why); {
-	case err != nil:
-		return false, false, sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("a statement has failed, and it could not be made sure that a copy of the request does nothing: %s", strings.TrimPrefix(why.Error(), "rqlite: ")))
+	applied, unknown := token.Settle(settling, err, a.forwarded)
+	switch {
+	case unknown != nil:
+		return false, false, unknown
 	case applied:
 		return false, true, nil
 	}
-	return false, false, why
+	a.plain = plain
+	return plain, false, err
+}
+
+// within returns the context of the next attempt. The first one has that of the call. Further ones end with
+// the timeout of the write.
+func (c *Session) within(ctx context.Context, a *attempt) (context.Context, context.CancelFunc) {
+	if a.tokens == 0 || a.plain {
+		return ctx, func() {}
+	}
+	return c.engine.Versions.Until(ctx, a.begun)
+}
+
+// tryAgain finds out what became of an attempt in doubt. If it was not applied, there is another one,
+// unless the time is over.
+func (c *Session) tryAgain(ctx context.Context, a *attempt, token *occ.Token, why error) (again, lost bool, err error) {
+	settling, cancel := c.engine.Versions.Until(ctx, a.begun)
+	defer cancel()
+	applied, err := token.Settle(settling, why, a.forwarded)
+	if err != nil || applied {
+		return false, applied, err
+	}
+	if a.tokens > 1 {
+		select {
+		case <-time.After(min(firstPause<<(a.tokens-2), longestPause)):
+		case <-settling.Done():
+		}
+	}
+	if settling.Err() != nil {
+		return false, false, fmt.Errorf("rqlite: the write was not applied, nor will it be: %w", settling.Err())
+	}
+	return true, false, nil
 }
 
 // isTransaction reports whether statements do the same in a transaction of their own, as far as their
@@ -103,11 +143,7 @@ func (c *Session) isTransaction(ctx context.Context, stmts []bind.Stmt) bool {
 // outside of a transaction. There the server applies a statement whose rows it cannot send. And SQLite
 // keeps the rows before the one that violates a constraint with ON CONFLICT FAIL, which does not apply to
 // foreign keys, or before RAISE(FAIL) (https://www.sqlite.org/lang_conflict.html).
-func (c *Session) differsInTx(ctx context.Context, err error) bool {
-	var failed *sqlerr.Error
-	if !errors.As(err, &failed) {
-		return false
-	}
+func (c *Session) differsInTx(ctx context.Context, failed *sqlerr.Error) bool {
 	return strings.HasPrefix(failed.Message, sqlerr.BadTime) || failed.ExtendedCode != sqlerr.ConstraintForeignKey && c.engine.keepsOnFailure(ctx)
 }
 
@@ -117,17 +153,18 @@ func (c *Session) leave(ctx context.Context, req *cluster.Request, stmts []bind.
 	if a == nil || a.plain || !c.isTransaction(ctx, stmts) {
 		return nil
 	}
-	a.alone = !how.atomic
-	if a.alone && !a.apart && !e.TokensAlone && !e.Nodes.Forwarding() {
+	a.alone, a.forwarded = !how.atomic, e.Nodes.Forwarding()
+	if a.alone && !a.apart && !e.TokensAlone && !a.forwarded {
 		return nil
 	}
 	token, err := e.Versions.NewToken(ctx)
 	if token == nil {
 		return err
 	}
-	if a.token = token; a.begun.IsZero() {
+	if a.tokens == 0 {
 		a.begun = time.Now()
 	}
+	a.token, a.tokens = token, a.tokens+1
 	req.Frame = token.Frame(false)
 	if !how.atomic {
 		req.Params += cluster.Transaction

@@ -135,7 +135,11 @@ func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Sp
 		return c.rowsInTx(ctx, stmts, at)
 	}
 	for a := new(attempt); ; {
-		s, err := c.rowsAttempt(ctx, stmts, at, writeOptions{rows: true, attempt: a})
+		within, cancel := c.within(ctx, a)
+		s, err := c.rowsAttempt(within, stmts, at, writeOptions{rows: true, attempt: a})
+		if err != nil || a.token != nil { // else the program is still to read the rows
+			cancel()
+		}
 		again, lost, err := c.settle(ctx, a, err)
 		switch {
 		case again:
@@ -177,7 +181,10 @@ func (c *Session) wholeRows(answer *cluster.Answer, at result.Span) (*result.Sou
 		return nil, sqlerr.New(entry.Error, at.First, at.Total)
 	}
 	set, err := result.Read(answer, entry, &result.Values{Times: c.engine.Times}, nil)
+	var unread *result.UnreadableValue
 	switch {
+	case errors.As(err, &unread):
+		return nil, result.Unreadable(sqlerr.At(err, at.First, at.Total), true)
 	case err != nil:
 		return nil, sqlerr.From(err)
 	case answer.Result().Error != "":

@@ -44,6 +44,7 @@ func (c *Session) writeForRows(ctx context.Context, req cluster.Request, stmts [
 			earlier[i].Statement = &statement
 		}
 	}
+	how.attempt.reset()
 	req.Path, req.Params, req.MinRelease = cluster.RequestPath, cluster.BlobsAsArrays+"&norwtime", 0
 	return c.writeSeen(ctx, req, earlier, writeOptions{rows: how.rows})
 }

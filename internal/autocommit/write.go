@@ -22,6 +22,7 @@ type writeOptions struct {
 // first statement comes next.
 func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.Stmt, how writeOptions) (*cluster.Answer, error) {
 	engine := c.engine
+	how.attempt.reset()
 	if err := engine.Versions.Share(ctx); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 )
@@ -15,8 +16,8 @@ type Attempt struct {
 	// Doubts reports whether the failure of the request leaves it open what became of the attempt.
 	Doubts func(why *cluster.Error) bool
 	// Settle finds out whether the attempt was applied. If it was not, it never will be. An error says
-	// that this could not be found out.
-	Settle func(ctx context.Context, why *cluster.Error) (applied bool, err error)
+	// that this could not be found out. forwarded says that a node may have sent the attempt twice.
+	Settle func(ctx context.Context, why *cluster.Error, forwarded bool) (applied bool, err error)
 }
 
 // ErrApplied says that a write was applied, and that its answer was lost. It comes with a [*cluster.Error]
@@ -28,7 +29,7 @@ const mostFailing = 3
 
 // once sends parts as attempts if they can go so, and reports whether it did.
 func (q *Coalescer) once(parts []*part) bool {
-	if q.cfg.Once == nil || !q.cfg.OnceAlone && (len(parts) == 1 || slices.ContainsFunc(parts, (*part).isApart)) {
+	if q.cfg.Once == nil || !q.cfg.OnceAlone && (len(parts) == 1 && !q.cfg.Client.Forwarding() || slices.ContainsFunc(parts, (*part).isApart)) {
 		return false
 	}
 	if q.writes.failsOften() {
@@ -62,14 +63,19 @@ func (q *Coalescer) sendOnce(parts []*part) bool {
 			b.giveBackOne(at)
 		}
 	}
-	for failing := 0; len(b.parts) > 0; {
+	for failing, n := 0, 0; b.isWanted(); n++ {
+		pauseBefore(ctx, n)
+		forwarded := q.cfg.Client.Forwarding()
 		attempt, err := q.cfg.Once(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			q.counts.failures.Add(1)
 			b.end(err)
 			return true
-		}
-		if attempt == nil {
+		case attempt == nil && len(b.parts) < len(parts): // some have been told
+			q.send(b.parts, q.writes.atomic(b.parts, forwarded))
+			return true
+		case attempt == nil:
 			return false
 		}
 		failure := b.try(ctx, attempt.Request)
@@ -80,11 +86,9 @@ func (q *Coalescer) sendOnce(parts []*part) bool {
 		case !undone(failure) && !attempt.Doubts(failure):
 			b.fail(failure)
 			return true
-		}
-		if b.settle(ctx, attempt, failure) {
+		case b.settle(ctx, attempt, failure, forwarded):
 			return true
-		}
-		if attempt.Doubts(failure) {
+		case attempt.Doubts(failure):
 			continue
 		}
 		at := b.partOf(failure.Entry)
@@ -96,6 +100,26 @@ func (q *Coalescer) sendOnce(parts []*part) bool {
 		b.giveBackOne(at)
 	}
 	return true
+}
+
+// isWanted reports whether a caller waits for one of the parts.
+func (b *bulk) isWanted() bool {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	return b.live > 0
+}
+
+// pauseBefore waits before attempt n, from 0, so that a server in trouble is not loaded. The first two follow
+// each other at once.
+func pauseBefore(ctx context.Context, n int) {
+	const first, longest = 20 * time.Millisecond, 200 * time.Millisecond
+	if n < 2 {
+		return
+	}
+	select {
+	case <-time.After(min(first<<min(n-2, 8), longest)):
+	case <-ctx.Done():
+	}
 }
 
 // isApart reports whether the part must not be in a transaction with others.
@@ -114,15 +138,17 @@ func (b *bulk) try(ctx context.Context, req cluster.Request) *cluster.Error {
 		err = b.read(answer, true)
 	}
 	if err != nil {
-		b.Withdraw(err)
+		b.q.mu.Lock()
+		defer b.q.mu.Unlock()
+		b.last = err // and what was sent is in doubt until the attempt is settled
 	}
 	return err
 }
 
 // settle finds out what became of a failed attempt, or makes sure that a late copy of it does nothing. It
 // reports whether the callers have been told.
-func (b *bulk) settle(ctx context.Context, attempt *Attempt, failure *cluster.Error) (told bool) {
-	switch applied, err := attempt.Settle(ctx, failure); {
+func (b *bulk) settle(ctx context.Context, attempt *Attempt, failure *cluster.Error, forwarded bool) (told bool) {
+	switch applied, err := attempt.Settle(ctx, failure, forwarded || failure.Forwarded); {
 	case err != nil:
 		unknown := *failure
 		unknown.Outcome = cluster.Unknown

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,7 @@ func makesOnce(q *Coalescer, outcomes ...settled) (asked *int) {
 		return &Attempt{
 			Request: unframed(true),
 			Doubts:  func(why *cluster.Error) bool { return why.Outcome == cluster.Unknown },
-			Settle: func(context.Context, *cluster.Error) (bool, error) {
+			Settle: func(context.Context, *cluster.Error, bool) (bool, error) {
 				*asked++
 				return outcomes[*asked-1].applied, outcomes[*asked-1].err
 			},
@@ -103,6 +104,7 @@ func TestCoalesceOnce(t *testing.T) {
 		w4.failed(t, 4)
 		w5.applied(t, 5)
 		assert.Equal(t, "fail 4,ok 5", s.got()[mostFailing+1])
+		synctest.Wait()
 		require.True(t, begins(q))
 		w1, w2 = joins(t, q, "ok 7"), joins(t, q, "ok 8")
 		release()
@@ -125,6 +127,7 @@ func TestCoalesceOnce(t *testing.T) {
 		}
 		assert.Len(t, s.got(), mostFailing+1)
 		assert.Empty(t, s.applied)
+		synctest.Wait()
 		require.True(t, begins(q))
 		w1, w2 := joins(t, q, "ok 7"), joins(t, q, "ok 8")
 		release()
@@ -140,9 +143,9 @@ func TestCoalesceOnce(t *testing.T) {
 		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
 			attempt, err := settle(ctx)
 			inner := attempt.Settle
-			attempt.Settle = func(ctx context.Context, why *cluster.Error) (bool, error) {
+			attempt.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
 				<-gate
-				return inner(ctx, why)
+				return inner(ctx, why, forwarded)
 			}
 			return attempt, err
 		}
@@ -163,6 +166,74 @@ func TestCoalesceOnce(t *testing.T) {
 		w1.applied(t, 1)
 		w2.applied(t, 2)
 		assert.Equal(t, []string{"tx:ok 1,ok 2"}, s.got())
+	})
+	inBubble(t, "there can be no further attempt, behind one that was given back", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		makesOnce(q, settled{})
+		first := q.cfg.Once
+		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
+			if len(s.got()) > 0 {
+				return nil, nil
+			}
+			return first(ctx)
+		}
+		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "fail 2"), joins(t, q, "ok 3")
+		release()
+		w1.applied(t, 1)
+		w3.applied(t, 3)
+		<-w2.done
+		require.ErrorIs(t, w2.err, ErrAlone)
+	})
+	inBubble(t, "one that leaves behind a refusal that says nothing of an earlier copy", func(t *testing.T) {
+		q, _, only, release := busy(t, setting{})
+		makesOnce(q, settled{applied: true})
+		first, gate := q.cfg.Once, make(chan struct{})
+		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
+			attempt, err := first(ctx)
+			attempt.Doubts = func(*cluster.Error) bool { return true }
+			inner := attempt.Settle
+			attempt.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
+				<-gate
+				return inner(ctx, why, forwarded)
+			}
+			return attempt, err
+		}
+		only.then(ok(`{"results":[{"error":"UNIQUE constraint failed: _rqlite_tx.k"}]}`))
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		w1.cancel(context.Canceled)
+		w1.unknown(t)
+		close(gate)
+		<-w2.done
+		require.ErrorIs(t, w2.err, ErrApplied)
+	})
+	inBubble(t, "all others have left when one is given back", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{})
+		s.gate = make(chan struct{}, 1)
+		makesOnce(q, settled{})
+		w1, w2 := joins(t, q, "fail 1"), joins(t, q, "ok 2")
+		release()
+		w2.cancel(context.Canceled)
+		w2.unknown(t)
+		s.gate <- struct{}{}
+		<-w1.done
+		require.ErrorIs(t, w1.err, ErrAlone)
+		time.Sleep(time.Second)
+		assert.Equal(t, []string{"tx:fail 1,ok 2"}, s.got(), "no request without statements")
+	})
+	inBubble(t, "a server that gives no answer is not loaded", func(t *testing.T) {
+		q, _, only, release := busy(t, setting{})
+		asked := makesOnce(q, make([]settled, 1000)...)
+		only.then(drop)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		time.Sleep(2 * time.Second)
+		w1.cancel(context.Canceled)
+		w2.cancel(context.Canceled)
+		<-w1.done
+		<-w2.done
+		assert.Less(t, *asked, 20)
+		assert.Greater(t, *asked, 5)
 	})
 	inBubble(t, "an attempt cannot be made", func(t *testing.T) {
 		q, _, _, release := busy(t, setting{})

@@ -8,7 +8,9 @@ import (
 	mathrand "math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -98,9 +100,23 @@ type Token struct {
 
 // Why the transaction of a write was rolled back.
 var (
-	errTokenRefused = errors.New("rqlite: the token of the write was refused")
+	errTokenRefused = errors.New("the token of the write was refused")
 	errNoTokenTable = errors.New("there is no table " + Table + " for the token")
+	// ErrNoToken says that the token could not be stored for another reason, such as a full disk. The
+	// write may work without it.
+	ErrNoToken = errors.New("rqlite: the write could leave no token")
 )
+
+// refusal returns why the token was not stored, by the message of its statement.
+func refusal(message string) error {
+	switch {
+	case IsMissing(message):
+		return errNoTokenTable
+	case message == "datatype mismatch", strings.HasPrefix(message, "UNIQUE constraint failed: "+Table):
+		return errTokenRefused
+	}
+	return fmt.Errorf("%w: %s", ErrNoToken, message)
+}
 
 // NewToken returns the token for an attempt at a write, nil if writes leave none: because they do not
 // move the version, or because there can be no version table. It asks for the version, and creates the
@@ -111,10 +127,10 @@ func (v *Versions) NewToken(ctx context.Context) (*Token, error) {
 	}
 	version, err := v.known(ctx)
 	switch {
-	case errors.Is(err, sqlerr.ErrUnauthorized), errors.Is(err, errNotMade):
-		if !v.untold.Swap(true) {
-			v.Warn(fmt.Errorf("rqlite: writes leave no token in the table %s, so that what became of one whose answer is lost cannot be found out: %w", Table, err))
-		}
+	case errors.Is(err, errNotMade), errors.Is(err, errUnusable):
+		v.givesUp(err)
+		return nil, nil
+	case !v.LeavesTokens(): // the user may not ask
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -129,7 +145,7 @@ func (v *Versions) LeavesTokens() bool { return !v.Disabled && !v.LeavesNoTokens
 // known returns the version that was read last. It asks for it, and creates the version table if there
 // is none, if the connector has read none, or if the last write found none.
 func (v *Versions) known(ctx context.Context) (int64, error) {
-	if version := v.last.Load(); version != 0 && !v.missing.Load() {
+	if version := v.last.Load(); v.asked.Load() && version != 0 && !v.missing.Load() {
 		return version, nil
 	}
 	for made := false; ; made = true {
@@ -149,9 +165,45 @@ func (v *Versions) known(ctx context.Context) (int64, error) {
 	}
 }
 
+// givesUp has writes leave no tokens any more.
+func (v *Versions) givesUp(why error) {
+	if !v.untold.Swap(true) {
+		v.Warn(fmt.Errorf("rqlite: writes leave no token in the table %s, so that what became of one whose answer is lost cannot be found out: %w", Table, why))
+	}
+}
+
+const (
+	// mostAsks is how often a question is asked whose answer breaks off. The client itself asks again
+	// if no answer begins.
+	mostAsks   = 8
+	firstPause = 20 * time.Millisecond
+)
+
 // ask reads the state of the version table through the log, behind a change of the table unless that is
-// "". The state has the token at k.
+// "". The state has the token at k. Asking again does no harm.
 func (v *Versions) ask(ctx context.Context, change string, k int64) (State, error) {
+	for pause, n := firstPause, 1; ; pause, n = 2*pause, n+1 {
+		state, again, err := v.askOnce(ctx, change, k)
+		switch {
+		case err == nil:
+			v.asked.Store(true)
+			return state, nil
+		case errors.Is(err, sqlerr.ErrUnauthorized):
+			v.givesUp(err)
+			return State{}, err
+		case !again || n == mostAsks:
+			return State{}, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return State{}, err
+		}
+	}
+}
+
+// askOnce asks once. again says that the answer broke off.
+func (v *Versions) askOnce(ctx context.Context, change string, k int64) (state State, again bool, err error) {
 	texts := []string{StateText(k)}
 	if change != "" {
 		texts = []string{change, texts[0]}
@@ -161,27 +213,28 @@ func (v *Versions) ask(ctx context.Context, change string, k int64) (State, erro
 		Body: cluster.BodyOf(texts...),
 	})
 	if err != nil {
-		return State{}, err
+		return state, false, err
 	}
 	defer answer.Close()
-	if change != "" {
-		entry, err := answer.Next()
-		if err != nil {
-			return State{}, sqlerr.From(err)
-		}
-		if err := Failure(entry); err != nil {
-			return State{}, err
-		}
-	}
 	entry, err := answer.Next()
 	if err != nil {
-		return State{}, sqlerr.From(err)
+		return state, true, sqlerr.From(err)
 	}
-	state, err := v.ReadState(answer, entry)
-	if err == nil {
+	if change != "" {
+		switch {
+		case IsMissing(entry.Error):
+			return state, false, nil
+		case entry.Error != "":
+			return state, false, Failure(entry)
+		}
+		if entry, err = answer.Next(); err != nil {
+			return state, true, sqlerr.From(err)
+		}
+	}
+	if state, err = v.ReadState(answer, entry); err == nil {
 		err = answer.End()
 	}
-	return state, sqlerr.From(err)
+	return state, true, sqlerr.From(err)
 }
 
 // AskMoved moves the version, and returns the state with the token at k.
@@ -233,29 +286,24 @@ func readPruned(answer *cluster.Answer) error {
 
 // read reads the entry of the statement that stores the token.
 func (t *Token) read(answer *cluster.Answer) error {
-	entry, missing, err := t.versions.readFirst(answer)
-	switch {
-	case err != nil:
-		return err
-	case missing:
-		return errNoTokenTable
-	case entry.Error != "":
-		return errTokenRefused
+	entry, _, err := t.versions.readFirst(answer)
+	if err == nil && entry.Error != "" {
+		err = refusal(entry.Error)
 	}
-	return nil
+	return err
 }
 
 // Failed returns the error of an attempt at a bulk, whose frame has not been read.
 func (t *Token) Failed(why *cluster.Error) error {
 	const tokenEntry = 1 // behind the guard
-	switch {
-	case why.Outcome != cluster.Refused || why.Entry != tokenEntry:
+	if why.Outcome != cluster.Refused || why.Entry != tokenEntry {
 		return sqlerr.From(why)
-	case IsMissing(why.Message):
-		t.versions.missing.Store(true)
-		return errNoTokenTable
 	}
-	return errTokenRefused
+	err := refusal(why.Message)
+	if errors.Is(err, errNoTokenTable) {
+		t.versions.missing.Store(true)
+	}
+	return err
 }
 
 // Doubts reports whether the error of an attempt leaves it open whether the write was applied, or says
@@ -265,29 +313,40 @@ func Doubts(err error) bool {
 }
 
 // Settle finds out whether the attempt was applied that has ended with an error. If it was not, it never
-// will be. If that cannot be found out, the error is that of the attempt.
-func (t *Token) Settle(ctx context.Context, why error) (applied bool, err error) {
-	if errors.Is(why, errNoTokenTable) {
-		return false, nil // the server has rolled the attempt back; the next one creates the table
+// will be. forwarded says that a node may have sent the attempt twice, so that the error is that of a
+// second one. If it cannot be found out, the error is ErrIndeterminate.
+func (t *Token) Settle(ctx context.Context, why error, forwarded bool) (applied bool, err error) {
+	if errors.Is(why, errNoTokenTable) && !forwarded {
+		return false, nil // another table has other versions
 	}
-	slot := strconv.FormatInt(t.slot, 10)
 	v := t.versions
-	state, err := v.ask(ctx, "INSERT OR IGNORE INTO "+Table+"(k,token)VALUES("+slot+",'void')", t.slot)
+	state, err := v.ask(ctx, "INSERT OR IGNORE INTO "+Table+"(k,token)VALUES("+strconv.FormatInt(t.slot, 10)+",'void')", t.slot)
 	switch {
 	case err != nil:
-		return false, why
+		return false, t.unsettled(why, err)
 	case state.Token == t.name:
 		return true, nil
-	}
-	if !state.Exists {
-		v.missing.Store(true) // somebody has emptied it
-	}
-	switch {
+	case !state.Exists:
+		v.missing.Store(true)
 	case errors.Is(why, errTokenRefused):
 		v.slots.leave()
-	case !errors.Is(why, sqlerr.ErrIndeterminate): // the server has rolled it back
-	case !state.Exists, state.Version < t.version, state.Version > t.version+toldVersions:
-		return false, why // the version table is another or was cleared, or the token may have been removed
+	}
+	// Unless the server has rolled the attempt back, a missing token means nothing where the version
+	// table is another or was cleared, or where the token may have been removed.
+	rolledBack := !forwarded && !errors.Is(why, sqlerr.ErrIndeterminate)
+	if !rolledBack && (!state.Exists || state.Version < t.version || state.Version > t.version+toldVersions) {
+		return false, t.unsettled(why, errNotTold)
 	}
 	return false, nil
+}
+
+var errNotTold = errors.New("the table " + Table + ", which tells what became of it, was replaced, or cleared, or has moved on")
+
+// unsettled is the error of an attempt of which it could not be found out, for a reason, whether it was
+// applied or may still be.
+func (t *Token) unsettled(why, because error) error {
+	if errors.Is(why, sqlerr.ErrIndeterminate) {
+		return why
+	}
+	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("a copy of the request may have been applied, or may still be, and what became of it could not be asked: %w", because))
 }

@@ -36,7 +36,9 @@ type Versions struct {
 	// untold says that writes leave no token, because the user may not ask for it, or there can be no
 	// version table. NewToken sets it, and nothing resets it.
 	untold atomic.Bool
-	slots  slots // of the tokens; guards itself
+	// asked says that the user may ask for tokens. ask sets it, and nothing resets it.
+	asked atomic.Bool
+	slots slots // of the tokens; guards itself
 }
 
 // Settings are those of a connector.

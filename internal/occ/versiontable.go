@@ -67,7 +67,11 @@ func firstVersionText() string {
 // ErrGone says that somebody dropped the version table as soon as it was created.
 var ErrGone = fmt.Errorf("rqlite: the table %s was made, and is not there", Table)
 
-var errNotMade = errors.New("rqlite: there can be no table " + Table)
+// Why there are no tokens.
+var (
+	errNotMade  = errors.New("rqlite: there can be no table " + Table)
+	errUnusable = errors.New("rqlite: the table " + Table + " is not the driver's")
+)
 
 // State is the content of the version table that a request found.
 type State struct {
@@ -113,7 +117,7 @@ func Failure(entry *wire.Result) error {
 	if entry.Error == "" {
 		return nil
 	}
-	return fmt.Errorf("rqlite: the table %s cannot be used: %s", Table, entry.Error)
+	return sqlerr.Told(fmt.Errorf("the table %s cannot be used: %s", Table, entry.Error), errUnusable)
 }
 
 // StateText asks for the state of the version table, and for the token at k.
