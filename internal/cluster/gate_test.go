@@ -230,9 +230,7 @@ func TestGate(t *testing.T) {
 		in = one.place
 		assert.Equal(t, "a", one.name)
 		in.leave(0, false)
-		one = <-order
-		in = one.place
-		assert.Equal(t, "b", one.name)
+		assert.Equal(t, "b", (<-order).name)
 	})
 	inBubble(t, "whoever was passed over comes in when answers become quicker", func(t *testing.T) {
 		var g gate
@@ -252,9 +250,7 @@ func TestGate(t *testing.T) {
 			g.learn(10 * time.Millisecond)
 		}
 		in.leave(0, false)
-		one = <-order
-		in = one.place
-		assert.Equal(t, "a", one.name)
+		assert.Equal(t, "a", (<-order).name)
 	})
 	inBubble(t, "whoever was passed over gives up in time", func(t *testing.T) {
 		var g gate
