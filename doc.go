@@ -167,8 +167,8 @@
 //   - If a request gets no answer, the writes behind it wait for half a second to a second. Then
 //     they go out beside it, unless eight requests are overdue like this already.
 //   - When a RETURNING gives an infinite REAL, which JSON cannot express, rqlite answers none of
-//     the statements of the request. All of its callers get ErrIndeterminate, once: from then on
-//     the connector sends statements with RETURNING by themselves.
+//     the statements of the request. All of its callers lose their numbers and rows, once: from then
+//     on the connector sends statements with RETURNING by themselves.
 //
 // # Exactly once
 //

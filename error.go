@@ -31,8 +31,9 @@ var (
 	// up by itself, such as those of a column with DEFAULT CURRENT_TIMESTAMP, and writers that do
 	// not use this driver.
 	ErrResultsChanged = sqlerr.ErrResultsChanged
-	// ErrRowsLost says that a statement with a RETURNING clause was applied, but that the server
-	// did not send its rows. See "What differs" in the package documentation for when that happens.
+	// ErrRowsLost says that a write was applied, but that the rows of its RETURNING clause, or its
+	// counts and ids, are not known: the server could not send the rows, or the answer was lost. See
+	// "Exactly once" and "What differs" in the package documentation.
 	ErrRowsLost = sqlerr.ErrRowsLost
 )
 
