@@ -87,8 +87,8 @@ func TestAttackTokensDeleted(t *testing.T) {
 				case isTrial(p) && strings.Contains(p.body, "SET v=v+1") && !cleared.Swap(true):
 					if err := way.clear(); way.refused {
 						assert.Error(t, err, way.name)
-					} else if err != nil { // before rqlite 9.4.2 rows of RETURNING cannot be had
-						assert.ErrorContains(t, err, "while it was tried out", way.name)
+					} else if err != nil && !errors.Is(err, rqlite.ErrIndeterminate) { // it is forwarded, and knew the table before
+						assert.ErrorContains(t, err, "while it was tried out", way.name) // before rqlite 9.4.2 rows of RETURNING cannot be had
 					}
 				}
 				return fate{}

@@ -189,7 +189,7 @@ func TestLinearizable(t *testing.T) {
 		for _, level := range []rqlite.Consistency{rqlite.Linearizable, rqlite.Strong} {
 			t.Run(level.String(), func(t *testing.T) {
 				f := startFleet(t, fleetOptions{})
-				j := openJoined(t, withSettings(f.dsn(), "level="+level.String()))
+				j := openJoined(t, withSettings(f.dsn(), "exactly_once=off", "level="+level.String()))
 				newRegisters(t, j.DB)
 				for _, m := range f.members {
 					m.proxy.obey(loseEvery(60))

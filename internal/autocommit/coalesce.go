@@ -67,9 +67,9 @@ func (c *Session) join(ctx context.Context, stmts []bind.Stmt) (*cluster.Answer,
 
 // BulkAttempts returns the function by which the coalescer of writes makes attempts at bulks that leave a
 // token.
-func BulkAttempts(versions *occ.Versions) func(ctx context.Context) (*coalesce.Attempt, error) {
-	return func(ctx context.Context) (*coalesce.Attempt, error) {
-		req, token, err := versions.BulkAttempt(ctx)
+func BulkAttempts(versions *occ.Versions) func(ctx context.Context, forwarded bool) (*coalesce.Attempt, error) {
+	return func(ctx context.Context, forwarded bool) (*coalesce.Attempt, error) {
+		req, token, err := versions.BulkAttempt(ctx, forwarded)
 		if token == nil {
 			return nil, err
 		}

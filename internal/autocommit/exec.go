@@ -195,7 +195,7 @@ func (c *Session) execAttempt(ctx context.Context, stmts []bind.Stmt, how writeO
 		return execResult{}, nil // the numbers are those of an earlier write
 	}
 	r := execResult{lastInsertID: c.engine.Versions.LastState().RealRowid(entry.LastInsertID), rowsAffected: entry.RowsAffected}
-	if r.lastInsertID == 0 { // nothing was inserted, and the last rowid may be that of a token
+	if r.lastInsertID == 0 && entry.LastInsertID != 0 { // nothing was inserted, and the last rowid was a token's
 		r.lastInsertID = c.state.Rowid()
 	}
 	c.state.Wrote(last.Statement, r.lastInsertID, r.rowsAffected)

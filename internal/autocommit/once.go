@@ -157,7 +157,7 @@ func (c *Session) leave(ctx context.Context, req *cluster.Request, stmts []bind.
 	if a.alone && !a.apart && !e.TokensAlone && !a.forwarded {
 		return nil
 	}
-	token, err := e.Versions.NewToken(ctx)
+	token, err := e.Versions.NewToken(ctx, a.forwarded)
 	if token == nil {
 		return err
 	}

@@ -40,8 +40,9 @@ type Config struct {
 	Request func(atomic bool) cluster.Request
 	// Once returns an attempt at a bulk of writes, nil if there can be none; then Request is used. It is
 	// called by several goroutines at once, and may send requests of its own. Its error is that of the
-	// bulk. Nil is for reads, and for writes that go by Request.
-	Once func(ctx context.Context) (*Attempt, error)
+	// bulk. forwarded says that a node may send the attempt twice. Nil is for reads, and for writes that
+	// go by Request.
+	Once func(ctx context.Context, forwarded bool) (*Attempt, error)
 	// OnceAlone says that a statement that waits alone goes as an attempt as well.
 	OnceAlone bool
 	// Logger gets the errors of reading the entries of a request's frame, because they do not

@@ -66,7 +66,7 @@ func (q *Coalescer) sendOnce(parts []*part) bool {
 	for failing, n := 0, 0; b.isWanted(); n++ {
 		pauseBefore(ctx, n)
 		forwarded := q.cfg.Client.Forwarding()
-		attempt, err := q.cfg.Once(ctx)
+		attempt, err := q.cfg.Once(ctx, forwarded)
 		switch {
 		case err != nil:
 			q.counts.failures.Add(1)

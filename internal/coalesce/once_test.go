@@ -24,7 +24,7 @@ type settled struct {
 // makesOnce has a coalescer make attempts. Those that fail are settled as given, one after the other.
 func makesOnce(q *Coalescer, outcomes ...settled) (asked *int) {
 	asked = new(int)
-	q.cfg.Once = func(context.Context) (*Attempt, error) {
+	q.cfg.Once = func(context.Context, bool) (*Attempt, error) {
 		return &Attempt{
 			Request: unframed(true),
 			Doubts:  func(why *cluster.Error) bool { return why.Outcome == cluster.Unknown },
@@ -140,8 +140,8 @@ func TestCoalesceOnce(t *testing.T) {
 		q, s, only, release := busy(t, setting{})
 		makesOnce(q, settled{})
 		settle, gate := q.cfg.Once, make(chan struct{})
-		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
-			attempt, err := settle(ctx)
+		q.cfg.Once = func(ctx context.Context, forwarded bool) (*Attempt, error) {
+			attempt, err := settle(ctx, forwarded)
 			inner := attempt.Settle
 			attempt.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
 				<-gate
@@ -160,7 +160,7 @@ func TestCoalesceOnce(t *testing.T) {
 	})
 	inBubble(t, "there can be no attempt", func(t *testing.T) {
 		q, s, _, release := busy(t, setting{})
-		q.cfg.Once = func(context.Context) (*Attempt, error) { return nil, nil }
+		q.cfg.Once = func(context.Context, bool) (*Attempt, error) { return nil, nil }
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
 		w1.applied(t, 1)
@@ -171,11 +171,11 @@ func TestCoalesceOnce(t *testing.T) {
 		q, s, _, release := busy(t, setting{})
 		makesOnce(q, settled{})
 		first := q.cfg.Once
-		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
+		q.cfg.Once = func(ctx context.Context, forwarded bool) (*Attempt, error) {
 			if len(s.got()) > 0 {
 				return nil, nil
 			}
-			return first(ctx)
+			return first(ctx, forwarded)
 		}
 		w1, w2, w3 := joins(t, q, "ok 1"), joins(t, q, "fail 2"), joins(t, q, "ok 3")
 		release()
@@ -188,8 +188,8 @@ func TestCoalesceOnce(t *testing.T) {
 		q, _, only, release := busy(t, setting{})
 		makesOnce(q, settled{applied: true})
 		first, gate := q.cfg.Once, make(chan struct{})
-		q.cfg.Once = func(ctx context.Context) (*Attempt, error) {
-			attempt, err := first(ctx)
+		q.cfg.Once = func(ctx context.Context, forwarded bool) (*Attempt, error) {
+			attempt, err := first(ctx, forwarded)
 			attempt.Doubts = func(*cluster.Error) bool { return true }
 			inner := attempt.Settle
 			attempt.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
@@ -238,7 +238,7 @@ func TestCoalesceOnce(t *testing.T) {
 	inBubble(t, "an attempt cannot be made", func(t *testing.T) {
 		q, _, _, release := busy(t, setting{})
 		why := errors.New("no version table")
-		q.cfg.Once = func(context.Context) (*Attempt, error) { return nil, why }
+		q.cfg.Once = func(context.Context, bool) (*Attempt, error) { return nil, why }
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
 		for _, w := range []*writer{w1, w2} {

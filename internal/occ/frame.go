@@ -180,9 +180,9 @@ const (
 )
 
 // BulkAttempt returns the request, without a body, of the writes of several callers as a transaction that
-// leaves a token, and the token. It is nil if writes leave none.
-func (v *Versions) BulkAttempt(ctx context.Context) (req cluster.Request, token *Token, err error) {
-	token, err = v.NewToken(ctx)
+// leaves a token, and the token; see [Versions.NewToken].
+func (v *Versions) BulkAttempt(ctx context.Context, forwarded bool) (req cluster.Request, token *Token, err error) {
+	token, err = v.NewToken(ctx, forwarded)
 	if token == nil {
 		return req, nil, err
 	}

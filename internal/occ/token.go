@@ -120,12 +120,13 @@ func refusal(message string) error {
 
 // NewToken returns the token for an attempt at a write, nil if writes leave none: because they do not
 // move the version, or because there can be no version table. It asks for the version, and creates the
-// table, if the connector knows of none.
-func (v *Versions) NewToken(ctx context.Context) (*Token, error) {
+// table, if the connector knows of none. forwarded says that a node may send the attempt twice. Then a
+// refused token says less, so that the version must be a recent one.
+func (v *Versions) NewToken(ctx context.Context, forwarded bool) (*Token, error) {
 	if !v.LeavesTokens() {
 		return nil, nil
 	}
-	version, err := v.known(ctx)
+	version, err := v.known(ctx, forwarded)
 	switch {
 	case errors.Is(err, errNotMade), errors.Is(err, errUnusable):
 		v.givesUp(err)
@@ -142,10 +143,14 @@ func (v *Versions) NewToken(ctx context.Context) (*Token, error) {
 // LeavesTokens reports whether writes leave tokens, as far as is known.
 func (v *Versions) LeavesTokens() bool { return !v.Disabled && !v.LeavesNoTokens && !v.untold.Load() }
 
+// recently is how old a version may be where it must be a recent one.
+const recently = 2 * time.Second
+
 // known returns the version that was read last. It asks for it, and creates the version table if there
 // is none, if the connector has read none, or if the last write found none.
-func (v *Versions) known(ctx context.Context) (int64, error) {
-	if version := v.last.Load(); v.asked.Load() && version != 0 && !v.missing.Load() {
+func (v *Versions) known(ctx context.Context, recent bool) (int64, error) {
+	isOld := recent && time.Since(time.Unix(0, v.heard.Load())) > recently
+	if version := v.last.Load(); v.asked.Load() && version != 0 && !isOld && !v.missing.Load() {
 		return version, nil
 	}
 	for made := false; ; made = true {

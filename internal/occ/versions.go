@@ -30,6 +30,8 @@ type Versions struct {
 	// last is the version that ReadState read last, in order of arrival: an answer from a node that
 	// is behind may lower it. It is 0 before the first.
 	last atomic.Int64
+	// heard is when ReadState read it, in Unix nanoseconds.
+	heard atomic.Int64
 	// missing says that the last write found no version table. readFirst sets it from each answer,
 	// and Make clears it. It may be out of date, so that each frame copes with either.
 	missing atomic.Bool

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -155,6 +156,7 @@ func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (state 
 		v.Backoff.observe(texts[2], texts[1])
 	}
 	v.last.Store(version)
+	v.heard.Store(time.Now().UnixNano())
 	return State{Exists: true, Version: version, Writing: texts[3] == "~", Token: texts[4]}, nil
 }
 
