@@ -39,8 +39,9 @@ func (q *Coalescer) once(parts []*part) bool {
 	return q.sendOnce(parts)
 }
 
-// sendFailing sends parts of which some fail, or are to be sent as if: each by itself if all statements are
-// to go as attempts, and else as one request that is no transaction.
+// sendFailing sends parts that do not go as an attempt, because statements have failed, of them or of
+// others lately. Each goes by itself if all statements are to go as attempts. Else they go as one request
+// that is no transaction.
 func (q *Coalescer) sendFailing(parts []*part) {
 	if q.cfg.OnceAlone {
 		(&bulk{q: q, parts: parts}).giveBack()

@@ -18,11 +18,11 @@ import (
 
 // A write outside of transactions leaves a token in the version table, as a commit does, so that a lost
 // answer does not leave it unknown whether the write was applied. The token is stored by the first
-// statement of the transaction in which the write goes. That fails, and all of the transaction with it,
+// statement of the transaction in which the write goes. That statement fails in two cases, and all of the
+// transaction with it:
 //
-//   - if the version has moved further than the window from the one that the connector knew, and
-//   - if the slot of the token is taken: by the token itself, because a request arrived twice, or by a
-//     void.
+//   - The version has moved further than the window from the one that the connector knew.
+//   - The slot of the token is taken: by the token itself, because a request arrived twice, or by a void.
 //
 // After a lost answer the driver makes the slot void unless the token is there. Then it knows: the token
 // was there, so the write was applied; or it was not, and never will be, for the void keeps the slot
