@@ -2,6 +2,7 @@ package txn
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -234,8 +235,8 @@ func (t *Tx) control(ctx context.Context, o *operation) error {
 		at, list = t.ops.savepoint(name), &t.ops
 	}
 	switch {
-	case at < 0:
-		return sqlerr.New("no such savepoint: "+name, 0, 1)
+	case at < 0: // which the program is to learn only if nothing before it has failed
+		return cmp.Or(t.tryUntried(ctx), error(sqlerr.New("no such savepoint: "+name, 0, 1)))
 	case action == sqltext.SavepointRollbackTo:
 		t.rollbackTo(at + 1)
 		return nil
