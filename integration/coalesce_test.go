@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -42,14 +43,19 @@ func openJoined(t *testing.T, dsn string) *joined {
 	return j
 }
 
-// mostMaking is more than the size of a request that creates the version table. It is no transaction of
-// writers.
-const mostMaking = 240
+// makesVersionTable reports whether a request creates the version table, which is no transaction of writers.
+func makesVersionTable(req *http.Request) bool {
+	body, err := io.ReadAll(req.Body)
+	req.Body.Close()
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return err == nil && bytes.Contains(body, []byte("CREATE TABLE IF NOT EXISTS _rqlite_tx"))
+}
 
 // RoundTrip implements http.RoundTripper.
 func (j *joined) RoundTrip(req *http.Request) (*http.Response, error) {
+	isTransaction := req.URL.Path == "/db/execute" && req.URL.Query().Has("transaction") && !makesVersionTable(req)
 	resp, err := j.transport.RoundTrip(req)
-	if err != nil || req.URL.Path != "/db/execute" || !req.URL.Query().Has("transaction") || req.ContentLength < mostMaking {
+	if err != nil || !isTransaction {
 		return resp, err
 	}
 	j.atomic.Add(1)

@@ -144,18 +144,7 @@ func lateCopies(t *testing.T, b *backend, mode rqlite.ExactlyOnce) {
 	writers.Wait()
 	c.held.Wait()
 
-	rows, err := direct.QueryContext(t.Context(), "SELECT n, count(*) FROM "+table+" GROUP BY n")
-	require.NoError(t, err)
-	defer rows.Close()
-	stored := map[int64]int{}
-	for rows.Next() {
-		var n int64
-		var times int
-		require.NoError(t, rows.Scan(&n, &times))
-		stored[n] = times
-	}
-	require.NoError(t, rows.Err())
-	got := told.audit(stored)
+	got := told.audit(storedBy(t, direct, table))
 	report(t, "%d requests that write, %d copies: %v", c.count.Load(), c.copies.Load(), got)
 	logErrors(t, told)
 	assert.Positive(t, c.copies.Load())

@@ -37,6 +37,34 @@ func makesOnce(q *Coalescer, outcomes ...settled) (asked *int) {
 	return asked
 }
 
+// gatesSettling keeps the attempts of a coalescer from being settled until the channel is closed.
+func gatesSettling(q *Coalescer) chan struct{} {
+	gate := make(chan struct{})
+	changesAttempts(q, func(a *Attempt) {
+		settle := a.Settle
+		a.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
+			<-gate
+			return settle(ctx, why, forwarded)
+		}
+	})
+	return gate
+}
+
+// doubtsAll has each failure leave it open what became of an attempt.
+func doubtsAll(q *Coalescer) {
+	changesAttempts(q, func(a *Attempt) { a.Doubts = func(*cluster.Error) bool { return true } })
+}
+
+// changesAttempts changes the attempts of a coalescer.
+func changesAttempts(q *Coalescer, change func(*Attempt)) {
+	before := q.cfg.Once
+	q.cfg.Once = func(ctx context.Context, forwarded bool) (*Attempt, error) {
+		attempt, err := before(ctx, forwarded)
+		change(attempt)
+		return attempt, err
+	}
+}
+
 func TestCoalesceOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "a bulk that was applied, and whose answer is lost", func(t *testing.T) {
@@ -139,16 +167,7 @@ func TestCoalesceOnce(t *testing.T) {
 	inBubble(t, "one that leaves while a bulk is asked about", func(t *testing.T) {
 		q, s, only, release := busy(t, setting{})
 		makesOnce(q, settled{})
-		settle, gate := q.cfg.Once, make(chan struct{})
-		q.cfg.Once = func(ctx context.Context, forwarded bool) (*Attempt, error) {
-			attempt, err := settle(ctx, forwarded)
-			inner := attempt.Settle
-			attempt.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
-				<-gate
-				return inner(ctx, why, forwarded)
-			}
-			return attempt, err
-		}
+		gate := gatesSettling(q)
 		only.then(drop, s.reply)
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
@@ -187,17 +206,8 @@ func TestCoalesceOnce(t *testing.T) {
 	inBubble(t, "one that leaves behind a refusal that says nothing of an earlier copy", func(t *testing.T) {
 		q, _, only, release := busy(t, setting{})
 		makesOnce(q, settled{applied: true})
-		first, gate := q.cfg.Once, make(chan struct{})
-		q.cfg.Once = func(ctx context.Context, forwarded bool) (*Attempt, error) {
-			attempt, err := first(ctx, forwarded)
-			attempt.Doubts = func(*cluster.Error) bool { return true }
-			inner := attempt.Settle
-			attempt.Settle = func(ctx context.Context, why *cluster.Error, forwarded bool) (bool, error) {
-				<-gate
-				return inner(ctx, why, forwarded)
-			}
-			return attempt, err
-		}
+		gate := gatesSettling(q)
+		doubtsAll(q)
 		only.then(ok(`{"results":[{"error":"UNIQUE constraint failed: _rqlite_tx.k"}]}`))
 		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
 		release()
