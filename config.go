@@ -150,7 +150,7 @@ const (
 	// OnceJoined is for writes that go as a transaction of the server in any case: those that go out
 	// with others, scripts and atomic batches. It costs them nothing that can be measured.
 	OnceJoined ExactlyOnce = iota
-	// OnceAll is for single writes, too. They take about 7 % longer.
+	// OnceAll is for single writes, too. They take about 5 % longer.
 	OnceAll
 	// OnceOff is for none.
 	OnceOff

@@ -64,7 +64,7 @@
 //     notice them. Value: true or false. Default: true.
 //   - exactly_once: which writes outside of transactions the driver sends again if their answer is
 //     lost and they were not applied: joined those that go out together, scripts and atomic
-//     batches; all also single ones, which then take about 7 % longer; off none. Value: one of
+//     batches; all also single ones, which then take about 5 % longer; off none. Value: one of
 //     joined, all, off. Default: joined.
 //   - coalesce: whether writes, and quick reads, that are under way at the same time go out as one
 //     request. Value: true or false. Default: true.
@@ -183,16 +183,17 @@
 // its statements. The table keeps the tokens of the last hundred thousand writes or so, which takes a few
 // megabytes. Such writes are, by exactly_once=joined, the default: writes that go out with those of
 // others, scripts, atomic batches, and all writes where nodes forward requests. A single write takes about
-// 7 % longer with a token, so that this needs exactly_once=all. [ErrIndeterminate] remains for
+// 5 % longer with a token, so that this needs exactly_once=all. [ErrIndeterminate] remains for
 //
 //   - a cluster that does not answer until the context or the timeout ends;
-//   - single writes with exactly_once=joined;
+//   - single writes with exactly_once=joined, and writes that went out together while several of them
+//     failed: they go as one request that is no transaction;
 //   - what cannot be part of a transaction: VACUUM, a PRAGMA, OR FAIL and OR ROLLBACK, batches that are
 //     not atomic, queued writes;
 //   - a version table that was replaced, or emptied, or that has moved by more than a hundred thousand
 //     writes meanwhile;
-//   - RETURNING while a node is of a release before 9.4.2; a user who may not read and write; and
-//     txversion=false.
+//   - RETURNING while a node is of a release before 9.4.2, or of one that is not known yet; a user who
+//     may not read and write; and txversion=false.
 //
 // A write whose statement fails is not applied. A proxy that delivers a copy of its request later, when
 // the statement would not fail any more, can still apply it.

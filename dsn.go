@@ -154,7 +154,7 @@ var dsnKeys = []dsnKey{
 		txLockNames, func(c *Config) *TxLock { return &c.TxLock }),
 	boolKey("txversion", "whether writes outside of transactions advance the version by which transactions notice them", true,
 		func(c *Config) *bool { return &c.DisableTxVersion }),
-	enumKey("exactly_once", "which writes outside of transactions the driver sends again if their answer is lost and they were not applied: joined those that go out together, scripts and atomic batches; all also single ones, which then take about 7 % longer; off none",
+	enumKey("exactly_once", "which writes outside of transactions the driver sends again if their answer is lost and they were not applied: joined those that go out together, scripts and atomic batches; all also single ones, which then take about 5 % longer; off none",
 		exactlyOnceNames, func(c *Config) *ExactlyOnce { return &c.ExactlyOnce }),
 	boolKey("coalesce", "whether writes, and quick reads, that are under way at the same time go out as one request", true, func(c *Config) *bool { return &c.DisableCoalescing }),
 	boolKey("queue", "hand the writes of Exec to the queue of the server, so that neither their results nor their failures are known", false, func(c *Config) *bool { return &c.Queue }),
