@@ -69,7 +69,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Logger:    cfg.Logger,
 	})
 	c.versions = occ.New(clusterSender{c.client}, occ.Settings{
-		Disabled: cfg.DisableTxVersion, LeavesNoTokens: cfg.ExactlyOnce == OnceOff, Timeout: cfg.requestTimeout(), Warn: cfg.warn,
+		Disabled: cfg.DisableTxVersion, NoTokens: cfg.ExactlyOnce == OnceOff, Timeout: cfg.requestTimeout(), Warn: cfg.warn,
 	})
 	c.engine = autocommit.NewEngine(&autocommit.Engine{
 		Versions: c.versions, Nodes: c.client,

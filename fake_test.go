@@ -389,3 +389,9 @@ func scanAll(t *testing.T, rows *sql.Rows) [][]any {
 	}
 	return all
 }
+
+// roundTripper is a function as http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -397,6 +398,29 @@ func TestOnceForwarded(t *testing.T) {
 			require.ErrorIs(t, err, ErrRowsLost)
 		})
 	}
+}
+
+// A single write that leaves no token asks for nothing that only tokens need, as the list of nodes.
+func TestOnceJoinedAsksNothingForOne(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, step{path: cluster.ExecutePath, params: plainWrite, reply: results(oneUpdated, oneUpdated, oneUpdated, versionEntry(testVersion))})
+	var mu sync.Mutex
+	var paths []string
+	own := &http.Transport{}
+	defer own.CloseIdleConnections()
+	transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		paths = append(paths, r.URL.Path)
+		return own.RoundTrip(r)
+	})
+	db, _ := f.openConfig(&Config{Hosts: []string{f.addr}, HTTPClient: &http.Client{Transport: transport}})
+	_, err := db.Exec("DELETE FROM t RETURNING a")
+	require.NoError(t, err)
+	mu.Lock()
+	defer mu.Unlock()
+	assert.NotContains(t, paths, "/nodes")
+	assert.Contains(t, paths, cluster.ExecutePath)
 }
 
 // The write ends with its context, and then it is not sent again.

@@ -156,9 +156,3 @@ func TestJoinedReadsTimeOut(t *testing.T) {
 		time.Sleep(timeout)
 	})
 }
-
-// roundTripper is a function as http.RoundTripper.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

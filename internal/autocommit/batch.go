@@ -36,21 +36,19 @@ func (c *Session) ExecBatch(ctx context.Context, atomic bool, stmts []bind.Stmt)
 	if !atomic {
 		return c.batchAttempt(ctx, stmts, writeOptions{})
 	}
-	for a := new(attempt); ; {
-		within, cancel := c.within(ctx, a)
-		results, err := c.atomicAttempt(within, stmts, writeOptions{atomic: true, attempt: a})
-		cancel()
-		again, lost, err := c.settle(ctx, a, err)
-		switch {
-		case again:
-			continue
-		case lost:
-			return nil, errAnswerLost
-		case sqlerr.IsEarlier(err): // the node's own release is earlier than the other nodes say
-			return c.execBatchInTx(ctx, stmts)
-		}
-		return results, err
+	var a attempt
+	var results []result.Outcome
+	lost, err := c.untilSettled(ctx, &a, func(ctx context.Context) (err error) {
+		results, err = c.atomicAttempt(ctx, stmts, writeOptions{atomic: true, attempt: &a})
+		return err
+	})
+	switch {
+	case lost:
+		return nil, errAnswerLost
+	case sqlerr.IsEarlier(err): // the node's own release is earlier than the other nodes say
+		return c.execBatchInTx(ctx, stmts)
 	}
+	return results, err
 }
 
 // atomicAttempt sends an atomic batch, in a fused form if there is one.

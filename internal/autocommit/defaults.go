@@ -116,56 +116,50 @@ type knownTables struct {
 	keeps bool
 }
 
-// defaultsOf returns the defaults of a table that differ between nodes, and whether the table
-// exists. It asks the leader if they are not known, or are too old.
+// defaultsOf returns the defaults of a table that differ between nodes, and whether the table is known to
+// exist. It is not if the user is not allowed to read the schema.
 func (e *Engine) defaultsOf(ctx context.Context, table string) (list []sqltext.Default, known bool, err error) {
-	list, known = e.schema.defaultsOf(table)
-	if known {
-		return list, true, nil
-	}
-	err = e.learnTables(ctx, func() bool {
-		list, known = e.schema.defaultsOf(table)
-		return known
-	}, func(tables *knownTables) { list, known = tables.defaults[table] })
-	return list, known, err
-}
-
-// learnTables reads the schema, unless it is known by the time that nobody else reads it.
-func (e *Engine) learnTables(ctx context.Context, known func() bool, learn func(*knownTables)) error {
-	watch := &e.schema
-	select {
-	case watch.asking <- struct{}{}:
-		defer func() { <-watch.asking }()
-	case <-ctx.Done():
-		return fmt.Errorf("rqlite: waited for the defaults of the table; nothing was sent: %w", ctx.Err())
-	}
-	if known() {
-		return nil
-	}
-	before := watch.tables.Load()
-	tables, err := e.askTables(ctx)
+	tables, err := e.tables(ctx, func(t *knownTables) bool {
+		_, known := t.defaults[table]
+		return known || t.unreadable
+	})
 	if err != nil {
-		return fmt.Errorf("rqlite: the defaults of the table could not be read; nothing was sent: %w", err)
+		return nil, false, err
 	}
-	watch.tables.CompareAndSwap(before, tables) // unless the schema has changed meanwhile
-	learn(tables)
-	return nil
+	list, known = tables.defaults[table]
+	return list, known, nil
 }
 
 // keepsOnFailure reports whether a statement that fails may keep a part of its rows, as far as the
 // schema tells. It is true if nobody can tell.
 func (e *Engine) keepsOnFailure(ctx context.Context) bool {
-	tables := e.schema.fresh()
-	if tables == nil {
-		err := e.learnTables(ctx, func() bool {
-			tables = e.schema.fresh()
-			return tables != nil
-		}, func(learnt *knownTables) { tables = learnt })
-		if err != nil {
-			return true
-		}
+	tables, err := e.tables(ctx, func(*knownTables) bool { return true })
+	return err != nil || tables.unreadable || tables.keeps
+}
+
+// tables returns the remembered tables if they are enough. Otherwise it asks the leader, but lets one of
+// several callers ask for all.
+func (e *Engine) tables(ctx context.Context, enough func(*knownTables) bool) (*knownTables, error) {
+	watch := &e.schema
+	if tables := watch.fresh(); tables != nil && enough(tables) {
+		return tables, nil
 	}
-	return tables.unreadable || tables.keeps
+	select {
+	case watch.asking <- struct{}{}:
+		defer func() { <-watch.asking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("rqlite: waited for the defaults of the table; nothing was sent: %w", ctx.Err())
+	}
+	if tables := watch.fresh(); tables != nil && enough(tables) {
+		return tables, nil
+	}
+	before := watch.tables.Load()
+	tables, err := e.askTables(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rqlite: the defaults of the table could not be read; nothing was sent: %w", err)
+	}
+	watch.tables.CompareAndSwap(before, tables) // unless the schema has changed meanwhile
+	return tables, nil
 }
 
 // fresh returns the remembered tables, nil if they must be read again.
@@ -175,17 +169,6 @@ func (w *schemaWatch) fresh() *knownTables {
 		return nil
 	}
 	return tables
-}
-
-// defaultsOf returns the remembered defaults of a table. A table counts as known, without defaults,
-// if the user is not allowed to read the schema.
-func (w *schemaWatch) defaultsOf(table string) (list []sqltext.Default, known bool) {
-	tables := w.fresh()
-	if tables == nil {
-		return nil, false
-	}
-	list, known = tables.defaults[table]
-	return list, known || tables.unreadable
 }
 
 // tablesStmt asks for all tables, views and triggers, and for the text of those that may have a default

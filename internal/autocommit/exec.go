@@ -144,22 +144,20 @@ func inScript(err error, statement, statements int) error {
 
 // execRequest sends statements as one request and returns the result of the last.
 func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic bool) (driver.Result, error) {
-	for a := (&attempt{goesOn: atomic}); ; {
-		within, cancel := c.within(ctx, a)
-		r, err := c.execAttempt(within, stmts, writeOptions{atomic: atomic, attempt: a})
-		cancel()
-		again, lost, err := c.settle(ctx, a, err)
-		switch {
-		case again:
-			continue
-		case err != nil:
-			return nil, err
-		case lost:
-			c.state.Lose()
-			return lostResult{}, nil
-		}
-		return r, nil
+	a := attempt{goesOn: atomic}
+	var r driver.Result
+	lost, err := c.untilSettled(ctx, &a, func(ctx context.Context) (err error) {
+		r, err = c.execAttempt(ctx, stmts, writeOptions{atomic: atomic, attempt: &a})
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case lost:
+		c.state.Lose()
+		return lostResult{}, nil
 	}
+	return r, nil
 }
 
 func (c *Session) execAttempt(ctx context.Context, stmts []bind.Stmt, how writeOptions) (driver.Result, error) {

@@ -53,21 +53,32 @@ func (a *attempt) reset() {
 	}
 }
 
-// Attempts that follow each other at once would load a server that is in trouble.
-const (
-	firstPause   = 20 * time.Millisecond
-	longestPause = 200 * time.Millisecond
-)
+// untilSettled makes attempts at a write until it is known what became of it. lost says that it was
+// applied, and that its answer was lost.
+func (c *Session) untilSettled(ctx context.Context, a *attempt, try func(ctx context.Context) error) (lost bool, err error) {
+	for {
+		within, cancel := c.within(ctx, a)
+		err := try(within)
+		if err != nil || a.token != nil { // else the program may still read rows
+			cancel()
+		}
+		again, lost, err := c.settle(ctx, a, err)
+		if !again {
+			return lost, err
+		}
+	}
+}
 
 // settle looks at how an attempt has ended. again says that there has to be another one. lost says that it
 // was applied, and that its answer was lost. Else the error is that of the write.
 func (c *Session) settle(ctx context.Context, a *attempt, err error) (again, lost bool, _ error) {
 	token := a.token
 	a.reset()
+	if err == nil {
+		return false, false, nil
+	}
 	var statement *sqlerr.Error
 	switch {
-	case err == nil:
-		return false, false, nil
 	case errors.Is(err, coalesce.ErrApplied):
 		return false, true, nil
 	case token == nil:
@@ -116,12 +127,7 @@ func (c *Session) tryAgain(ctx context.Context, a *attempt, token *occ.Token, wh
 	if err != nil || applied {
 		return false, applied, err
 	}
-	if a.tokens > 1 {
-		select {
-		case <-time.After(min(firstPause<<(a.tokens-2), longestPause)):
-		case <-settling.Done():
-		}
-	}
+	coalesce.PauseBefore(settling, a.tokens)
 	if settling.Err() != nil {
 		return false, false, fmt.Errorf("rqlite: the write was not applied, nor will it be: %w", settling.Err())
 	}
@@ -150,11 +156,11 @@ func (c *Session) differsInTx(ctx context.Context, failed *sqlerr.Error) bool {
 // leave lets an attempt leave a token if it may, and makes a request a transaction then.
 func (c *Session) leave(ctx context.Context, req *cluster.Request, stmts []bind.Stmt, how writeOptions) error {
 	e, a := c.engine, how.attempt
-	if a == nil || a.plain || !c.isTransaction(ctx, stmts) {
+	if a == nil || a.plain {
 		return nil
 	}
 	a.alone, a.forwarded = !how.atomic, e.Nodes.Forwarding()
-	if a.alone && !a.apart && !e.TokensAlone && !a.forwarded {
+	if a.alone && !a.apart && !e.TokensAlone && !a.forwarded || !c.isTransaction(ctx, stmts) {
 		return nil
 	}
 	token, err := e.Versions.NewToken(ctx, a.forwarded)

@@ -134,21 +134,16 @@ func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Sp
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
-	for a := new(attempt); ; {
-		within, cancel := c.within(ctx, a)
-		s, err := c.rowsAttempt(within, stmts, at, writeOptions{rows: true, attempt: a})
-		if err != nil || a.token != nil { // else the program is still to read the rows
-			cancel()
-		}
-		again, lost, err := c.settle(ctx, a, err)
-		switch {
-		case again:
-			continue
-		case lost:
-			return nil, errAnswerLost
-		}
-		return s, err
+	var a attempt
+	var s *result.Source
+	lost, err := c.untilSettled(ctx, &a, func(ctx context.Context) (err error) {
+		s, err = c.rowsAttempt(ctx, stmts, at, writeOptions{rows: true, attempt: &a})
+		return err
+	})
+	if lost {
+		return nil, errAnswerLost
 	}
+	return s, err
 }
 
 func (c *Session) rowsAttempt(ctx context.Context, stmts []bind.Stmt, at result.Span, how writeOptions) (*result.Source, error) {

@@ -22,7 +22,7 @@ type schemaWatch struct {
 	// the first change.
 	until atomic.Int64
 	// tables are the known tables, nil before the first question. changed replaces them by none.
-	// Session.defaultsOf stores an answer only if there was no change since it asked.
+	// Engine.tables stores an answer only if there was no change since it asked.
 	tables atomic.Pointer[knownTables]
 	asking chan struct{} // full while somebody asks for tables, so that one asks for all
 }

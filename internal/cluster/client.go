@@ -235,7 +235,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		if c.routes.untried(attempt + 1) {
 			continue // another node may succeed at once
 		}
-		sleep(ctx, pause/2+rand.N(pause/2), until)
+		Sleep(ctx, pause/2+rand.N(pause/2), until)
 		pause = min(2*pause, longestPause)
 	}
 }
@@ -354,8 +354,8 @@ func outOfTime(err, last *Error) *Error {
 	return &combined
 }
 
-// sleep waits for d, or until the context or the timeout ends.
-func sleep(ctx context.Context, d time.Duration, until time.Time) {
+// Sleep waits for d, or until the context or the time of until has ended; a zero until never does.
+func Sleep(ctx context.Context, d time.Duration, until time.Time) {
 	if !until.IsZero() {
 		d = min(d, time.Until(until))
 	}

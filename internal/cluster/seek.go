@@ -44,7 +44,7 @@ func (c *Client) seek(ctx context.Context, req *Request, until time.Time) *Error
 	wait := seekFirst
 	for round := 0; c.routes.lost.Load() && !c.routes.forwarding(); round++ {
 		if round > 0 {
-			sleep(ctx, seekPause/2+rand.N(seekPause/2), until)
+			Sleep(ctx, seekPause/2+rand.N(seekPause/2), until)
 		}
 		for _, node := range c.routes.inTurn() {
 			if why := c.over(ctx, until); why != nil {

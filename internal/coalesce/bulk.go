@@ -11,8 +11,8 @@ import (
 // bulk is a request of several parts. One goroutine sends it. q.mu guards the fields that the
 // callers of the parts use.
 type bulk struct {
-	// q, frame, and req without Body and Statements, never change after run has begun. Compose
-	// returns the body of each attempt.
+	// q never changes. sends sets frame, and req without Body and Statements, before each exchange.
+	// Compose returns the body of each attempt.
 	q     *Coalescer
 	req   cluster.Request // without the body and the frame
 	frame *cluster.Frame  // nil for none
@@ -28,8 +28,8 @@ type bulk struct {
 // send sends parts as one request, and gives each its answer. If the server refused all of it
 // without effect, send splits the parts, so that only the guilty one fails.
 func (q *Coalescer) send(parts []*part, atomic bool) {
-	b := &bulk{q: q, req: q.cfg.Request(atomic), parts: parts}
-	b.frame, b.req.Frame = b.req.Frame, nil
+	b := &bulk{q: q, parts: parts}
+	b.sends(q.cfg.Request(atomic))
 	err := b.run(atomic)
 	switch {
 	case err == nil:
@@ -65,26 +65,15 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	if !b.begin(cancel) {
 		return nil // nobody waits
 	}
-	req := &b.req
-	for _, p := range b.parts {
-		req.MinRelease = max(req.MinRelease, p.MinRelease)
-	}
 	if b.q.cfg.Reads {
-		req.Params = cluster.WithDeadline(req.Params, latest(b.parts))
+		b.req.Params = cluster.WithDeadline(b.req.Params, latest(b.parts))
 	}
 	if b.q.cfg.Reads && len(b.parts) > 1 {
 		limit := time.AfterFunc(b.q.longest(), func() { cancel(ErrAlone) })
 		defer limit.Stop()
 	}
 	begin := time.Now()
-	answer, err := b.q.cfg.Client.SendJoint(ctx, req, b)
-	if err == nil {
-		defer answer.Close()
-		if b.q.cfg.Reads {
-			b.q.answered(time.Since(begin))
-		}
-		err = b.read(answer, atomic)
-	}
+	err := b.exchange(ctx, atomic)
 	switch {
 	case err != nil:
 		if atomic {
@@ -98,6 +87,29 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 		b.q.writes.triedAtomic(true)
 	}
 	return err
+}
+
+// sends sets the request of the bulk, without its body.
+func (b *bulk) sends(req cluster.Request) {
+	for _, p := range b.parts {
+		req.MinRelease = max(req.MinRelease, p.MinRelease)
+	}
+	b.frame, req.Frame = req.Frame, nil
+	b.req = req
+}
+
+// exchange sends the request, and hands out its answer.
+func (b *bulk) exchange(ctx context.Context, atomic bool) *cluster.Error {
+	begin := time.Now()
+	answer, err := b.q.cfg.Client.SendJoint(ctx, &b.req, b)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	if b.q.cfg.Reads {
+		b.q.answered(time.Since(begin))
+	}
+	return b.read(answer, atomic)
 }
 
 // begin puts the parts into the bulk, and reports whether any caller waits for it.

@@ -65,7 +65,7 @@ func (q *Coalescer) sendOnce(parts []*part) bool {
 		}
 	}
 	for failing, n := 0, 0; b.isWanted(); n++ {
-		pauseBefore(ctx, n)
+		PauseBefore(ctx, n)
 		forwarded := q.cfg.Client.Forwarding()
 		attempt, err := q.cfg.Once(ctx, forwarded)
 		switch {
@@ -110,16 +110,12 @@ func (b *bulk) isWanted() bool {
 	return b.live > 0
 }
 
-// pauseBefore waits before attempt n, from 0, so that a server in trouble is not loaded. The first two follow
-// each other at once.
-func pauseBefore(ctx context.Context, n int) {
+// PauseBefore waits before attempt n at a write, from 0, so that a server in trouble is not loaded. The
+// first two follow each other at once.
+func PauseBefore(ctx context.Context, n int) {
 	const first, longest = 20 * time.Millisecond, 200 * time.Millisecond
-	if n < 2 {
-		return
-	}
-	select {
-	case <-time.After(min(first<<min(n-2, 8), longest)):
-	case <-ctx.Done():
+	if n >= 2 {
+		cluster.Sleep(ctx, min(first<<min(n-2, 8), longest), time.Time{})
 	}
 }
 
@@ -128,16 +124,8 @@ func (p *part) isApart() bool { return p.Apart }
 
 // try makes one attempt. If it returns an error, the callers have not been told.
 func (b *bulk) try(ctx context.Context, req cluster.Request) *cluster.Error {
-	b.frame, req.Frame = req.Frame, nil
-	for _, p := range b.parts {
-		req.MinRelease = max(req.MinRelease, p.MinRelease)
-	}
-	b.req = req
-	answer, err := b.q.cfg.Client.SendJoint(ctx, &b.req, b)
-	if err == nil {
-		defer answer.Close()
-		err = b.read(answer, true)
-	}
+	b.sends(req)
+	err := b.exchange(ctx, true)
 	if err != nil {
 		b.q.mu.Lock()
 		defer b.q.mu.Unlock()

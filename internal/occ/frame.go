@@ -186,28 +186,35 @@ func (v *Versions) BulkAttempt(ctx context.Context, forwarded bool) (req cluster
 	if token == nil {
 		return req, nil, err
 	}
-	return cluster.Request{
-		Path: cluster.ExecutePath, Params: cluster.WriteParams + cluster.Transaction, Leader: true, Write: true, Frame: token.Frame(true),
-	}, token, nil
+	return bulkRequest(true, token.Frame(true)), token, nil
+}
+
+// bulkRequest returns the request, without a body, of the writes of several callers.
+func bulkRequest(atomic bool, frame *cluster.Frame) cluster.Request {
+	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Leader: true, Write: true, Frame: frame}
+	if atomic {
+		req.Params += cluster.Transaction
+	}
+	return req
 }
 
 // BulkRequest returns the request, without a body, of the writes of several callers. Independent
 // writes share one sequence lock.
 func (v *Versions) BulkRequest(atomic bool) cluster.Request {
-	req := cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Leader: true, Write: true}
-	if atomic {
-		req.Params += cluster.Transaction
-	}
+	return bulkRequest(atomic, v.bulkFrame(atomic))
+}
+
+// bulkFrame returns the frame of the writes of several callers that leave no token.
+func (v *Versions) bulkFrame(atomic bool) *cluster.Frame {
 	switch {
 	case !atomic && v.Disabled:
+		return nil
 	case !atomic:
-		req.Frame = v.oneByOneFrame()
+		return v.oneByOneFrame()
 	case v.Disabled:
-		req.Frame = v.frames.bulkAlone
+		return v.frames.bulkAlone
 	case v.missing.Load():
-		req.Frame = v.frames.bulkWithout
-	default:
-		req.Frame = v.frames.bulk.form(v.Backoff.isDue())
+		return v.frames.bulkWithout
 	}
-	return req
+	return v.frames.bulk.form(v.Backoff.isDue())
 }

@@ -112,7 +112,7 @@ func refusal(message string) error {
 	switch {
 	case IsMissing(message):
 		return errNoTokenTable
-	case message == "datatype mismatch", strings.HasPrefix(message, "UNIQUE constraint failed: "+Table):
+	case message == Stale, strings.HasPrefix(message, "UNIQUE constraint failed: "+Table):
 		return errTokenRefused
 	}
 	return fmt.Errorf("%w: %s", ErrNoToken, message)
@@ -141,7 +141,7 @@ func (v *Versions) NewToken(ctx context.Context, forwarded bool) (*Token, error)
 }
 
 // LeavesTokens reports whether writes leave tokens, as far as is known.
-func (v *Versions) LeavesTokens() bool { return !v.Disabled && !v.LeavesNoTokens && !v.untold.Load() }
+func (v *Versions) LeavesTokens() bool { return !v.Disabled && !v.NoTokens && !v.untold.Load() }
 
 // recently is how old a version may be where it must be a recent one.
 const recently = 2 * time.Second
@@ -199,9 +199,7 @@ func (v *Versions) ask(ctx context.Context, change string, k int64) (State, erro
 		case !again || n == mostAsks:
 			return State{}, err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if cluster.Sleep(ctx, pause, time.Time{}); ctx.Err() != nil {
 			return State{}, err
 		}
 	}

@@ -45,10 +45,10 @@ type Versions struct {
 
 // Settings are those of a connector.
 type Settings struct {
-	Disabled       bool          // writes outside of transactions do not move the version
-	LeavesNoTokens bool          // writes outside of transactions leave no tokens
-	Timeout        time.Duration // bounds the wait for the write lock; 0 waits until the context ends
-	Warn           func(error)   // gets errors that concern no caller
+	Disabled bool          // writes outside of transactions do not move the version
+	NoTokens bool          // writes outside of transactions leave no tokens
+	Timeout  time.Duration // bounds the wait for the write lock; 0 waits until the context ends
+	Warn     func(error)   // gets errors that concern no caller
 }
 
 // New returns the state before the first request.

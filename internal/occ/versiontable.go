@@ -108,6 +108,9 @@ func Hide(script []sqltext.Statement) []sqltext.Statement {
 	return script
 }
 
+// Stale is the server's message for a token whose k is no integer: the statement demands another version.
+const Stale = "datatype mismatch"
+
 // IsMissing reports whether a statement failed because there is no version table.
 func IsMissing(message string) bool {
 	return strings.HasPrefix(message, "no such table: ") && strings.HasSuffix(message, Table)

@@ -33,9 +33,6 @@ const (
 	maxLostRaces = 2
 )
 
-// errStale is the server's error for a commit that demands another version.
-const errStale = "datatype mismatch"
-
 // commitRequest is one request to commit. The zero value stands for none.
 type commitRequest struct {
 	version   int64  // the version that it demands
@@ -240,7 +237,7 @@ func (t *Tx) applied(answer *cluster.Answer, sent committing) (stale bool, err e
 	switch {
 	case err != nil:
 		return false, sqlerr.From(err)
-	case entry.Error == errStale, occ.IsMissing(entry.Error):
+	case entry.Error == occ.Stale, occ.IsMissing(entry.Error):
 		return true, nil
 	case entry.Error != "":
 		return false, occ.Failure(entry)

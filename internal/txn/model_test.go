@@ -464,7 +464,7 @@ func (r *run) onVersions(text string, e *effect) (known bool) {
 	}
 	if part := find(commitSent); part != nil {
 		if r.commits = true; !exists || row.v != number(part[1]) {
-			*e = effect{failure: errStale}
+			*e = effect{failure: occ.Stale}
 		} else {
 			*e = r.insertToken(number(part[2]), part[3])
 		}

@@ -2,7 +2,6 @@ package txn
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -235,8 +234,11 @@ func (t *Tx) control(ctx context.Context, o *operation) error {
 		at, list = t.ops.savepoint(name), &t.ops
 	}
 	switch {
-	case at < 0: // which the program is to learn only if nothing before it has failed
-		return cmp.Or(t.tryUntried(ctx), error(sqlerr.New("no such savepoint: "+name, 0, 1)))
+	case at < 0:
+		if err := t.tryUntried(ctx); err != nil { // a failure before it is told first
+			return err
+		}
+		return sqlerr.New("no such savepoint: "+name, 0, 1)
 	case action == sqltext.SavepointRollbackTo:
 		t.rollbackTo(at + 1)
 		return nil
