@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
@@ -348,6 +347,6 @@ func TestAdminOfClosedConn(t *testing.T) {
 func TestAdminTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, step{method: "GET", sends: "none", path: "/status", serve: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
-	_, err := f.connect(func(c *Config) { c.Timeout = 50 * time.Millisecond }).Status(t.Context())
+	_, err := f.connect(func(c *Config) { c.Timeout = soon }).Status(t.Context())
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

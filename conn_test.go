@@ -111,7 +111,7 @@ func TestCallsShowNoPassword(t *testing.T) {
 		reply  string
 	}{{401, ""}, {500, "what"}, {200, "<html>"}, {301, ""}} {
 		f := newFake(t, step{path: cluster.QueryPath, params: weakRead, status: answer.status, reply: answer.reply}, step{path: cluster.QueryPath, params: "*", status: 401, optional: true})
-		db, err := sql.Open("rqlite", "rqlite://u:"+password+"@"+f.addr+"/?timeout=300ms")
+		db, err := sql.Open("rqlite", "rqlite://u:"+password+"@"+f.addr+"/?timeout="+soon.String())
 		require.NoError(t, err)
 		errs = append(errs, db.Ping())
 		require.NoError(t, db.Close())

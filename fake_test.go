@@ -26,6 +26,9 @@ import (
 // waitAtMost bounds the waits of the tests; it only passes when one fails.
 const waitAtMost = 10 * time.Second
 
+// soon is a time-out that ends while a request hangs. A busy machine has sent the request by then.
+const soon = 500 * time.Millisecond
+
 // TestMain fails the run when goroutines of the driver are left at its end.
 func TestMain(m *testing.M) {
 	code := m.Run()

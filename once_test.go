@@ -331,11 +331,11 @@ func TestOnceNotSent(t *testing.T) {
 func TestOnceTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	db := f.openOnce(func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	db := f.openOnce(func(c *Config) { c.Timeout = 3 * soon })
 	hangs := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	f.then(
 		writesAtomic("", "").served(func(http.ResponseWriter, *http.Request) {
-			time.Sleep(250 * time.Millisecond)
+			time.Sleep(2 * soon)
 			panic(http.ErrAbortHandler)
 		}),
 		asksToken(f, stateEntry(testVersion, "null", `"void"`)),
@@ -344,7 +344,7 @@ func TestOnceTimeout(t *testing.T) {
 	begun := time.Now()
 	_, err := db.Exec("DELETE FROM t")
 	require.ErrorIs(t, err, ErrIndeterminate)
-	assert.Less(t, time.Since(begun), 450*time.Millisecond)
+	assert.Less(t, time.Since(begun), 4*soon)
 }
 
 // Rows that cannot be read are those of a write that was applied.
@@ -428,7 +428,7 @@ func TestOnceEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	db := f.openOnce()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	f.then(writesAtomic("", "").served(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	_, err := db.ExecContext(ctx, "DELETE FROM t")

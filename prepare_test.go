@@ -170,14 +170,14 @@ func TestPrepareCheckLevel(t *testing.T) {
 func TestPrepareCheckContext(t *testing.T) {
 	t.Parallel()
 	hangs := step{path: cluster.QueryPath, params: "*", serve: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	f := newFake(t, hangs)
 	_, err := f.open("prepare=check").PrepareContext(ctx, "DELETE FROM t")
 	assert.True(t, err == context.DeadlineExceeded, "%v", err) //nolint:errorlint // so do programs
 	assert.Contains(t, f.got()[0].params, "&db_timeout=")
 
-	_, err = newFake(t, hangs).open("prepare=check&timeout=50ms").Prepare("DELETE FROM t")
+	_, err = newFake(t, hangs).open("prepare=check&timeout=" + soon.String()).Prepare("DELETE FROM t")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	_, err = newFake(t).connect(func(cfg *Config) { cfg.PrepareMode = PrepareCheck }).PrepareContext(ctx, "DELETE FROM t")

@@ -66,11 +66,11 @@ func TestRowsOutliveTheTimeout(t *testing.T) {
 			t.Parallel()
 			stream := make(chan string, 1)
 			stream <- `{"results":[{"columns":["a"],"types":["integer"],"values":[[1]`
-			rows, err := newFake(t, step{path: path, params: "*", serve: pieces(stream)}).open("timeout=100ms").Query(query)
+			rows, err := newFake(t, step{path: path, params: "*", serve: pieces(stream)}).open("timeout=" + soon.String()).Query(query)
 			require.NoError(t, err)
 			defer rows.Close()
 			require.True(t, rows.Next())
-			<-time.After(200 * time.Millisecond) // what is tested is that time passes
+			<-time.After(2 * soon) // what is tested is that time passes
 			stream <- `,[2]]}]}`
 			close(stream)
 			require.True(t, rows.Next(), "%v", rows.Err())

@@ -23,7 +23,7 @@ func TestContextEndIsBare(t *testing.T) {
 	t.Run("deadline", func(t *testing.T) {
 		t.Parallel()
 		db := newFake(t, read).open("")
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
 		defer cancel()
 		_, err := db.QueryContext(ctx, "SELECT 1")
 		assert.True(t, err == context.DeadlineExceeded, "%v", err) //nolint:errorlint // so do programs
@@ -49,7 +49,7 @@ func TestContextEndIsBare(t *testing.T) {
 	t.Run("a write that was sent", func(t *testing.T) {
 		t.Parallel()
 		db := newFake(t, step{path: cluster.ExecutePath, params: "*", serve: hangs}).open("")
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
 		defer cancel()
 		_, err := db.ExecContext(ctx, "DELETE FROM t")
 		require.ErrorIs(t, err, ErrIndeterminate)
@@ -58,7 +58,7 @@ func TestContextEndIsBare(t *testing.T) {
 	})
 	t.Run("the time-out of the DSN", func(t *testing.T) {
 		t.Parallel()
-		_, err := newFake(t, read).open("timeout=50ms").QueryContext(t.Context(), "SELECT 1")
+		_, err := newFake(t, read).open("timeout="+soon.String()).QueryContext(t.Context(), "SELECT 1")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "rqlite: ")
 	})
