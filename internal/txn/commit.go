@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
 	"strconv"
@@ -26,11 +25,6 @@ const (
 	toldTokens = keptTokens / 2
 	// pruneEvery is how many commits there are, on average, to one that removes older tokens.
 	pruneEvery = 256
-	// settleTime is the shortest time that the transaction asks for the outcome of a commit, even
-	// if its context has ended.
-	settleTime = 5 * time.Second
-	// maxLostRaces is how many races a transaction loses before it announces itself.
-	maxLostRaces = 2
 )
 
 // commitRequest is one request to commit. The zero value stands for none.
@@ -126,11 +120,6 @@ func (t *Tx) revalidate(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// isUnknown reports whether a commit may have been applied, or may still be.
-func isUnknown(err error) bool {
-	return errors.Is(err, sqlerr.ErrIndeterminate) || errors.Is(err, sqlerr.ErrRowsLost)
 }
 
 // hidesRows reports whether the commit of operations does without the rows of RETURNING. The server
@@ -326,143 +315,4 @@ func (t *Tx) sameInCommit(answer *cluster.Answer, o *operation, state occ.State,
 		return !t.toldRowid(o) || state.RealRowid(entry.LastInsertID) == o.returnedID, nil
 	}
 	return !hidden || !o.needsCounts || o.clears || !o.countsSeen || entry.RowsAffected == o.rowsAffected, nil
-}
-
-// isCommitted reports whether the last commit request was applied after all: the server may have
-// run it twice, and the second run came too late.
-func (t *Tx) isCommitted(state occ.State) bool {
-	t.committed = t.sent.token != "" && state.Token == t.sent.token
-	return t.committed
-}
-
-// lostTrack is the error of a commit that came too late, if that may have been its second run and
-// the version table does not tell of the first, because it was dropped, emptied or replaced since.
-func (t *Tx) lostTrack(state occ.State) error {
-	if t.sent.toldBy(state) {
-		t.sent = commitRequest{}
-	}
-	if !t.sent.forwarded {
-		return nil
-	}
-	t.failed = sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and the table %s, which tells what became of it, was replaced", occ.Table))
-	return t.failed
-}
-
-// doubtful returns the error of a transaction that could not look at the version table after its
-// commit came too late, if that may have been its second run. A conflict is only found by such a
-// look.
-func (t *Tx) doubtful(err error) error {
-	if err == nil || !t.sent.forwarded || errors.Is(err, sqlerr.ErrTxConflict) || errors.Is(err, sqlerr.ErrIndeterminate) {
-		return err
-	}
-	return sqlerr.Of(sqlerr.ErrIndeterminate, fmt.Errorf("the commit was forwarded, perhaps twice, and what became of it could not be asked: %w", err))
-}
-
-// toldBy reports whether the version table, in a state, tells by its tokens whether a commit was
-// applied. The token of another commit that demanded the same version says that it was not.
-func (a commitRequest) toldBy(state occ.State) bool {
-	return state.Exists && (state.Token != "" || state.Version >= a.version && state.Version <= a.version+toldTokens)
-}
-
-// settle finds out whether a commit was applied whose answer was lost. First it moves the version,
-// so that a request that is still under way can no longer be applied. Then it looks for the token
-// that the commit would have left. If it cannot find out, the error is lost.
-func (t *Tx) settle(ctx context.Context, req commitRequest, lost error) (applied bool, err error) {
-	ctx, cancel := t.settling(ctx)
-	defer cancel()
-	state, err := t.env.Versions.AskMoved(ctx, req.version+1)
-	if err != nil {
-		return false, lost
-	}
-	switch {
-	case state.Token == req.token:
-		return true, nil
-	case !req.toldBy(state):
-		return false, lost // the version table is another or was cleared, or the token may have been removed
-	case t.Ctx.Err() != nil:
-		return false, sqlerr.Of(t.Ctx.Err(), errors.New("the commit was not applied, nor will it be"))
-	}
-	return false, nil
-}
-
-// settling returns the context in which settle asks. It outlives that of the transaction.
-func (t *Tx) settling(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(settleTime)
-	if deadline, ok := ctx.Deadline(); ok && deadline.After(end) {
-		end = deadline
-	} else if timeout := t.env.Timeout; !ok && ctx.Err() == nil && timeout > settleTime {
-		end = time.Now().Add(timeout)
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), end)
-}
-
-// patience returns when a transaction that keeps losing races gives up. The zero time means never.
-func (t *Tx) patience() time.Time {
-	timeout := t.env.Timeout
-	if timeout == 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(timeout)
-}
-
-// lose records a lost race: another writer moved the version between validation and commit. After
-// maxLostRaces the transaction announces itself.
-func (t *Tx) lose(ctx context.Context, patience time.Time) error {
-	if !patience.IsZero() && time.Now().After(patience) {
-		return t.conflict("other writers were faster each time, until the time-out")
-	}
-	if t.lostRaces++; t.lostRaces < maxLostRaces {
-		return nil
-	}
-	t.lostRaces = 0
-	if err := t.announce(ctx); err != nil && ctx.Err() != nil {
-		return err
-	}
-	return nil // it may win without an announcement
-}
-
-// announce asks the writers of other processes to hold back for a while. They read the announcement
-// in the version table. announce creates the table if there is none: a transaction that loses
-// before its first commit request would not.
-func (t *Tx) announce(ctx context.Context) error {
-	name := rand.Text()
-	hold := min(max(2*t.lastCommitTime, occ.ShortestHold), occ.LongestHold)
-	t.env.Versions.Backoff.Announced(name)
-	var b body
-	b.statement("INSERT OR REPLACE INTO _rqlite_tx(k,v,token) VALUES(-1," + strconv.FormatInt(hold.Milliseconds(), 10) + ",'" + name + "')")
-	body := b.end()
-	for made := false; ; made = true {
-		failed, err := t.postAnnouncement(ctx, body)
-		switch {
-		case err != nil:
-			return err
-		case failed == "":
-			t.announced = name
-			return nil
-		case made || !occ.IsMissing(failed):
-			return nil // announcements affect only progress
-		}
-		if err := t.env.Versions.Make(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// postAnnouncement returns why the statement failed, or "".
-func (t *Tx) postAnnouncement(ctx context.Context, body []byte) (failed string, err error) {
-	answer, err := t.env.Sender.Send(ctx, &cluster.Request{
-		Path:   cluster.ExecutePath,
-		Params: cluster.WriteParams,
-		Leader: true, // and no Write: it can be repeated
-		Body:   body,
-	})
-	if err != nil {
-		return "", err
-	}
-	defer answer.Close()
-	entry, err := answer.Next()
-	if err != nil {
-		return "", sqlerr.From(err)
-	}
-	return entry.Error, nil
 }
