@@ -249,6 +249,9 @@ func (w *modeWorld) shrink(p *modeProgram, mode rqlite.TxMode) *modeProgram {
 	for again := true; again && time.Now().Before(end); {
 		again = false
 		for _, less := range smallest.smaller() {
+			if time.Now().After(end) {
+				break
+			}
 			if w.check(less, mode) != "" {
 				smallest, again = *less, true
 				break

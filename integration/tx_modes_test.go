@@ -121,6 +121,7 @@ func (w *modeWorld) checkAll(t *testing.T, p *modeProgram, modes []rqlite.TxMode
 		if wrong == "" {
 			continue
 		}
+		t.Logf("%v\n%v\nIt is made smaller now.", p, wrong)
 		small := w.shrink(p, mode)
 		if again := w.check(small, mode); again != "" {
 			wrong = again
