@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSnippets demands that each line of a snippet that the README ascribes to a program of this
+// TestSnippets demands that each line of a snippet that docs/orms.md ascribes to a program of this
 // module is part of that program, so that it compiles.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/orms.md")
 	require.NoError(t, err)
-	snippets := regexp.MustCompile("(?s)\\[program\\]\\(examples/(\\w+/main\\.go)\\).*?```go\n(.*?)```").FindAllSubmatch(readme, -1)
+	snippets := regexp.MustCompile("(?s)\\[program\\]\\(\\.\\./examples/(\\w+/main\\.go)\\).*?```go\n(.*?)```").FindAllSubmatch(page, -1)
 	require.Len(t, snippets, 2)
 	for _, snippet := range snippets {
 		program, err := os.ReadFile(string(snippet[1]))
