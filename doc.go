@@ -482,7 +482,8 @@
 // last_insert_rowid() and changes() return the values of the database/sql connection, as with
 // SQLite. The driver replaces them by literals outside of transactions, and in a transaction in
 // reads before its first write. rqlite itself would return the values of any client there. The
-// driver refuses them after a write whose values it does not know, such as a Query with RETURNING.
+// driver refuses them after a write whose values it does not know, such as a Query with RETURNING, or
+// one that failed or was rolled back: SQLite may tell of a row that it had inserted before that.
 // It refuses last_insert_rowid() after an INSERT … DO UPDATE, and total_changes() always. After an
 // INSERT into a table WITHOUT ROWID, last_insert_rowid() and LastInsertId are those of any client.
 //

@@ -220,6 +220,78 @@ func TestStoredConnStateTold(t *testing.T) {
 	})
 }
 
+// Behind a write that failed or was taken back SQLite tells of what is not there any more. The driver
+// tells the same, or says that it does not know.
+func TestStoredConnStateBehindFailure(t *testing.T) {
+	forEach(t, func(t *testing.T, b *backend) {
+		db, oracle := b.open(t), openOracle(t)
+		ctx := t.Context()
+		for _, steps := range [][]string{
+			{"INSERT INTO {t} (a) VALUES (5), (1)"},
+			{"INSERT INTO {t} (a) VALUES (5), (1)", "UPDATE {t} SET a = a + 10"},
+			{"INSERT INTO {t} (a) VALUES (1)"},
+			{"UPDATE {t} SET a = 7"},
+			{"UPDATE {t} SET a = 7", "DELETE FROM {t} WHERE a = 1"},
+			{"INSERT INTO {t} (a) VALUES (5), (1)", "INSERT INTO {t} (a) VALUES (8)"},
+			{"SAVEPOINT s", "INSERT INTO {t} (a) VALUES (5)", "ROLLBACK TO s"},
+			{"SAVEPOINT s", "UPDATE {t} SET a = 9 WHERE a = 2", "ROLLBACK TO s", "RELEASE s"},
+			{"SAVEPOINT s", "INSERT INTO {t} (a) VALUES (5)", "ROLLBACK TO s", "INSERT INTO {t} (a) VALUES (6), (7)"},
+		} {
+			for _, end := range []string{"", "read", "commit", "rollback"} {
+				if end == "" && strings.HasPrefix(steps[0], "SAVEPOINT") {
+					continue
+				}
+				table := newTable()
+				var told [2][2]string
+				for i, pool := range []*sql.DB{db, oracle} {
+					c, err := pool.Conn(ctx)
+					require.NoError(t, err)
+					var run interface {
+						ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+						QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+					} = c
+					_, err = c.ExecContext(ctx, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY, a UNIQUE); INSERT INTO "+table+" (a) VALUES (1), (2)")
+					require.NoError(t, err)
+					var tx *sql.Tx
+					if end != "" {
+						tx, err = c.BeginTx(ctx, nil)
+						require.NoError(t, err)
+						run = tx
+					}
+					for _, step := range append([]string{"INSERT INTO {t} (a) VALUES (3), (4)"}, steps...) {
+						_, _ = run.ExecContext(ctx, strings.ReplaceAll(step, "{t}", table))
+					}
+					switch end {
+					case "commit":
+						require.NoError(t, tx.Commit())
+					case "rollback":
+						require.NoError(t, tx.Rollback())
+					}
+					if end != "read" {
+						run = c
+					}
+					for k, ask := range []string{"last_insert_rowid()", "changes()"} {
+						if err := run.QueryRowContext(ctx, "SELECT "+ask).Scan(&told[i][k]); err != nil {
+							require.ErrorContains(t, err, ask)
+							require.Zero(t, i, "SQLite knows: %v", err)
+							told[i][k] = ""
+						}
+					}
+					if end == "read" {
+						require.NoError(t, tx.Rollback())
+					}
+					require.NoError(t, c.Close())
+				}
+				for k, got := range told[0] {
+					if got != "" {
+						assert.Equal(t, told[1][k], got, "%q, %s: value %d", steps, end, k)
+					}
+				}
+			}
+		}
+	})
+}
+
 // connOf returns a connection that ends with the test.
 func connOf(t *testing.T, db *sql.DB) *sql.Conn {
 	t.Helper()

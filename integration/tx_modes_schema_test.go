@@ -159,6 +159,7 @@ var modeTables = append([]modeTable{
 			in("INSERT INTO nk (v, w) VALUES (:a, @b)#vn"),
 			in("INSERT INTO nk (v, w) VALUES (?2, ?1)#vv"),
 			in("INSERT INTO nk (v, w) VALUES (last_insert_rowid(), ?v)"),
+			in("INSERT INTO nk (v, w) VALUES (changes(), ?v)"),
 			in("INSERT INTO nk (v, w) VALUES (?v, (SELECT count(*) FROM nk))"),
 			in("INSERT INTO nk (v, w) SELECT w, v FROM nk LIMIT 2"),
 			other("INSERT INTO nk (v) VALUES (?v); UPDATE nk SET w = ?n WHERE rowid = 4"),

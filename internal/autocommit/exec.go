@@ -152,6 +152,7 @@ func (c *Session) execRequest(ctx context.Context, stmts []bind.Stmt, atomic boo
 	})
 	switch {
 	case err != nil:
+		c.state.Lost(slices.ContainsFunc(stmts, func(one bind.Stmt) bool { return one.Insert }), true)
 		return nil, err
 	case lost:
 		c.state.Lose()

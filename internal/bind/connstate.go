@@ -12,7 +12,7 @@ var (
 	// ErrTotalChanges says why total_changes() is refused.
 	ErrTotalChanges = errors.New("total_changes() counts what a node has done for all clients: use RowsAffected of each write")
 
-	errConnStateLost = errors.New("last_insert_rowid() and changes() are not known behind a Query that writes, several statements in one Exec, a Batch or a queued write, " +
+	errConnStateLost = errors.New("last_insert_rowid() and changes() are not known behind a Query that writes, several statements in one Exec, a Batch, a queued write, or a write that failed or was rolled back, " +
 		"nor the rowid behind an INSERT that may have updated a row: use what these return")
 )
 
@@ -21,7 +21,7 @@ var (
 // return what another client did. The zero value is that of a new connection. It can only be used
 // by one goroutine at a time.
 type ConnState struct {
-	// A value counts only while its flag is false. Lose sets both flags. Inserted and Wrote store
+	// A value counts only while its flag is false. Lose and Lost set flags. Inserted and Wrote store
 	// the values that a write reported, and reset or set their flags.
 	rowid, changes         int64
 	rowidLost, changesLost bool
@@ -49,6 +49,12 @@ func (s *ConnState) Rowid() int64 {
 		return 0
 	}
 	return s.rowid
+}
+
+// Lost records which of the values are not known. SQLite tells of a row that it had inserted before the
+// statement failed, or was rolled back.
+func (s *ConnState) Lost(rowid, changes bool) {
+	s.rowidLost, s.changesLost = s.rowidLost || rowid, s.changesLost || changes
 }
 
 // Lose records writes that did not report what they did.

@@ -339,6 +339,11 @@ func (l operations) inserts() bool {
 	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.Insert })
 }
 
+// setsRowid reports whether the operation is known to have inserted a row with a rowid.
+func (o *operation) setsRowid() bool {
+	return o.Insert && o.changes() && o.rowsAffected > 0 && o.lastInsertID != 0
+}
+
 // inserted reports whether one of them inserted a row with a rowid, so that last_insert_rowid() has
 // a value of the transaction's own.
 func (l operations) inserted() bool {

@@ -3,6 +3,7 @@ package txn
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-rqlite/rqlite/internal/bind"
@@ -32,7 +33,7 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 		}
 	}
 	for i, o := range trial.fresh {
-		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.ops.inserted() && !trial.untried.inserted() && !trial.fresh[:i].inserted() {
+		if o.Calls&sqltext.CallsLastInsertRowid != 0 && o.Kind != sqltext.Schema && !t.tellsRowid(trial, i) {
 			return i, sqlerr.Refused(sqlerr.At(errNoRowid, i, len(trial.fresh))), nil
 		}
 		failure, err := t.result(answer, o, state, at{i, len(trial.fresh)})
@@ -52,6 +53,16 @@ func (t *Tx) outcome(answer *cluster.Answer, trial trial, state occ.State, moved
 		return 0, nil, fmt.Errorf("rqlite: the server did not roll back what it was to try out (it said %q): the transaction cannot go on", entry.Error)
 	}
 	return len(trial.fresh), nil, sqlerr.From(answer.End())
+}
+
+// tellsRowid reports whether last_insert_rowid() tells what SQLite tells, in one of the fresh operations
+// of a trial.
+func (t *Tx) tellsRowid(trial trial, i int) bool {
+	before := append(trial.untried[:len(trial.untried):len(trial.untried)], trial.fresh[:i]...)
+	if t.rowidLost {
+		return slices.ContainsFunc(before, (*operation).setsRowid)
+	}
+	return t.ops.inserted() || before.inserted()
 }
 
 // lateResults reads the entries of a piece of operations that waited.

@@ -110,6 +110,7 @@ func (t *Tx) stream(ctx context.Context, sets *result.Sets, list operations) err
 // that wait.
 func (t *Tx) record(list ...*operation) {
 	for _, o := range list {
+		t.notes(o, o.failure == "")
 		switch {
 		case t.ReadCommitted && !o.isSent() && !o.isSavepoint():
 			continue
@@ -119,6 +120,18 @@ func (t *Tx) record(list ...*operation) {
 			t.ops = append(t.ops, o)
 		}
 		t.recordSchema(o)
+	}
+}
+
+// notes takes in whether last_insert_rowid() and changes() tell what SQLite tells behind an operation,
+// which stands, or has failed or was taken back.
+func (t *Tx) notes(o *operation, stands bool) {
+	switch {
+	case o.Kind != sqltext.Write:
+	case stands:
+		t.changesLost, t.rowidLost = false, t.rowidLost && !o.setsRowid()
+	default:
+		t.changesLost, t.rowidLost = true, t.rowidLost || o.Insert
 	}
 }
 
@@ -259,6 +272,9 @@ func (t *Tx) rollbackTo(from int) {
 	}
 	seen := append(kept.changes(), taken.filter(func(o *operation) bool { return !o.isSavepoint() })...)
 	t.rolledBack = append(t.rolledBack, seen)
+	for _, o := range taken {
+		t.notes(o, false)
+	}
 	t.ops = append(kept, taken.deferrals()...)
 	t.schema = nil
 	for _, o := range t.ops {
@@ -369,15 +385,18 @@ func (t *Tx) refuses(o *operation, before operations) error {
 		return bind.ErrTotalChanges
 	case !o.isWrite && !t.wrote() && !before.attempted():
 		return nil // it gets what the connection did before
-	case o.Calls&sqltext.CallsChanges != 0 && !t.written() && !before.written():
-		return errors.New("changes() has nothing to tell before the first write of the transaction")
-	case o.Calls&sqltext.CallsLastInsertRowid != 0 && !t.ops.inserts() && !t.untried.inserts() && !before.inserts():
+	case o.Calls&sqltext.CallsChanges != 0 && (t.changesLost || !t.ops.written()) && !t.untried.written() && !before.written():
+		return errNoChanges
+	case o.Calls&sqltext.CallsLastInsertRowid != 0 && (t.rowidLost || !t.ops.inserts()) && !t.untried.inserts() && !before.inserts():
 		return errNoRowid
 	}
 	return nil
 }
 
-var errNoRowid = errors.New("last_insert_rowid() has nothing to tell before the first INSERT of the transaction that inserts a row with a rowid")
+var (
+	errNoChanges = errors.New("changes() has nothing to tell before the first write of the transaction, nor behind one that failed or that ROLLBACK TO took back")
+	errNoRowid   = errors.New("last_insert_rowid() has nothing to tell before the first INSERT of the transaction that inserts a row with a rowid, nor behind one that failed or that ROLLBACK TO took back")
+)
 
 // readOnlyTx is the error of a write in a read-only transaction.
 func readOnlyTx(o *operation) error {

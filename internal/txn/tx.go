@@ -54,6 +54,9 @@ type Tx struct {
 	// them. The commit does not send them, but the program has seen their results. Only rollbackTo
 	// adds to it.
 	rolledBack []operations
+	// rowidLost and changesLost say that last_insert_rowid() and changes() are not what SQLite tells:
+	// of a statement that failed, or that ROLLBACK TO took back. Only notes sets them.
+	rowidLost, changesLost bool
 	// hasSnapshot says that state holds. adopt sets both, and nothing resets them. Invariant: if
 	// state.Exists, every operation in ops and rolledBack that has run showed the program what it
 	// shows at state.Version. Without a version table nothing seen is known to hold.
@@ -166,7 +169,18 @@ func (t *Tx) Rollback() {
 		t.env.Texts.Remove(t.ops[n-1].source, fails)
 	}
 	t.untried.tell(errNotRun)
+	t.undone()
 	t.end()
+}
+
+// undone tells the state of the connection that SQLite tells of writes that were not applied.
+func (t *Tx) undone() {
+	for _, list := range []operations{t.ops, t.untried} {
+		for _, o := range list {
+			t.notes(o, false)
+		}
+	}
+	t.State.Lost(t.rowidLost, t.changesLost)
 }
 
 // Commit commits the transaction, and ends it in any case. If it returns nil, all of the
@@ -177,6 +191,7 @@ func (t *Tx) Commit() error {
 	switch {
 	case t.failed != nil:
 		t.untried.tell(t.failed)
+		t.undone()
 		return t.failed
 	case !t.written():
 		return nil
@@ -184,6 +199,7 @@ func (t *Tx) Commit() error {
 	err := t.commit(t.Ctx)
 	if err != nil {
 		t.untried.tell(err)
+		t.undone()
 		return err
 	}
 	t.ops.tellState(t.State)
@@ -196,6 +212,10 @@ func (t *Tx) Commit() error {
 	}
 	t.untried.tell(nil)
 	t.untried.tellState(t.State)
+	for _, o := range t.untried {
+		t.notes(o, true)
+	}
+	t.State.Lost(t.rowidLost, t.changesLost)
 	return nil
 }
 

@@ -98,6 +98,7 @@ func (t *Tx) try(ctx context.Context, fresh operations) (done int, failure, err 
 func (t *Tx) settleUntried() {
 	for _, o := range t.untried {
 		o.tx = nil
+		t.notes(o, true)
 	}
 	t.ops = append(t.ops, t.untried...)
 	t.untried = nil
