@@ -26,7 +26,7 @@ const (
 	// hostileBound is the deadline of every call to a hostile server, and
 	// hostileGrace how much later it may return.
 	hostileBound = 1000 * time.Millisecond
-	hostileGrace = 250 * time.Millisecond
+	hostileGrace = time.Second
 	// hostileMemory is how far the heap of the process may grow, whatever a server
 	// sends. One value of 8 MiB is among it, for which buffers are doubled twice.
 	hostileMemory = 128 << 20
