@@ -228,7 +228,7 @@ func (a *Answer) Close() {
 // responseBody remembers whether the body was read to its end.
 type responseBody struct {
 	io.ReadCloser
-	ended bool
+	ended bool // the node sends no more
 	dry   bool // nothing is read for the moment
 	rest  io.LimitedReader
 }

@@ -57,6 +57,7 @@ type Client struct {
 	seekSlot chan struct{} // full while a request seeks the leader for all
 
 	reads, writes gate // the requests that wait for their answers have places
+	timers        timers
 
 	closing context.Context // ends with Close, and with it the work in the background
 	close   context.CancelFunc

@@ -54,7 +54,13 @@ func (g *gate) enter(ctx context.Context, until time.Time, over func() error) (p
 	if waiting == nil {
 		return place, nil
 	}
-	if why := await(ctx, waiting.in, until, over); why != nil {
+	var late <-chan time.Time // never, without a timeout
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	if why := await(ctx, waiting.in, late, over); why != nil {
 		return g.giveUp(waiting, why)
 	}
 	return waiting.place, nil
@@ -86,15 +92,9 @@ func (g *gate) take(brief bool) place {
 	return place{g, brief}
 }
 
-// await waits until done is closed, ctx has ended, or the time is until; a zero until never comes.
-// Unless done is closed, it returns why the wait has ended: the cause of ctx, or the error of over.
-func await(ctx context.Context, done <-chan struct{}, until time.Time, over func() error) error {
-	var late <-chan time.Time // never, without a timeout
-	if !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		late = timer.C
-	}
+// await waits until done is closed, ctx has ended, or late says that the time is over; a nil late never
+// does. Unless done is closed, it returns why the wait has ended: the cause of ctx, or the error of over.
+func await(ctx context.Context, done <-chan struct{}, late <-chan time.Time, over func() error) error {
 	select {
 	case <-done:
 		return nil

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -48,7 +49,38 @@ func (req *Request) withdraw(err *Error) (again bool) {
 // timeout has passed since the call of Wait. The error wraps context.Canceled or
 // context.DeadlineExceeded.
 func (c *Client) Wait(ctx context.Context, done <-chan struct{}) error {
-	return await(ctx, done, c.until(ctx, time.Time{}), c.timedOut)
+	until := c.until(ctx, time.Time{})
+	if until.IsZero() {
+		return await(ctx, done, nil, c.timedOut)
+	}
+	timer := c.timers.start(time.Until(until))
+	defer c.timers.stop(timer)
+	return await(ctx, done, timer.C, c.timedOut)
+}
+
+// timers are timers that are used again, because each caller of a joint request needs one. The zero value
+// is ready. It is safe for concurrent use.
+type timers struct{ pool sync.Pool }
+
+// start returns a timer that fires after d. The caller has to stop it by stop.
+func (t *timers) start(d time.Duration) *time.Timer {
+	timer, ok := t.pool.Get().(*time.Timer)
+	if !ok {
+		return time.NewTimer(d)
+	}
+	timer.Reset(d)
+	return timer
+}
+
+// stop ends a timer, whether it has fired or not.
+func (t *timers) stop(timer *time.Timer) {
+	if !timer.Stop() {
+		select {
+		case <-timer.C:
+		default:
+		}
+	}
+	t.pool.Put(timer)
 }
 
 // GaveUp returns the error of a caller that gives up its part of a joint request, because of an
@@ -76,6 +108,7 @@ type Entries struct {
 // [Client.SendJoint], of which nothing was read. If atomic, the first failure of a statement is
 // that of the request, [Refused], provided that no entry follows it; see [Answer.Undone].
 func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
+	a.dec.Skim()
 	entries, took := make([][]byte, 0, n), make([]time.Duration, 0, n)
 	for i := range n {
 		raw, err := a.entry()

@@ -6,10 +6,11 @@ import (
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
-// subAnswerOf returns an answer that consists of some entries of another one.
+// subAnswerOf returns an answer that consists of some entries of another one. Nothing is left to read
+// from the node, so its Close reads nothing.
 func subAnswerOf(guard *guard, entries [][]byte) *Answer {
 	s := &subAnswer{rest: entries}
-	return &Answer{Node: guard.node.host, req: guard.req, guard: guard, body: responseBody{ReadCloser: s}, dec: wire.NewDecoder(s)}
+	return &Answer{Node: guard.node.host, req: guard.req, guard: guard, body: responseBody{ReadCloser: s, ended: true}, dec: wire.NewDecoder(s)}
 }
 
 // subAnswer reads as the document of some entries.

@@ -36,3 +36,12 @@ func TestExcerpt(t *testing.T) {
 	_, err := dec.NextResult()
 	require.ErrorIs(t, err, io.EOF)
 }
+
+// Close leaves what was not read, because no connection waits for it.
+func TestExcerptClose(t *testing.T) {
+	t.Parallel()
+	a := subAnswerOf(&guard{node: new(node), req: new(Request), cancel: func(error) {}}, [][]byte{[]byte(`{}`)})
+	body, _ := a.body.ReadCloser.(*subAnswer)
+	a.Close()
+	assert.Zero(t, body.pieces)
+}

@@ -52,6 +52,7 @@ type Decoder struct {
 	first    bool // nothing of the current list has been read yet
 	seen     bool // "results" was read
 	sawTable bool // the entry has "values"
+	skims    bool // it skips columns and types
 	result   Result
 	begin    int64 // offset at which the entry begins
 	trailer  Trailer
@@ -94,6 +95,10 @@ func (d *Decoder) Result() *Result { return &d.result }
 
 // HasRows reports whether the current entry has rows that have not been read to the end.
 func (d *Decoder) HasRows() bool { return d.at == inValues || d.at == inRow }
+
+// Skim makes the decoder skip the columns and types of the entries to come, and not check them. It is
+// for those who only look for where entries begin and end.
+func (d *Decoder) Skim() { d.skims = true }
 
 // NextResult reads the next entry of "results" up to its rows. It skips unread rows of the entry
 // before. At the end of the response it returns io.EOF, after it has read the last byte. The next
@@ -279,6 +284,9 @@ func (d *Decoder) entryMember() (opened bool, err error) {
 
 // checkHeader returns an error if columns and types do not match, or if rows come without columns.
 func (d *Decoder) checkHeader() error {
+	if d.skims {
+		return nil
+	}
 	if len(d.result.Columns) != len(d.result.Types) {
 		return d.scan.fault("an entry with %d columns and %d types", len(d.result.Columns), len(d.result.Types))
 	}
@@ -290,6 +298,9 @@ func (d *Decoder) checkHeader() error {
 
 // header reads an array of texts: column names or types.
 func (d *Decoder) header() ([]string, error) {
+	if d.skims {
+		return nil, d.scan.skip(0)
+	}
 	if c, err := d.scan.peek(); err == nil && c == 'n' {
 		return nil, d.scan.literal("null")
 	}

@@ -445,3 +445,23 @@ func TestDecoderConcurrently(t *testing.T) {
 	}
 	group.Wait()
 }
+
+// A decoder that skims finds the entries, and leaves it to others to look at their columns.
+func TestSkim(t *testing.T) {
+	t.Parallel()
+	const entry = `{"columns":["a"],"types":[],"values":[[1]],"time":0.5}`
+	document := `{"results":[` + entry + `,` + entry + `]}`
+	d := NewDecoder(strings.NewReader(document))
+	defer d.Release()
+	d.Skim()
+	for range 2 {
+		result, err := d.NextResult()
+		require.NoError(t, err)
+		begin, end, err := d.Rest()
+		require.NoError(t, err)
+		assert.Equal(t, entry, document[begin:end])
+		assert.Equal(t, &Result{Seconds: 0.5}, result)
+	}
+	_, err := d.NextResult()
+	require.ErrorIs(t, err, io.EOF)
+}
