@@ -37,6 +37,7 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	if cost.isQuick() {
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
+	cost.goesAlone()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	if err != nil {
 		cost.failed(err, false)

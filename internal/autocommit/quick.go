@@ -16,15 +16,21 @@ const (
 	// slowest bounds the weight of a single answer in the average. On a busy machine any statement
 	// takes long now and then. So one such answer does not make a quick text slow, but two among a
 	// few do.
-	slowest = (memory - 1) * quickEnough
+	slowest = 10 * quickEnough
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
 
-	// tooLong is how long a node may work on a single execution. One that takes longer shows that the
-	// text is slow with some values. It goes alone for the next aloneFor answers.
-	tooLong  = 20 * time.Millisecond
-	aloneFor = 256
+	// tooLong is how long a node may work on a single execution of a text that goes out with others. One
+	// that takes longer may show that the text is slow with some values, or that the machine is busy.
+	tooLong = 20 * time.Millisecond
+	// firstAlone is how many times a text goes alone that has shown to be slow. The number doubles each
+	// time, up to mostAlone, until calm answers have come in between. So a text that is slow with some
+	// values seldom holds up others, and a busy machine does not part those that are quick: many requests
+	// of their own would make it even busier.
+	firstAlone = 8
+	mostAlone  = 4096
+	calm       = 256
 
 	quickSets = 256 // of quickWays texts each
 	quickWays = 4
@@ -73,10 +79,13 @@ type textCost struct {
 
 	// mu guards the rest.
 	mu         sync.Mutex
-	seen       int           // answers in average, up to memory; 0 if nothing is known
-	average    time.Duration // that a node works on it
+	known      bool          // an answer has come, and no doubt since
+	seen       int           // answers in average, up to memory
+	average    time.Duration // that a node works on it, since it was parted
 	unsendable bool          // its rows may have an infinite REAL, and take the answers of others along
-	slowLeft   int           // answers until an execution that took too long is forgotten; at most aloneFor
+	alone      int           // how many times it had to go alone last, up to mostAlone; 0 before
+	aloneLeft  int           // how many times it still has to
+	calmLeft   int           // answers until alone is forgotten
 }
 
 // isQuick reports whether the text may go out with others. It may not before its first answer.
@@ -99,12 +108,32 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.slowLeft--; took > tooLong {
-		c.slowLeft = aloneFor
-	}
-	c.slowLeft = max(c.slowLeft, 0)
+	c.known = true
 	c.seen = min(c.seen+1, memory)
 	c.average += (min(took, slowest) - c.average) / time.Duration(c.seen)
+	c.calmLeft = max(c.calmLeft-1, 0)
+	if c.quick.Load() && (took > tooLong || c.average > quickEnough) {
+		c.part()
+	}
+	c.decide()
+}
+
+// part makes the text go alone for a while. What is known of it by then does not count afterwards. The
+// caller holds c.mu.
+func (c *textCost) part() {
+	if c.calmLeft == 0 {
+		c.alone = 0
+	}
+	c.alone = min(max(2*c.alone, firstAlone), mostAlone)
+	c.aloneLeft, c.calmLeft = c.alone, c.alone+calm
+	c.seen, c.average = 0, 0
+}
+
+// goesAlone notes that the text goes alone.
+func (c *textCost) goesAlone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.aloneLeft = max(c.aloneLeft-1, 0)
 	c.decide()
 }
 
@@ -112,7 +141,7 @@ func (c *textCost) Measure(took time.Duration, size int) {
 func (c *textCost) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen, c.average = 0, 0
+	c.known, c.seen, c.average = false, 0, 0
 	c.decide()
 }
 
@@ -126,7 +155,7 @@ func (c *textCost) cannotBeSent() {
 
 // decide sets quick. The caller holds c.mu.
 func (c *textCost) decide() {
-	quick := c.seen > 0 && c.average <= quickEnough && !c.unsendable && c.slowLeft == 0
+	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)
 	}

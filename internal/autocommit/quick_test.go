@@ -51,6 +51,9 @@ func TestTextCost(t *testing.T) {
 	measured := func(answers ...time.Duration) *textCost {
 		c := &textCost{}
 		for _, took := range answers {
+			if !c.isQuick() {
+				c.goesAlone()
+			}
 			c.Measure(took, 100)
 		}
 		return c
@@ -71,8 +74,6 @@ func TestTextCost(t *testing.T) {
 	assert.False(t, measured(quick(1000, tooLong, point, point, tooLong)...).isQuick())
 	assert.True(t, measured(append(quick(1000, tooLong, tooLong), quick(2*memory)...)...).isQuick(), "it may become quick again")
 	assert.False(t, measured(quick(1000, tooLong+1)...).isQuick(), "it is slow with some values")
-	assert.False(t, measured(append(quick(1000, slow), quick(aloneFor-1)...)...).isQuick())
-	assert.True(t, measured(append(quick(1000, slow), quick(aloneFor)...)...).isQuick(), "it may become quick again")
 
 	large := measured(point)
 	large.Measure(point, largestRows+1)
@@ -83,6 +84,54 @@ func TestTextCost(t *testing.T) {
 	assert.False(t, cut.isQuick(), "nobody knows how long it would have taken")
 	cut.Measure(point, 100)
 	assert.True(t, cut.isQuick())
+}
+
+// A text that shows to be slow again and again goes alone more often each time.
+func TestTextCostAlone(t *testing.T) {
+	t.Parallel()
+	c := &textCost{}
+	points := func(n int) {
+		for range n {
+			c.Measure(point, 100)
+		}
+	}
+	slowFor := func(times int) {
+		t.Helper()
+		c.Measure(slow, 100)
+		for range times {
+			require.False(t, c.isQuick())
+			c.goesAlone()
+			c.Measure(point, 100)
+		}
+		require.True(t, c.isQuick())
+	}
+	points(memory)
+	slowFor(firstAlone)
+	for n := 2 * firstAlone; n <= mostAlone; n *= 2 {
+		points(calm - 2)
+		slowFor(n)
+	}
+	slowFor(mostAlone)
+	points(calm)
+	slowFor(firstAlone)
+}
+
+// One that goes alone only counts by its answers since then.
+func TestTextCostLater(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answer time.Duration
+		quick  bool
+	}{"quick": {point, true}, "slow": {slow, false}, "none": {0, true}} {
+		c := &textCost{}
+		c.Measure(point, 100)
+		c.Measure(slow, 100)
+		for range firstAlone {
+			c.goesAlone()
+		}
+		c.Measure(tt.answer, 100)
+		assert.Equal(t, tt.quick, c.isQuick(), name)
+	}
 }
 
 func TestTextCostFailed(t *testing.T) {
