@@ -197,11 +197,17 @@ func (b *bulk) handOut(entries cluster.Entries, n int) {
 		}
 	}
 	measure(b.parts, entries, at)
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
 		p.answer = entries.Answer(at, at+p.Entries)
 		at += p.Entries
+	}
+	b.tell()
+}
+
+// tell lets the callers have their answers or errors.
+func (b *bulk) tell() {
+	b.q.tell(b.parts)
+	for _, p := range b.parts { // without the lock, which they take next
 		close(p.done)
 	}
 }
@@ -231,10 +237,8 @@ func (b *bulk) giveBack() { b.end(ErrAlone) }
 
 // end gives each part an error.
 func (b *bulk) end(err error) {
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
 	for _, p := range b.parts {
 		p.err = err
-		close(p.done)
 	}
+	b.tell()
 }

@@ -151,7 +151,8 @@ type part struct {
 	bulk   *bulk         // nil before the bulk begins
 	sent   bool          // the server may have received it
 	left   bool          // the caller has given up
-	done   chan struct{} // closed when answer or err is set, unless the caller has left before
+	told   bool          // answer or err is set, and stays; the caller no longer leaves
+	done   chan struct{} // closed soon after told is set
 	answer *cluster.Answer
 	err    error // a *cluster.Error, or ErrAlone
 }
@@ -229,7 +230,16 @@ func (q *Coalescer) queue(p *part) {
 	}
 }
 
-// outcome returns what a part got. done must be closed.
+// tell notes that parts have got their answers or errors.
+func (q *Coalescer) tell(parts []*part) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range parts {
+		p.told = true
+	}
+}
+
+// outcome returns what a part got. told must be set.
 func (p *part) outcome() (*cluster.Answer, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -241,10 +251,8 @@ func (p *part) outcome() (*cluster.Answer, error) {
 func (q *Coalescer) leave(p *part, why error) (*cluster.Answer, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	select {
-	case <-p.done:
+	if p.told {
 		return p.outcome()
-	default:
 	}
 	p.left = true
 	if p.bulk == nil {

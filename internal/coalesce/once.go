@@ -182,5 +182,6 @@ func (b *bulk) giveBackOne(at int) {
 		b.live--
 	}
 	p.bulk = nil
+	p.told = true
 	close(p.done)
 }
