@@ -24,7 +24,8 @@ const (
 // limits bound the requests of a Coalescer.
 type limits struct {
 	underWay int           // requests that may be under way before callers wait for each other
-	second   int           // callers that must wait for a further bulk to leave beside one
+	second   int           // callers that must wait for a further bulk to leave beside one, at least
+	even     bool          // bulks that are under way share the callers evenly
 	parts    int           // of a bulk: each part waits for all of them
 	work     time.Duration // of the node on a bulk, as far as the parts tell; 0 is no bound
 	patience time.Duration // of a Config without Patience
@@ -74,6 +75,7 @@ type Coalescer struct {
 	generation int     // grows when look gives up on the requests under way
 	underWay   int     // requests of this generation without an answer
 	bulks      int     // those of them that have several parts
+	taken      int     // parts that were taken, and whose bulk has not ended
 	stalled    int     // requests of earlier generations without an answer
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
@@ -188,7 +190,42 @@ func (q *Coalescer) room() bool {
 	if q.underWay == 0 || q.underWay < q.distance.places.Now() {
 		return true
 	}
-	return q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.limits.second)
+	return q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.second())
+}
+
+// second returns how many parts must wait for a further bulk to leave beside others. The caller holds
+// q.mu.
+func (q *Coalescer) second() int {
+	if !q.limits.even {
+		return q.limits.second
+	}
+	return max(q.limits.second, q.callers()/q.sharers())
+}
+
+// most returns how many parts a bulk may have. Far from the node it takes all that wait, because they
+// have waited for long. The caller holds q.mu.
+func (q *Coalescer) most() int {
+	if !q.limits.even || q.far() {
+		return q.limits.parts
+	}
+	return min(q.limits.parts, q.second())
+}
+
+// far reports whether the node is so far away that more requests than usual may be under way. The caller
+// holds q.mu.
+func (q *Coalescer) far() bool { return q.distance.places.Most() > q.limits.underWay }
+
+// callers returns how many callers wait or have parts under way. The caller holds q.mu.
+func (q *Coalescer) callers() int { return q.wait() + q.taken }
+
+// sharers returns how many bulks share the callers. Each further one costs the node a request more, and
+// gains less than the one before. So it needs larger shares. The caller holds q.mu.
+func (q *Coalescer) sharers() int {
+	n := q.limits.underWay
+	for n > 1 && q.callers() < n*(n-1)*q.limits.second {
+		n--
+	}
+	return n
 }
 
 // wait returns how many parts wait. The caller holds q.mu.
@@ -290,9 +327,10 @@ func (q *Coalescer) forget(p *part) {
 // take takes the parts of the next request out of waiting, which must not be empty. The caller
 // holds q.mu.
 func (q *Coalescer) take() batch {
-	parts := make([]*part, 0, min(q.wait(), q.limits.parts))
+	most := q.most()
+	parts := make([]*part, 0, min(q.wait(), most))
 	size, n, work := 0, 0, time.Duration(0)
-	for ; n < len(q.waiting) && len(parts) < q.limits.parts; n++ {
+	for ; n < len(q.waiting) && len(parts) < most; n++ {
 		p := q.waiting[n]
 		if p.left {
 			q.gone--
@@ -306,11 +344,13 @@ func (q *Coalescer) take() batch {
 		parts = append(parts, p)
 	}
 	q.waiting = slices.Delete(q.waiting, 0, n)
+	q.taken += len(parts)
 	q.depart(len(parts))
 	return batch{parts, q.generation}
 }
 
-// next returns the request that takes the place of one that has ended, if one leaves now.
+// next returns the request that takes the place of one that has ended, if one leaves now. If there is
+// room for further ones, it lets these leave, too.
 func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -327,7 +367,11 @@ func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	if q.wait() == 0 || !q.room() {
 		return batch{}, false
 	}
-	return q.take(), true
+	next = q.take()
+	for q.wait() > 0 && q.room() {
+		go q.work(q.take())
+	}
+	return next, true
 }
 
 // keepWatch starts the watch over parts that wait. The caller holds q.mu.
@@ -368,9 +412,21 @@ func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
 		n := len(d.parts)
 		q.sendAny(d.parts)
-		q.gather(n)
+		if q.ended(n) {
+			q.gather(n)
+		}
 		d, ok = q.next(d)
 	}
+}
+
+// ended notes that the callers of a bulk of n parts have got their answers. It reports whether the next
+// bulk has to wait for them. Near the node it need not where another one is under way, behind which it can
+// leave.
+func (q *Coalescer) ended(n int) (gathers bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.taken -= n
+	return !q.limits.even || q.far() || q.underWay == 1
 }
 
 // sendAny sends parts in the form that suits them.

@@ -12,8 +12,9 @@ import (
 )
 
 // readLimits are the limits of reads. A node works on several requests at once, by several
-// connections, and on the statements of one request in turn.
-var readLimits = limits{underWay: 4, second: 32, parts: 256, work: 10 * time.Millisecond, patience: 20 * time.Millisecond}
+// connections, and on the statements of one request in turn. So several requests share the callers. A
+// request costs the node as much as three more point reads, which is little beside eight.
+var readLimits = limits{underWay: 4, second: 8, even: true, parts: 256, work: 10 * time.Millisecond, patience: 20 * time.Millisecond}
 
 // distance is how far the node is away. The callers of a near one wait for each other, because
 // requests cost more than the wait. Far from it, the wait for the answer to another request would

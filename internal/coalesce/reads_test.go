@@ -182,8 +182,8 @@ func TestReads(t *testing.T) {
 		all := []*reader{reads(t, q, 0, Part{}), reads(t, q, 1, Part{})}
 		release()
 		release()
-		for i := range readLimits.second {
-			require.Len(t, l.got(), 1, "%d are too few", i)
+		for len(all) < 2*readLimits.second {
+			require.Len(t, l.got(), 1, "%d are too few", len(all))
 			all = append(all, reads(t, q, len(all), Part{}))
 		}
 		require.Len(t, l.got(), 2)
@@ -215,6 +215,42 @@ func TestReads(t *testing.T) {
 }
 
 // The node may work until the last of the callers gives up.
+// Requests that are under way share the callers evenly: the more there are, the larger.
+func TestReadsShare(t *testing.T) {
+	t.Parallel()
+	for callers, shares := range map[int][]int{
+		readLimits.second:        {8},
+		2*readLimits.second - 1:  {15},
+		2 * readLimits.second:    {8, 8},
+		6*readLimits.second - 1:  {23, 23},
+		6 * readLimits.second:    {16, 16, 16},
+		12*readLimits.second - 1: {31, 31, 31},
+		12*readLimits.second + 2: {24, 24, 24, 24},
+		4*readLimits.parts + 1:   {256, 256, 256, 256},
+	} {
+		inBubble(t, fmt.Sprint(callers), func(t *testing.T) {
+			q, l, _, release := fullOfReads(t, point)
+			l.gate = make(chan struct{})
+			all := make([]*reader, callers)
+			for i := range all {
+				all[i] = reads(t, q, i, Part{})
+			}
+			for range readLimits.underWay {
+				release()
+			}
+			var sizes []int
+			for _, request := range l.got() {
+				sizes = append(sizes, len(strings.Fields(request))-1)
+			}
+			assert.Equal(t, shares, sizes)
+			close(l.gate)
+			for i, r := range all {
+				r.saw(t, i)
+			}
+		})
+	}
+}
+
 func TestReadsDeadline(t *testing.T) {
 	t.Parallel()
 	second := func(n int) Part { return Part{Deadline: time.Now().Add(time.Duration(n) * time.Second)} }
