@@ -47,6 +47,7 @@ var ConcurrentSelect = &Concurrent{
 		{"gorqlite-stdlib", openStdlib},
 		{"driver", openDriver("")},
 		{"driver-separate", openDriver("&coalesce=false")},
+		{"bulk", openBulkReads},
 	},
 }
 

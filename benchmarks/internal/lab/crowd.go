@@ -1,11 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/rqlite/gorqlite"
@@ -112,12 +114,34 @@ func openBulk(_ context.Context, s *Site, t task) (*player, error) {
 		header := http.Header{"Content-Type": {"application/json"}}
 		return replay(exchange{url: s.server.Leader + "/db/execute?transaction", header: header, body: body}, h.client)(ctx)
 	})
-	take := p.take
-	p.take = func(ctx context.Context, order load.Order) (load.Turn, error) {
-		order.Goroutines, order.Batch = 1, min(t.goroutines, most)
-		return take(ctx, order)
+	return p.gathered(1, min(t.goroutines, most)), nil
+}
+
+// openBulkReads opens the client that a program would be if it gathered its reads by itself: four
+// goroutines share those of all, and each sends the driver's request with its share in it.
+func openBulkReads(ctx context.Context, s *Site, t task) (*player, error) {
+	const requests, most = 4, 256 // as many as the driver has under way, and joins
+	sent, err := record(ctx, s, t.level, func(db *sql.DB) Operation { return once(t.onDatabase(db)) })
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
+	one := sent.body[1 : len(sent.body)-1]
+	h := newHTTPCrowd(requests)
+	p := h.player(func(ctx context.Context, n int) error {
+		body := bytes.Join(slices.Repeat([][]byte{one}, n), []byte{','})
+		return replay(exchange{url: sent.url, header: sent.header, body: slices.Concat([]byte{'['}, body, []byte{']'})}, h.client)(ctx)
+	})
+	return p.gathered(min(t.goroutines, requests), min(max(t.goroutines/requests, 1), most)), nil
+}
+
+// gathered returns a player that takes the turns of p by so many goroutines, with so many operations in
+// each call.
+func (p *player) gathered(goroutines, batch int) *player {
+	take := func(ctx context.Context, order load.Order) (load.Turn, error) {
+		order.Goroutines, order.Batch = goroutines, batch
+		return p.take(ctx, order)
+	}
+	return &player{take: take, close: p.close}
 }
 
 // openGorqlite opens gorqlite's native API, with the time-out of its own client.
