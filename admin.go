@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
@@ -184,14 +185,27 @@ func (c *conn) Load(ctx context.Context, r io.Reader) error {
 		Write:       true,
 	})
 	if err != nil {
-		return file.failure(err)
+		err = file.failure(err)
+	} else {
+		defer body.Close()
+		err = loadFailure(body)
 	}
-	defer body.Close()
-	if err := loadFailure(body); err != nil {
-		return err
+	c.renew(ctx, err)
+	return err
+}
+
+// renew renews the version after a load that ended with an error or nil, unless that says that nothing was
+// loaded. A load whose answer was lost may have replaced the database, and so may the statements of a text
+// before the one that failed.
+func (c *conn) renew(ctx context.Context, err error) {
+	const patience = 5 * time.Second // also if the context has ended
+	var failed *Error
+	if err != nil && !errors.Is(err, ErrIndeterminate) && !errors.As(err, &failed) {
+		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	c.connector.versions.Renew(ctx)
-	return nil
 }
 
 // wholeFile passes on the content of r. It ends with an error instead of io.EOF if that is only the
@@ -254,10 +268,10 @@ func (c *conn) Boot(ctx context.Context, r io.Reader) error {
 	file := &wholeFile{r: r}
 	err := c.act(ctx, &cluster.Call{Path: "/boot", ContentType: "application/octet-stream", Body: file})
 	if err != nil {
-		return file.failure(err)
+		err = file.failure(err)
 	}
-	c.connector.versions.Renew(ctx)
-	return nil
+	c.renew(ctx, err)
+	return err
 }
 
 // Nodes implements Conn.

@@ -256,6 +256,46 @@ func TestLoadRenewsTheVersion(t *testing.T) {
 	assert.Regexp(t, `^\["DELETE FROM _rqlite_tx WHERE k<>0 `+unless+`","UPDATE _rqlite_tx SET v=\d{19},token=NULL WHERE k=0 `+unless+`"\]$`, requests[0].body)
 }
 
+// A load that may have replaced the database is followed by a new version, too. One that has changed nothing
+// is not.
+func TestLoadRenewsTheVersionInDoubt(t *testing.T) {
+	t.Parallel()
+	lost := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	for name, test := range map[string]struct {
+		answer step
+		renews bool
+	}{
+		"the answer is lost":                       {step{serve: lost}, true},
+		"a statement of a text fails":              {step{reply: `{"results":[{},{"error":"UNIQUE constraint failed: t.a"}]}`}, true},
+		"leadership is lost":                       {step{reply: `{"results":[],"error":"leadership lost while committing log"}`}, true},
+		"there is no leader":                       {step{status: 503, reply: "leader not found"}, false},
+		"a user who may not load":                  {step{status: 401}, false},
+		"the context ends before the answer comes": {step{}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			load := uploads("/db/load", "data", test.answer.status, test.answer.reply)
+			load.serve = test.answer.serve
+			if strings.HasPrefix(name, "the context") {
+				load.serve = func(_ http.ResponseWriter, r *http.Request) {
+					cancel()
+					<-r.Context().Done()
+				}
+			}
+			f := newFake(t, load)
+			if test.renews {
+				f.then(writesAtomic("", results(oneUpdated, oneUpdated)))
+			}
+			c := f.connect(func(cfg *Config) { cfg.DisableTxVersion = false })
+			require.Error(t, c.Load(ctx, strings.NewReader("data")))
+			renewed := slices.ContainsFunc(f.got(), func(r request) bool { return strings.HasPrefix(r.body, `["DELETE FROM _rqlite_tx WHERE k<>0 `) })
+			assert.Equal(t, test.renews, renewed)
+		})
+	}
+}
+
 // Queued writes bring the version table along, since a mark that fails would undo
 // what others have queued where the server's queue is a transaction.
 func TestQueuedWritesBringTheRegister(t *testing.T) {
