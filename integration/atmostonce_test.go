@@ -236,7 +236,7 @@ func (f *fleet) atMostOnce(t *testing.T, settings string) {
 	f.settle(t)
 	stored := f.stored(t, "ours", -1)
 	got := ours.audit(stored)
-	report(t, "%d kills, %d pauses, %d restarts of the leader", done.kills, done.pauses, done.restarts)
+	report(t, "%v", done)
 	report(t, "the driver: %v", got)
 	report(t, "gorqlite: %v", theirs.audit(f.stored(t, "theirs", -1)))
 	logErrors(t, ours)
@@ -262,10 +262,7 @@ func logErrors(t *testing.T, l *ledger) {
 	t.Helper()
 	kinds := map[string]int{}
 	for text, times := range l.errors {
-		if at := strings.Index(text, "127.0.0.1:"); at >= 0 {
-			text = text[:at] + "…" + text[min(len(text), at+15):] // ports differ
-		}
-		kinds[text] += times
+		kinds[loopbackAddress.ReplaceAllString(text, "…")] += times // ports differ
 	}
 	for text, times := range kinds {
 		t.Logf("%5d × %s", times, text)

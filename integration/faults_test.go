@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -37,18 +38,27 @@ func faultPlan(t *testing.T) plan {
 
 // torments is what was done to a cluster.
 type torments struct {
-	kills, restarts, pauses int
+	kills, restarts, pauses, isolations int
 }
 
-// torment kills, pauses and restarts whoever leads, in turn, until the plan's
-// time is over, and leaves the cluster whole.
+// String implements fmt.Stringer.
+func (d torments) String() string {
+	return fmt.Sprintf("leader killed %d times, paused %d, restarted %d, isolated %d", d.kills, d.pauses, d.restarts, d.isolations)
+}
+
+// torment kills, pauses and restarts whoever leads, and isolates it from its followers if it has a
+// link, in turn, until the plan's time is over. It leaves the cluster whole.
 func (f *fleet) torment(t *testing.T, p plan) (done torments) {
 	t.Helper()
 	end := time.Now().Add(p.lasts)
+	kinds := 3
+	if f.members[0].link != nil {
+		kinds = 4
+	}
 	for i := 0; time.Now().Before(end); i++ {
 		linger(t.Context(), p.calm)
 		leader := f.leader(t)
-		switch i % 3 {
+		switch i % kinds {
 		case 0: // it comes back when another one leads
 			f.kill(t, leader)
 			f.leader(t)
@@ -64,6 +74,12 @@ func (f *fleet) torment(t *testing.T, p plan) (done torments) {
 			f.kill(t, leader)
 			f.restart(t, leader)
 			done.restarts++
+		case 3: // it goes on for a while, and then another one leads
+			f.isolate(leader)
+			f.leader(t, leader)
+			linger(t.Context(), p.calm)
+			f.heal()
+			done.isolations++
 		}
 	}
 	return done

@@ -23,12 +23,15 @@ import (
 
 // fleet is a cluster of several nodes for tests of faults. Each node is behind
 // a proxy, whose address it advertises, so that all of the driver's requests
-// pass through proxies, while the nodes talk to each other directly.
+// pass through proxies, while the nodes talk to each other directly, or through
+// links.
 type fleet struct {
 	options serverOptions
 	members []*member // the voters, and behind them the replicas
 	voters  int
 	client  *http.Client
+	// partition is between voters of which each has a link.
+	partition partition
 }
 
 // member is a node of a fleet.
@@ -37,7 +40,7 @@ type member struct {
 	address string // host:port of its HTTP API, without the proxy
 	raft    string
 	proxy   *proxy
-	link    *link // of its Raft traffic, if it is a replica
+	link    *link // of its Raft traffic, if it is a replica or all are linked; else nil
 	runner  runner
 	down    bool // killed
 }
@@ -60,6 +63,7 @@ type fleetOptions struct {
 	serverOptions
 	voters, replicas int    // 3 and 1 unless voters is set
 	advertise        string // host:port that all nodes advertise, instead of their proxies'
+	linked           bool   // voters have links, too, so that one can be isolated from the others
 }
 
 // whole returns the options with their defaults.
@@ -94,8 +98,8 @@ func newFleet(t *testing.T, options fleetOptions, place func(f *fleet, i int) (r
 		var err error
 		m.proxy, err = newProxy(freePort(t), m.address)
 		require.NoError(t, err)
-		if i >= options.voters {
-			m.link, err = newLink(freePort(t), m.raft)
+		if i >= options.voters || options.linked {
+			m.link, err = newLink(freePort(t), m.raft, &f.partition)
 			require.NoError(t, err)
 		}
 		m.runner, err = place(f, i)
@@ -127,7 +131,10 @@ func (f *fleet) flags(i int, options fleetOptions) []string {
 		flags = append(flags, "-join", f.members[0].raft, "-join-interval", "200ms", "-join-attempts", "50")
 	}
 	if i >= options.voters {
-		flags = append(flags, "-raft-non-voter", "-raft-adv-addr", m.link.address)
+		flags = append(flags, "-raft-non-voter")
+	}
+	if m.link != nil {
+		flags = append(flags, "-raft-adv-addr", m.link.address)
 	}
 	if len(options.users) > 0 && i > 0 {
 		flags = append(flags, "-join-as", options.users[0].Name)
@@ -226,7 +233,14 @@ func (f *fleet) resume(t *testing.T, i int) {
 	require.NoError(t, f.members[i].runner.resume())
 }
 
+// isolate keeps the Raft traffic between a node and all others waiting until heal. Clients still reach
+// it. The voters have to be linked.
+func (f *fleet) isolate(i int) { f.partition.isolate(f.members[i].link.address) }
+
+func (f *fleet) heal() { f.partition.heal() }
+
 func (f *fleet) remove() error {
+	f.heal()
 	var errs []error
 	for _, m := range f.members {
 		if m.proxy != nil {

@@ -32,8 +32,7 @@ import (
 //
 // It leaves those alone that failed, of which a late copy may be applied by decision.
 type copier struct {
-	target url.URL
-	client http.Client
+	carrier
 	later  time.Duration // how much later, at most
 	count  atomic.Int64
 	copies atomic.Int64
@@ -66,6 +65,11 @@ func (c *copier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}
+	hand(w, status, header, answer)
+}
+
+// hand gives an answer to a client.
+func hand(w http.ResponseWriter, status int, header http.Header, answer []byte) {
 	for _, name := range []string{"X-Rqlite-Version", "Content-Type"} {
 		w.Header().Set(name, header.Get(name))
 	}
@@ -81,7 +85,14 @@ func (c *copier) deliverLater(r *http.Request, body []byte) {
 	})
 }
 
-func (c *copier) deliver(r *http.Request, body []byte) (status int, header http.Header, answer []byte) {
+// carrier delivers requests to a node.
+type carrier struct {
+	target url.URL // without a path
+	client http.Client
+}
+
+// deliver delivers a request, and returns the answer.
+func (c *carrier) deliver(r *http.Request, body []byte) (status int, header http.Header, answer []byte) {
 	to := c.target
 	to.Path, to.RawQuery = r.URL.Path, r.URL.RawQuery
 	req, err := http.NewRequestWithContext(context.Background(), r.Method, to.String(), bytes.NewReader(body))
@@ -115,7 +126,7 @@ func lateCopies(t *testing.T, b *backend, mode rqlite.ExactlyOnce) {
 	t.Helper()
 	cfg, err := rqlite.ParseDSN(b.shared.dsn)
 	require.NoError(t, err)
-	c := &copier{target: url.URL{Scheme: "http", Host: cfg.Hosts[0]}, client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, later: 2 * time.Second}
+	c := &copier{carrier: carrier{target: url.URL{Scheme: "http", Host: cfg.Hosts[0]}, client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}, later: 2 * time.Second}
 	if cfg.TLS || cfg.User != "" {
 		t.Skip("the proxy speaks plain HTTP, without a user")
 	}

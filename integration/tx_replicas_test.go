@@ -36,7 +36,11 @@ func stockOf(ctx context.Context, db *sql.DB) (stock, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
+	hidden, err := column(ctx, db, "SELECT name FROM sqlite_schema WHERE name = '_rqlite_tx'") // a query that names it finds it
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range append(names, hidden...) {
 		fields, err := column(ctx, db, `SELECT 'quote("' || replace(name, '"', '""') || '")' FROM pragma_table_xinfo(?)`, name)
 		if err != nil {
 			return nil, err
