@@ -5,6 +5,7 @@ import (
 	"net"
 	"regexp"
 	"sync"
+	"sync/atomic"
 )
 
 // partition keeps the Raft traffic between one node and all others waiting. The zero value is none.
@@ -45,6 +46,7 @@ func (p *partition) wait(a, b string) {
 type link struct {
 	address, target string
 	partition       *partition
+	carriedBytes    atomic.Int64 // to the node
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -83,7 +85,10 @@ func (l *link) carry(from net.Conn) {
 	}
 	var sender sender
 	l.carried.Go(func() {
-		l.copy(to, from, sender.learn)
+		l.copy(to, from, func(piece []byte) string {
+			l.carriedBytes.Add(int64(len(piece)))
+			return sender.learn(piece)
+		})
 		to.Close()
 	})
 	l.copy(from, to, func([]byte) string { return sender.get() })
