@@ -251,7 +251,7 @@ func TestCoalescedMarks(t *testing.T) {
 	}{
 		"a transaction": {script: []step{
 			writesAtomic("["+guardSent+","+a+","+b+","+moveSent+","+askingSent+"]", results(one, `{}`, `{}`, oneUpdated, versionEntry(testVersion))),
-		}, version: 2305843009213693999},
+		}, version: 2305843009213693998},
 		"a transaction that fails": {script: []step{
 			writesAtomic("", results(one, `{"error":"no such table: a"}`)),
 			mayAsk(t, writes("["+markSent+","+a+","+b+","+unmarkSent+"]", ""), `{}`, `{}`, `{}`, `{}`),

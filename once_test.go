@@ -306,6 +306,25 @@ func TestOnceFails(t *testing.T) {
 	})
 }
 
+// A version that a write has told which failed never was. The token of the next write demands the one before.
+func TestOnceVersionOfAFailure(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	db := f.openOnce()
+	const unique = `{"error":"UNIQUE constraint failed: t.a"}`
+	f.then(
+		writesAtomic("", results(oneUpdated, oneUpdated, versionEntry(versionBehind(10)), unique)), // the first one asks
+		reads("", results(table("name text,sql text"))),
+	)
+	_, err := db.Exec("UPDATE t SET a=1")
+	require.ErrorIs(t, err, ConstraintUnique)
+	f.then(leavesToken(t, "]", oneUpdated))
+	_, err = db.Exec("UPDATE t SET a=1")
+	require.NoError(t, err)
+	requests := f.got()
+	assert.Contains(t, requests[len(requests)-1].body, "BETWEEN "+versionBehind(9)+" AND "+versionBehind(25_009)+" ")
+}
+
 // A script that was not sent says why, and nothing is asked.
 func TestOnceNotSent(t *testing.T) {
 	t.Parallel()

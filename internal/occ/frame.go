@@ -120,14 +120,19 @@ func (v *Versions) readMoved(answer *cluster.Answer) error {
 }
 
 // readMovedTold reads the entries of the statements that move the version in a transaction and tell
-// it.
+// it. If a statement of the program fails, there never was the version that they tell, but there was the
+// one before it.
 func (v *Versions) readMovedTold(answer *cluster.Answer) error {
 	if err := v.readMoved(answer); err != nil {
 		return err
 	}
 	entry, err := answer.Next()
-	if err == nil {
-		_, err = v.ReadState(answer, entry)
+	if err != nil {
+		return err
+	}
+	state, err := v.readState(answer, entry)
+	if state.Exists {
+		v.learn(state.Version - 1)
 	}
 	return err
 }

@@ -27,10 +27,10 @@ type Versions struct {
 	Lock writeLock
 	// Backoff learns announcements from ReadState, and from transactions that announce themselves.
 	Backoff backoff
-	// last is the version that ReadState read last, in order of arrival: an answer from a node that
-	// is behind may lower it. It is 0 before the first.
+	// last is the version that was learnt last, in order of arrival: an answer from a node that is behind
+	// may lower it. It is 0 before the first. There was such a version.
 	last atomic.Int64
-	// heard is when ReadState read it, in Unix nanoseconds.
+	// heard is when it was learnt, in Unix nanoseconds.
 	heard atomic.Int64
 	// missing says that the last write found no version table. readFirst sets it from each answer,
 	// and Make clears it. It may be out of date, so that each frame copes with either.

@@ -130,8 +130,23 @@ func StateText(k int64) string {
 }
 
 // ReadState reads the entry of a statement that returns v, the announcement and then, if asked for,
-// the writing flag and a token. It observes the announcement.
-func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (state State, err error) {
+// the writing flag and a token. It observes the announcement, and learns the version.
+func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (State, error) {
+	state, err := v.readState(answer, entry)
+	if state.Exists {
+		v.learn(state.Version)
+	}
+	return state, err
+}
+
+// learn notes that there was a version.
+func (v *Versions) learn(version int64) {
+	v.last.Store(version)
+	v.heard.Store(time.Now().UnixNano())
+}
+
+// readState is ReadState without learning the version.
+func (v *Versions) readState(answer *cluster.Answer, entry *wire.Result) (state State, err error) {
 	if entry.Error != "" {
 		if IsMissing(entry.Error) {
 			return state, nil
@@ -158,8 +173,6 @@ func (v *Versions) ReadState(answer *cluster.Answer, entry *wire.Result) (state 
 	if texts[2] != "" {
 		v.Backoff.observe(texts[2], texts[1])
 	}
-	v.last.Store(version)
-	v.heard.Store(time.Now().UnixNano())
 	return State{Exists: true, Version: version, Writing: texts[3] == "~", Token: texts[4]}, nil
 }
 
