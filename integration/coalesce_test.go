@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +28,7 @@ type joined struct {
 	connector *rqlite.Connector
 	transport *http.Transport
 	dials     atomic.Int64
-	atomic    atomic.Int64 // requests that were transactions
+	atomic    atomic.Int64 // requests that were transactions of several statements
 	worked    atomic.Int64 // those of them in whose answer nothing failed
 }
 
@@ -43,17 +45,23 @@ func openJoined(t *testing.T, dsn string) *joined {
 	return j
 }
 
-// makesVersionTable reports whether a request creates the version table, which is no transaction of writers.
-func makesVersionTable(req *http.Request) bool {
+// hasSeveral reports whether a request has several statements that are not the driver's own.
+func hasSeveral(req *http.Request) bool {
 	body, err := io.ReadAll(req.Body)
 	req.Body.Close()
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	return err == nil && bytes.Contains(body, []byte("CREATE TABLE IF NOT EXISTS _rqlite_tx"))
+	var statements []json.RawMessage
+	if err != nil || json.Unmarshal(body, &statements) != nil {
+		return false
+	}
+	return len(slices.DeleteFunc(statements, func(text json.RawMessage) bool {
+		return bytes.Contains(text, []byte("_rqlite_tx")) || bytes.Contains(text, []byte("sqlite_schema"))
+	})) > 1
 }
 
 // RoundTrip implements http.RoundTripper.
 func (j *joined) RoundTrip(req *http.Request) (*http.Response, error) {
-	isTransaction := req.URL.Path == "/db/execute" && req.URL.Query().Has("transaction") && !makesVersionTable(req)
+	isTransaction := req.URL.Path == "/db/execute" && req.URL.Query().Has("transaction") && hasSeveral(req)
 	resp, err := j.transport.RoundTrip(req)
 	if err != nil || !isTransaction {
 		return resp, err
