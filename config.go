@@ -148,7 +148,8 @@ type ExactlyOnce uint8
 
 const (
 	// OnceJoined is for writes that go as a transaction of the server in any case: those that go out
-	// with others, scripts and atomic batches. It costs them nothing that can be measured.
+	// with others, scripts and atomic batches. It costs them nothing that can be measured. It is for single
+	// writes, too, within a second of some that went out together.
 	OnceJoined ExactlyOnce = iota
 	// OnceAll is for single writes, too. They take about 5 % longer.
 	OnceAll

@@ -182,12 +182,13 @@
 // For this, a write leaves a token in the version table _rqlite_tx, in one transaction of the server with
 // its statements. The table keeps the tokens of the last hundred thousand writes or so, which takes a few
 // megabytes. Such writes are, by exactly_once=joined, the default: writes that go out with those of
-// others, scripts, atomic batches, and all writes where nodes forward requests. A single write takes about
-// 5 % longer with a token, so that this needs exactly_once=all. [ErrIndeterminate] remains for
+// others, those that meet no others within a second of that, scripts, atomic batches, and all writes where
+// nodes forward requests. A single write takes about 5 % longer with a token, so that this needs
+// exactly_once=all. [ErrIndeterminate] remains for
 //
 //   - a cluster that does not answer until the context or the timeout ends;
-//   - single writes with exactly_once=joined, and writes that went out together while several of them
-//     failed: they go as one request that is no transaction;
+//   - other single writes with exactly_once=joined, and writes that went out together while several of
+//     them failed: they go as one request that is no transaction;
 //   - what cannot be part of a transaction: VACUUM, a PRAGMA, OR FAIL and OR ROLLBACK, batches that are
 //     not atomic, queued writes;
 //   - a version table that was replaced, or emptied, or that has moved by more than a hundred thousand

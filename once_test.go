@@ -442,6 +442,53 @@ func TestOnceJoinedAsksNothingForOne(t *testing.T) {
 	assert.Contains(t, paths, cluster.ExecutePath)
 }
 
+// With exactly_once=joined a write that happens to meet no others leaves a token all the same, if others
+// went together within the last second.
+func TestOnceJoinedLately(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, asksState(stateEntry(testVersion, "null", "null")))
+	db, connector := f.openConfig(&Config{Hosts: []string{f.addr}})
+	f.then(writesAtomic("", "").served(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.True(t, strings.HasPrefix(string(body), "["+guardSent+`,"INSERT INTO _rqlite_tx`), string(body))
+		entries := []string{`{}`, oneUpdated, oneUpdated}
+		if strings.Contains(string(body), askingSent) {
+			entries = append(entries, versionEntry(testVersion))
+		}
+		if strings.Contains(string(body), `"DELETE FROM _rqlite_tx WHERE k IN`) {
+			entries = append(entries, `{}`)
+		}
+		io.WriteString(w, results(append(entries, oneUpdated, oneUpdated)...))
+	}))
+	c := &crowd{t: t, connector: connector, db: db}
+	c.occupy()
+	var ended [2]<-chan error
+	for i := range ended {
+		var waits bool
+		waits, ended[i] = c.do(func() error { _, err := db.Exec("UPDATE t SET a=1"); return err })
+		require.True(t, waits)
+	}
+	for range 2 { // those that occupied it
+		c.release()
+	}
+	for _, end := range ended {
+		require.NoError(t, <-end)
+	}
+	coalescer := connector.engine.Coalescer
+	require.Eventually(t, func() bool { // the bulk has ended
+		generation, ok := coalescer.Begin()
+		if ok {
+			coalescer.End(generation)
+		}
+		return ok
+	}, waitAtMost, time.Millisecond)
+	f.then(leavesToken(t, `,"DELETE FROM t"]`, `{"rows_affected":2}`))
+	r, err := db.Exec("DELETE FROM t")
+	require.NoError(t, err)
+	assert.Equal(t, [2]int64{0, 2}, resultOf(t, r))
+}
+
 // The write ends with its context, and then it is not sent again.
 func TestOnceEndsWithTheContext(t *testing.T) {
 	t.Parallel()

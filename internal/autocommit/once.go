@@ -41,7 +41,7 @@ type attempt struct {
 	begun     time.Time // when the first attempt with a token began
 	tokens    int       // how many attempts have left one
 	plain     bool      // the write must not go as a transaction
-	apart     bool      // the write was to go with others, and goes alone after all. write sets it
+	apart     bool      // the write could go with others, and goes alone after all. write sets it
 	// goesOn says that the statements are sent one by one if the transaction fails. Exec sets it.
 	goesOn bool
 }

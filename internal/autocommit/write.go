@@ -29,16 +29,13 @@ func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.S
 	defer engine.Versions.Unshare()
 	if engine.coalesces(ctx, stmts, how) {
 		generation, ok := engine.Coalescer.Begin()
-		if !ok {
-			answer, err := c.join(ctx, stmts)
-			if !sqlerr.IsEarlier(err) && !errors.Is(err, coalesce.ErrAlone) {
-				return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
-			}
-			if how.attempt != nil {
-				how.attempt.apart = true
-			}
-		} else {
+		if ok {
 			defer engine.Coalescer.End(generation)
+		} else if answer, err := c.join(ctx, stmts); !sqlerr.IsEarlier(err) && !errors.Is(err, coalesce.ErrAlone) {
+			return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
+		}
+		if how.attempt != nil {
+			how.attempt.apart = !ok || engine.Coalescer.JoinedLately()
 		}
 	}
 	if !allRead(stmts) {

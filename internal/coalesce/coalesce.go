@@ -44,7 +44,8 @@ type Config struct {
 	// bulk. forwarded says that a node may send the attempt twice. Nil is for reads, and for writes that
 	// go by Request.
 	Once func(ctx context.Context, forwarded bool) (*Attempt, error)
-	// OnceAlone says that a statement that waits alone goes as an attempt as well.
+	// OnceAlone says that a statement that waits alone goes as an attempt as well. Without it, it does so
+	// only if others were joined lately.
 	OnceAlone bool
 	// Logger gets the errors of reading the entries of a request's frame, because they do not
 	// concern the callers. Nil discards them.
@@ -66,6 +67,8 @@ type Coalescer struct {
 	limits limits
 	counts *counts
 	writes writes
+	// joined is when a request with several parts left or ended last, in Unix nanoseconds; 0 for never.
+	joined atomic.Int64
 
 	// mu guards all that follows.
 	//
@@ -236,7 +239,14 @@ func (q *Coalescer) depart(parts int) {
 	q.underWay++
 	if parts > 1 {
 		q.bulks++
+		q.joined.Store(time.Now().UnixNano())
 	}
+}
+
+// JoinedLately reports whether a request with statements of several callers has left or ended within the
+// last second. A statement that goes alone now just happens to meet no others.
+func (q *Coalescer) JoinedLately() bool {
+	return time.Since(time.Unix(0, q.joined.Load())) < time.Second
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries that
@@ -355,6 +365,9 @@ func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.moves++
+	if len(last.parts) > 1 {
+		q.joined.Store(time.Now().UnixNano())
+	}
 	switch {
 	case last.generation != q.generation:
 		q.stalled--

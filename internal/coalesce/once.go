@@ -29,7 +29,8 @@ const mostFailing = 3
 
 // once sends parts as attempts if they can go so, and reports whether it did.
 func (q *Coalescer) once(parts []*part) bool {
-	if q.cfg.Once == nil || !q.cfg.OnceAlone && (len(parts) == 1 && !q.cfg.Client.Forwarding() || slices.ContainsFunc(parts, (*part).isApart)) {
+	isAlone := len(parts) == 1 && !q.cfg.Client.Forwarding() && !q.JoinedLately()
+	if q.cfg.Once == nil || !q.cfg.OnceAlone && (isAlone || slices.ContainsFunc(parts, (*part).isApart)) {
 		return false
 	}
 	if q.writes.failsOften() {

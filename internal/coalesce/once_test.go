@@ -283,6 +283,24 @@ func TestCoalesceOnce(t *testing.T) {
 			assert.Equal(t, []string{"ok 1,ok 2"}, s.got())
 		}
 	})
+	inBubble(t, "one that waits alone soon after others went together, and later", func(t *testing.T) {
+		for after, want := range map[time.Duration]string{900 * time.Millisecond: "tx:ok 3", time.Second: "ok 3"} {
+			q, s, _, release := busy(t, setting{patience: time.Hour})
+			makesOnce(q)
+			require.False(t, q.JoinedLately())
+			w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+			release()
+			w1.applied(t, 1)
+			w2.applied(t, 2)
+			synctest.Wait()
+			require.True(t, begins(q))
+			w3 := joins(t, q, "ok 3")
+			time.Sleep(after)
+			release()
+			w3.applied(t, 3)
+			assert.Equal(t, []string{"tx:ok 1,ok 2", want}, s.got())
+		}
+	})
 	inBubble(t, "one that waits alone", func(t *testing.T) {
 		for _, alone := range []bool{false, true} {
 			q, s, _, release := busy(t, setting{})
