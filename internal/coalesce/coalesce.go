@@ -67,7 +67,9 @@ type Coalescer struct {
 	limits limits
 	counts *counts
 	writes writes
-	// joined is when a request with several parts left or ended last, in Unix nanoseconds; 0 for never.
+	// joint are the requests with several parts that are under way, of all generations. joined is when one
+	// ended last, in Unix nanoseconds; 0 for never.
+	joint  atomic.Int64
 	joined atomic.Int64
 
 	// mu guards all that follows.
@@ -239,14 +241,14 @@ func (q *Coalescer) depart(parts int) {
 	q.underWay++
 	if parts > 1 {
 		q.bulks++
-		q.joined.Store(time.Now().UnixNano())
+		q.joint.Add(1)
 	}
 }
 
-// JoinedLately reports whether a request with statements of several callers has left or ended within the
-// last second. A statement that goes alone now just happens to meet no others.
+// JoinedLately reports whether a request with statements of several callers is under way, or has ended
+// within the last second. A statement that goes alone now just happens to meet no others.
 func (q *Coalescer) JoinedLately() bool {
-	return time.Since(time.Unix(0, q.joined.Load())) < time.Second
+	return q.joint.Load() > 0 || time.Since(time.Unix(0, q.joined.Load())) < time.Second
 }
 
 // Join sends a caller's statement together with those of others, and returns the entries that
@@ -367,6 +369,7 @@ func (q *Coalescer) next(last batch) (next batch, ok bool) {
 	q.moves++
 	if len(last.parts) > 1 {
 		q.joined.Store(time.Now().UnixNano())
+		q.joint.Add(-1)
 	}
 	switch {
 	case last.generation != q.generation:

@@ -301,6 +301,22 @@ func TestCoalesceOnce(t *testing.T) {
 			assert.Equal(t, []string{"tx:ok 1,ok 2", want}, s.got())
 		}
 	})
+	inBubble(t, "one that goes alone while others go together, although they take long", func(t *testing.T) {
+		q, s, _, release := busy(t, setting{patience: 500 * time.Millisecond})
+		s.gate = make(chan struct{}, 1)
+		makesOnce(q)
+		w1, w2 := joins(t, q, "ok 1"), joins(t, q, "ok 2")
+		release()
+		time.Sleep(5 * time.Second)
+		assert.True(t, q.JoinedLately())
+		s.gate <- struct{}{}
+		w1.applied(t, 1)
+		w2.applied(t, 2)
+		time.Sleep(999 * time.Millisecond)
+		assert.True(t, q.JoinedLately())
+		time.Sleep(2 * time.Millisecond)
+		assert.False(t, q.JoinedLately())
+	})
 	inBubble(t, "one that waits alone", func(t *testing.T) {
 		for _, alone := range []bool{false, true} {
 			q, s, _, release := busy(t, setting{})
