@@ -180,8 +180,8 @@
 // applied once at most, even if a proxy or a node sends it twice, however late.
 //
 // For this, a write leaves a token in the version table _rqlite_tx, in one transaction of the server with
-// its statements. The table keeps the tokens of the last hundred thousand writes or so, which takes a few
-// megabytes. Such writes are, by exactly_once=joined, the default: writes that go out with those of
+// its statements. The table keeps the tokens of the last two hundred thousand writes at most, which takes
+// nine megabytes. Such writes are, by exactly_once=joined, the default: writes that go out with those of
 // others, those that meet no others within a second of that, scripts, atomic batches, and all writes where
 // nodes forward requests. A single write takes about 5 % longer with a token, so that this needs
 // exactly_once=all. [ErrIndeterminate] remains for
