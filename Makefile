@@ -56,7 +56,7 @@ platforms: ## Vet the driver and the GORM dialect for other platforms, and test 
 .PHONY: integration
 integration: ## Test on the live servers that can be had; RQLITE_LIVE=1 demands one
 	@# without a package, go test shows the summary of what ran where
-	RQLITED_BINS= go -C integration test -count=1 -shuffle=on -timeout=20m
+	RQLITED_BINS= go -C integration test -count=1 -shuffle=on -timeout=30m
 	go -C rqlitetest test -count=1 ./...
 
 .PHONY: releases
