@@ -29,6 +29,9 @@ type busyNode struct {
 const (
 	perStatement = 20 * time.Microsecond
 	onTheWay     = 60 * time.Millisecond
+
+	busyRead  = "SELECT 1"
+	busyWrite = "DELETE FROM t"
 )
 
 // RoundTrip implements http.RoundTripper. The node does not begin to work on what its client has given
@@ -40,7 +43,7 @@ func (n *busyNode) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		statements = bytes.Count(body, []byte("SELECT"))
+		statements = bytes.Count(body, []byte(busyRead)) + bytes.Count(body, []byte(busyWrite))
 	}
 	gone := r.Context().Done()
 	select {
@@ -60,15 +63,16 @@ func (n *busyNode) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: fromRqlite, Body: io.NopCloser(strings.NewReader(answer))}, nil
 }
 
-// goodput returns how many reads a second so many goroutines get in time. Each read has 100 ms.
-func goodput(t *testing.T, goroutines int, coalesce bool, perRequest time.Duration) (perSecond int) {
+// goodput returns how many times a second so many goroutines get an answer in time. Each statement has
+// 100 ms.
+func goodput(t *testing.T, goroutines int, call func(context.Context, *sql.DB) error, coalesce bool, perRequest time.Duration) (perSecond int) {
 	t.Helper()
 	const (
 		begin = time.Second
-		end   = 4 * time.Second
+		end   = 2500 * time.Millisecond
 	)
 	synctest.Test(t, func(t *testing.T) {
-		cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: &busyNode{perRequest: perRequest, busy: make(chan struct{}, 1)}}, Discovery: DiscoveryOff, DisableCoalescing: !coalesce}
+		cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: &busyNode{perRequest: perRequest, busy: make(chan struct{}, 1)}}, Discovery: DiscoveryOff, DisableCoalescing: !coalesce, DisableTxVersion: true}
 		connector, err := NewConnector(cfg)
 		require.NoError(t, err)
 		db := sql.OpenDB(connector)
@@ -83,7 +87,7 @@ func goodput(t *testing.T, goroutines int, coalesce bool, perRequest time.Durati
 			all.Go(func() {
 				for time.Since(begun) < end {
 					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-					_, err := readText(ctx, db, "SELECT 1")
+					err := call(ctx, db)
 					if cancel(); err == nil && time.Since(begun) > begin {
 						good.Add(1)
 					}
@@ -93,7 +97,8 @@ func goodput(t *testing.T, goroutines int, coalesce bool, perRequest time.Durati
 		all.Wait()
 		time.Sleep(time.Second) // requests end that nobody waits for
 		perSecond = int(float64(good.Load()) / (end - begin).Seconds())
-		t.Logf("%d goroutines: %d a second, %d joined", goroutines, perSecond, connector.Stats().CoalescedReads)
+		stats := connector.Stats()
+		t.Logf("%d goroutines: %d a second, %d joined", goroutines, perSecond, stats.CoalescedReads+stats.Coalesced)
 	})
 	return perSecond
 }
@@ -101,19 +106,30 @@ func goodput(t *testing.T, goroutines int, coalesce bool, perRequest time.Durati
 // More goroutines than a node can serve in time do not keep it from serving as many as it can.
 func TestOverload(t *testing.T) {
 	t.Parallel()
+	read := func(ctx context.Context, db *sql.DB) error {
+		_, err := readText(ctx, db, busyRead)
+		return err
+	}
+	write := func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, busyWrite)
+		return err
+	}
 	for name, node := range map[string]struct {
+		call       func(context.Context, *sql.DB) error
 		coalesce   bool
 		perRequest time.Duration
-		atLeast    int // reads a second of 1,000 goroutines
+		atLeast    int // answers a second of 1,000 goroutines
 	}{
-		"joined":              {true, 250 * time.Microsecond, 12_000},
-		"joined, a slow node": {true, 3 * time.Millisecond, 6_000},
-		"alone":               {false, 250 * time.Microsecond, 3_000},
+		"joined":              {read, true, 250 * time.Microsecond, 12_000},
+		"joined, a slow node": {read, true, 3 * time.Millisecond, 5_000},
+		"alone":               {read, false, 250 * time.Microsecond, 3_000},
+		"writes":              {write, true, 250 * time.Microsecond, 10_000},
+		"writes alone":        {write, false, 250 * time.Microsecond, 3_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			best, last := 0, 0
-			for _, goroutines := range []int{250, 400, 600, 1000} {
-				last = goodput(t, goroutines, node.coalesce, node.perRequest)
+			for _, goroutines := range []int{250, 600, 1000} {
+				last = goodput(t, goroutines, node.call, node.coalesce, node.perRequest)
 				best = max(best, last)
 			}
 			assert.GreaterOrEqual(t, float64(last), 0.8*float64(best))
@@ -154,5 +170,35 @@ func TestJoinedReadsTimeOut(t *testing.T) {
 		}
 		all.Wait()
 		time.Sleep(timeout)
+	})
+}
+
+// Writes that begin together ask a node once which release it runs.
+func TestFirstWritesAskOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		node := &busyNode{perRequest: time.Millisecond, busy: make(chan struct{}, 1)}
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet {
+				asked.Add(1)
+			}
+			return node.RoundTrip(r)
+		})
+		cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: transport}, Discovery: DiscoveryOff, DisableCoalescing: true, DisableTxVersion: true}
+		connector, err := NewConnector(cfg)
+		require.NoError(t, err)
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				_, err := db.ExecContext(t.Context(), busyWrite)
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, int64(1), asked.Load())
+		time.Sleep(time.Second)
 	})
 }

@@ -133,7 +133,7 @@ var errOtherRelease = errors.New("the answer comes from a node of an earlier rel
 // of the guard.
 func (c *Client) admit(ctx context.Context, guard *guard, node *node, req *Request) *Error {
 	if node.build.Load() == nil && req.Path != queryPath {
-		if err := c.ask(ctx, node); err != nil {
+		if err := c.introduce(ctx, node); err != nil {
 			return unreached(guard, req, err)
 		}
 	}
@@ -144,6 +144,21 @@ func (c *Client) admit(ctx context.Context, guard *guard, node *node, req *Reque
 		return &Error{Outcome: Refused, Node: node.host, Err: errEarlier}
 	}
 	return nil
+}
+
+// introduce asks a node for its release, unless it has answered in the meantime. One request asks for all:
+// many that begin together would keep a busy node busy with questions.
+func (c *Client) introduce(ctx context.Context, n *node) error {
+	select {
+	case n.asking <- struct{}{}:
+		defer func() { <-n.asking }()
+	case <-ctx.Done():
+		return cause(ctx)
+	}
+	if n.build.Load() != nil {
+		return nil
+	}
+	return c.ask(ctx, n)
 }
 
 // errEarlier says why a request was not sent to a node of an earlier release than it needs.

@@ -26,6 +26,7 @@ type node struct {
 	hangs   atomic.Bool           // it was given up because it did not answer at all
 	build   atomic.Pointer[build] // nil before it has answered, and after it failed to
 	plain   atomic.Bool           // its answers are rqlite's although they do not name the release
+	asking  chan struct{}         // full while a request asks for the release
 	health  health
 
 	suspected atomic.Bool // it is being asked whether it hangs
@@ -77,7 +78,7 @@ func (r *routes) newNode(scheme, host string, trusted bool) *node {
 		credentials := base64.StdEncoding.EncodeToString([]byte(r.cfg.User + ":" + r.cfg.Password))
 		header["Authorization"] = []string{"Basic " + credentials}
 	}
-	return &node{scheme: scheme, host: host, header: header, health: health{asking: make(chan struct{}, 1)}}
+	return &node{scheme: scheme, host: host, header: header, asking: make(chan struct{}, 1), health: health{asking: make(chan struct{}, 1)}}
 }
 
 // forwarding reports whether the nodes are to forward requests for the leader.
