@@ -19,8 +19,11 @@ import (
 	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
-// scenario is what is drawn.
-const scenario = "ConcurrentInsert"
+// titles are those of the scenarios that can be drawn.
+var titles = map[string]string{
+	"ConcurrentInsert": "Concurrent INSERTs of one row",
+	"ConcurrentSelect": "Concurrent SELECTs of one row",
+}
 
 const width, height = 18 * vg.Centimeter, 11 * vg.Centimeter
 
@@ -34,7 +37,7 @@ var lines = []struct {
 	width  vg.Length
 	dashes []vg.Length
 }{
-	{"bulk", "one bulk request of all rows, by hand", rgb(0x99, 0x99, 0x99), draw.PlusGlyph{}, 1.2, []vg.Length{4, 3}},
+	{"bulk", "requests of many rows, by hand", rgb(0x99, 0x99, 0x99), draw.PlusGlyph{}, 1.2, []vg.Length{4, 3}},
 	{"driver", "this driver", rgb(0x00, 0x72, 0xb2), draw.CircleGlyph{}, 2.5, nil},
 	{"gorqlite", "gorqlite, with a large idle pool", rgb(0xe6, 0x9f, 0x00), draw.PyramidGlyph{}, 1.5, nil},
 	{"gorqlite-default", "gorqlite, as it is", rgb(0xd5, 0x5e, 0x00), draw.BoxGlyph{}, 1.5, nil},
@@ -44,12 +47,16 @@ var lines = []struct {
 
 func rgb(r, g, b uint8) color.Color { return color.NRGBA{R: r, G: g, B: b, A: 0xff} }
 
-// drawChart returns the chart as an SVG document.
-func drawChart(r *figures.Report) ([]byte, error) {
+// drawChart returns the chart of a scenario as an SVG document.
+func drawChart(r *figures.Report, scenario string) ([]byte, error) {
+	title, ok := titles[scenario]
+	if !ok {
+		return nil, errors.New("no chart is known of " + scenario)
+	}
 	p := plot.New()
 	sansSerif(p)
 	p.BackgroundColor = color.White // it is shown on dark pages, too
-	p.Title.Text = "Concurrent INSERTs of one row: " + circumstances(r.Setting)
+	p.Title.Text = title + ": " + circumstances(r.Setting)
 	p.Title.TextStyle.Font.Size = 13
 	p.Title.Padding = 10
 	styleAxis(&p.X, "goroutines")
@@ -63,7 +70,7 @@ func drawChart(r *figures.Report) ([]byte, error) {
 	p.Legend.TextStyle.Font.Size = 9.5
 	drawn := 0
 	for _, l := range lines {
-		points := throughputs(r, l.client)
+		points := throughputs(r, scenario, l.client)
 		if points == nil {
 			continue
 		}
@@ -96,8 +103,8 @@ func circumstances(s figures.Setting) string {
 	return fmt.Sprintf("rqlite %s, %s, %d CPUs for all", s.Rqlite, nodes, s.CPUs)
 }
 
-// throughputs returns the medians of a client by goroutines, nil if it took no part.
-func throughputs(r *figures.Report, client string) plotter.XYs {
+// throughputs returns the medians of a client in a scenario by goroutines, nil if it took no part.
+func throughputs(r *figures.Report, scenario, client string) plotter.XYs {
 	var points plotter.XYs
 	for _, s := range r.Series {
 		if s.Scenario == scenario && s.Client == client {

@@ -18,7 +18,7 @@ func report(clients ...string) *figures.Report {
 	for _, client := range clients {
 		for i, goroutines := range []int{1, 16, 64, 256, 1024} {
 			r.Series = append(r.Series, &figures.Series{
-				Scenario: scenario, Goroutines: goroutines, Client: client,
+				Scenario: "ConcurrentInsert", Goroutines: goroutines, Client: client,
 				Turns: []load.Turn{{Operations: 1000 * (i + 1), Seconds: 1}},
 			})
 		}
@@ -52,7 +52,7 @@ func TestChart(t *testing.T) {
 	if err := report("driver", "bare").Write(from); err != nil {
 		t.Fatal(err)
 	}
-	if err := run([]string{from, to}); err != nil {
+	if err := run([]string{"ConcurrentInsert", from, to}); err != nil {
 		t.Fatal(err)
 	}
 	svg, err := os.ReadFile(to)
@@ -80,8 +80,14 @@ func TestChartOfOthers(t *testing.T) {
 	for _, s := range r.Series {
 		s.Scenario = "ConcurrentSelect"
 	}
-	if _, err := drawChart(r); err == nil {
+	if _, err := drawChart(r, "ConcurrentInsert"); err == nil {
 		t.Error("drawn without an INSERT")
+	}
+	if _, err := drawChart(r, "ConcurrentSelect"); err != nil {
+		t.Error(err)
+	}
+	if _, err := drawChart(r, "PointSelect"); err == nil {
+		t.Error("drawn without a title")
 	}
 }
 

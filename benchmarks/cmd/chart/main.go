@@ -1,8 +1,9 @@
-// Command chart draws the throughput of concurrent INSERTs from what cmd/report has
+// Command chart draws the throughput of concurrent INSERTs, or SELECTs, from what cmd/report has
 // written:
 //
-//	go run ./cmd/report -run ConcurrentInsert -json figures.json
-//	go run ./cmd/chart figures.json ../docs/inserts.svg
+//	go run ./cmd/report -run 'ConcurrentInsert|ConcurrentSelect$' -json figures.json
+//	go run ./cmd/chart ConcurrentInsert figures.json ../docs/inserts.svg
+//	go run ./cmd/chart ConcurrentSelect figures.json ../docs/selects.svg
 package main
 
 import (
@@ -21,16 +22,16 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 2 {
-		return errors.New("usage: chart figures.json chart.svg")
+	if len(args) != 3 {
+		return errors.New("usage: chart scenario figures.json chart.svg")
 	}
-	r, err := figures.Read(args[0])
+	r, err := figures.Read(args[1])
 	if err != nil {
 		return err
 	}
-	svg, err := drawChart(r)
+	svg, err := drawChart(r, args[0])
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(args[1], svg, 0o644)
+	return os.WriteFile(args[2], svg, 0o644)
 }
