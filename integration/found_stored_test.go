@@ -233,11 +233,14 @@ func TestStoredConnStateBehindFailure(t *testing.T) {
 			{"UPDATE {t} SET a = 7"},
 			{"UPDATE {t} SET a = 7", "DELETE FROM {t} WHERE a = 1"},
 			{"INSERT INTO {t} (a) VALUES (5), (1)", "INSERT INTO {t} (a) VALUES (8)"},
+			{"INSERT INTO {t} (a) VALUES (5), (1)", "INSERT INTO {t} (a) VALUES (1) ON CONFLICT DO UPDATE SET a = 9"},
+			{"CREATE TABLE {t}_more (a)"},
+			{"UPDATE {t} SET a = 7", "CREATE TABLE {t}_more (a)"},
 			{"SAVEPOINT s", "INSERT INTO {t} (a) VALUES (5)", "ROLLBACK TO s"},
 			{"SAVEPOINT s", "UPDATE {t} SET a = 9 WHERE a = 2", "ROLLBACK TO s", "RELEASE s"},
 			{"SAVEPOINT s", "INSERT INTO {t} (a) VALUES (5)", "ROLLBACK TO s", "INSERT INTO {t} (a) VALUES (6), (7)"},
 		} {
-			for _, end := range []string{"", "read", "commit", "rollback"} {
+			for _, end := range []string{"", "read", "commit", "rollback", "only, read", "only, commit", "only, rollback"} {
 				if end == "" && strings.HasPrefix(steps[0], "SAVEPOINT") {
 					continue
 				}
@@ -252,22 +255,29 @@ func TestStoredConnStateBehindFailure(t *testing.T) {
 					} = c
 					_, err = c.ExecContext(ctx, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY, a UNIQUE); INSERT INTO "+table+" (a) VALUES (1), (2)")
 					require.NoError(t, err)
+					steps, first := steps, "INSERT INTO "+table+" (a) VALUES (3), (4)"
+					if strings.HasPrefix(end, "only") { // the transaction has no other write
+						_, err = c.ExecContext(ctx, first)
+						require.NoError(t, err)
+					} else {
+						steps = append([]string{first}, steps...)
+					}
 					var tx *sql.Tx
 					if end != "" {
 						tx, err = c.BeginTx(ctx, nil)
 						require.NoError(t, err)
 						run = tx
 					}
-					for _, step := range append([]string{"INSERT INTO {t} (a) VALUES (3), (4)"}, steps...) {
+					for _, step := range steps {
 						_, _ = run.ExecContext(ctx, strings.ReplaceAll(step, "{t}", table))
 					}
 					switch end {
-					case "commit":
+					case "commit", "only, commit":
 						require.NoError(t, tx.Commit())
-					case "rollback":
+					case "rollback", "only, rollback":
 						require.NoError(t, tx.Rollback())
 					}
-					if end != "read" {
+					if !strings.HasSuffix(end, "read") {
 						run = c
 					}
 					for k, ask := range []string{"last_insert_rowid()", "changes()"} {
@@ -277,7 +287,7 @@ func TestStoredConnStateBehindFailure(t *testing.T) {
 							told[i][k] = ""
 						}
 					}
-					if end == "read" {
+					if strings.HasSuffix(end, "read") {
 						require.NoError(t, tx.Rollback())
 					}
 					require.NoError(t, c.Close())

@@ -15,6 +15,8 @@ import (
 const (
 	// membersEvery is how long knowledge of the members counts as fresh.
 	membersEvery = 30 * time.Second
+	// membersAgain is when the nodes are asked again if none has answered.
+	membersAgain = 500 * time.Millisecond
 	// membersWithin bounds the question for them.
 	membersWithin = 5 * time.Second
 	// maxMembers and maxMembersBody bound what the client reads of an answer.
@@ -83,15 +85,16 @@ func (c *Client) refresh() {
 	if now < due || !c.routes.membersDue.CompareAndSwap(due, now+int64(membersEvery)) {
 		return
 	}
-	c.lowest.ask()
+	asking := c.lowest.ask()
 	go func() {
 		asked := time.Now()
 		ctx, cancel := context.WithTimeout(c.closing, membersWithin)
 		defer cancel()
 		from, members, err := c.members(ctx)
+		failing := c.routes.membersFailing.Swap(err != nil)
 		switch {
 		case c.closing.Err() != nil:
-		case err != nil && c.cfg.Members:
+		case err != nil && c.cfg.Members && !failing:
 			c.cfg.Logger.Warn("rqlite: the members of the cluster are not known", "error", err)
 		case err != nil:
 			c.cfg.Logger.Debug("rqlite: the releases of the nodes are not known", "error", err)
@@ -101,7 +104,10 @@ func (c *Client) refresh() {
 				c.routes.setMembers(from, members)
 			}
 		}
-		c.lowest.tried()
+		if err != nil && (err.Status == 0 || err.Status >= http.StatusInternalServerError) {
+			c.routes.membersDue.Store(time.Now().Add(membersAgain).UnixNano())
+		}
+		close(asking)
 		if c.closing.Err() != nil {
 			c.closeIdle() // the connection of this request
 		}

@@ -194,18 +194,13 @@ type lowest struct {
 	seen    map[string]Release // by node ID; a node that is down comes back with this release, or a later one
 }
 
-// ask notes that the nodes are being asked.
-func (l *lowest) ask() {
+// ask notes that the nodes are being asked. The caller closes the channel when they have answered, or have
+// failed to.
+func (l *lowest) ask() (asking chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asking = make(chan struct{})
-}
-
-// tried notes that the nodes have answered, or have failed to.
-func (l *lowest) tried() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.asking)
+	return l.asking
 }
 
 // learn stores the releases of the members, who were asked at a time.
@@ -251,14 +246,25 @@ func (c *Client) AllSince(ctx context.Context, release Release, wait bool) bool 
 	if asking == nil || !wait {
 		return lowest >= release
 	}
-	timer := time.NewTimer(firstWait)
-	defer timer.Stop()
-	select {
-	case <-asking:
-	case <-ctx.Done():
-	case <-timer.C:
+	ctx, cancel := context.WithTimeout(ctx, firstWait)
+	defer cancel()
+	for asking != nil {
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return false
+		}
+		if lowest, asking = c.lowest.known(); asking == nil {
+			break
+		}
+		again := time.Until(time.Unix(0, c.routes.membersDue.Load()))
+		if again > membersAgain {
+			return false // they may not be asked
+		}
+		Sleep(ctx, again, time.Time{})
+		c.refresh()
+		lowest, asking = c.lowest.known()
 	}
-	lowest, _ = c.lowest.known()
 	return lowest >= release
 }
 

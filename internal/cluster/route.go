@@ -54,6 +54,8 @@ type routes struct {
 
 	all        atomic.Pointer[[]*node] // hosts, followed by the members learned; a list never changes
 	membersDue atomic.Int64            // when to ask for members again; Unix nanoseconds
+	// membersFailing says that nobody has answered the last question for members.
+	membersFailing atomic.Bool
 
 	// mu guards learned.
 	mu      sync.Mutex

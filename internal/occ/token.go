@@ -141,7 +141,10 @@ func (v *Versions) NewToken(ctx context.Context, forwarded bool) (*Token, error)
 }
 
 // LeavesTokens reports whether writes leave tokens, as far as is known.
-func (v *Versions) LeavesTokens() bool { return !v.Disabled && !v.NoTokens && !v.untold.Load() }
+func (v *Versions) LeavesTokens() bool {
+	until := v.untold.Load()
+	return !v.Disabled && !v.NoTokens && (until == 0 || time.Now().UnixNano() > until)
+}
 
 // recently is how old a version may be where it must be a recent one.
 const recently = 2 * time.Second
@@ -170,9 +173,21 @@ func (v *Versions) known(ctx context.Context, recent bool) (int64, error) {
 	}
 }
 
-// givesUp has writes leave no tokens any more.
+// Writes leave no tokens for a while after the version table could not be asked or made. A reason such as
+// a full disk may pass soon; a permission is seldom given.
+const (
+	untoldFor    = time.Second
+	forbiddenFor = time.Minute
+)
+
+// givesUp has writes leave no tokens for a while.
 func (v *Versions) givesUp(why error) {
-	if !v.untold.Swap(true) {
+	pause := untoldFor
+	if errors.Is(why, sqlerr.ErrUnauthorized) {
+		pause = forbiddenFor
+	}
+	v.untold.Store(time.Now().Add(pause).UnixNano())
+	if !v.warned.Swap(true) {
 		v.Warn(fmt.Errorf("rqlite: writes leave no token in the table %s, so that what became of one whose answer is lost cannot be found out: %w", Table, why))
 	}
 }
@@ -272,10 +287,12 @@ func (t *Token) elements() cluster.Elements {
 
 // pruneText returns the statement that removes some tokens of earlier epochs.
 func (t *Token) pruneText() string {
-	last := (t.version>>epochBits - keptEpochs) & (1<<roundBits - 1)
-	first := max(0, last-1<<(roundBits-1)) // what comes before was removed long ago
-	return "DELETE FROM " + Table + " WHERE k IN(SELECT k FROM " + Table + " WHERE k>=" + strconv.FormatInt(epochBegin(t.version, first), 10) +
-		" AND k<" + strconv.FormatInt(epochBegin(t.version, last), 10) + " ORDER BY k LIMIT " + strconv.Itoa(mostPruned) + ")"
+	const perRound = 1 << roundBits
+	last := (t.version>>epochBits-keptEpochs+perRound-1)&(perRound-1) + 1 // from 1 to perRound
+	first := max(0, last-perRound/2)                                      // what comes before was removed long ago
+	begin := epochBegin(t.version, 0)
+	return "DELETE FROM " + Table + " WHERE k IN(SELECT k FROM " + Table + " WHERE k>=" + strconv.FormatInt(begin+first<<slotBits, 10) +
+		" AND k<" + strconv.FormatInt(begin+last<<slotBits, 10) + " ORDER BY k LIMIT " + strconv.Itoa(mostPruned) + ")"
 }
 
 // readPruned reads the entry of that statement. Its failure would be that of the transaction.

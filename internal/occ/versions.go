@@ -35,9 +35,10 @@ type Versions struct {
 	// missing says that the last write found no version table. readFirst sets it from each answer,
 	// and Make clears it. It may be out of date, so that each frame copes with either.
 	missing atomic.Bool
-	// untold says that writes leave no token, because the user may not ask for it, or there can be no
-	// version table. NewToken sets it, and nothing resets it.
-	untold atomic.Bool
+	// untold is until when writes leave no token, because the user may not ask for it, or there can be no
+	// version table; in Unix nanoseconds, 0 before the first time. warned says that the log has been told.
+	untold atomic.Int64
+	warned atomic.Bool
 	// asked says that the user may ask for tokens. ask sets it, and nothing resets it.
 	asked atomic.Bool
 	slots slots // of the tokens; guards itself

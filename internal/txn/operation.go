@@ -293,6 +293,11 @@ func (l operations) attempted() bool {
 // written reports whether there is something to commit.
 func (l operations) written() bool { return slices.ContainsFunc(l, (*operation).changes) }
 
+// counted reports whether one of them sets changes().
+func (l operations) counted() bool {
+	return slices.ContainsFunc(l, func(o *operation) bool { return o.changes() && o.Kind == sqltext.Write })
+}
+
 // haveSavepoints reports whether statements on savepoints are among them.
 func (l operations) haveSavepoints() bool { return slices.ContainsFunc(l, (*operation).isSavepoint) }
 
@@ -341,7 +346,7 @@ func (l operations) inserts() bool {
 
 // setsRowid reports whether the operation is known to have inserted a row with a rowid.
 func (o *operation) setsRowid() bool {
-	return o.Insert && o.changes() && o.rowsAffected > 0 && o.lastInsertID != 0
+	return o.Insert && o.changes() && o.rowsAffected > 0 && o.lastInsertID != 0 && !o.Upserts()
 }
 
 // inserted reports whether one of them inserted a row with a rowid, so that last_insert_rowid() has

@@ -385,7 +385,7 @@ func (t *Tx) refuses(o *operation, before operations) error {
 		return bind.ErrTotalChanges
 	case !o.isWrite && !t.wrote() && !before.attempted():
 		return nil // it gets what the connection did before
-	case o.Calls&sqltext.CallsChanges != 0 && (t.changesLost || !t.ops.written()) && !t.untried.written() && !before.written():
+	case o.Calls&sqltext.CallsChanges != 0 && (t.changesLost || !t.ops.counted()) && !t.untried.counted() && !before.counted():
 		return errNoChanges
 	case o.Calls&sqltext.CallsLastInsertRowid != 0 && (t.rowidLost || !t.ops.inserts()) && !t.untried.inserts() && !before.inserts():
 		return errNoRowid

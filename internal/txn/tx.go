@@ -194,6 +194,7 @@ func (t *Tx) Commit() error {
 		t.undone()
 		return t.failed
 	case !t.written():
+		t.undone()
 		return nil
 	}
 	err := t.commit(t.Ctx)
