@@ -194,7 +194,8 @@
 //   - a version table that was replaced, or emptied, or that has moved by more than a hundred thousand
 //     writes meanwhile;
 //   - RETURNING while a node is of a release before 9.4.2, or of one that is not known yet; a user who
-//     may not read and write; and txversion=false.
+//     may not read and write; a second after the version table could not be made or read; and
+//     txversion=false.
 //
 // A write whose statement fails is not applied. A proxy that delivers a copy of its request later, when
 // the statement would not fail any more, can still apply it.
