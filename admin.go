@@ -40,7 +40,7 @@ type Conn interface {
 	// applied, unless the text has a BEGIN of its own, as a dump has. A file that is shorter or
 	// longer than its header says is not sent to its end, so that it does no harm. rqlite does not
 	// check the rest closely: a damaged file damages the database. A failure after all was sent is
-	// ErrIndeterminate.
+	// ErrIndeterminate; the node may load the file later then.
 	Load(ctx context.Context, r io.Reader) error
 	// Boot makes the SQLite database file in r the database of a node that is alone in its cluster.
 	// It bypasses the Raft log, which suits large files. The rules of Load about files hold here
