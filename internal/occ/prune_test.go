@@ -37,5 +37,5 @@ func TestPrunedRanges(t *testing.T) {
 			}
 		}
 	}
-	assert.Len(t, removed, perRound)
+	assert.Equal(t, perRound, len(removed))
 }
