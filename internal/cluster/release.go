@@ -275,7 +275,7 @@ func (c *Client) LeaderSince(ctx context.Context, release Release) bool {
 	if node.build.Load() == nil {
 		ctx, cancel := context.WithTimeout(ctx, firstWait)
 		defer cancel()
-		if err := c.ask(ctx, node); err != nil {
+		if err := c.introduce(ctx, node); err != nil {
 			return false
 		}
 	}
