@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-rqlite/rqlite"
@@ -300,6 +303,40 @@ func TestStoredConnStateBehindFailure(t *testing.T) {
 			}
 		}
 	})
+}
+
+// So it is if the answer to the commit was lost, and the driver has found out that it was applied.
+func TestStoredConnStateBehindLostCommit(t *testing.T) {
+	t.Parallel()
+	var lose atomic.Bool
+	srv, err := startIntercepted(serverOptions{}, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/db/execute" && lose.CompareAndSwap(true, false) {
+				next.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, srv.stop()) })
+	c := connOf(t, openDSN(t, srv.dsn))
+	ctx := t.Context()
+	_, err = c.ExecContext(ctx, "CREATE TABLE x (id INTEGER PRIMARY KEY, a UNIQUE)")
+	require.NoError(t, err)
+	tx, err := c.BeginTx(ctx, nil)
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT INTO x (a) VALUES (1), (2)")
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT INTO x (a) VALUES (3), (1)")
+	require.ErrorIs(t, err, rqlite.ConstraintUnique)
+	lose.Store(true)
+	require.NoError(t, tx.Commit())
+	require.False(t, lose.Load())
+	var n int
+	for _, ask := range []string{"last_insert_rowid()", "changes()"} {
+		require.ErrorContains(t, c.QueryRowContext(ctx, "SELECT "+ask).Scan(&n), "are not known", "SQLite says 3 and 0")
+	}
 }
 
 // connOf returns a connection that ends with the test.

@@ -58,7 +58,7 @@ func (s *ConnState) Lost(rowid, changes bool) {
 }
 
 // Lose records writes that did not report what they did.
-func (s *ConnState) Lose() { s.rowidLost, s.changesLost = true, true }
+func (s *ConnState) Lose() { s.Lost(true, true) }
 
 // tells reports whether the values that a statement asks for are known.
 func (s *ConnState) tells(statement *sqltext.Statement) bool {

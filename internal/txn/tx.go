@@ -209,12 +209,10 @@ func (t *Tx) Commit() error {
 			t.State.Lose()
 		}
 		t.untried.tell(errResultsLost)
-		return nil
-	}
-	t.untried.tell(nil)
-	t.untried.tellState(t.State)
-	for _, o := range t.untried {
-		t.notes(o, true)
+	} else {
+		t.untried.tell(nil)
+		t.untried.tellState(t.State)
+		t.settleUntried()
 	}
 	t.State.Lost(t.rowidLost, t.changesLost)
 	return nil
