@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"reflect"
+	"slices"
 
 	"github.com/go-rqlite/rqlite/internal/result"
 )
@@ -23,8 +24,8 @@ type rows result.Sets
 // sets returns the rows as their internal type.
 func (r *rows) sets() *result.Sets { return (*result.Sets)(r) }
 
-// Columns implements driver.Rows.
-func (r *rows) Columns() []string { return r.Names }
+// Columns implements driver.Rows. The program may change what it gets, and the names are shared.
+func (r *rows) Columns() []string { return slices.Clone(r.Names) }
 
 // Next reads the next row of the current result set.
 func (r *rows) Next(dest []driver.Value) error { return public(r.sets().Next(dest)) }

@@ -51,6 +51,24 @@ func TestRowsStream(t *testing.T) {
 	}
 }
 
+// A program may change the names that it gets. They are not those of the next answer to the text.
+func TestRowsColumnsBelongToProgram(t *testing.T) {
+	t.Parallel()
+	read := step{path: cluster.QueryPath, params: "*", reply: `{"results":[{"columns":["a","b"],"types":["integer","text"],"values":[[1,"x"]]}]}`}
+	db := newFake(t, read, read, read).open("")
+	for range 3 {
+		rows, err := db.Query("SELECT a, b FROM t")
+		require.NoError(t, err)
+		defer rows.Close()
+		for range 2 {
+			columns, err := rows.Columns()
+			require.NoError(t, err)
+			assert.Equal(t, []string{"a", "b"}, columns)
+			columns[0], columns[1] = "changed", "too"
+		}
+	}
+}
+
 // stuck answers with a beginning, and leaves the rest to wait for.
 func stuck(path, beginning string) step {
 	stream := make(chan string, 1)

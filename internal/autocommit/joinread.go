@@ -33,7 +33,8 @@ func selects(s *sqltext.Statement) bool {
 
 // readOne sends a read, together with those of other callers if it is quick and others are under
 // way. cost learns from its answer. The parameters of req have no deadline.
-func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (*result.Source, error) {
+func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
+	req.Headers = &cost.headers
 	if cost.isQuick() {
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
@@ -46,7 +47,7 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 }
 
 // readQuick is readOne for a read that is quick.
-func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (*result.Source, error) {
+func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
 	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
 	generation, alone := reads.Begin()
 	if req.Bounded = alone; alone {
@@ -55,10 +56,11 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		req.Begun = time.Now()
 		answer, err := joinRead(ctx, reads, stmts, cost)
 		if err == nil {
+			answer.Remember(&cost.headers)
 			return result.NewSource(answer, stmts, at, false, nil)
 		}
 		if !errors.Is(err, coalesce.ErrAlone) {
-			return nil, sqlerr.WithPath(sqlerr.From(err), req.Path)
+			return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
 		}
 	}
 	sent := time.Now()
@@ -71,12 +73,12 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 }
 
 // readAlone sends a read by itself.
-func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (*result.Source, error) {
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err != nil {
-		return nil, err
+		return result.Source{}, err
 	}
 	return result.NewMetered(answer, stmts, at, cost)
 }

@@ -72,10 +72,10 @@ func allRead(stmts []bind.Stmt) bool {
 }
 
 // request sends statements. There are several only if all of them read.
-func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span) (result.Source, error) {
 	stmts, err := c.state.Apply(stmts)
 	if err != nil {
-		return nil, sqlerr.Refused(err)
+		return result.Source{}, sqlerr.Refused(err)
 	}
 	switch stmts[0].Kind {
 	case sqltext.Read:
@@ -93,15 +93,15 @@ func (c *Session) request(ctx context.Context, stmts []bind.Stmt, at result.Span
 }
 
 // read sends statements to /db/query, at the consistency level of the context.
-func (c *Session) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (c *Session) read(ctx context.Context, stmts []bind.Stmt, at result.Span) (result.Source, error) {
 	return c.engine.readAsked(ctx, occ.AsksAsSet, stmts, at)
 }
 
 // readAsked sends statements to /db/query.
-func (e *Engine) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (e *Engine) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt, at result.Span) (result.Source, error) {
 	params, leader, err := e.ReadParams(ctx, explain(stmts), asks)
 	if err != nil {
-		return nil, err
+		return result.Source{}, err
 	}
 	req := e.readRequest(params, leader, stmts)
 	if cost := e.costOf(ctx, stmts); cost != nil {
@@ -111,7 +111,7 @@ func (e *Engine) readAsked(ctx context.Context, asks occ.Asks, stmts []bind.Stmt
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err != nil {
-		return nil, err
+		return result.Source{}, err
 	}
 	return result.NewSource(answer, stmts, at, false, nil)
 }
@@ -126,73 +126,73 @@ func (e *Engine) readRequest(params string, leader bool, stmts []bind.Stmt) clus
 }
 
 // writeRows sends a statement to /db/execute, which returns the rows of RETURNING.
-func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (c *Session) writeRows(ctx context.Context, stmts []bind.Stmt, at result.Span) (result.Source, error) {
 	if c.engine.Queues(ctx) {
-		return nil, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.First, at.Total))
+		return result.Source{}, fmt.Errorf("rqlite: %w", sqlerr.At(errQueuedQuery, at.First, at.Total))
 	}
 	c.state.Lose()
 	if needsTx(stmts[0]) {
 		return c.rowsInTx(ctx, stmts, at)
 	}
 	var a attempt
-	var s *result.Source
+	var s result.Source
 	lost, err := c.untilSettled(ctx, &a, func(ctx context.Context) (err error) {
 		s, err = c.rowsAttempt(ctx, stmts, at, writeOptions{rows: true, attempt: &a})
 		return err
 	})
 	if lost {
-		return nil, errAnswerLost
+		return result.Source{}, errAnswerLost
 	}
 	return s, err
 }
 
-func (c *Session) rowsAttempt(ctx context.Context, stmts []bind.Stmt, at result.Span, how writeOptions) (*result.Source, error) {
+func (c *Session) rowsAttempt(ctx context.Context, stmts []bind.Stmt, at result.Span, how writeOptions) (result.Source, error) {
 	answer, err := c.writeForRows(ctx, cluster.Request{Path: cluster.ExecutePath, Params: cluster.WriteParams, Stream: true}, stmts, how)
 	if err != nil {
-		return nil, err
+		return result.Source{}, err
 	}
 	if how.isAtomic() {
 		return c.wholeRows(answer, at)
 	}
 	s, err := result.NewSource(answer, stmts, at, true, nil)
 	if lostItsRows(err, &stmts[0]) {
-		return nil, c.rowsLost(ctx, err)
+		return result.Source{}, c.rowsLost(ctx, err)
 	}
 	return s, err
 }
 
 // wholeRows reads the answer to a statement in a transaction to its end. The failure of the commit stands
 // behind the rows, and a program that reads one row would not see it.
-func (c *Session) wholeRows(answer *cluster.Answer, at result.Span) (*result.Source, error) {
+func (c *Session) wholeRows(answer *cluster.Answer, at result.Span) (result.Source, error) {
 	defer answer.Close()
 	entry, err := answer.Next()
 	if err != nil {
-		return nil, sqlerr.From(err)
+		return result.Source{}, sqlerr.From(err)
 	}
 	if entry.Error != "" {
 		if err := answer.Undone(); err != nil {
-			return nil, sqlerr.From(err)
+			return result.Source{}, sqlerr.From(err)
 		}
-		return nil, sqlerr.New(entry.Error, at.First, at.Total)
+		return result.Source{}, sqlerr.New(entry.Error, at.First, at.Total)
 	}
 	set, err := result.Read(answer, entry, &result.Values{Times: c.engine.Times}, nil)
 	var unread *result.UnreadableValue
 	switch {
 	case errors.As(err, &unread):
-		return nil, result.Unreadable(sqlerr.At(err, at.First, at.Total), true)
+		return result.Source{}, result.Unreadable(sqlerr.At(err, at.First, at.Total), true)
 	case err != nil:
-		return nil, sqlerr.From(err)
+		return result.Source{}, sqlerr.From(err)
 	case answer.Result().Error != "":
-		return nil, sqlerr.New(answer.Result().Error, at.First, at.Total)
+		return result.Source{}, sqlerr.New(answer.Result().Error, at.First, at.Total)
 	}
 	if err := answer.End(); err != nil {
-		return nil, sqlerr.From(err)
+		return result.Source{}, sqlerr.From(err)
 	}
 	return result.InMemory(set), nil
 }
 
 // rowsInTx runs a statement that writes in a transaction of its own. Its rows are in memory.
-func (c *Session) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (*result.Source, error) {
+func (c *Session) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Span) (result.Source, error) {
 	var set *result.Set
 	err := c.InTx(ctx, func(ctx context.Context, t Tx) error {
 		var err error
@@ -200,7 +200,7 @@ func (c *Session) rowsInTx(ctx context.Context, stmts []bind.Stmt, at result.Spa
 		return err
 	})
 	if err != nil {
-		return nil, sqlerr.Renumbered(err, at.First, at.Total)
+		return result.Source{}, sqlerr.Renumbered(err, at.First, at.Total)
 	}
 	return result.InMemory(set), nil
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 const (
@@ -73,9 +75,11 @@ func (q *quickTexts) of(text string) *textCost {
 
 // textCost is what the answers to a text cost. It implements coalesce.Meter.
 type textCost struct {
-	text string // never changes
+	text    string       // never changes
+	headers wire.Headers // of its answers; guards itself
 
-	quick atomic.Bool // it may go out with others; set under mu
+	quick    atomic.Bool  // it may go out with others; set under mu
+	expected atomic.Int64 // average; set under mu
 
 	// mu guards the rest.
 	mu         sync.Mutex
@@ -92,11 +96,7 @@ type textCost struct {
 func (c *textCost) isQuick() bool { return c != nil && c.quick.Load() }
 
 // work returns how long a node probably works on the text.
-func (c *textCost) work() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.average
-}
+func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
 
 // Measure implements coalesce.Meter.
 func (c *textCost) Measure(took time.Duration, size int) {
@@ -153,8 +153,9 @@ func (c *textCost) cannotBeSent() {
 	c.decide()
 }
 
-// decide sets quick. The caller holds c.mu.
+// decide sets quick and expected. The caller holds c.mu.
 func (c *textCost) decide() {
+	c.expected.Store(int64(c.average))
 	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)

@@ -40,6 +40,7 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	}
 	a.body.ReadCloser = body
 	a.dec = wire.NewDecoder(&a.body)
+	a.dec.Remember(req.Headers)
 	return a
 }
 
@@ -172,6 +173,9 @@ func (a *Answer) Cell() (wire.Cell, error) {
 // Result returns the current entry; see [wire.Decoder.Result].
 func (a *Answer) Result() *wire.Result { return a.dec.Result() }
 
+// Remember sets [Request.Headers] of an answer, of which nothing was read.
+func (a *Answer) Remember(h *wire.Headers) { a.dec.Remember(h) }
+
 // HasRows reports whether rows of the current entry are left; see [wire.Decoder.HasRows].
 func (a *Answer) HasRows() bool { return a.dec.HasRows() }
 
@@ -227,10 +231,10 @@ func (a *Answer) Close() {
 
 // responseBody remembers whether the body was read to its end.
 type responseBody struct {
-	io.ReadCloser
-	ended bool // the node sends no more
-	dry   bool // nothing is read for the moment
-	rest  io.LimitedReader
+	io.ReadCloser      // nil if all that is to be read is in memory
+	ended         bool // the node sends no more
+	dry           bool // nothing is read for the moment
+	rest          io.LimitedReader
 }
 
 var errDry = errors.New("the rest has not been read")
@@ -247,6 +251,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 // finish reads a short rest of the body, and closes it.
 func (b *responseBody) finish() {
+	if b.ReadCloser == nil {
+		return
+	}
 	if !b.ended {
 		cut := time.AfterFunc(drainTime, func() { b.Close() })
 		b.rest = io.LimitedReader{R: b.ReadCloser, N: maxDrain}

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // Config says how to reach a cluster.
@@ -57,7 +59,6 @@ type Client struct {
 	seekSlot chan struct{} // full while a request seeks the leader for all
 
 	reads, writes gate // the requests that wait for their answers have places
-	timers        timers
 
 	closing context.Context // ends with Close, and with it the work in the background
 	close   context.CancelFunc
@@ -124,6 +125,10 @@ type Request struct {
 	// Begun is when the caller began to wait, if that was before Send. The client's timeout counts from
 	// then.
 	Begun time.Time
+
+	// Headers remembers the columns and types of the answer for the next one, which shares them. Nil
+	// is for nothing.
+	Headers *wire.Headers
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way

@@ -3,8 +3,9 @@ package cluster
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
+
+	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
 // Joint composes the body of a request that joins the statements of several callers, each of whom
@@ -21,7 +22,7 @@ type Joint interface {
 
 // SendJoint is [Client.Send] for a request whose body comes from joint, anew for each attempt. The
 // request must have neither a Body nor a Frame. The client's timeout does not bound it, because it
-// belongs to the callers; see [Client.Wait]. Its failure does not count in [Counts].
+// belongs to the callers; see [Client.Until]. Its failure does not count in [Counts].
 func (c *Client) SendJoint(ctx context.Context, req *Request, joint Joint) (*Answer, *Error) {
 	c.begin()
 	req.joint = joint
@@ -44,47 +45,27 @@ func (req *Request) withdraw(err *Error) (again bool) {
 	return req.joint == nil || req.joint.Withdraw(err)
 }
 
-// Wait lets one of the callers of a joint request wait until done is closed. Otherwise it returns
-// why the caller cannot wait any longer: because its context has ended, or because the client's
-// timeout has passed since the call of Wait. The error wraps context.Canceled or
+// Until returns when the client's timeout ends the wait of a caller who begins to wait now. It is zero if
+// there is no timeout, or if the context ends no later.
+func (c *Client) Until(ctx context.Context) time.Time { return c.until(ctx, time.Time{}) }
+
+// TimedOut returns the error of a caller who has waited until the client's timeout. It wraps
 // context.DeadlineExceeded.
-func (c *Client) Wait(ctx context.Context, done <-chan struct{}) error {
-	until := c.until(ctx, time.Time{})
-	if until.IsZero() {
-		return await(ctx, done, nil, c.timedOut)
-	}
-	timer := c.timers.start(time.Until(until))
-	defer c.timers.stop(timer)
-	return await(ctx, done, timer.C, c.timedOut)
-}
+func (c *Client) TimedOut() error { return c.timedOut() }
 
-// timers are timers that are used again, because each caller of a joint request needs one. The zero value
-// is ready. It is safe for concurrent use.
-type timers struct{ pool sync.Pool }
-
-// start returns a timer that fires after d. The caller has to stop it by stop.
-func (t *timers) start(d time.Duration) *time.Timer {
-	timer, ok := t.pool.Get().(*time.Timer)
-	if !ok {
-		return time.NewTimer(d)
+// Wait lets one of the callers of a joint request wait until done has a value or is closed. It returns an
+// error if the context ends before, which wraps context.Canceled or context.DeadlineExceeded. It does not
+// know the client's timeout; see [Client.Until].
+func Wait(ctx context.Context, done <-chan struct{}) error {
+	if ctx.Done() == nil {
+		<-done // costs half as much
+		return nil
 	}
-	timer.Reset(d)
-	return timer
-}
-
-// stop ends a timer, whether it has fired or not.
-func (t *timers) stop(timer *time.Timer) {
-	if !timer.Stop() {
-		select {
-		case <-timer.C:
-		default:
-		}
-	}
-	t.pool.Put(timer)
+	return await(ctx, done, nil, nil)
 }
 
 // GaveUp returns the error of a caller that gives up its part of a joint request, because of an
-// error of [Client.Wait]. sent says that a node may have received the part; then the outcome of one
+// error of [Wait] or [Client.TimedOut]. sent says that a node may have received the part; then the outcome of one
 // that writes is unknown. Otherwise the part had no effect, and the error of one that writes says
 // what it waited for. last is the failure of the attempt before, which the message may tell as
 // well; nil is none.
@@ -100,8 +81,15 @@ func GaveUp(why error, write, sent bool, waitedFor string, last *Error) *Error {
 // They are safe for concurrent use. The zero value has none.
 type Entries struct {
 	guard *guard
-	raw   [][]byte        // as the server sent them
-	took  []time.Duration // that the node worked on their statements, as far as it told
+	bytes []byte // the answer, as the server sent it
+	all   []entry
+}
+
+// entry is where an entry begins and ends in the answer, and how long the node worked on its statement, as
+// far as it told.
+type entry struct {
+	begin, end int
+	took       time.Duration
 }
 
 // Split reads the answer to its end, and returns its n entries. The answer must be one of
@@ -109,9 +97,9 @@ type Entries struct {
 // that of the request, [Refused], provided that no entry follows it; see [Answer.Undone].
 func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
 	a.dec.Skim()
-	entries, took := make([][]byte, 0, n), make([]time.Duration, 0, n)
+	all := make([]entry, 0, n)
 	for i := range n {
-		raw, err := a.entry()
+		e, err := a.entry()
 		if err != nil {
 			return Entries{}, a.failure(err)
 		}
@@ -121,24 +109,24 @@ func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
 			}
 			return Entries{}, a.refused(message, i)
 		}
-		entries, took = append(entries, raw), append(took, seconds(a.Result().Seconds))
+		all = append(all, e)
 	}
 	if err := a.End(); err != nil {
 		return Entries{}, a.failure(err)
 	}
-	return Entries{a.guard.idle(), entries, took}, nil
+	return Entries{a.guard.idle(), a.held.bytes, all}, nil
 }
 
-// entry reads the next entry to its end, and returns it as the server sent it.
-func (a *Answer) entry() ([]byte, error) {
+// entry reads the next entry to its end.
+func (a *Answer) entry() (entry, error) {
 	if _, err := a.Next(); err != nil {
-		return nil, err
+		return entry{}, err
 	}
 	begin, end, err := a.dec.Rest()
 	if err != nil {
-		return nil, a.broken(err)
+		return entry{}, a.broken(err)
 	}
-	return a.held.bytes[begin:end], nil
+	return entry{int(begin), int(end), seconds(a.Result().Seconds)}, nil
 }
 
 // refused is the failure of a transaction by one of its statements, whose entry is at a position.
@@ -158,7 +146,15 @@ func (g *guard) idle() *guard {
 
 // Answer returns the entries from position begin up to, but not including, end as an answer of
 // their own. It panics if there are none at these positions. Closing the answer affects no other.
-func (e Entries) Answer(begin, end int) *Answer { return subAnswerOf(e.guard, e.raw[begin:end]) }
+func (e Entries) Answer(begin, end int) *Answer {
+	var document []byte
+	if begin < end {
+		document = e.bytes[e.all[begin].begin:e.all[end-1].end]
+	}
+	return &Answer{Node: e.guard.node.host, req: e.guard.req, guard: e.guard, dec: wire.NewEntryDecoder(document)}
+}
 
 // Cost is [Answer.Cost] of the entry at a position. It panics if there is none.
-func (e Entries) Cost(i int) (took time.Duration, size int) { return e.took[i], len(e.raw[i]) }
+func (e Entries) Cost(i int) (took time.Duration, size int) {
+	return e.all[i].took, e.all[i].end - e.all[i].begin
+}

@@ -63,26 +63,38 @@ func TestJointAttempts(t *testing.T) {
 	})
 }
 
-// A caller waits for what it waits for, but not longer than its context and the client allow.
+// A caller waits for what it waits for, but not longer than its context.
 func TestJointWait(t *testing.T) {
 	t.Parallel()
+	done := make(chan struct{}, 1)
+	gone := errors.New("the user has gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	for _, ctx := range []context.Context{context.Background(), ctx} {
+		done <- struct{}{}
+		require.NoError(t, Wait(ctx, done))
+	}
+	cancel(gone)
+	why := Wait(ctx, done)
+	require.ErrorIs(t, why, context.Canceled)
+	require.ErrorIs(t, why, gone)
+}
+
+// The client's timeout bounds the wait of a caller whose context ends later, or never.
+func TestJointUntil(t *testing.T) {
+	t.Parallel()
 	inBubble(t, "", func(t *testing.T) {
-		done := make(chan struct{})
-		close(done)
 		c := New(Config{Hosts: []string{"10.0.0.1:4001"}, Timeout: time.Second})
 		defer c.Close()
-		require.NoError(t, c.Wait(t.Context(), done))
-		begin := time.Now()
-		why := c.Wait(t.Context(), make(chan struct{}))
-		require.ErrorIs(t, why, context.DeadlineExceeded)
-		require.ErrorContains(t, why, "the time-out of the connection")
-		assert.Equal(t, time.Second, time.Since(begin))
-		gone := errors.New("the user has gone")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(gone)
-		why = c.Wait(ctx, make(chan struct{}))
-		require.ErrorIs(t, why, context.Canceled)
-		require.ErrorIs(t, why, gone)
+		assert.Equal(t, time.Now().Add(time.Second), c.Until(t.Context()))
+		for wait, bounds := range map[time.Duration]bool{time.Millisecond: false, time.Second: false, time.Minute: true} {
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
+			defer cancel()
+			assert.Equal(t, bounds, !c.Until(ctx).IsZero(), "%v", wait)
+		}
+		require.ErrorIs(t, c.TimedOut(), context.DeadlineExceeded)
+		require.ErrorContains(t, c.TimedOut(), "no answer within 1s, the time-out of the connection")
+		c.cfg.Timeout = 0
+		assert.Zero(t, c.Until(t.Context()))
 	})
 }
 

@@ -38,7 +38,7 @@ func BenchmarkBulk(b *testing.B) {
 			for b.Loop() {
 				parts := make([]*part, n)
 				for i := range parts {
-					parts[i] = &part{Part: Part{Elements: element, Entries: 1}, done: make(chan struct{})}
+					parts[i] = &part{Part: Part{Elements: element, Entries: 1}, done: make(chan struct{}, 1)}
 				}
 				q.send(parts, n > 1)
 				for _, p := range parts {

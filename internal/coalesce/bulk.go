@@ -208,7 +208,9 @@ func (b *bulk) handOut(entries cluster.Entries, n int) {
 func (b *bulk) tell() {
 	b.q.tell(b.parts)
 	for _, p := range b.parts { // without the lock, which they take next
-		close(p.done)
+		if p.told {
+			p.done <- struct{}{}
+		}
 	}
 }
 

@@ -62,11 +62,13 @@ type Config struct {
 // statements wait together, and leave as the next request. One that meets no others does not wait.
 // A Coalescer is safe for concurrent use.
 type Coalescer struct {
-	// cfg and limits never change. counts and writes guard themselves.
+	// cfg and limits never change. counts, writes and signals guard themselves.
 	cfg    Config
 	limits limits
 	counts *counts
 	writes writes
+	// signals are of this coalescer alone, because a channel must not leave a bubble of testing/synctest.
+	signals signals
 	// joint are the requests with several parts that are under way, of all generations. joined is when one
 	// ended last, in Unix nanoseconds; 0 for never.
 	joint  atomic.Int64
@@ -85,6 +87,7 @@ type Coalescer struct {
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
 	distance   distance
+	timeouts   timeouts
 	typical    time.Duration // smoothed time of the answers to reads; 0 before the first
 
 	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
@@ -110,7 +113,9 @@ func newCounted(cfg Config, counts *counts) *Coalescer {
 	if cfg.Patience == 0 {
 		cfg.Patience = limits.patience
 	}
-	return &Coalescer{cfg: cfg, limits: limits, counts: counts}
+	q := &Coalescer{cfg: cfg, limits: limits, counts: counts}
+	q.timeouts.fire = q.expire
+	return q
 }
 
 // counts are the counters of [Counts].
@@ -154,12 +159,14 @@ type part struct {
 	Part
 
 	// The coalescer's mu guards the rest, until done is closed.
+	until  time.Time     // when the client's timeout ends it; zero is never
 	taken  bool          // it no longer waits
 	bulk   *bulk         // nil before the bulk begins
 	sent   bool          // the server may have received it
-	left   bool          // the caller has given up
-	told   bool          // answer or err is set, and stays; the caller no longer leaves
-	done   chan struct{} // closed soon after told is set
+	left   bool          // the caller has given up, or its timeout has passed
+	told   bool          // answer or err is set, and stays; the part no longer leaves
+	done   chan struct{} // gets a value soon after told or late is set; it has room for one
+	late   error         // a *cluster.Error if the timeout has passed
 	answer *cluster.Answer
 	err    error // a *cluster.Error, or ErrAlone
 }
@@ -255,13 +262,29 @@ func (q *Coalescer) JoinedLately() bool {
 // answer it. An error is a [*cluster.Error], or [ErrAlone]. It says that nothing was sent if the
 // context, or the client's timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
-	p := &part{Part: statement, done: make(chan struct{})}
+	p := &part{Part: statement, until: q.cfg.Client.Until(ctx), done: q.signals.get()}
 	q.queue(p)
-	if why := q.cfg.Client.Wait(ctx, p.done); why != nil {
-		return q.leave(p, why)
+	if why := cluster.Wait(ctx, p.done); why != nil {
+		return q.leave(p, why) // a value may still come, so that the channel cannot be used again
 	}
+	q.signals.put(p.done)
 	return p.outcome()
 }
+
+// signals are channels for parts that are used again, because each part needs one. The zero value is ready.
+// It is safe for concurrent use.
+type signals struct{ pool sync.Pool }
+
+// get returns a channel that has room for one value, and none in it.
+func (s *signals) get() chan struct{} {
+	if signal, ok := s.pool.Get().(chan struct{}); ok {
+		return signal
+	}
+	return make(chan struct{}, 1)
+}
+
+// put takes a channel back that nobody will use any more.
+func (s *signals) put(signal chan struct{}) { s.pool.Put(signal) }
 
 // queue makes a part wait, or leave at once.
 func (q *Coalescer) queue(p *part) {
@@ -271,6 +294,7 @@ func (q *Coalescer) queue(p *part) {
 		q.moves++
 	}
 	q.waiting = append(q.waiting, p)
+	q.timeouts.await(p)
 	q.counts.joined.Add(1)
 	if q.room() { // a request has ended since Begin, or many wait
 		go q.work(q.take())
@@ -284,13 +308,24 @@ func (q *Coalescer) tell(parts []*part) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range parts {
-		p.told = true
+		q.tellOne(p)
 	}
 }
 
-// outcome returns what a part got. told must be set.
+// tellOne notes that a part has got its answer or error, unless it has left. The caller holds q.mu.
+func (q *Coalescer) tellOne(p *part) {
+	if !p.left {
+		p.told = true
+		q.timeouts.ended(p)
+	}
+}
+
+// outcome returns what a part got. told or late must be set.
 func (p *part) outcome() (*cluster.Answer, error) {
-	if p.err != nil {
+	switch {
+	case p.late != nil:
+		return nil, p.late
+	case p.err != nil:
 		return nil, p.err
 	}
 	return p.answer, nil
@@ -300,20 +335,26 @@ func (p *part) outcome() (*cluster.Answer, error) {
 func (q *Coalescer) leave(p *part, why error) (*cluster.Answer, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if p.told {
+	if p.isOver() {
 		return p.outcome()
 	}
+	return nil, q.giveUp(p, why)
+}
+
+// giveUp takes a part out that is not over, and returns its error. The caller holds q.mu.
+func (q *Coalescer) giveUp(p *part, why error) *cluster.Error {
 	p.left = true
+	q.timeouts.ended(p)
 	if p.bulk == nil {
 		if !p.taken {
 			q.forget(p)
 		}
-		return nil, q.leftWaiting(why)
+		return q.leftWaiting(why)
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	return nil, q.leftBulk(why, p.sent, p.bulk.last)
+	return q.leftBulk(why, p.sent, p.bulk.last)
 }
 
 // leftWaiting is the error of a caller that gives up before its statement is part of a bulk.

@@ -86,7 +86,7 @@ func TestCoalesceForwarded(t *testing.T) {
 			node.then(answer)
 			parts := make([]*part, 2)
 			for i := range parts {
-				parts[i] = &part{Part: Part{Elements: []byte(`""`), Entries: 1}, done: make(chan struct{})}
+				parts[i] = &part{Part: Part{Elements: []byte(`""`), Entries: 1}, done: make(chan struct{}, 1)}
 			}
 			q.send(parts, true)
 			for _, p := range parts {

@@ -178,11 +178,12 @@ func (b *bulk) giveBackOne(at int) {
 	defer b.q.mu.Unlock()
 	p := b.parts[at]
 	b.parts = append(b.parts[:at:at], b.parts[at+1:]...)
-	p.err = ErrAlone
-	if !p.left {
-		b.live--
-	}
 	p.bulk = nil
-	p.told = true
-	close(p.done)
+	if p.left {
+		return
+	}
+	p.err = ErrAlone
+	b.live--
+	b.q.tellOne(p)
+	p.done <- struct{}{}
 }

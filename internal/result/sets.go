@@ -14,16 +14,22 @@ type Sets struct {
 	Types   []string // as rqlite sends them, in lower case
 	HasRows bool     // the current result set began with a row
 
-	sources []*Source  // sources that were not read to their end; the current one first
-	first   [1]*Source // room for sources, so that one of them costs no allocation more
-	storage []Storage  // of the current result set, by column
+	sources []Source  // sources that were not read to their end; the current one first
+	storage []Storage // of the current result set, by column
 	values  Values
+
+	// room is what a result set of one source and a few columns needs, so that these cost no
+	// allocation more.
+	room struct {
+		source  [1]Source
+		storage [8]Storage
+	}
 }
 
 // NewSets returns result sets without a source.
 func NewSets(times Times) *Sets {
 	r := &Sets{values: Values{Times: times}}
-	r.sources = r.first[:0]
+	r.sources, r.storage = r.room.source[:0], r.room.storage[:0]
 	return r
 }
 
@@ -36,7 +42,7 @@ func (r *Sets) Class(column int) Class {
 }
 
 // Add appends a source. Open has to be called after the last one.
-func (r *Sets) Add(s *Source) { r.sources = append(r.sources, s) }
+func (r *Sets) Add(s Source) { r.sources = append(r.sources, s) }
 
 // Open makes the current entry of the first source the current result set.
 func (r *Sets) Open() {
@@ -61,7 +67,7 @@ func (r *Sets) Next(dest []driver.Value) error {
 	if len(r.sources) == 0 {
 		return io.EOF
 	}
-	s := r.sources[0]
+	s := &r.sources[0]
 	if s.set != nil {
 		return s.nextInMemory(dest)
 	}
@@ -105,14 +111,14 @@ func (r *Sets) NextSet() error {
 	if !r.More() {
 		return io.EOF
 	}
-	if s := r.sources[0]; s.more() {
+	if s := &r.sources[0]; s.more() {
 		if err := s.advance(); err != nil {
 			return err
 		}
 	} else {
 		s.Close()
 		r.sources = r.sources[1:]
-		if next := r.sources[0]; next.set != nil && next.set.Columns == nil && next.failure != nil {
+		if next := &r.sources[0]; next.set != nil && next.set.Columns == nil && next.failure != nil {
 			return next.failure
 		}
 	}
@@ -122,8 +128,8 @@ func (r *Sets) NextSet() error {
 
 // Close ends the reading, without waiting for unread rows.
 func (r *Sets) Close() {
-	for _, s := range r.sources {
-		s.Close()
+	for i := range r.sources {
+		r.sources[i].Close()
 	}
 	r.sources = nil
 }
@@ -131,10 +137,10 @@ func (r *Sets) Close() {
 // Buffer reads the rest of the answers into memory, so that the transaction can run other
 // statements. Those must not move the version while rows of the earlier one are unread.
 func (r *Sets) Buffer() {
-	var ahead []*Source
-	for _, s := range r.sources {
-		ahead = append(ahead, s.readAhead(&r.values)...)
-		s.Close()
+	var ahead []Source
+	for i := range r.sources {
+		ahead = append(ahead, r.sources[i].readAhead(&r.values)...)
+		r.sources[i].Close()
 	}
 	r.sources = ahead
 }

@@ -179,5 +179,5 @@ func TestOneSourceAllocatesNothing(t *testing.T) {
 		kept = NewSets(Times{})
 		kept.Add(s)
 	}), 1.0, "the sets themselves")
-	assert.Equal(t, []*Source{s}, kept.sources)
+	assert.Equal(t, []Source{s}, kept.sources)
 }

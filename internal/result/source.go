@@ -55,30 +55,34 @@ func (s *Source) witness() Witness {
 // NewSource returns the answer to a request. It reads up to the rows of the first entry, so that
 // the failure of the first statement is known. It closes the answer when it returns an error.
 // Witnesses are nil outside of transactions.
-func NewSource(answer *cluster.Answer, stmts []bind.Stmt, at Span, wrote bool, witnesses []Witness) (*Source, error) {
-	return (&Source{answer: answer, stmts: stmts, at: at, wrote: wrote, witnesses: witnesses}).begin()
+func NewSource(answer *cluster.Answer, stmts []bind.Stmt, at Span, wrote bool, witnesses []Witness) (Source, error) {
+	s := Source{answer: answer, stmts: stmts, at: at, wrote: wrote, witnesses: witnesses}
+	err := s.begin()
+	return s, err
 }
 
 // NewMetered is NewSource for a read of one statement outside of transactions. When it is closed,
 // the meter learns what the answer cost.
-func NewMetered(answer *cluster.Answer, stmts []bind.Stmt, at Span, meter Meter) (*Source, error) {
-	return (&Source{answer: answer, stmts: stmts, at: at, meter: meter}).begin()
+func NewMetered(answer *cluster.Answer, stmts []bind.Stmt, at Span, meter Meter) (Source, error) {
+	s := Source{answer: answer, stmts: stmts, at: at, meter: meter}
+	err := s.begin()
+	return s, err
 }
 
 // InMemory returns a source of one result set.
-func InMemory(set *Set) *Source { return &Source{set: set} }
+func InMemory(set *Set) Source { return Source{set: set} }
 
 // Answer returns the answer of the source, for callers that read its first entry by themselves.
 func (s *Source) Answer() *cluster.Answer { return s.answer }
 
 // begin reads the entry of the first statement up to its rows. It closes the answer when it returns
 // an error.
-func (s *Source) begin() (*Source, error) {
-	if err := s.advance(); err != nil {
+func (s *Source) begin() error {
+	err := s.advance()
+	if err != nil {
 		s.answer.Close()
-		return nil, err
 	}
-	return s, nil
+	return err
 }
 
 // advance reads the entry of the next statement up to its rows.
@@ -183,22 +187,21 @@ func Unreadable(err error, wrote bool) error {
 }
 
 // readAhead returns sources in memory: one for the current entry, and one for each entry behind it.
-func (s *Source) readAhead(values *Values) (ahead []*Source) {
+func (s *Source) readAhead(values *Values) (ahead []Source) {
 	if s.set != nil {
-		return []*Source{s}
+		return []Source{*s}
 	}
 	for {
-		part := &Source{}
-		ahead = append(ahead, part)
-		if part.set, part.failure = s.rest(values); part.failure != nil {
-			part.set = &Set{Columns: s.answer.Result().Columns, Types: s.answer.Result().Types}
-			return ahead
+		set, failure := s.rest(values)
+		if failure != nil {
+			set = &Set{Columns: s.answer.Result().Columns, Types: s.answer.Result().Types}
 		}
-		if !s.more() {
+		ahead = append(ahead, Source{set: set, failure: failure})
+		if failure != nil || !s.more() {
 			return ahead
 		}
 		if err := s.advance(); err != nil {
-			return append(ahead, &Source{set: &Set{}, failure: err})
+			return append(ahead, Source{set: &Set{}, failure: err})
 		}
 	}
 }

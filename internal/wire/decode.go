@@ -47,16 +47,19 @@ const (
 // for a response that ends early, and [*SyntaxError]. It returns io.EOF only from methods that
 // document it. After an error nothing more can be read.
 type Decoder struct {
-	scan     scanner
-	at       place
-	first    bool // nothing of the current list has been read yet
-	seen     bool // "results" was read
-	sawTable bool // the entry has "values"
-	skims    bool // it skips columns and types
-	result   Result
-	begin    int64 // offset at which the entry begins
-	trailer  Trailer
-	err      error
+	scan       scanner
+	at         place
+	first      bool // nothing of the current list has been read yet
+	seen       bool // "results" was read
+	sawTable   bool // the entry has "values"
+	skims      bool // it skips columns and types
+	bare       bool // the document is the entries alone, in memory
+	result     Result
+	begin      int64    // offset at which the entry begins
+	headers    *Headers // nil to remember none
+	sawColumns bool     // the member of the entry that was read last is "columns", and the first
+	trailer    Trailer
+	err        error
 }
 
 var decoders = sync.Pool{New: func() any { return new(Decoder) }}
@@ -70,19 +73,36 @@ func NewDecoder(r io.Reader) *Decoder {
 	return d
 }
 
+// entryDecoders have no buffer of their own.
+var entryDecoders = sync.Pool{New: func() any { return new(Decoder) }}
+
+// NewEntryDecoder returns a Decoder that reads entries of "results", separated by commas, from b alone.
+// The caller must not change b before Release. Call that when the decoder is no longer used.
+func NewEntryDecoder(b []byte) *Decoder {
+	d := entryDecoders.Get().(*Decoder)
+	scratch := d.scan.scratch
+	*d = Decoder{at: inResults, first: true, bare: true}
+	d.scan = scanner{buf: b, end: len(b), scratch: scratch}
+	return d
+}
+
 // Release returns the decoder and its buffers to the pool. The caller must not use the decoder or
 // any of its Cells afterwards.
 func (d *Decoder) Release() {
 	const keep = 64 << 10 // a huge value must not hold memory for the life of the process
-	if len(d.scan.buf) > keep {
+	if len(d.scan.buf) > keep || d.bare {
 		d.scan.buf = nil
 	}
 	if cap(d.scan.scratch) > keep {
 		d.scan.scratch = nil
 	}
+	pool := &decoders
+	if d.bare {
+		pool = &entryDecoders
+	}
 	*d = Decoder{scan: d.scan}
 	d.scan.r = nil
-	decoders.Put(d)
+	pool.Put(d)
 }
 
 // Trailer returns the members beside "results". It is complete after NextResult has returned
@@ -128,6 +148,9 @@ func (d *Decoder) nextResult() error {
 			return err
 		}
 	case inResults, afterTable, atEnd:
+	}
+	if d.bare && d.scan.isEmpty() {
+		d.at = atEnd
 	}
 	if d.at == atEnd {
 		return io.EOF
@@ -220,12 +243,12 @@ func (d *Decoder) Rest() (begin, end int64, err error) {
 // entry reads one entry of "results" up to its rows.
 func (d *Decoder) entry() error {
 	d.result = Result{}
-	d.sawTable = false
+	d.sawTable, d.sawColumns = false, false
 	d.begin = d.scan.offset()
 	if err := d.scan.expect('{'); err != nil {
 		return err
 	}
-	return d.entryMembers(true)
+	return d.entryMembers(!d.recall())
 }
 
 // entryMembers reads members of an entry until "values" opens or it ends.
@@ -239,7 +262,7 @@ func (d *Decoder) entryMembers(first bool) error {
 			d.at = inResults
 			return d.checkHeader()
 		}
-		opened, err := d.entryMember()
+		opened, err := d.entryMember(first)
 		if err != nil {
 			return err
 		}
@@ -250,16 +273,22 @@ func (d *Decoder) entryMembers(first bool) error {
 	}
 }
 
-func (d *Decoder) entryMember() (opened bool, err error) {
+// entryMember reads one member of an entry; first says that none came before. If it is "values",
+// entryMember reads its opening bracket only, and opened is true.
+func (d *Decoder) entryMember(first bool) (opened bool, err error) {
 	name, err := d.scan.key()
 	if err != nil {
 		return false, err
 	}
+	behindColumns := d.sawColumns
+	d.sawColumns = first && name == "columns"
 	switch name {
 	case "columns":
 		d.result.Columns, err = d.header()
 	case "types":
-		d.result.Types, err = d.header()
+		if d.result.Types, err = d.header(); err == nil && behindColumns {
+			d.learn()
+		}
 	case "values":
 		if d.sawTable {
 			return false, d.scan.fault(`a second "values" in an entry`)

@@ -17,7 +17,7 @@ import (
 
 // FuzzDecoder compares Decoder with encoding/json. Whatever Decoder reads, encoding/json reads the
 // same way. Whatever encoding/json reads and has the documented shape, Decoder reads. It makes no
-// difference how the bytes arrive.
+// difference how the bytes arrive, and whether headers are remembered.
 func FuzzDecoder(f *testing.F) {
 	for i, shape := range shapes {
 		f.Add([]byte(shape.body), uint64(i))
@@ -37,6 +37,15 @@ func FuzzDecoder(f *testing.F) {
 		again, errAgain := read(newChunks(string(body), seed))
 		require.Equal(t, errText(err), errText(errAgain), "the pieces made a difference")
 		require.Equal(t, got, again, "the pieces made a difference")
+		var headers Headers
+		for range 2 { // the second time it may know them
+			d := NewDecoder(bytes.NewReader(body))
+			d.Remember(&headers)
+			known, errKnown := readAll(d)
+			d.Release()
+			require.Equal(t, errText(err), errText(errKnown), "the remembered headers made a difference")
+			require.Equal(t, got, known, "the remembered headers made a difference")
+		}
 
 		want, jsonErr := oracle(body)
 		if err == nil {

@@ -40,7 +40,7 @@ func (e *SyntaxError) Error() string {
 // scanner reads JSON tokens from a stream. The slices that it returns point into its buffers and
 // are valid until the next call.
 type scanner struct {
-	r       io.Reader
+	r       io.Reader // nil if all is in buf, which belongs to somebody else
 	buf     []byte
 	pos     int // first unread byte of buf
 	end     int // end of the bytes read into buf
@@ -60,6 +60,9 @@ func (s *scanner) reset(r io.Reader) {
 // offset returns how many bytes have been consumed.
 func (s *scanner) offset() int64 { return s.base + int64(s.pos) }
 
+// isEmpty reports whether nothing is left of what is in memory.
+func (s *scanner) isEmpty() bool { return s.pos == s.end }
+
 func (s *scanner) fault(format string, args ...any) error {
 	return &SyntaxError{Offset: s.offset(), Message: fmt.Sprintf(format, args...)}
 }
@@ -68,6 +71,9 @@ func (s *scanner) fault(format string, args ...any) error {
 // the end of the input it returns io.ErrUnexpectedEOF, because it is only called while the document
 // is incomplete.
 func (s *scanner) fill() error {
+	if s.r == nil {
+		return io.ErrUnexpectedEOF
+	}
 	if s.pos > 0 {
 		copy(s.buf, s.buf[s.pos:s.end])
 		s.base += int64(s.pos)
