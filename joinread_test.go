@@ -199,6 +199,66 @@ func TestWhichReadsAreJoined(t *testing.T) {
 	}
 }
 
+// A text is known to be quick however a program has read its rows.
+func TestReadsAreJoinedHoweverRead(t *testing.T) {
+	t.Parallel()
+	const query = "SELECT a FROM t"
+	toEnd := func(rows *sql.Rows) error {
+		for rows.Next() {
+		}
+		return rows.Err()
+	}
+	rows := func(values string) string {
+		return `{"columns":["a"],"types":["text"],"values":[` + values + `],"time":2.5e-05}`
+	}
+	for name, tt := range map[string]struct {
+		entry string
+		read  func(rows *sql.Rows) error
+	}{
+		"all rows, and the end": {rows(`["x"],["y"]`), toEnd},
+		"all rows, but not the end": {rows(`["x"]`), func(rows *sql.Rows) error {
+			rows.Next()
+			return rows.Close()
+		}},
+		"some rows": {rows(`["x"],["y"],["z"]`), func(rows *sql.Rows) error {
+			rows.Next()
+			return rows.Close()
+		}},
+		"nothing": {rows(`["x"],["y"]`), (*sql.Rows).Close},
+		"the next result set": {rows(`["x"],["y"]`), func(rows *sql.Rows) error {
+			rows.NextResultSet()
+			return rows.Err()
+		}},
+		"no rows":          {rows(""), toEnd},
+		"no rows, no list": {`{"columns":["a"],"types":["text"],"time":2.5e-05}`, toEnd},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &readServer{entry: func(statement string) string {
+				if strings.Contains(statement, "warm") {
+					return fmt.Sprintf(quickEntry, statement)
+				}
+				return tt.entry
+			}}
+			db, connector := s.open(t, nil)
+			read := func() error {
+				rows, err := db.QueryContext(t.Context(), query)
+				if err != nil {
+					return err
+				}
+				defer rows.Close()
+				return tt.read(rows)
+			}
+			require.NoError(t, read())
+			release := s.crowd(t.Context(), t, db)
+			waits, wait := s.do(t, connector, read)
+			assert.True(t, waits)
+			release()
+			require.NoError(t, wait())
+		})
+	}
+}
+
 func TestReadsAreNotJoined(t *testing.T) {
 	t.Parallel()
 	s := &readServer{}

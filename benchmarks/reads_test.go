@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite/benchmarks/internal/lab"
 	"github.com/go-rqlite/rqlite/benchmarks/internal/load"
 )
 
@@ -63,10 +65,25 @@ func (l *latencies) report(b *testing.B, name string) {
 	}
 }
 
+// read is one of the reads of a benchmark.
+type read struct {
+	query string
+	arg   int
+}
+
+// slowReads are always under way in BenchmarkReadsBeside: one of a part of a second, and one of some seconds.
+var slowReads = []read{{slowQuery, 200_000}, {slowQuery, 1_500_000}}
+
+const slowQuery = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?) SELECT i, '', 0.5, i FROM c ORDER BY i DESC LIMIT 1"
+
 // BenchmarkMixedReads has 32 goroutines do point reads mostly, larger reads now and then, and very
 // large ones seldom. It reports the time of each kind.
 func BenchmarkMixedReads(b *testing.B) {
-	onReaders(b, func(b *testing.B, db *sql.DB) {
+	reads := make([]read, len(mixedReads))
+	for i, class := range mixedReads {
+		reads[i] = read{class.query, load.PointID}
+	}
+	onReaders(b, reads, func(b *testing.B, do []lab.Operation) {
 		seen := make([]latencies, len(mixedReads))
 		inGoroutines(b, func(i int) error {
 			class, place := 0, (i*37)%100
@@ -75,7 +92,7 @@ func BenchmarkMixedReads(b *testing.B) {
 				class++
 			}
 			begin := time.Now()
-			err := readAll(b.Context(), db, mixedReads[class].query, load.PointID)
+			err := do[class](b.Context())
 			seen[class].add(time.Since(begin))
 			return err
 		})
@@ -85,53 +102,71 @@ func BenchmarkMixedReads(b *testing.B) {
 	})
 }
 
-// BenchmarkReadsBeside has 32 goroutines do point reads while one read of a part of a second, and one
-// of some seconds, are always under way.
+// BenchmarkReadsBeside has 32 goroutines do point reads beside slowReads.
 func BenchmarkReadsBeside(b *testing.B) {
-	const slow = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?) SELECT i, '', 0.5, i FROM c ORDER BY i DESC LIMIT 1"
-	onReaders(b, func(b *testing.B, db *sql.DB) {
+	reads := append([]read{{load.SelectQuery, load.PointID}}, slowReads...)
+	onReaders(b, reads, func(b *testing.B, do []lab.Operation) {
 		ctx, cancel := context.WithCancel(b.Context())
-		var slowReads sync.WaitGroup
-		for _, n := range []int{200_000, 1_500_000} {
-			slowReads.Go(func() {
+		var beside sync.WaitGroup
+		for _, slow := range do[1:] {
+			beside.Go(func() {
 				for ctx.Err() == nil {
-					_ = readAll(ctx, db, slow, n) // the end of the benchmark cuts it off
+					_ = slow(ctx) // the end of the benchmark cuts it off
 				}
 			})
 		}
 		var seen latencies
 		inGoroutines(b, func(int) error {
 			begin := time.Now()
-			err := readAll(b.Context(), db, load.SelectQuery, load.PointID)
+			err := do[0](b.Context())
 			seen.add(time.Since(begin))
 			return err
 		})
 		cancel()
-		slowReads.Wait()
+		beside.Wait()
 		seen.report(b, "point")
 	})
 }
 
-// onReaders runs a benchmark on the driver as it is, and without joining.
-func onReaders(b *testing.B, run func(*testing.B, *sql.DB)) {
+// onReaders runs a benchmark on net/http, on the driver as it is, and without joining. do are the reads.
+func onReaders(b *testing.B, reads []read, run func(b *testing.B, do []lab.Operation)) {
 	b.Helper()
-	if _, err := sharedSite(context.WithoutCancel(b.Context())); err != nil {
+	site, err := sharedSite(context.WithoutCancel(b.Context()))
+	if err != nil {
 		b.Fatal(err)
 	}
+	var onDatabase []func(context.Context, *sql.DB) error
+	for _, r := range reads {
+		onDatabase = append(onDatabase, func(ctx context.Context, db *sql.DB) error { return readAll(ctx, db, r.query, r.arg) })
+	}
+	bare, err := site.Bare(b.Context(), onDatabase...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run(prefix()+"client=bare", func(b *testing.B) { run(b, bare) })
 	for _, client := range []struct{ name, settings string }{{"driver", ""}, {"driver-separate", "?coalesce=false"}} {
 		b.Run(prefix()+"client="+client.name, func(b *testing.B) {
-			db, err := sql.Open("rqlite", shared.server.URL+client.settings)
+			cfg, err := rqlite.ParseDSN(shared.server.URL + client.settings)
 			if err != nil {
 				b.Fatal(err)
 			}
+			connector, err := rqlite.NewConnector(cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			db := sql.OpenDB(connector)
 			defer db.Close()
 			db.SetMaxIdleConns(readers)
-			for _, class := range mixedReads { // so that the texts are known
-				if err := readAll(b.Context(), db, class.query, load.PointID); err != nil {
+			do := make([]lab.Operation, len(reads))
+			for i, read := range onDatabase {
+				do[i] = func(ctx context.Context) error { return read(ctx, db) }
+				if err := do[i](b.Context()); err != nil { // so that the texts are known
 					b.Fatal(err)
 				}
 			}
-			run(b, db)
+			before := connector.Stats().Requests
+			run(b, do)
+			b.ReportMetric(float64(b.N)/float64(connector.Stats().Requests-before), "ops/request")
 		})
 	}
 }

@@ -40,7 +40,9 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	}
 	a.body.ReadCloser = body
 	a.dec = wire.NewDecoder(&a.body)
-	a.dec.Remember(req.Headers)
+	if req.Frame == nil || req.Frame.Before.Count == 0 {
+		a.Remember(req.Headers)
+	}
 	return a
 }
 

@@ -126,8 +126,8 @@ type Request struct {
 	// then.
 	Begun time.Time
 
-	// Headers remembers the columns and types of the answer for the next one, which shares them. Nil
-	// is for nothing.
+	// Headers remembers the columns and types of an answer without those of the frame, so that the next one
+	// shares them. Nil is for nothing.
 	Headers *wire.Headers
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
@@ -174,6 +174,7 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 			answer.Close()
 			return nil, err
 		}
+		answer.Remember(req.Headers) // these are not those of the frame
 	}
 	return answer, nil
 }

@@ -28,7 +28,9 @@ type Options struct {
 
 const (
 	idleTimeout = 90 * time.Second
-	readBuffer  = 16 << 10
+	// bufferSize is the size in bytes of the two buffers of a connection. Most joined requests fit, and so
+	// do their answers, so that each takes one system call.
+	bufferSize = 16 << 10
 )
 
 // New returns a transport. Its error is that of [TLS.Load]. The transport never follows redirects:
@@ -47,7 +49,8 @@ func New(o Options) (http.RoundTripper, error) {
 		TLSHandshakeTimeout:    o.DialTimeout,
 		MaxIdleConnsPerHost:    o.MaxIdle,
 		IdleConnTimeout:        idleTimeout,
-		ReadBufferSize:         readBuffer,
+		ReadBufferSize:         bufferSize,
+		WriteBufferSize:        bufferSize,
 		DisableCompression:     true, // rqlite does not compress
 	}
 	if o.TLS != nil {

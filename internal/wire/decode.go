@@ -232,10 +232,14 @@ func (d *Decoder) eof() error {
 }
 
 // Rest skips the rest of the current entry, after which its Error is complete. It returns the
-// offsets in the response at which the entry begins and ends.
+// offsets in the response at which the entry begins and ends. At the end of the response these are the
+// beginning of the last entry, and the end.
 func (d *Decoder) Rest() (begin, end int64, err error) {
 	if d.err == nil && (d.at == inRow || d.at == inValues) {
 		d.err = d.skipRows()
+	}
+	if d.at == atEnd && errors.Is(d.err, io.EOF) {
+		return d.begin, d.scan.offset(), nil
 	}
 	return d.begin, d.scan.offset(), d.err
 }

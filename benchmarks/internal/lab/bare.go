@@ -82,6 +82,23 @@ func record(ctx context.Context, s *Site, level string, open func(*sql.DB) Opera
 	return rec.sent[0], nil
 }
 
+// Bare returns, for each of some reads, the operation that sends its request at level weak with net/http and
+// throws the answer away. They share a client, and may run at the same time.
+func (s *Site) Bare(ctx context.Context, reads ...func(context.Context, *sql.DB) error) ([]Operation, error) {
+	client := newClient()
+	operations := make([]Operation, len(reads))
+	for i, read := range reads {
+		sent, err := record(ctx, s, "weak", func(db *sql.DB) Operation {
+			return func(ctx context.Context) error { return read(ctx, db) }
+		})
+		if err != nil {
+			return nil, err
+		}
+		operations[i] = replay(sent, client)
+	}
+	return operations, nil
+}
+
 // replay returns the operation of the bare client: it sends the request of the
 // driver with net/http, looks at the status, and reads the answer to its end without looking at it.
 func replay(sent exchange, client *http.Client) Operation {
