@@ -14,8 +14,12 @@ import (
 	"time"
 
 	"github.com/go-rqlite/rqlite"
+	"github.com/go-rqlite/rqlite/gormrqlite"
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // requireJoinedReads demands that some of so many reads went out with others.
@@ -155,6 +159,84 @@ func TestJoinedReadsOwn(t *testing.T) {
 					o.answered.Load(), o.big.Load(), o.failed.Load(), o.cancelled.Load(), o.late.Load())
 				o.wrong.none(t)
 				assert.Positive(t, o.late.Load()+o.cancelled.Load())
+				requireJoinedReads(t, j.connector, int64(readers*steps))
+			})
+		}
+	})
+}
+
+// TestJoinedReadsHowever has programs read in the ways of several libraries. All of them are joined.
+func TestJoinedReadsHowever(t *testing.T) {
+	forEach(t, func(t *testing.T, b *backend) {
+		table := fillSquares(t, b.shared.dsn, 1000)
+		query := "SELECT v FROM " + table + " WHERE k = ?"
+		toEnd := func(rows *sql.Rows, err error) (v int, _ error) {
+			if err != nil {
+				return 0, err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				if err := rows.Scan(&v); err != nil {
+					return 0, err
+				}
+			}
+			return v, rows.Err()
+		}
+		for name, open := range map[string]func(db *sql.DB) func(k int) (int, error){
+			"QueryRow": func(db *sql.DB) func(int) (int, error) {
+				return func(k int) (v int, err error) { return v, db.QueryRow(query, k).Scan(&v) }
+			},
+			"to the end": func(db *sql.DB) func(int) (int, error) {
+				return func(k int) (int, error) { return toEnd(db.Query(query, k)) }
+			},
+			"prepared": func(db *sql.DB) func(int) (int, error) {
+				stmt, err := db.Prepare(query)
+				require.NoError(t, err)
+				t.Cleanup(func() { assert.NoError(t, stmt.Close()) })
+				return func(k int) (int, error) { return toEnd(stmt.Query(k)) }
+			},
+			"no row": func(db *sql.DB) func(int) (int, error) {
+				return func(k int) (v int, err error) {
+					if err = db.QueryRow(query, k-10_000).Scan(&v); errors.Is(err, sql.ErrNoRows) {
+						err = nil
+					}
+					return k*k + v, err
+				}
+			},
+			"sqlx.Select": func(db *sql.DB) func(int) (int, error) {
+				x := sqlx.NewDb(db, "rqlite")
+				return func(k int) (int, error) {
+					var v []int
+					err := x.Select(&v, query, k)
+					return append(v, 0)[0], err
+				}
+			},
+			"gorm.Take": func(db *sql.DB) func(int) (int, error) {
+				g, err := gorm.Open(gormrqlite.New(db), &gorm.Config{Logger: logger.Discard})
+				require.NoError(t, err)
+				return func(k int) (int, error) {
+					var row struct{ K, V int }
+					err := g.Table(table).Where("k = ?", k).Take(&row).Error
+					return row.V, err
+				}
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				const readers = 64
+				j := openJoined(t, b.shared.dsn)
+				read := open(j.DB)
+				var wrong violations
+				steps := either(30, 300)
+				together(readers, func(g int) {
+					for n := range steps {
+						k := (g*31 + n*7) % 1000
+						wrong.looks.Add(1)
+						if v, err := read(k); err != nil || v != k*k {
+							wrong.add("%d has the square %d: %v", k, v, err)
+						}
+					}
+				})
+				wrong.none(t)
 				requireJoinedReads(t, j.connector, int64(readers*steps))
 			})
 		}

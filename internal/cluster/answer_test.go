@@ -243,6 +243,35 @@ func TestAnswerErrorsAreTyped(t *testing.T) {
 }
 
 // An answer without a client is read as one of a node.
+// What a request remembers of its answers is not of the entries of its frame.
+func TestHeadersBehindFrame(t *testing.T) {
+	t.Parallel()
+	const look, own = `{"columns":["1"],"types":["integer"]}`, `{"columns":["a"],"types":["text"],"values":[["x"]]}`
+	frame := &Frame{Before: NewElements(func(a *Answer) error { _, err := a.Next(); return err }, "SELECT 1")}
+	for name, f := range map[string]*Frame{"framed": frame, "plain": nil, "empty": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			document := `{"results":[` + own + `]}`
+			if f == frame {
+				document = `{"results":[` + look + "," + own + `]}`
+			}
+			_, c := newPiped(t, time.Second, ok(document), ok(document))
+			var headers wire.Headers
+			var columns [2]*string
+			for i := range columns {
+				answer, err := c.Send(t.Context(), &Request{Path: queryPath, Body: []byte("[]"), Frame: f, Headers: &headers})
+				require.NoError(t, err)
+				entry, err := answer.Next()
+				require.NoError(t, err)
+				assert.Equal(t, []string{"a"}, entry.Columns)
+				columns[i] = &entry.Columns[0]
+				answer.Close()
+			}
+			assert.Same(t, columns[0], columns[1], "parsed once")
+		})
+	}
+}
+
 func TestNewAnswer(t *testing.T) {
 	t.Parallel()
 	for _, req := range []*Request{write(), query()} {
