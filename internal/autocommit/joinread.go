@@ -34,7 +34,7 @@ func selects(s *sqltext.Statement) bool {
 // readOne sends a read, together with those of other callers if it is quick and others are under
 // way. cost learns from its answer. The parameters of req have no deadline.
 func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
-	req.Headers = &cost.headers
+	req.Columns = &cost.columns
 	if cost.isQuick() {
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
@@ -56,7 +56,7 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		req.Begun = time.Now()
 		answer, err := joinRead(ctx, reads, stmts, cost)
 		if err == nil {
-			answer.Remember(&cost.headers)
+			answer.Remember(&cost.columns)
 			return result.NewSource(answer, stmts, at, false, nil)
 		}
 		if !errors.Is(err, coalesce.ErrAlone) {

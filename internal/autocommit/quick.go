@@ -75,8 +75,8 @@ func (q *quickTexts) of(text string) *textCost {
 
 // textCost is what the answers to a text cost. It implements coalesce.Meter.
 type textCost struct {
-	text    string       // never changes
-	headers wire.Headers // of its answers; guards itself
+	text    string            // never changes
+	columns wire.KnownColumns // of its answers; guards itself
 
 	quick    atomic.Bool  // it may go out with others; set under mu
 	expected atomic.Int64 // average; set under mu

@@ -41,7 +41,7 @@ func newAnswer(guard *guard, req *Request, body io.ReadCloser) *Answer {
 	a.body.ReadCloser = body
 	a.dec = wire.NewDecoder(&a.body)
 	if req.Frame == nil || req.Frame.Before.Count == 0 {
-		a.Remember(req.Headers)
+		a.Remember(req.Columns)
 	}
 	return a
 }
@@ -175,8 +175,8 @@ func (a *Answer) Cell() (wire.Cell, error) {
 // Result returns the current entry; see [wire.Decoder.Result].
 func (a *Answer) Result() *wire.Result { return a.dec.Result() }
 
-// Remember sets [Request.Headers] of an answer, of which nothing was read.
-func (a *Answer) Remember(h *wire.Headers) { a.dec.Remember(h) }
+// Remember sets [Request.Columns] of an answer, of which nothing was read.
+func (a *Answer) Remember(h *wire.KnownColumns) { a.dec.Remember(h) }
 
 // HasRows reports whether rows of the current entry are left; see [wire.Decoder.HasRows].
 func (a *Answer) HasRows() bool { return a.dec.HasRows() }

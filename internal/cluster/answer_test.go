@@ -244,7 +244,7 @@ func TestAnswerErrorsAreTyped(t *testing.T) {
 
 // An answer without a client is read as one of a node.
 // What a request remembers of its answers is not of the entries of its frame.
-func TestHeadersBehindFrame(t *testing.T) {
+func TestKnownColumnsBehindFrame(t *testing.T) {
 	t.Parallel()
 	const look, own = `{"columns":["1"],"types":["integer"]}`, `{"columns":["a"],"types":["text"],"values":[["x"]]}`
 	frame := &Frame{Before: NewElements(func(a *Answer) error { _, err := a.Next(); return err }, "SELECT 1")}
@@ -256,10 +256,10 @@ func TestHeadersBehindFrame(t *testing.T) {
 				document = `{"results":[` + look + "," + own + `]}`
 			}
 			_, c := newPiped(t, time.Second, ok(document), ok(document))
-			var headers wire.Headers
+			var known wire.KnownColumns
 			var columns [2]*string
 			for i := range columns {
-				answer, err := c.Send(t.Context(), &Request{Path: queryPath, Body: []byte("[]"), Frame: f, Headers: &headers})
+				answer, err := c.Send(t.Context(), &Request{Path: queryPath, Body: []byte("[]"), Frame: f, Columns: &known})
 				require.NoError(t, err)
 				entry, err := answer.Next()
 				require.NoError(t, err)

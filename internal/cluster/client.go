@@ -126,9 +126,9 @@ type Request struct {
 	// then.
 	Begun time.Time
 
-	// Headers remembers the columns and types of an answer without those of the frame, so that the next one
+	// Columns remembers the columns and types of an answer without those of the frame, so that the next one
 	// shares them. Nil is for nothing.
-	Headers *wire.Headers
+	Columns *wire.KnownColumns
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way
@@ -174,7 +174,7 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 			answer.Close()
 			return nil, err
 		}
-		answer.Remember(req.Headers) // these are not those of the frame
+		answer.Remember(req.Columns) // these are not those of the frame
 	}
 	return answer, nil
 }

@@ -55,9 +55,9 @@ type Decoder struct {
 	skims      bool // it skips columns and types
 	bare       bool // the document is the entries alone, in memory
 	result     Result
-	begin      int64    // offset at which the entry begins
-	headers    *Headers // nil to remember none
-	sawColumns bool     // the member of the entry that was read last is "columns", and the first
+	begin      int64         // offset at which the entry begins
+	known      *KnownColumns // nil to remember none
+	sawColumns bool          // the member of the entry that was read last is "columns", and the first
 	trailer    Trailer
 	err        error
 }

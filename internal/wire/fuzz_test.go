@@ -17,7 +17,7 @@ import (
 
 // FuzzDecoder compares Decoder with encoding/json. Whatever Decoder reads, encoding/json reads the
 // same way. Whatever encoding/json reads and has the documented shape, Decoder reads. It makes no
-// difference how the bytes arrive, and whether headers are remembered.
+// difference how the bytes arrive, and whether columns are remembered.
 func FuzzDecoder(f *testing.F) {
 	for i, shape := range shapes {
 		f.Add([]byte(shape.body), uint64(i))
@@ -37,14 +37,14 @@ func FuzzDecoder(f *testing.F) {
 		again, errAgain := read(newChunks(string(body), seed))
 		require.Equal(t, errText(err), errText(errAgain), "the pieces made a difference")
 		require.Equal(t, got, again, "the pieces made a difference")
-		var headers Headers
+		var known KnownColumns
 		for range 2 { // the second time it may know them
 			d := NewDecoder(bytes.NewReader(body))
-			d.Remember(&headers)
-			known, errKnown := readAll(d)
+			d.Remember(&known)
+			again, errAgain := readAll(d)
 			d.Release()
-			require.Equal(t, errText(err), errText(errKnown), "the remembered headers made a difference")
-			require.Equal(t, got, known, "the remembered headers made a difference")
+			require.Equal(t, errText(err), errText(errAgain), "the remembered columns made a difference")
+			require.Equal(t, got, again, "the remembered columns made a difference")
 		}
 
 		want, jsonErr := oracle(body)

@@ -10,10 +10,10 @@ import (
 )
 
 // The columns and types of equal entries are parsed once. Others are not mistaken for them.
-func TestHeaders(t *testing.T) {
+func TestKnownColumns(t *testing.T) {
 	t.Parallel()
 	const first = `"columns":["a","b"],"types":["integer","text"],"values":[[1,"x"]]`
-	var shared Headers
+	var shared KnownColumns
 	entryOf := func(t *testing.T, entry string) Result {
 		t.Helper()
 		d := NewEntryDecoder([]byte(entry))
@@ -49,7 +49,7 @@ func TestHeaders(t *testing.T) {
 }
 
 // What stands beside the columns and types of one entry does not become that of another.
-func TestHeadersLearn(t *testing.T) {
+func TestKnownColumnsLearn(t *testing.T) {
 	t.Parallel()
 	for entry, learns := range map[string]bool{
 		`{"columns":["a"],"types":["text"],"values":[]}`:     true,
@@ -61,13 +61,13 @@ func TestHeadersLearn(t *testing.T) {
 		`{"error":"x"}`: false,
 		`{"columns":["` + strings.Repeat("a", 8<<10) + `"],"types":["text"]}`: false,
 	} {
-		var h Headers
+		var known KnownColumns
 		d := NewEntryDecoder([]byte(entry))
-		d.Remember(&h)
+		d.Remember(&known)
 		_, err := readAll(d)
 		d.Release()
 		require.NoError(t, err, entry)
-		assert.Equal(t, learns, h.last.Load() != nil, entry)
+		assert.Equal(t, learns, known.last.Load() != nil, entry)
 	}
 }
 
