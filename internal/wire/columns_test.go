@@ -29,7 +29,6 @@ func TestKnownColumns(t *testing.T) {
 	same := func(a, b Result) bool {
 		return unsafe.SliceData(a.Columns) == unsafe.SliceData(b.Columns) && unsafe.SliceData(a.Types) == unsafe.SliceData(b.Types)
 	}
-	remembered := entryOf(t, "{"+first+"}")
 	for entry, shares := range map[string]bool{
 		"{" + first + "}":             true,
 		"{" + first + `,"time":0.25}`: true,
@@ -43,7 +42,7 @@ func TestKnownColumns(t *testing.T) {
 		`{"error":"no such table: t"}`:                                               false,
 	} {
 		shared.last.Store(nil)
-		remembered = entryOf(t, "{"+first+"}")
+		remembered := entryOf(t, "{"+first+"}")
 		assert.Equal(t, shares, same(remembered, entryOf(t, entry)), entry)
 	}
 }
