@@ -62,13 +62,11 @@ type Config struct {
 // statements wait together, and leave as the next request. One that meets no others does not wait.
 // A Coalescer is safe for concurrent use.
 type Coalescer struct {
-	// cfg and limits never change. counts, writes and signals guard themselves.
+	// cfg and limits never change. counts and writes guard themselves.
 	cfg    Config
 	limits limits
 	counts *counts
 	writes writes
-	// signals are of this coalescer alone, because a channel must not leave a bubble of testing/synctest.
-	signals signals
 	// joint are the requests with several parts that are under way, of all generations. joined is when one
 	// ended last, in Unix nanoseconds; 0 for never.
 	joint  atomic.Int64
@@ -158,7 +156,7 @@ type Part struct {
 type part struct {
 	Part
 
-	// The coalescer's mu guards the rest, until done is closed.
+	// The coalescer's mu guards the rest, until done has a value.
 	until  time.Time     // when the client's timeout ends it; zero is never
 	taken  bool          // it no longer waits
 	bulk   *bulk         // nil before the bulk begins
@@ -262,29 +260,13 @@ func (q *Coalescer) JoinedLately() bool {
 // answer it. An error is a [*cluster.Error], or [ErrAlone]. It says that nothing was sent if the
 // context, or the client's timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
-	p := &part{Part: statement, until: q.cfg.Client.Until(ctx), done: q.signals.get()}
+	p := &part{Part: statement, until: q.cfg.Client.Until(ctx), done: make(chan struct{}, 1)}
 	q.queue(p)
 	if why := cluster.Wait(ctx, p.done); why != nil {
-		return q.leave(p, why) // a value may still come, so that the channel cannot be used again
+		return q.leave(p, why)
 	}
-	q.signals.put(p.done)
 	return p.outcome()
 }
-
-// signals are channels for parts that are used again, because each part needs one. The zero value is ready.
-// It is safe for concurrent use.
-type signals struct{ pool sync.Pool }
-
-// get returns a channel that has room for one value, and none in it.
-func (s *signals) get() chan struct{} {
-	if signal, ok := s.pool.Get().(chan struct{}); ok {
-		return signal
-	}
-	return make(chan struct{}, 1)
-}
-
-// put takes a channel back that nobody will use any more.
-func (s *signals) put(signal chan struct{}) { s.pool.Put(signal) }
 
 // queue makes a part wait, or leave at once.
 func (q *Coalescer) queue(p *part) {

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// timeouts are the parts that the client's timeout ends, unless they are told before. One timer serves all,
-// because the timeouts pass in the order in which the parts came. The coalescer's mu guards it.
+// timeouts are the parts that the client's timeout ends, unless they are told before. One timer serves all.
+// The coalescer's mu guards it.
 type timeouts struct {
 	fire func() // is called when a timeout may have passed; never changes
-	// parts are in order of arrival. Those that were told or have left stay for a while; over counts them.
+	// parts are in order of their timeouts. Those that were told or have left stay for a while; over counts
+	// them.
 	//
 	// Invariant: 2*over <= len(parts).
 	parts []*part
 	over  int
-	// timer fires when the timeout of the first part passes, or before, while armed. It is nil before the
-	// first part.
+	// timer fires when the timeout of the first part passes, or before. It is nil if there are no parts, so
+	// that it keeps nothing in memory.
 	timer *time.Timer
-	armed bool
 }
 
 // isOver reports whether nothing more can happen to a part.
@@ -28,16 +28,17 @@ func (t *timeouts) await(p *part) {
 	if p.until.IsZero() {
 		return
 	}
-	t.parts = append(t.parts, p)
-	switch left := time.Until(p.until); {
-	case t.armed:
-		return
-	case t.timer == nil:
-		t.timer = time.AfterFunc(left, t.fire)
-	default:
-		t.timer.Reset(left)
+	at := len(t.parts)
+	for at > 0 && t.parts[at-1].until.After(p.until) { // seldom: nearly always they come in order
+		at--
 	}
-	t.armed = true
+	t.parts = slices.Insert(t.parts, at, p)
+	switch {
+	case t.timer == nil:
+		t.timer = time.AfterFunc(time.Until(p.until), t.fire)
+	case at == 0:
+		t.timer.Reset(time.Until(p.until))
+	}
 }
 
 // ended notes that a part is over.
@@ -53,6 +54,10 @@ func (t *timeouts) sweep() {
 	if 2*t.over > len(t.parts) {
 		t.parts = slices.DeleteFunc(t.parts, (*part).isOver)
 		t.over = 0
+	}
+	if len(t.parts) == 0 && t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
 	}
 }
 
@@ -71,9 +76,10 @@ func (t *timeouts) due() (due []*part) {
 		p.until = time.Time{} // it is no longer here
 		due = append(due, p)
 	}
-	t.parts = slices.Delete(t.parts, 0, n)
+	clear(t.parts[:n])
+	t.parts = t.parts[n:]
 	t.sweep()
-	if t.armed = len(t.parts) > 0; t.armed {
+	if t.timer != nil {
 		t.timer.Reset(t.parts[0].until.Sub(now))
 	}
 	return due

@@ -96,6 +96,58 @@ func TestTimeoutsForgotten(t *testing.T) {
 		synctest.Wait()
 		assert.Empty(t, q.timeouts.parts)
 		assert.Zero(t, q.timeouts.over)
+		assert.Nil(t, q.timeouts.timer, "it would keep the client until it fires")
 		assert.Greater(t, min(told, left, late), 50, "told %d, left %d, late %d", told, left, late)
 	})
+}
+
+// Callers may come in another order than they have begun to wait.
+func TestTimeoutsOutOfOrder(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		begin := time.Now()
+		var ended []time.Duration
+		var all timeouts
+		var mu sync.Mutex
+		all.fire = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			for range all.due() {
+				ended = append(ended, time.Since(begin))
+			}
+		}
+		mu.Lock()
+		for _, n := range []time.Duration{4, 2, 6, 5, 1, 3} {
+			all.await(&part{until: begin.Add(n * time.Second)})
+		}
+		all.await(&part{})
+		mu.Unlock()
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, []time.Duration{1 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, 6 * time.Second}, ended)
+		assert.Nil(t, all.timer)
+	})
+}
+
+// A coalescer may be used in a bubble of testing/synctest after another one.
+func TestTimeoutsInBubbles(t *testing.T) {
+	t.Parallel()
+	s := &table{}
+	client, _ := newCluster(t, true, s.reply)
+	q := New(Config{Client: client, Request: unframed})
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			var group sync.WaitGroup
+			for i := range 20 {
+				group.Go(func() {
+					id, err := joinOne(t.Context(), q, fmt.Sprintf("ok %d", i))
+					assert.NoError(t, err)
+					assert.Equal(t, int64(i), id)
+				})
+			}
+			group.Wait()
+			synctest.Wait()
+		})
+	}
 }
