@@ -170,12 +170,13 @@ func (t *Tx) apply(ctx context.Context, req commitRequest) (stale bool, err erro
 			b.statement(bind.ResultProbe.Text)
 		}
 	}
-	tail := b.moves(req, next, list.clear())
+	clears := list.clear()
+	tail := b.moves(req, next, clears)
 	if t.announced != "" {
 		b.statement("DELETE FROM _rqlite_tx WHERE k=-1 AND token='" + t.announced + "'")
 		tail++
 	}
-	if mathrand.N(pruneEvery) == 0 {
+	if !clears && mathrand.N(pruneEvery) == 0 { // its own token is as old as those, because the version jumps
 		b.statement("DELETE FROM _rqlite_tx WHERE k>0 AND k<(SELECT v FROM _rqlite_tx WHERE k=0)-" + strconv.Itoa(keptTokens))
 		tail++
 	}

@@ -43,6 +43,19 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// A commit that clears the version table never removes its own token, although some commits remove old ones.
+func TestClearingCommitKeepsItsToken(t *testing.T) {
+	t.Parallel()
+	for range 8 * pruneEvery {
+		synctest.Test(t, func(t *testing.T) {
+			newScript(t).run("a begin\na exec DELETE FROM _rqlite_tx\nnext execute applied\na commit => ok\napplied => 1")
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 // failures match what a line gives that fails.
 var failures = regexp.MustCompile("^(failed|error|conflict|indeterminate|cancelled|results changed)")
 
