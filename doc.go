@@ -439,7 +439,8 @@
 //   - Text that is not UTF-8, which only CAST can make, comes with U+FFFD.
 //   - When another program changes the declared type of a column, the first read on each of the
 //     server's read connections still uses the old type. (After changes made by this driver, and
-//     for SELECT *, the driver prevents this.)
+//     for SELECT *, the driver prevents this, but not for a read that is under way while the change
+//     is applied. Such a read may also have the old names.)
 //   - RETURNING gives no rows where rqlite's own parser does not understand the statement: names in
 //     [brackets], 1_000, IS NOT DISTINCT FROM. Query refuses such a statement, and nothing is
 //     applied. Exec runs it. To find out, the driver runs a statement that is not a plain INSERT,
