@@ -33,6 +33,8 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	err := b.run(atomic)
 	switch {
 	case err == nil:
+	case q.cfg.Reads && b.tookTooLong(err):
+		q.sendPieces(b.parts)
 	case q.cfg.Reads && alone(err):
 		b.giveBack()
 	case q.cfg.Reads:
@@ -80,7 +82,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
-		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) {
+		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) && !b.tookTooLong(err) {
 			doubt(b.parts)
 		}
 	case atomic:

@@ -73,6 +73,32 @@ const (
 	timesTypical  = 10 // of the smoothed time of answers
 )
 
+// A bulk that takes too long is sent again as so many pieces, unless it has few parts. One of these may be slow,
+// or the node has much to do: then it would have even more with a request for each part.
+const (
+	pieces   = 4
+	fewParts = 8
+)
+
+// tookTooLong reports whether a bulk failed because it took longer than longest allows, and is to be sent again
+// in pieces.
+func (b *bulk) tookTooLong(err *cluster.Error) bool {
+	return len(b.parts) > fewParts && errors.Is(err.Err, ErrAlone)
+}
+
+// sendPieces sends parts as several bulks at the same time.
+func (q *Coalescer) sendPieces(parts []*part) {
+	var group sync.WaitGroup
+	for piece := range slices.Chunk(parts, (len(parts)+pieces-1)/pieces) {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			q.send(piece, false)
+		}()
+	}
+	group.Wait()
+}
+
 // Ended notes how long a read took that its caller sent by itself. cutOff says that its answer did not
 // come in time. Then slow reports whether that may be due to the read.
 func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {

@@ -3,14 +3,18 @@
 package coalesce
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,6 +325,46 @@ func TestReadsFailures(t *testing.T) {
 		}
 		assert.Equal(t, shortestLimit, time.Since(begin))
 		assert.Equal(t, 1, m.doubts)
+	})
+	inBubble(t, "a slow one among many is found by pieces", func(t *testing.T) {
+		const slow, many = 17, 100
+		q, l, node, release := fullOfReads(t, point)
+		var held atomic.Int64
+		node.then(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			if slices.Contains(strings.Split(strings.Trim(string(body), "[]"), ","), strconv.Itoa(slow)) {
+				held.Add(1)
+				return hang(r)
+			}
+			return l.reply(r)
+		})
+		readers, meters := make([]*reader, many), make([]meter, many)
+		for n := range many {
+			readers[n] = reads(t, q, n, Part{Meter: &meters[n]})
+		}
+		begin := time.Now()
+		for range readLimits.underWay {
+			release()
+		}
+		alone, doubts := 0, 0
+		for n, r := range readers {
+			if <-r.done; errors.Is(r.err, ErrAlone) {
+				alone++
+			} else {
+				r.saw(t, n)
+			}
+			doubts += meters[n].doubts
+		}
+		require.ErrorIs(t, readers[slow].err, ErrAlone)
+		assert.LessOrEqual(t, alone, fewParts)
+		assert.Equal(t, alone, doubts, "nobody doubts the others")
+		assert.LessOrEqual(t, held.Load(), int64(3))
+		assert.LessOrEqual(t, node.requests(), 4*pieces)
+		assert.LessOrEqual(t, time.Since(begin), 3*shortestLimit)
 	})
 	inBubble(t, "a node without a leader is asked again", func(t *testing.T) {
 		q, l, node, release := fullOfReads(t, point)
