@@ -456,7 +456,7 @@ func TestOnceJoinedLately(t *testing.T) {
 		if strings.Contains(string(body), askingSent) {
 			entries = append(entries, versionEntry(testVersion))
 		}
-		if strings.Contains(string(body), `"DELETE FROM _rqlite_tx WHERE k IN`) {
+		if strings.Contains(string(body), `"`+pruneSent) {
 			entries = append(entries, `{}`)
 		}
 		io.WriteString(w, results(append(entries, oneUpdated, oneUpdated)...))
