@@ -217,9 +217,12 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pruneSent begins the statement that removes tokens. One request in 256 that leaves a token has it, as chance
-// has it.
-const pruneSent = "DELETE FROM _rqlite_tx WHERE k IN(SELECT"
+// pruneSent begins the statement that removes tokens of writes, and pruneOfTx that of transactions. One request
+// in 256 that leaves a token has it, as chance has it.
+const (
+	pruneSent = "DELETE FROM _rqlite_tx WHERE k IN(SELECT"
+	pruneOfTx = "DELETE FROM _rqlite_tx WHERE k>0 AND k<(SELECT"
+)
 
 // withPruned returns a reply with an entry more if the request removes tokens. The script does not know that.
 func withPruned(body []byte, reply string) string {
@@ -229,7 +232,7 @@ func withPruned(body []byte, reply string) string {
 	}
 	at := slices.IndexFunc(sent, func(element any) bool {
 		text, ok := element.(string)
-		return ok && strings.HasPrefix(text, pruneSent)
+		return ok && (strings.HasPrefix(text, pruneSent) || strings.HasPrefix(text, pruneOfTx))
 	})
 	var answer struct{ Results []json.RawMessage }
 	if at < 0 || json.Unmarshal([]byte(reply), &answer) != nil || len(answer.Results) < at {
