@@ -456,10 +456,7 @@ func TestOnceJoinedLately(t *testing.T) {
 		if strings.Contains(string(body), askingSent) {
 			entries = append(entries, versionEntry(testVersion))
 		}
-		if strings.Contains(string(body), `"`+pruneSent) {
-			entries = append(entries, `{}`)
-		}
-		io.WriteString(w, results(append(entries, oneUpdated, oneUpdated)...))
+		io.WriteString(w, withPruned(body, results(append(entries, oneUpdated, oneUpdated)...)))
 	}))
 	c := &crowd{t: t, connector: connector, db: db}
 	c.occupy()

@@ -242,7 +242,6 @@ func TestAnswerErrorsAreTyped(t *testing.T) {
 	assert.False(t, errors.Is(err, io.EOF))
 }
 
-// An answer without a client is read as one of a node.
 // What a request remembers of its answers is not of the entries of its frame.
 func TestKnownColumnsBehindFrame(t *testing.T) {
 	t.Parallel()
@@ -272,6 +271,7 @@ func TestKnownColumnsBehindFrame(t *testing.T) {
 	}
 }
 
+// An answer without a client is read as one of a node.
 func TestNewAnswer(t *testing.T) {
 	t.Parallel()
 	for _, req := range []*Request{write(), query()} {
