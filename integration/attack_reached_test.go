@@ -235,7 +235,7 @@ func TestAttackClearedOutside(t *testing.T) {
 						}
 					})
 				}
-				l := insertAtOnce(t, openSeveral(t, 2, f.dsn()), either(5*time.Second, time.Minute), patienceOfTx)
+				l := insertAtOnce(t, openSeveral(t, 2, f.dsn()), either(10*time.Second, time.Minute), patienceOfTx)
 				cancel()
 				busy.Wait()
 				f.obey(nil)

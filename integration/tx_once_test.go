@@ -78,7 +78,7 @@ func (f *fleet) exactlyOnce(t *testing.T, l *ledger) audit {
 	assert.Zero(t, got.doubled, "there more than once")
 	assert.Zero(t, got.ghosts, "not committed, and there")
 	assert.Zero(t, got.strange, "from nowhere")
-	assert.Greater(t, got.acknowledged, 5*onceRows, "too few to say anything") // a slow disk commits few
+	assert.Greater(t, got.acknowledged, 20*onceRows)
 	f.requireSame(t)
 	return got
 }
