@@ -5,7 +5,6 @@ package integration_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-rqlite/rqlite"
 	"github.com/rqlite/gorqlite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -159,11 +157,8 @@ func (l *ledger) write(stop <-chan struct{}, insert func(context.Context, int64)
 func insertByDriver(db *sql.DB, table string) func(context.Context, int64) (fortune, error) {
 	return func(ctx context.Context, n int64) (fortune, error) {
 		result, err := db.ExecContext(ctx, "INSERT INTO "+table+" (n) VALUES (?)", n)
-		switch {
-		case errors.Is(err, rqlite.ErrIndeterminate):
-			return unknown, err
-		case err != nil:
-			return refused, err
+		if err != nil {
+			return fortuneOf(err), err
 		}
 		if affected, err := result.RowsAffected(); err != nil || affected != 1 {
 			return acknowledged, fmt.Errorf("%d rows affected: %w", affected, err)

@@ -284,49 +284,71 @@ func requireOwn(t *testing.T, db *sql.DB, all *owner) {
 	assert.Zero(t, rest)
 }
 
-// What the server cannot say of one write, because JSON has no infinity, takes the answers
-// of the others along once, and never again.
+// What the server cannot say of one write, because JSON has no infinity, takes the rows of the
+// others along once, and never again. With a token they learn that they were applied.
 func TestJoinedInfinity(t *testing.T) {
 	forEach(t, func(t *testing.T, b *backend) {
 		b.needs(t, "9.4.0", "no write with RETURNING goes out with others")
-		j, table := openJoined(t, b.shared.dsn), newTable()
-		mustExec(t, j.DB, "CREATE TABLE "+table+" (n INTEGER PRIMARY KEY, v REAL)")
-		const writers, most = 64, 50
-		told := newLedger()
-		var once atomic.Bool // an infinity was in one request with others
-		round := func(first int64) {
-			together(writers, func(g int) {
-				n := first + int64(g)
-				var v float64
-				if g == writers/2 {
-					err := j.QueryRowContext(t.Context(), "INSERT INTO "+table+" VALUES (?, 9e999) RETURNING v", n).Scan(&v)
-					told.enter(n, acknowledged, nil) // it is stored, whatever became of its rows
-					if !once.Load() && errors.Is(err, rqlite.ErrIndeterminate) {
-						once.Store(true)
-						return
-					}
-					assert.ErrorIs(t, err, rqlite.ErrRowsLost)
-					return
-				}
-				err := j.QueryRowContext(t.Context(), "INSERT INTO "+table+" VALUES (?1, ?1) RETURNING v", n).Scan(&v)
-				told.enter(n, fortuneOf(err), err)
-				if err == nil {
-					assert.Equal(t, float64(n), v)
-				}
-			})
-		}
-		rounds := int64(0)
-		for ; !once.Load() && rounds < most; rounds++ {
-			round(rounds * writers)
-		}
-		require.True(t, once.Load(), "the infinity was alone each time")
-		unknown := told.audit(nil).unknown
-		assert.Less(t, unknown, writers, "only one request")
-		for range 5 {
-			round(rounds * writers)
-			rounds++
-		}
-		got := requireTold(t, told, storedIn(t, j.DB, "SELECT n FROM "+table))
-		assert.Equal(t, unknown, got.unknown)
+		t.Run("exactly once", func(t *testing.T) {
+			b.needs(t, "9.4.2", "RETURNING leaves no token")
+			testJoinedInfinity(t, b.shared.dsn, rqlite.ErrRowsLost)
+		})
+		t.Run("without tokens", func(t *testing.T) {
+			testJoinedInfinity(t, withSettings(b.shared.dsn, "exactly_once=off"), rqlite.ErrIndeterminate)
+		})
 	})
+}
+
+// testJoinedInfinity demands that some of the others get an error.
+func testJoinedInfinity(t *testing.T, dsn string, want error) {
+	db, table := openJoined(t, dsn), newTable()
+	mustExec(t, db.DB, "CREATE TABLE "+table+" (n INTEGER PRIMARY KEY, v REAL)")
+	const writers, most = 64, 100
+	told, rounds := newLedger(), int64(0)
+	// round returns how many others of the infinity got an error, and how many the wanted one.
+	round := func(j *joined, infinite bool) (failed, wanted int64) {
+		var failures, match atomic.Int64
+		first := rounds * writers
+		rounds++
+		together(writers, func(g int) {
+			n := first + int64(g)
+			var v float64
+			if infinite && g == writers/2 {
+				err := j.QueryRowContext(t.Context(), "INSERT INTO "+table+" VALUES (?, 9e999) RETURNING v", n).Scan(&v)
+				assert.Error(t, err)
+				told.enter(n, fortuneOf(err), err)
+				return
+			}
+			err := j.QueryRowContext(t.Context(), "INSERT INTO "+table+" VALUES (?1, ?1) RETURNING v", n).Scan(&v)
+			told.enter(n, fortuneOf(err), err)
+			if err == nil {
+				assert.Equal(t, float64(n), v)
+				return
+			}
+			failures.Add(1)
+			if errors.Is(err, want) {
+				match.Add(1)
+			}
+		})
+		return failures.Load(), match.Load()
+	}
+	var j *joined
+	var met int64 // others that were in one request with the infinity, and got the wanted error
+	for met == 0 && rounds < most {
+		j = openJoined(t, dsn) // one that knows of no infinity
+		failed, _ := round(j, false)
+		require.Zero(t, failed) // until the nodes are known, RETURNING leaves no token
+		_, met = round(j, true)
+	}
+	require.Positive(t, met, "the infinity was alone each time")
+	assert.Less(t, met, int64(writers))
+	unknown := told.audit(nil).unknown
+	for range 5 {
+		failed, _ := round(j, true)
+		assert.Zero(t, failed, "the infinity goes alone")
+	}
+	got := requireTold(t, told, storedIn(t, db.DB, "SELECT n FROM "+table))
+	assert.Zero(t, got.refused)
+	assert.Equal(t, unknown, got.unknown)
+	assert.Equal(t, got.unknown, got.applied)
 }

@@ -182,7 +182,7 @@ func (o *outcomes) faultlessButLoops(t *testing.T) {
 // fortuneOf says what a writer was told by an error.
 func fortuneOf(err error) fortune {
 	switch {
-	case err == nil, errors.Is(err, rqlite.ErrResultsChanged):
+	case err == nil, errors.Is(err, rqlite.ErrResultsChanged), errors.Is(err, rqlite.ErrRowsLost):
 		return acknowledged
 	case errors.Is(err, rqlite.ErrIndeterminate):
 		return unknown

@@ -320,8 +320,9 @@ func TestNewAnswerOfABadDocument(t *testing.T) {
 	}
 }
 
-// Most answers of one row are closed before their end was seen.
+// Most answers of one row are closed before their end was seen. The race detector has a pool forget one
+// buffer of four, which an average over many runs hides.
 func TestFinishAllocatesLittle(t *testing.T) {
 	b := responseBody{ReadCloser: http.NoBody}
-	assert.LessOrEqual(t, testing.AllocsPerRun(10, b.finish), 2.0, "the timer and what it calls")
+	assert.LessOrEqual(t, testing.AllocsPerRun(1000, b.finish), 2.0, "the timer and what it calls")
 }
