@@ -33,8 +33,6 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	err := b.run(atomic)
 	switch {
 	case err == nil:
-	case q.cfg.Reads && b.tookTooLong(err):
-		q.sendPieces(b.parts)
 	case q.cfg.Reads && alone(err):
 		b.giveBack()
 	case q.cfg.Reads:
@@ -71,8 +69,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 		b.req.Params = cluster.WithDeadline(b.req.Params, latest(b.parts))
 	}
 	if b.q.cfg.Reads && len(b.parts) > 1 {
-		limit := time.AfterFunc(b.q.longest(), func() { cancel(ErrAlone) })
-		defer limit.Stop()
+		defer b.limit(ctx, cancel).Stop()
 	}
 	begin := time.Now()
 	err := b.exchange(ctx, atomic)
@@ -82,7 +79,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
-		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) && !b.tookTooLong(err) {
+		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) {
 			doubt(b.parts)
 		}
 	case atomic:
@@ -109,7 +106,7 @@ func (b *bulk) exchange(ctx context.Context, atomic bool) *cluster.Error {
 	}
 	defer answer.Close()
 	if b.q.cfg.Reads {
-		b.q.answered(time.Since(begin))
+		b.q.answered(begin)
 	}
 	return b.read(answer, atomic)
 }

@@ -85,8 +85,8 @@ type Coalescer struct {
 	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
 	gone       int     // number of parts in waiting whose callers have left
 	distance   distance
+	pace       pace // of the answers to reads
 	timeouts   timeouts
-	typical    time.Duration // smoothed time of the answers to reads; 0 before the first
 
 	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
 	// || no part waits.

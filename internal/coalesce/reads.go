@@ -1,6 +1,7 @@
 package coalesce
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -60,45 +61,6 @@ type Meter interface {
 	Doubt()
 }
 
-// An answer that has not come after such a time may be that to a slow read. Where all answers take long,
-// because of the way or because the node has much to do, that says nothing of the read.
-const (
-	doubtAfter   = 25 * time.Millisecond
-	doubtTypical = 3 // times the smoothed time of answers
-)
-
-// A bulk of reads that takes so long holds a slow one, whose callers do not know that it is slow.
-const (
-	shortestLimit = 100 * time.Millisecond
-	timesTypical  = 10 // of the smoothed time of answers
-)
-
-// A bulk that takes too long is sent again as so many pieces, unless it has few parts. One of these may be slow,
-// or the node has much to do: then it would have even more with a request for each part.
-const (
-	pieces   = 4
-	fewParts = 8
-)
-
-// tookTooLong reports whether a bulk failed because it took longer than longest allows, and is to be sent again
-// in pieces.
-func (b *bulk) tookTooLong(err *cluster.Error) bool {
-	return len(b.parts) > fewParts && errors.Is(err.Err, ErrAlone)
-}
-
-// sendPieces sends parts as several bulks at the same time.
-func (q *Coalescer) sendPieces(parts []*part) {
-	var group sync.WaitGroup
-	for piece := range slices.Chunk(parts, (len(parts)+pieces-1)/pieces) {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			q.send(piece, false)
-		}()
-	}
-	group.Wait()
-}
-
 // Ended notes how long a read took that its caller sent by itself. cutOff says that its answer did not
 // come in time. Then slow reports whether that may be due to the read.
 func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {
@@ -106,19 +68,20 @@ func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {
 	defer q.mu.Unlock()
 	q.distance.places.Ended(cutOff)
 	if cutOff {
-		return q.overdue(took)
+		return q.pace.overdue(took)
 	}
-	q.smooth(took)
+	q.pace.answered(time.Now().Add(-took), took)
 	return false
 }
 
-// answered notes how long the answer to a bulk took.
-func (q *Coalescer) answered(took time.Duration) {
+// answered notes that a bulk that left at such a time has been answered.
+func (q *Coalescer) answered(begun time.Time) {
+	took := time.Since(begun)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.distance.measured(took)
 	q.distance.places.Ended(false)
-	q.smooth(took)
+	q.pace.answered(begun, took)
 }
 
 // givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due
@@ -127,28 +90,29 @@ func (q *Coalescer) givenUp(after time.Duration) (slow bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.distance.places.Ended(true)
-	return q.overdue(after)
+	return q.pace.overdue(after)
 }
 
-// smooth takes the time of an answer into the typical one. The caller holds q.mu.
-func (q *Coalescer) smooth(took time.Duration) {
-	if q.typical == 0 {
-		q.typical = took
+// limit has callers send their reads by themselves if the bulk takes so long that one of them is slow. They
+// get [ErrAlone] by cancel. It ends when ctx does.
+func (b *bulk) limit(ctx context.Context, cancel context.CancelCauseFunc) *time.Timer {
+	begun := time.Now()
+	b.q.mu.Lock() // for look, which needs the timer
+	defer b.q.mu.Unlock()
+	var timer *time.Timer
+	look := func() {
+		b.q.mu.Lock()
+		defer b.q.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+		case b.q.pace.isSlow(begun, b.q.underWay+b.q.stalled == 1):
+			cancel(ErrAlone)
+		default:
+			timer.Reset(limitStep)
+		}
 	}
-	q.typical += (took - q.typical) / 8
-}
-
-// overdue reports whether a read that has got no answer after such a time may be a slow one. The caller
-// holds q.mu.
-func (q *Coalescer) overdue(after time.Duration) bool {
-	return after > max(doubtAfter, doubtTypical*q.typical)
-}
-
-// longest returns how long a bulk of reads may take before its callers send their reads by themselves.
-func (q *Coalescer) longest() time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return max(shortestLimit, timesTypical*q.typical)
+	timer = time.AfterFunc(shortestLimit, look)
+	return timer
 }
 
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would

@@ -3,18 +3,14 @@
 package coalesce
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -312,60 +308,6 @@ func TestReadsFailures(t *testing.T) {
 			assert.Equal(t, !tt.alone, q.Counts().Failures == 1)
 		})
 	}
-	inBubble(t, "a request that takes much longer than others", func(t *testing.T) {
-		q, _, node, release := fullOfReads(t, point)
-		node.then(hang)
-		m := &meter{}
-		r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{})
-		begin := time.Now()
-		release()
-		for _, r := range []*reader{r1, r2} {
-			<-r.done
-			require.ErrorIs(t, r.err, ErrAlone)
-		}
-		assert.Equal(t, shortestLimit, time.Since(begin))
-		assert.Equal(t, 1, m.doubts)
-	})
-	inBubble(t, "a slow one among many is found by pieces", func(t *testing.T) {
-		const slow, many = 17, 100
-		q, l, node, release := fullOfReads(t, point)
-		var held atomic.Int64
-		node.then(func(r *http.Request) (*http.Response, error) {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				return nil, err
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			if slices.Contains(strings.Split(strings.Trim(string(body), "[]"), ","), strconv.Itoa(slow)) {
-				held.Add(1)
-				return hang(r)
-			}
-			return l.reply(r)
-		})
-		readers, meters := make([]*reader, many), make([]meter, many)
-		for n := range many {
-			readers[n] = reads(t, q, n, Part{Meter: &meters[n]})
-		}
-		begin := time.Now()
-		for range readLimits.underWay {
-			release()
-		}
-		alone, doubts := 0, 0
-		for n, r := range readers {
-			if <-r.done; errors.Is(r.err, ErrAlone) {
-				alone++
-			} else {
-				r.saw(t, n)
-			}
-			doubts += meters[n].doubts
-		}
-		require.ErrorIs(t, readers[slow].err, ErrAlone)
-		assert.LessOrEqual(t, alone, fewParts)
-		assert.Equal(t, alone, doubts, "nobody doubts the others")
-		assert.LessOrEqual(t, held.Load(), int64(3))
-		assert.LessOrEqual(t, node.requests(), 4*pieces)
-		assert.LessOrEqual(t, time.Since(begin), 3*shortestLimit)
-	})
 	inBubble(t, "a node without a leader is asked again", func(t *testing.T) {
 		q, l, node, release := fullOfReads(t, point)
 		node.then(text(http.StatusServiceUnavailable, "leader not found"), l.reply)
@@ -374,6 +316,56 @@ func TestReadsFailures(t *testing.T) {
 		r1.saw(t, 1)
 		r2.saw(t, 2)
 	})
+}
+
+// A bulk that takes long holds a slow read where the node answers what left later. Then each caller sends its
+// own. A node that answers nothing is busy, and would be even more so.
+func TestReadsTakeLong(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		others int           // requests under way besides
+		later  time.Duration // what left later is answered in such a time; 0 is never
+		leave  time.Duration // one of the callers leaves; 0 is never
+		want   time.Duration // until the others are to send their reads by themselves
+	}{
+		"a later request is answered":           {others: 3, later: time.Millisecond, want: shortestLimit},
+		"a later request is answered, but late": {others: 3, later: 50 * time.Millisecond, want: 150*time.Millisecond + limitStep},
+		"nothing is answered":                   {others: 3, want: longestLimit},
+		"there is no other request":             {want: shortestLimit},
+		"the impatient leaves before":           {others: 3, later: time.Millisecond, leave: 50 * time.Millisecond, want: shortestLimit},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			q, _, node, release := fullOfReads(t, point)
+			q.Ended(time.Millisecond, false) // it left before
+			node.then(hang)
+			time.Sleep(time.Millisecond)
+			first, m := &meter{}, &meter{}
+			r1, r2, r3 := reads(t, q, 1, Part{Meter: first}), reads(t, q, 2, Part{Meter: m}), reads(t, q, 3, Part{})
+			begin := time.Now()
+			release()
+			for range readLimits.underWay - 1 - tt.others {
+				release()
+			}
+			if tt.later > 0 {
+				time.Sleep(tt.later)
+				q.Ended(tt.later, false)
+			}
+			if tt.leave > 0 {
+				time.Sleep(tt.leave - time.Since(begin))
+				r1.cancel()
+				<-r1.done
+				require.ErrorIs(t, r1.err, context.Canceled)
+			}
+			for _, r := range []*reader{r2, r3} {
+				<-r.done
+				require.ErrorIs(t, r.err, ErrAlone)
+			}
+			assert.Equal(t, tt.want, time.Since(begin))
+			assert.Equal(t, 1, m.doubts)
+			assert.Equal(t, 1, first.doubts, "even if it has left: it may be the slow one")
+			assert.Equal(t, 1, node.requests())
+		})
+	}
 }
 
 // What the driver sends in front of reads is there once for all of them.

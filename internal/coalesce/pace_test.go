@@ -1,0 +1,51 @@
+//go:build go1.25
+
+package coalesce
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A few reads that take long say nothing of the others, and many do.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	inBubble(t, "", func(t *testing.T) {
+		var p pace
+		answers := func(n int, took time.Duration) {
+			for range n {
+				time.Sleep(took)
+				p.answered(time.Now().Add(-took), took)
+			}
+		}
+		answers(10, time.Millisecond)
+		assert.Equal(t, time.Millisecond, p.typical)
+		answers(4, 5*time.Second)
+		assert.Less(t, p.typical, 3*time.Millisecond)
+		answers(40, 50*time.Millisecond)
+		assert.Greater(t, p.typical, 40*time.Millisecond)
+		begun := time.Now()
+		time.Sleep(longestLimit)
+		assert.True(t, p.isSlow(begun, false))
+		answers(100, time.Second)
+		begun = time.Now()
+		time.Sleep(5 * time.Second)
+		assert.False(t, p.isSlow(begun, true), "all of them take long")
+	})
+	inBubble(t, "a request that left later, and not one that left before", func(t *testing.T) {
+		var p pace
+		before := time.Now()
+		time.Sleep(time.Millisecond)
+		begun := time.Now()
+		time.Sleep(shortestLimit)
+		p.answered(before, time.Millisecond)
+		assert.False(t, p.isSlow(begun, false))
+		p.answered(begun, 40*time.Millisecond)
+		assert.False(t, p.isSlow(begun, false), "it took too long")
+		p.answered(begun, time.Millisecond)
+		p.answered(before, time.Second)
+		assert.True(t, p.isSlow(begun, false))
+	})
+}
