@@ -217,8 +217,8 @@
 // because each text is new.
 //
 // Each call gets its own rows or error, and its own deadline. A request that fails as a whole is
-// sent again, each read by itself. One that takes more than 100 ms, and ten times as long as usual,
-// is sent again as four requests, until the slow read among them is found.
+// sent again, each read by itself. So is one that takes more than 100 ms, and ten times as long as
+// usual, while the server answers what was sent later.
 //
 // # Transactions
 //
