@@ -217,7 +217,7 @@
 // because each text is new.
 //
 // Each call gets its own rows or error, and its own deadline. A request that fails as a whole is
-// sent again, each read by itself. So is one that takes more than 100 ms, and ten times as long as
+// sent again, each read by itself. So is one that takes more than 100 ms, and three times as long as
 // usual, while the server answers what was sent later.
 //
 // # Transactions

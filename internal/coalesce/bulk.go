@@ -23,6 +23,11 @@ type bulk struct {
 	cancel context.CancelCauseFunc
 	live   int            // parts whose callers wait, from begin on; guarded by q.mu
 	last   *cluster.Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
+	// begun is when the attempt left that is under way, zero if none is, and waited how long the last one
+	// was. limit fires look for reads, or is nil. q.mu guards them.
+	begun  time.Time
+	waited time.Duration
+	limit  *time.Timer
 }
 
 // send sends parts as one request, and gives each its answer. If the server refused all of it
@@ -68,10 +73,6 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 	if b.q.cfg.Reads {
 		b.req.Params = cluster.WithDeadline(b.req.Params, latest(b.parts))
 	}
-	if b.q.cfg.Reads && len(b.parts) > 1 {
-		defer b.limit(ctx, cancel).Stop()
-	}
-	begin := time.Now()
 	err := b.exchange(ctx, atomic)
 	switch {
 	case err != nil:
@@ -79,7 +80,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
-		if ctx.Err() != nil && b.q.givenUp(time.Since(begin)) {
+		if ctx.Err() != nil && b.q.givenUp(b.waited) {
 			doubt(b.parts)
 		}
 	case atomic:
@@ -99,16 +100,13 @@ func (b *bulk) sends(req cluster.Request) {
 
 // exchange sends the request, and hands out its answer.
 func (b *bulk) exchange(ctx context.Context, atomic bool) *cluster.Error {
-	begin := time.Now()
 	answer, err := b.q.cfg.Client.SendJoint(ctx, &b.req, b)
+	begun := b.returns()
 	if err != nil {
 		return err
 	}
 	defer answer.Close()
-	if b.q.cfg.Reads {
-		b.q.answered(begin)
-	}
-	return b.read(answer, atomic)
+	return b.read(answer, atomic, begun)
 }
 
 // begin puts the parts into the bulk, and reports whether any caller waits for it.
@@ -147,6 +145,7 @@ func (b *bulk) Compose() (body []byte, statements int) {
 		}
 		body = append(body, p.Elements...)
 	}
+	b.leaves()
 	return b.frame.Close(body), len(b.parts)
 }
 
@@ -156,6 +155,7 @@ func (b *bulk) Compose() (body []byte, statements int) {
 func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
+	b.ends()
 	if !err.Redirected() {
 		b.last = err
 	}
@@ -167,8 +167,8 @@ func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 	return !b.q.cfg.Reads || len(b.parts) == 1 || err.Outcome != cluster.Unknown
 }
 
-// read reads the answer to its end and hands out the entries.
-func (b *bulk) read(answer *cluster.Answer, atomic bool) *cluster.Error {
+// read reads the answer to an attempt that left at such a time to its end, and hands out the entries.
+func (b *bulk) read(answer *cluster.Answer, atomic bool, begun time.Time) *cluster.Error {
 	want := 0
 	for _, p := range b.parts {
 		want += p.Entries
@@ -179,6 +179,9 @@ func (b *bulk) read(answer *cluster.Answer, atomic bool) *cluster.Error {
 	entries, err := answer.Split(want, atomic)
 	if err != nil {
 		return err
+	}
+	if b.q.cfg.Reads {
+		b.q.answered(begun)
 	}
 	b.handOut(entries, want)
 	return nil

@@ -244,6 +244,9 @@ func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
 // depart counts a request of so many parts that leaves. The caller holds q.mu.
 func (q *Coalescer) depart(parts int) {
 	q.underWay++
+	if q.cfg.Reads {
+		q.pace.leaves()
+	}
 	if parts > 1 {
 		q.bulks++
 		q.joint.Add(1)

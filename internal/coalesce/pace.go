@@ -3,13 +3,17 @@ package coalesce
 import "time"
 
 // pace is how quickly reads are answered. By it slow ones are told from those that a busy node, or one that
-// hangs, has not come to yet. The zero value has seen no answer. Its user guards it.
+// hangs, has not come to yet. The zero value has seen no request. Its user guards it.
 type pace struct {
-	typical time.Duration // smoothed time of answers; 0 before the first
+	typical time.Duration // smoothed time of answers, up to mostTypical; 0 before the first
+	left    time.Time     // when a request left last
 	// begun and took are those of the answered request that left last.
 	begun time.Time
 	took  time.Duration
 }
+
+// mostTypical bounds pace.typical, so that a node that has hung is not taken for one that takes so long.
+const mostTypical = 500 * time.Millisecond
 
 // An answer that has not come after such a time may be that to a slow read. Where all answers take long,
 // because of the way or because the node has much to do, that says nothing of the read.
@@ -21,21 +25,24 @@ const (
 // A bulk that takes so long may hold a slow read, whose callers do not know that it is slow.
 const (
 	shortestLimit = 100 * time.Millisecond
-	limitTypical  = 10 // times the typical time
-	limitLater    = 3  // times the time of a request that left later
-	// longestLimit is for a bulk where no request that left later has been answered.
+	limitLater    = 3  // times the time of a request that left later, and the typical time
+	limitTypical  = 10 // times the typical time, if no request that left later has been answered
+	// longestLimit is for a bulk of which the other requests may still tell.
 	longestLimit = time.Second
 	// limitStep is how often a bulk is looked at from shortestLimit on.
 	limitStep = 25 * time.Millisecond
 )
 
+// leaves notes that a request leaves.
+func (p *pace) leaves() { p.left = time.Now() }
+
 // answered notes that a request that left at such a time has been answered. A single answer that takes
 // very long says little of the others.
 func (p *pace) answered(begun time.Time, took time.Duration) {
 	if p.typical == 0 {
-		p.typical = took
+		p.typical = min(took, mostTypical)
 	}
-	p.typical += (min(took, 2*p.typical+time.Millisecond) - p.typical) / 8
+	p.typical += (min(took, 2*p.typical+time.Millisecond, mostTypical) - p.typical) / 8
 	if !begun.Before(p.begun) {
 		p.begun, p.took = begun, took
 	}
@@ -46,16 +53,18 @@ func (p *pace) overdue(after time.Duration) bool {
 	return after > max(doubtAfter, doubtTypical*p.typical)
 }
 
-// isSlow reports whether a bulk that left at such a time, and has not been answered, holds a slow read. It does
-// if the node has answered a request that left later, and much sooner. only says that there is no other request
-// that could tell.
-func (p *pace) isSlow(begun time.Time, only bool) bool {
-	waited, usual := time.Since(begun), limitTypical*p.typical
+// isSlow reports whether the callers of a bulk that left at such a time, and has not been answered, are to send
+// their reads by themselves. They are if the node has answered a request that left later, and much sooner: one
+// of the reads is slow then. If it has not, it may be busy, or hang. If nothing has left for as long and nothing
+// waits, every request may hold a slow read. Then the reads of one are sent, which will tell of the others.
+func (p *pace) isSlow(begun time.Time, waiting bool) bool {
+	waited, usual := time.Since(begun), max(shortestLimit, limitTypical*p.typical)
 	switch {
-	case waited >= max(longestLimit, usual):
+	case !p.begun.Before(begun) && waited >= max(shortestLimit, limitLater*p.took, limitLater*p.typical):
 		return true
-	case waited < max(shortestLimit, usual):
-		return false
+	case !waiting && min(waited, time.Since(p.left)) >= usual:
+		p.leaves()
+		return true
 	}
-	return only || !p.begun.Before(begun) && waited > limitLater*p.took
+	return waited >= max(longestLimit, usual)
 }

@@ -1,7 +1,6 @@
 package coalesce
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -93,26 +92,50 @@ func (q *Coalescer) givenUp(after time.Duration) (slow bool) {
 	return q.pace.overdue(after)
 }
 
-// limit has callers send their reads by themselves if the bulk takes so long that one of them is slow. They
-// get [ErrAlone] by cancel. It ends when ctx does.
-func (b *bulk) limit(ctx context.Context, cancel context.CancelCauseFunc) *time.Timer {
-	begun := time.Now()
-	b.q.mu.Lock() // for look, which needs the timer
-	defer b.q.mu.Unlock()
-	var timer *time.Timer
-	look := func() {
-		b.q.mu.Lock()
-		defer b.q.mu.Unlock()
-		switch {
-		case ctx.Err() != nil:
-		case b.q.pace.isSlow(begun, b.q.underWay+b.q.stalled == 1):
-			cancel(ErrAlone)
-		default:
-			timer.Reset(limitStep)
-		}
+// leaves notes that an attempt at the bulk leaves. Its answer is waited for as long as none of the reads is taken
+// for a slow one. The caller holds q.mu.
+func (b *bulk) leaves() {
+	b.begun = time.Now()
+	switch {
+	case !b.q.cfg.Reads || len(b.parts) < 2:
+	case b.limit == nil:
+		b.limit = time.AfterFunc(shortestLimit, b.look)
+	default:
+		b.limit.Reset(shortestLimit)
 	}
-	timer = time.AfterFunc(shortestLimit, look)
-	return timer
+}
+
+// look has the callers send their reads by themselves if one of them is taken for a slow one.
+func (b *bulk) look() {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	switch {
+	case b.begun.IsZero():
+	case b.q.pace.isSlow(b.begun, b.q.wait() > 0):
+		b.cancel(ErrAlone)
+	default:
+		b.limit.Reset(limitStep)
+	}
+}
+
+// returns notes that an attempt at the bulk has ended, or that its answer begins to come: then the node has
+// worked on all of it. It returns when the attempt left.
+func (b *bulk) returns() (begun time.Time) {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	return b.ends()
+}
+
+// ends is returns for a caller that holds q.mu.
+func (b *bulk) ends() (begun time.Time) {
+	if b.limit != nil {
+		b.limit.Stop()
+	}
+	if !b.begun.IsZero() {
+		b.waited = time.Since(b.begun)
+	}
+	begun, b.begun = b.begun, time.Time{}
+	return begun
 }
 
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would

@@ -323,16 +323,16 @@ func TestReadsFailures(t *testing.T) {
 func TestReadsTakeLong(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		others int           // requests under way besides
 		later  time.Duration // what left later is answered in such a time; 0 is never
-		leave  time.Duration // one of the callers leaves; 0 is never
+		waits  bool          // another read waits
+		leaves bool          // one of the callers leaves before
 		want   time.Duration // until the others are to send their reads by themselves
 	}{
-		"a later request is answered":           {others: 3, later: time.Millisecond, want: shortestLimit},
-		"a later request is answered, but late": {others: 3, later: 50 * time.Millisecond, want: 150*time.Millisecond + limitStep},
-		"nothing is answered":                   {others: 3, want: longestLimit},
-		"there is no other request":             {want: shortestLimit},
-		"the impatient leaves before":           {others: 3, later: time.Millisecond, leave: 50 * time.Millisecond, want: shortestLimit},
+		"a later request is answered":           {later: time.Millisecond, waits: true, want: shortestLimit},
+		"a later request is answered, but late": {later: 50 * time.Millisecond, waits: true, want: 150 * time.Millisecond},
+		"a later request may be answered":       {waits: true, want: longestLimit},
+		"there is no later request":             {want: shortestLimit},
+		"the impatient leaves before":           {later: time.Millisecond, leaves: true, want: shortestLimit},
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			q, _, node, release := fullOfReads(t, point)
@@ -343,15 +343,15 @@ func TestReadsTakeLong(t *testing.T) {
 			r1, r2, r3 := reads(t, q, 1, Part{Meter: first}), reads(t, q, 2, Part{Meter: m}), reads(t, q, 3, Part{})
 			begin := time.Now()
 			release()
-			for range readLimits.underWay - 1 - tt.others {
-				release()
+			if tt.waits {
+				defer reads(t, q, 4, Part{}).cancel()
 			}
 			if tt.later > 0 {
 				time.Sleep(tt.later)
 				q.Ended(tt.later, false)
 			}
-			if tt.leave > 0 {
-				time.Sleep(tt.leave - time.Since(begin))
+			if tt.leaves {
+				time.Sleep(shortestLimit/2 - time.Since(begin))
 				r1.cancel()
 				<-r1.done
 				require.ErrorIs(t, r1.err, context.Canceled)
@@ -363,9 +363,68 @@ func TestReadsTakeLong(t *testing.T) {
 			assert.Equal(t, tt.want, time.Since(begin))
 			assert.Equal(t, 1, m.doubts)
 			assert.Equal(t, 1, first.doubts, "even if it has left: it may be the slow one")
-			assert.Equal(t, 1, node.requests())
 		})
 	}
+	inBubble(t, "where each request holds a slow read, one after the other is given up", func(t *testing.T) {
+		q, _, node, release := fullOfReads(t, point)
+		node.then(hang)
+		all := make([]*reader, 12*readLimits.second)
+		for i := range all {
+			all[i] = reads(t, q, i, Part{})
+		}
+		for range readLimits.underWay {
+			release()
+		}
+		require.Equal(t, readLimits.underWay, node.requests())
+		time.Sleep(shortestLimit)
+		synctest.Wait()
+		alone := func() (n int) {
+			for _, r := range all {
+				select {
+				case <-r.done:
+					n++
+				default:
+				}
+			}
+			return n
+		}
+		share := len(all) / readLimits.underWay
+		require.Equal(t, share, alone())
+		time.Sleep(shortestLimit)
+		synctest.Wait()
+		require.Equal(t, 2*share, alone())
+		q.Ended(time.Millisecond, false)
+		time.Sleep(limitStep)
+		synctest.Wait()
+		require.Equal(t, len(all), alone(), "their reads tell of the others")
+	})
+	inBubble(t, "not one whose answer begins to come, or that was refused", func(t *testing.T) {
+		q, l, node, release := fullOfReads(t, point)
+		node.then(after(shortestLimit*9/10, text(http.StatusServiceUnavailable, "leader not found")),
+			after(shortestLimit*9/10, func(r *http.Request) (*http.Response, error) {
+				resp, err := l.reply(r)
+				if err == nil {
+					whole, _ := io.ReadAll(resp.Body)
+					half := len(whole) - 10
+					resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(string(whole[:half])),
+						late{2 * longestLimit}, strings.NewReader(string(whole[half:]))))
+				}
+				return resp, err
+			}))
+		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+		release()
+		r1.saw(t, 1)
+		r2.saw(t, 2)
+	})
+}
+
+// late is a part of a body that comes late, and is empty.
+type late struct{ by time.Duration }
+
+// Read implements io.Reader.
+func (l late) Read([]byte) (int, error) {
+	time.Sleep(l.by)
+	return 0, io.EOF
 }
 
 // What the driver sends in front of reads is there once for all of them.
