@@ -22,6 +22,8 @@ const (
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
+	// perByte is how long the others wait for a byte of an answer, on a link of 100 MB a second.
+	perByte = 10 * time.Nanosecond
 
 	// tooLong is how long a node may work on a single execution of a text that goes out with others. One
 	// that takes longer may show that the text is slow with some values, or that the machine is busy.
@@ -79,13 +81,14 @@ type textCost struct {
 	columns wire.KnownColumns // of its answers; guards itself
 
 	quick    atomic.Bool  // it may go out with others; set under mu
-	expected atomic.Int64 // average; set under mu
+	expected atomic.Int64 // how long others wait for it, on average; set under mu
 
 	// mu guards the rest.
 	mu         sync.Mutex
 	known      bool          // an answer has come, and no doubt since
 	seen       int           // answers in average, up to memory
 	average    time.Duration // that a node works on it, since it was parted
+	size       int           // of its answers in bytes, on average, up to largestRows
 	unsendable bool          // its rows may have an infinite REAL, and take the answers of others along
 	alone      int           // how many times it had to go alone last, up to mostAlone; 0 before
 	aloneLeft  int           // how many times it still has to
@@ -95,13 +98,13 @@ type textCost struct {
 // isQuick reports whether the text may go out with others. It may not before its first answer.
 func (c *textCost) isQuick() bool { return c != nil && c.quick.Load() }
 
-// work returns how long a node probably works on the text.
+// work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
 
 // Measure implements coalesce.Meter.
 func (c *textCost) Measure(took time.Duration, size int) {
 	if size > largestRows {
-		took = slowest
+		size, took = largestRows, slowest
 	}
 	if took <= 0 {
 		return
@@ -111,6 +114,7 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	c.known = true
 	c.seen = min(c.seen+1, memory)
 	c.average += (min(took, slowest) - c.average) / time.Duration(c.seen)
+	c.size += (size - c.size) / c.seen
 	c.calmLeft = max(c.calmLeft-1, 0)
 	if c.quick.Load() && (took > tooLong || c.average > quickEnough) {
 		c.part()
@@ -155,7 +159,7 @@ func (c *textCost) cannotBeSent() {
 
 // decide sets quick and expected. The caller holds c.mu.
 func (c *textCost) decide() {
-	c.expected.Store(int64(c.average))
+	c.expected.Store(int64(c.average + perByte*time.Duration(c.size)))
 	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)

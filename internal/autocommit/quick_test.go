@@ -75,6 +75,10 @@ func TestTextCost(t *testing.T) {
 	assert.True(t, measured(append(quick(1000, tooLong, tooLong), quick(2*memory)...)...).isQuick(), "it may become quick again")
 	assert.False(t, measured(quick(1000, tooLong+1)...).isQuick(), "it is slow with some values")
 
+	wide := measured(point)
+	wide.Measure(point, 100+20_000)
+	assert.Equal(t, point+10_100*perByte, wide.work(), "others wait for the bytes, too")
+
 	large := measured(point)
 	large.Measure(point, largestRows+1)
 	assert.False(t, large.isQuick())

@@ -146,7 +146,7 @@ type Part struct {
 
 	// Deadline is when the caller gives up; zero is never. The node may stop to work then.
 	Deadline time.Time
-	// Work is how long the node probably works on the statement.
+	// Work is how long the node probably works on the statement, and sends the answer.
 	Work time.Duration
 	// Meter learns what the first entry cost; nil for nobody.
 	Meter Meter
