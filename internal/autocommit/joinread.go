@@ -100,6 +100,6 @@ func (c *textCost) failed(err error, slow bool) {
 	case sqlerr.IsUnsendable(err):
 		c.cannotBeSent()
 	case slow:
-		c.Doubt()
+		c.cutOff()
 	}
 }

@@ -22,6 +22,8 @@ const (
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
+	// hugeRows is the size in bytes of an answer that shows by itself that the text may be large.
+	hugeRows = 1 << 20
 	// perByte is how long the others wait for a byte of an answer, on a link of 100 MB a second.
 	perByte = 10 * time.Nanosecond
 
@@ -103,7 +105,10 @@ func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()
 
 // Measure implements coalesce.Meter.
 func (c *textCost) Measure(took time.Duration, size int) {
-	if size > largestRows {
+	switch {
+	case size > hugeRows:
+		size, took = largestRows, tooLong+1
+	case size > largestRows:
 		size, took = largestRows, slowest
 	}
 	if took <= 0 {
@@ -117,6 +122,18 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	c.size += (size - c.size) / c.seen
 	c.calmLeft = max(c.calmLeft-1, 0)
 	if c.quick.Load() && (took > tooLong || c.average > quickEnough) {
+		c.part()
+	}
+	c.decide()
+}
+
+// cutOff notes that the answer to a single execution did not come in time, which went alone although the text
+// was quick.
+func (c *textCost) cutOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = false
+	if c.quick.Load() { // not by each of many that are cut off at once
 		c.part()
 	}
 	c.decide()

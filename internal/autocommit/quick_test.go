@@ -79,6 +79,10 @@ func TestTextCost(t *testing.T) {
 	wide.Measure(point, 100+20_000)
 	assert.Equal(t, point+10_100*perByte, wide.work(), "others wait for the bytes, too")
 
+	huge := measured(quick(1000)...)
+	huge.Measure(point, hugeRows+1)
+	assert.False(t, huge.isQuick(), "it is large with some values")
+
 	large := measured(point)
 	large.Measure(point, largestRows+1)
 	assert.False(t, large.isQuick())
@@ -145,10 +149,17 @@ func TestTextCostFailed(t *testing.T) {
 	c.failed(sqlerr.New("no such table: t", 0, 1), false)
 	c.failed(context.DeadlineExceeded, false)
 	require.True(t, c.isQuick())
-	c.failed(context.DeadlineExceeded, true)
-	require.False(t, c.isQuick())
-	c.Measure(point, 100)
-	require.True(t, c.isQuick())
+	for _, alone := range []int{firstAlone, 2 * firstAlone} {
+		for range 100 { // many at once, of which one counts
+			c.failed(context.DeadlineExceeded, true)
+		}
+		for range alone {
+			require.False(t, c.isQuick())
+			c.goesAlone()
+			c.Measure(point, 100)
+		}
+		require.True(t, c.isQuick())
+	}
 	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0), true)
 	require.False(t, c.isQuick())
 	c.Measure(point, 100)

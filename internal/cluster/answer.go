@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/wire"
@@ -59,6 +60,7 @@ func NewAnswer(req *Request, document []byte) *Answer {
 type recorder struct {
 	io.ReadCloser
 	bytes []byte
+	count atomic.Int64 // of bytes
 }
 
 // maxHeld bounds what a recorder keeps: SQLite's bound on a single value.
@@ -71,6 +73,7 @@ func (r *recorder) Read(p []byte) (int, error) {
 	}
 	n, err := r.ReadCloser.Read(p)
 	r.bytes = append(r.bytes, p[:n]...)
+	r.count.Store(int64(len(r.bytes)))
 	return n, err
 }
 

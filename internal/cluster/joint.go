@@ -117,6 +117,10 @@ func (a *Answer) Split(n int, atomic bool) (Entries, *Error) {
 	return Entries{a.guard.idle(), a.held.bytes, all}, nil
 }
 
+// Came returns how many bytes of the answer to a joint request have been read so far. Unlike other methods it may be
+// called by any goroutine.
+func (a *Answer) Came() int64 { return a.held.count.Load() }
+
 // entry reads the next entry to its end.
 func (a *Answer) entry() (entry, error) {
 	if _, err := a.Next(); err != nil {

@@ -23,9 +23,12 @@ type bulk struct {
 	cancel context.CancelCauseFunc
 	live   int            // parts whose callers wait, from begin on; guarded by q.mu
 	last   *cluster.Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
-	// begun is when the attempt left that is under way, zero if none is, and waited how long the last one
-	// was. limit fires look for reads, or is nil. q.mu guards them.
+	// begun is when the attempt left that is under way, zero if none is. answer is nil until it begins to come,
+	// and came is how much of it had come at the last look. waited is how long the last attempt was. limit fires
+	// look for reads, or is nil. q.mu guards them.
 	begun  time.Time
+	answer *cluster.Answer
+	came   int64
 	waited time.Duration
 	limit  *time.Timer
 }
@@ -101,12 +104,12 @@ func (b *bulk) sends(req cluster.Request) {
 // exchange sends the request, and hands out its answer.
 func (b *bulk) exchange(ctx context.Context, atomic bool) *cluster.Error {
 	answer, err := b.q.cfg.Client.SendJoint(ctx, &b.req, b)
-	begun := b.returns()
 	if err != nil {
 		return err
 	}
 	defer answer.Close()
-	return b.read(answer, atomic, begun)
+	b.answers(answer)
+	return b.read(answer, atomic)
 }
 
 // begin puts the parts into the bulk, and reports whether any caller waits for it.
@@ -167,8 +170,8 @@ func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 	return !b.q.cfg.Reads || len(b.parts) == 1 || err.Outcome != cluster.Unknown
 }
 
-// read reads the answer to an attempt that left at such a time to its end, and hands out the entries.
-func (b *bulk) read(answer *cluster.Answer, atomic bool, begun time.Time) *cluster.Error {
+// read reads the answer to its end and hands out the entries.
+func (b *bulk) read(answer *cluster.Answer, atomic bool) *cluster.Error {
 	want := 0
 	for _, p := range b.parts {
 		want += p.Entries
@@ -180,9 +183,7 @@ func (b *bulk) read(answer *cluster.Answer, atomic bool, begun time.Time) *clust
 	if err != nil {
 		return err
 	}
-	if b.q.cfg.Reads {
-		b.q.answered(begun)
-	}
+	b.answered()
 	b.handOut(entries, want)
 	return nil
 }

@@ -16,6 +16,10 @@ import (
 // request costs the node as much as three more point reads, which is little beside eight.
 var readLimits = limits{underWay: 4, second: 8, even: true, parts: 256, work: 10 * time.Millisecond, patience: 20 * time.Millisecond}
 
+// mostRows is the size in bytes of the largest answer to a bulk that is waited for as long as it comes. It is twice
+// what its texts have on average, if the limits allow them no more.
+const mostRows = 2 << 20
+
 // distance is how far the node is away. The callers of a near one wait for each other, because
 // requests cost more than the wait. Far from it, the wait for the answer to another request would
 // be as long as the way. The zero value is that of a near node.
@@ -73,16 +77,6 @@ func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {
 	return false
 }
 
-// answered notes that a bulk that left at such a time has been answered.
-func (q *Coalescer) answered(begun time.Time) {
-	took := time.Since(begun)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.distance.measured(took)
-	q.distance.places.Ended(false)
-	q.pace.answered(begun, took)
-}
-
 // givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due
 // to one of its reads.
 func (q *Coalescer) givenUp(after time.Duration) (slow bool) {
@@ -111,31 +105,55 @@ func (b *bulk) look() {
 	defer b.q.mu.Unlock()
 	switch {
 	case b.begun.IsZero():
-	case b.q.pace.isSlow(b.begun, b.q.wait() > 0):
+	case !b.isComing() && b.q.pace.isSlow(b.begun, b.answer != nil || b.q.wait() > 0):
 		b.cancel(ErrAlone)
 	default:
 		b.limit.Reset(limitStep)
 	}
 }
 
-// returns notes that an attempt at the bulk has ended, or that its answer begins to come: then the node has
-// worked on all of it. It returns when the attempt left.
-func (b *bulk) returns() (begun time.Time) {
-	b.q.mu.Lock()
-	defer b.q.mu.Unlock()
-	return b.ends()
+// isComing reports whether more of the answer has come since the last look. One that is much larger than it
+// should be, or takes very long, does not count: the callers wait for rows that are not theirs. The caller holds
+// q.mu.
+func (b *bulk) isComing() bool {
+	if b.answer == nil {
+		return false
+	}
+	last := b.came
+	b.came = b.answer.Came()
+	return b.came > last && b.came <= mostRows && time.Since(b.begun) < longestLimit
 }
 
-// ends is returns for a caller that holds q.mu.
-func (b *bulk) ends() (begun time.Time) {
+// answers notes that the answer to the attempt begins to come.
+func (b *bulk) answers(answer *cluster.Answer) {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	b.answer = answer
+}
+
+// answered notes that all of the answer has come.
+func (b *bulk) answered() {
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	begun := b.begun
+	b.ends()
+	if b.q.cfg.Reads {
+		b.q.distance.measured(b.waited)
+		b.q.distance.places.Ended(false)
+		b.q.pace.answered(begun, b.waited)
+	}
+}
+
+// ends notes that an attempt has ended, if one is under way. The caller holds q.mu.
+func (b *bulk) ends() {
+	if b.begun.IsZero() {
+		return
+	}
+	b.waited = time.Since(b.begun)
+	b.begun, b.answer, b.came = time.Time{}, nil, 0
 	if b.limit != nil {
 		b.limit.Stop()
 	}
-	if !b.begun.IsZero() {
-		b.waited = time.Since(b.begun)
-	}
-	begun, b.begun = b.begun, time.Time{}
-	return begun
 }
 
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would

@@ -3,6 +3,7 @@
 package coalesce
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -398,19 +399,9 @@ func TestReadsTakeLong(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, len(all), alone(), "their reads tell of the others")
 	})
-	inBubble(t, "not one whose answer begins to come, or that was refused", func(t *testing.T) {
+	inBubble(t, "not one that was refused", func(t *testing.T) {
 		q, l, node, release := fullOfReads(t, point)
-		node.then(after(shortestLimit*9/10, text(http.StatusServiceUnavailable, "leader not found")),
-			after(shortestLimit*9/10, func(r *http.Request) (*http.Response, error) {
-				resp, err := l.reply(r)
-				if err == nil {
-					whole, _ := io.ReadAll(resp.Body)
-					half := len(whole) - 10
-					resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(string(whole[:half])),
-						late{2 * longestLimit}, strings.NewReader(string(whole[half:]))))
-				}
-				return resp, err
-			}))
+		node.then(after(shortestLimit*9/10, text(http.StatusServiceUnavailable, "leader not found")), after(shortestLimit*9/10, l.reply))
 		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
 		release()
 		r1.saw(t, 1)
@@ -418,14 +409,84 @@ func TestReadsTakeLong(t *testing.T) {
 	})
 }
 
-// late is a part of a body that comes late, and is empty.
-type late struct{ by time.Duration }
+// An answer that has begun to come is waited for as long as it comes, unless it is much too large.
+func TestReadsComeSlowly(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		every time.Duration // time between two parts of the answer
+		pad   int           // bytes of white space in it, which come at once
+		tail  int           // bytes of white space behind those
+		want  time.Duration // until the callers are to send their reads by themselves; 0 is never
+	}{
+		"it comes":           {every: limitStep - 1},
+		"it stalls":          {every: time.Hour, want: shortestLimit + limitStep},
+		"it takes very long": {every: limitStep - 1, tail: 1000, want: longestLimit},
+		"it is much larger":  {every: limitStep / 2, pad: mostRows, want: shortestLimit},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			q, l, node, release := fullOfReads(t, point)
+			node.then(func(r *http.Request) (*http.Response, error) {
+				resp, err := l.reply(r)
+				if err != nil {
+					return nil, err
+				}
+				whole, err := io.ReadAll(resp.Body)
+				first := bytes.LastIndexByte(whole, ',') + 1 // its end
+				head := string(whole[:first]) + strings.Repeat(" ", tt.pad)
+				resp.Body = &trickle{r.Context(), tt.every, head, strings.Repeat(" ", tt.tail) + string(whole[first:])}
+				return resp, err
+			})
+			m := &meter{}
+			r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{})
+			begin := time.Now()
+			release()
+			time.Sleep(time.Millisecond)
+			q.Ended(time.Millisecond, false) // what left later is answered
+			if tt.want == 0 {
+				r1.saw(t, 1)
+				r2.saw(t, 2)
+				assert.Greater(t, time.Since(begin), 2*shortestLimit)
+				return
+			}
+			for _, r := range []*reader{r1, r2} {
+				<-r.done
+				require.ErrorIs(t, r.err, ErrAlone)
+			}
+			assert.LessOrEqual(t, time.Since(begin), tt.want)
+			assert.Equal(t, 1, m.doubts)
+		})
+	}
+}
+
+// trickle is a body of which the head comes at once, and then each byte after a while.
+type trickle struct {
+	ctx        context.Context
+	every      time.Duration
+	head, rest string
+}
 
 // Read implements io.Reader.
-func (l late) Read([]byte) (int, error) {
-	time.Sleep(l.by)
-	return 0, io.EOF
+func (t *trickle) Read(p []byte) (n int, err error) {
+	switch {
+	case t.head != "":
+		n = copy(p, t.head)
+		t.head = t.head[n:]
+		return n, nil
+	case t.rest == "":
+		return 0, io.EOF
+	}
+	select {
+	case <-time.After(t.every):
+	case <-t.ctx.Done():
+		return 0, t.ctx.Err()
+	}
+	n = copy(p, t.rest[:1])
+	t.rest = t.rest[n:]
+	return n, nil
 }
+
+// Close implements io.Closer.
+func (t *trickle) Close() error { return nil }
 
 // What the driver sends in front of reads is there once for all of them.
 func TestReadsFrame(t *testing.T) {
