@@ -40,15 +40,14 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	}
 	cost.goesAlone()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
-	if err != nil {
-		cost.failed(err, false)
-	}
+	cost.failed(err)
 	return s, err
 }
 
 // readQuick is readOne for a read that is quick.
 func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
 	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
+	partings := cost.partings.Load()
 	generation, alone := reads.Begin()
 	if req.Bounded = alone; alone {
 		defer reads.End(generation)
@@ -65,11 +64,24 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	}
 	sent := time.Now()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
-	late := errors.Is(err, context.DeadlineExceeded)
-	if slow := (err == nil || late) && reads.Ended(time.Since(sent), late); err != nil {
-		cost.failed(err, slow)
+	cost.failed(err)
+	if slow := reads.Ended(sent, endOf(err)); slow && !(alone && err == nil) { // the answer will tell that it met no others
+		cost.wasSlow(partings)
 	}
 	return s, err
+}
+
+// endOf returns how a read ended.
+func endOf(err error) coalesce.End {
+	switch {
+	case err == nil:
+		return coalesce.Answered
+	case errors.Is(err, context.DeadlineExceeded):
+		return coalesce.TimedOut
+	case errors.Is(err, context.Canceled):
+		return coalesce.Cancelled
+	}
+	return coalesce.Failed
 }
 
 // readAlone sends a read by itself.
@@ -93,13 +105,9 @@ func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt,
 	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
 }
 
-// failed learns from the failure of a read. slow says that it was thought to be quick, and may have been
-// slow.
-func (c *textCost) failed(err error, slow bool) {
-	switch {
-	case sqlerr.IsUnsendable(err):
+// failed learns from the failure of a read, or does nothing if err is nil.
+func (c *textCost) failed(err error) {
+	if sqlerr.IsUnsendable(err) {
 		c.cannotBeSent()
-	case slow:
-		c.cutOff()
 	}
 }

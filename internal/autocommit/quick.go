@@ -83,6 +83,7 @@ type textCost struct {
 	columns wire.KnownColumns // of its answers; guards itself
 
 	quick    atomic.Bool  // it may go out with others; set under mu
+	partings atomic.Int64 // calls of part; set under mu
 	expected atomic.Int64 // how long others wait for it, on average; set under mu
 
 	// mu guards the rest.
@@ -127,13 +128,12 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	c.decide()
 }
 
-// cutOff notes that the answer to a single execution did not come in time, which went alone although the text
-// was quick.
-func (c *textCost) cutOff() {
+// wasSlow notes that a single execution was slow that went alone, although the text was quick. partings is c.partings
+// from before: of many that are slow at the same time one counts.
+func (c *textCost) wasSlow(partings int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known = false
-	if c.quick.Load() { // not by each of many that are cut off at once
+	if c.partings.Load() == partings {
 		c.part()
 	}
 	c.decide()
@@ -148,6 +148,7 @@ func (c *textCost) part() {
 	c.alone = min(max(2*c.alone, firstAlone), mostAlone)
 	c.aloneLeft, c.calmLeft = c.alone, c.alone+calm
 	c.seen, c.average = 0, 0
+	c.partings.Add(1)
 }
 
 // goesAlone notes that the text goes alone.

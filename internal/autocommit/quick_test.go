@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
 
@@ -146,12 +147,14 @@ func TestTextCostFailed(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
 	c.Measure(point, 100)
-	c.failed(sqlerr.New("no such table: t", 0, 1), false)
-	c.failed(context.DeadlineExceeded, false)
+	c.failed(nil)
+	c.failed(sqlerr.New("no such table: t", 0, 1))
 	require.True(t, c.isQuick())
 	for _, alone := range []int{firstAlone, 2 * firstAlone} {
+		partings := c.partings.Load()
+		c.Doubt()       // as the request with others fails
 		for range 100 { // many at once, of which one counts
-			c.failed(context.DeadlineExceeded, true)
+			c.wasSlow(partings)
 		}
 		for range alone {
 			require.False(t, c.isQuick())
@@ -160,8 +163,16 @@ func TestTextCostFailed(t *testing.T) {
 		}
 		require.True(t, c.isQuick())
 	}
-	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0), true)
+	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0))
 	require.False(t, c.isQuick())
 	c.Measure(point, 100)
 	require.False(t, c.isQuick(), "other answers would not come either")
+}
+
+func TestEndOf(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, coalesce.Answered, endOf(nil))
+	assert.Equal(t, coalesce.TimedOut, endOf(fmt.Errorf("late: %w", context.DeadlineExceeded)))
+	assert.Equal(t, coalesce.Cancelled, endOf(fmt.Errorf("gone: %w", context.Canceled)))
+	assert.Equal(t, coalesce.Failed, endOf(sqlerr.New("no such table: t", 0, 1)))
 }

@@ -53,6 +53,13 @@ func (p *pace) overdue(after time.Duration) bool {
 	return after > max(doubtAfter, doubtTypical*p.typical)
 }
 
+// outran reports whether the node has answered a request that left later than one that left at such a time, and
+// much sooner than it has, if it has at all.
+func (p *pace) outran(begun time.Time) bool {
+	waited := time.Since(begun)
+	return !p.begun.Before(begun) && waited >= shortestLimit && waited > limitLater*max(p.took, p.typical)
+}
+
 // isSlow reports whether the callers of a bulk that left at such a time, and has not been answered, are to send
 // their reads by themselves. They are if the node has answered a request that left later, and much sooner: one
 // of the reads is slow then. If it has not, it may be busy, or hang. If nothing has left for as long, every request
@@ -61,7 +68,7 @@ func (p *pace) overdue(after time.Duration) bool {
 func (p *pace) isSlow(begun time.Time, wait bool) bool {
 	waited, usual := time.Since(begun), max(shortestLimit, limitTypical*p.typical)
 	switch {
-	case !p.begun.Before(begun) && waited >= max(shortestLimit, limitLater*p.took, limitLater*p.typical):
+	case p.outran(begun):
 		return true
 	case !wait && min(waited, time.Since(p.left)) >= usual:
 		p.leaves()

@@ -3,6 +3,7 @@
 package coalesce
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,4 +63,24 @@ func TestPace(t *testing.T) {
 		time.Sleep(shortestLimit)
 		assert.True(t, p.isSlow(begun, false), "they have not told")
 	})
+}
+
+// A read that went alone was slow if what left later was answered much sooner, however it ended. One that was given
+// up may have been, too, if it took longer than usual.
+func TestReadsEnd(t *testing.T) {
+	t.Parallel()
+	for end, doubtful := range map[End]bool{Answered: false, TimedOut: true, Cancelled: true, Failed: false} {
+		inBubble(t, fmt.Sprint(end), func(t *testing.T) {
+			q, _, _, _ := fullOfReads(t, point)
+			begun := time.Now()
+			time.Sleep(doubtAfter)
+			assert.False(t, q.Ended(begun, end))
+			time.Sleep(1)
+			assert.Equal(t, doubtful, q.Ended(begun, end))
+			time.Sleep(shortestLimit)
+			q.Ended(time.Now().Add(-time.Millisecond), Answered)
+			q.pace.typical = time.Millisecond
+			assert.True(t, q.Ended(begun, end))
+		})
+	}
 }

@@ -64,17 +64,35 @@ type Meter interface {
 	Doubt()
 }
 
-// Ended notes how long a read took that its caller sent by itself. cutOff says that its answer did not
-// come in time. Then slow reports whether that may be due to the read.
-func (q *Coalescer) Ended(took time.Duration, cutOff bool) (slow bool) {
+// End is how a read ended that its caller sent by itself.
+type End uint8
+
+// The ends of a read.
+const (
+	Answered  End = iota // its answer came
+	TimedOut             // its time was over
+	Cancelled            // its caller no longer wanted it
+	Failed               // anything else
+)
+
+// Ended notes the end of a read that left at such a time, and that its caller sent by itself. It reports whether the
+// read was slow, as far as can be told.
+func (q *Coalescer) Ended(begun time.Time, end End) (slow bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.distance.places.Ended(cutOff)
-	if cutOff {
-		return q.pace.overdue(took)
+	took := time.Since(begun)
+	slow = q.pace.outran(begun)
+	switch end {
+	case Answered:
+		q.distance.places.Ended(false)
+		q.pace.answered(begun, took)
+	case TimedOut:
+		q.distance.places.Ended(true)
+		slow = slow || q.pace.overdue(took)
+	case Cancelled:
+		slow = slow || q.pace.overdue(took)
 	}
-	q.pace.answered(time.Now().Add(-took), took)
-	return false
+	return slow
 }
 
 // givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due

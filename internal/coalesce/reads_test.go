@@ -330,14 +330,14 @@ func TestReadsTakeLong(t *testing.T) {
 		want   time.Duration // until the others are to send their reads by themselves
 	}{
 		"a later request is answered":           {later: time.Millisecond, waits: true, want: shortestLimit},
-		"a later request is answered, but late": {later: 50 * time.Millisecond, waits: true, want: 150 * time.Millisecond},
+		"a later request is answered, but late": {later: 50 * time.Millisecond, waits: true, want: 150*time.Millisecond + limitStep},
 		"a later request may be answered":       {waits: true, want: longestLimit},
 		"there is no later request":             {want: shortestLimit},
 		"the impatient leaves before":           {later: time.Millisecond, leaves: true, want: shortestLimit},
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			q, _, node, release := fullOfReads(t, point)
-			q.Ended(time.Millisecond, false) // it left before
+			q.Ended(time.Now().Add(-time.Millisecond), Answered) // it left before
 			node.then(hang)
 			time.Sleep(time.Millisecond)
 			first, m := &meter{}, &meter{}
@@ -349,7 +349,7 @@ func TestReadsTakeLong(t *testing.T) {
 			}
 			if tt.later > 0 {
 				time.Sleep(tt.later)
-				q.Ended(tt.later, false)
+				q.Ended(time.Now().Add(-tt.later), Answered)
 			}
 			if tt.leaves {
 				time.Sleep(shortestLimit/2 - time.Since(begin))
@@ -394,7 +394,7 @@ func TestReadsTakeLong(t *testing.T) {
 		time.Sleep(shortestLimit)
 		synctest.Wait()
 		require.Equal(t, 2*share, alone())
-		q.Ended(time.Millisecond, false)
+		q.Ended(time.Now().Add(-time.Millisecond), Answered)
 		time.Sleep(limitStep)
 		synctest.Wait()
 		require.Equal(t, len(all), alone(), "their reads tell of the others")
@@ -441,7 +441,7 @@ func TestReadsComeSlowly(t *testing.T) {
 			begin := time.Now()
 			release()
 			time.Sleep(time.Millisecond)
-			q.Ended(time.Millisecond, false) // what left later is answered
+			q.Ended(time.Now().Add(-time.Millisecond), Answered) // what left later is answered
 			if tt.want == 0 {
 				r1.saw(t, 1)
 				r2.saw(t, 2)
@@ -568,7 +568,9 @@ func TestReadsLeave(t *testing.T) {
 func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(t *testing.T, q *Coalescer, l *library, release func()){
-		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) { q.Ended(60*time.Millisecond, false) },
+		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) {
+			q.Ended(time.Now().Add(-60*time.Millisecond), Answered)
+		},
 		"to a bulk": func(t *testing.T, q *Coalescer, l *library, release func()) {
 			l.gate = make(chan struct{})
 			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
@@ -596,8 +598,8 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 			<-r2.done
 			synctest.Wait()
 			assert.Zero(t, m.doubts)
-			assert.False(t, q.Ended(180*time.Millisecond, true))
-			assert.True(t, q.Ended(181*time.Millisecond, true))
+			assert.False(t, q.Ended(time.Now().Add(-(180*time.Millisecond)), TimedOut))
+			assert.True(t, q.Ended(time.Now().Add(-(181*time.Millisecond)), TimedOut))
 		})
 	}
 }
