@@ -129,11 +129,11 @@ func (c *textCost) Measure(took time.Duration, size int) {
 }
 
 // wasSlow notes that a single execution was slow that went alone, although the text was quick. partings is c.partings
-// from before: of many that are slow at the same time one counts.
+// from before. Of many that are slow at the same time one counts, until the text is quick again.
 func (c *textCost) wasSlow(partings int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.partings.Load() == partings {
+	if c.quick.Load() || c.partings.Load() == partings {
 		c.part()
 	}
 	c.decide()

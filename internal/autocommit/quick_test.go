@@ -163,6 +163,8 @@ func TestTextCostFailed(t *testing.T) {
 		}
 		require.True(t, c.isQuick())
 	}
+	c.wasSlow(-1)
+	require.False(t, c.isQuick(), "it was quick again, and another one was slow")
 	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0))
 	require.False(t, c.isQuick())
 	c.Measure(point, 100)
