@@ -65,7 +65,8 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	sent := time.Now()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	cost.failed(err)
-	if slow := reads.Ended(sent, endOf(err)); slow && !(alone && err == nil) { // the answer will tell that it met no others
+	slow := reads.Ended(sent, endOf(err))
+	if slow && (!alone || err != nil) { // the answer to one that never was joined tells by itself
 		cost.wasSlow(partings)
 	}
 	return s, err

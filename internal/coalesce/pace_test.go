@@ -75,7 +75,7 @@ func TestReadsEnd(t *testing.T) {
 			begun := time.Now()
 			time.Sleep(doubtAfter)
 			assert.False(t, q.Ended(begun, end))
-			time.Sleep(1)
+			time.Sleep(time.Microsecond)
 			assert.Equal(t, doubtful, q.Ended(begun, end))
 			time.Sleep(shortestLimit)
 			q.Ended(time.Now().Add(-time.Millisecond), Answered)
