@@ -108,7 +108,7 @@ func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt,
 
 // failed learns from the failure of a read, or does nothing if err is nil.
 func (c *textCost) failed(err error) {
-	if sqlerr.IsUnsendable(err) {
+	if err != nil && sqlerr.IsUnsendable(err) { // which allocates
 		c.cannotBeSent()
 	}
 }
