@@ -65,9 +65,12 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	sent := time.Now()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	cost.failed(err)
-	slow := reads.Ended(sent, endOf(err))
-	if slow && (!alone || err != nil) { // the answer to one that never was joined tells by itself
+	slow, doubtful := reads.Ended(sent, endOf(err))
+	switch {
+	case slow && (!alone || err != nil): // the answer to one that never was joined tells by itself
 		cost.wasSlow(partings)
+	case doubtful:
+		cost.Doubt()
 	}
 	return s, err
 }

@@ -72,15 +72,21 @@ func TestReadsEnd(t *testing.T) {
 	for end, doubtful := range map[End]bool{Answered: false, TimedOut: true, Cancelled: true, Failed: false} {
 		inBubble(t, fmt.Sprint(end), func(t *testing.T) {
 			q, _, _, _ := fullOfReads(t, point)
+			ended := func(begun time.Time, slow, doubtful bool) {
+				t.Helper()
+				gotSlow, gotDoubtful := q.Ended(begun, end)
+				assert.Equal(t, slow, gotSlow)
+				assert.Equal(t, doubtful, gotDoubtful)
+			}
 			begun := time.Now()
 			time.Sleep(doubtAfter)
-			assert.False(t, q.Ended(begun, end))
+			ended(begun, false, false)
 			time.Sleep(time.Microsecond)
-			assert.Equal(t, doubtful, q.Ended(begun, end))
+			ended(begun, false, doubtful)
 			time.Sleep(shortestLimit)
 			q.Ended(time.Now().Add(-time.Millisecond), Answered)
 			q.pace.typical = time.Millisecond
-			assert.True(t, q.Ended(begun, end))
+			ended(begun, true, doubtful)
 		})
 	}
 }

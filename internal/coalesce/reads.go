@@ -76,8 +76,9 @@ const (
 )
 
 // Ended notes the end of a read that left at such a time, and that its caller sent by itself. It reports whether the
-// read was slow, as far as can be told.
-func (q *Coalescer) Ended(begun time.Time, end End) (slow bool) {
+// read was slow, because what left later was answered much sooner, and whether it may have been, because its caller
+// gave up after longer than answers usually take.
+func (q *Coalescer) Ended(begun time.Time, end End) (slow, doubtful bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	took := time.Since(begun)
@@ -88,11 +89,11 @@ func (q *Coalescer) Ended(begun time.Time, end End) (slow bool) {
 		q.pace.answered(begun, took)
 	case TimedOut:
 		q.distance.places.Ended(true)
-		slow = slow || q.pace.overdue(took)
+		doubtful = q.pace.overdue(took)
 	case Cancelled:
-		slow = slow || q.pace.overdue(took)
+		doubtful = q.pace.overdue(took)
 	}
-	return slow
+	return slow, doubtful
 }
 
 // givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due
