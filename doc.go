@@ -218,7 +218,8 @@
 //
 // Each call gets its own rows or error, and its own deadline. A request that fails as a whole is
 // sent again, each read by itself. So is one that takes more than 100 ms, and three times as long as
-// usual, while the server answers what was sent later.
+// usual, while the server answers what was sent later. If it answers nothing, the driver waits up to a
+// second, or ten times as long as usual, and then sends the reads of one request after the other.
 //
 // # Transactions
 //

@@ -306,7 +306,8 @@ func testJoinedInfinity(t *testing.T, dsn string, want error) {
 	const writers, most = 64, 100
 	told, rounds := newLedger(), int64(0)
 	// round returns how many others of the infinity got an error, and how many the wanted one.
-	round := func(j *joined, infinite bool) (failed, wanted int64) {
+	// alone says that the infinity must go alone.
+	round := func(j *joined, infinite, alone bool) (failed, wanted int64) {
 		var failures, match atomic.Int64
 		first := rounds * writers
 		rounds++
@@ -316,6 +317,9 @@ func testJoinedInfinity(t *testing.T, dsn string, want error) {
 			if infinite && g == writers/2 {
 				err := j.QueryRowContext(t.Context(), "INSERT INTO "+table+" VALUES (?, 9e999) RETURNING v", n).Scan(&v)
 				assert.Error(t, err)
+				if alone {
+					assert.ErrorIs(t, err, rqlite.ErrRowsLost)
+				}
 				told.enter(n, fortuneOf(err), err)
 				return
 			}
@@ -333,18 +337,21 @@ func testJoinedInfinity(t *testing.T, dsn string, want error) {
 		return failures.Load(), match.Load()
 	}
 	var j *joined
-	var met int64 // others that were in one request with the infinity, and got the wanted error
+	var failed, met int64 // others that were in one request with the infinity, and got the wanted error
 	for met == 0 && rounds < most {
 		j = openJoined(t, dsn) // one that knows of no infinity
-		failed, _ := round(j, false)
+		failed, _ = round(j, false, false)
 		require.Zero(t, failed) // until the nodes are known, RETURNING leaves no token
-		_, met = round(j, true)
+		failed, met = round(j, true, false)
 	}
 	require.Positive(t, met, "the infinity was alone each time")
-	assert.Less(t, met, int64(writers))
+	assert.Equal(t, failed, met, "only one request")
 	unknown := told.audit(nil).unknown
+	if errors.Is(want, rqlite.ErrIndeterminate) {
+		assert.EqualValues(t, met+1, unknown, "they, and the infinity")
+	}
 	for range 5 {
-		failed, _ := round(j, true)
+		failed, _ = round(j, true, true)
 		assert.Zero(t, failed, "the infinity goes alone")
 	}
 	got := requireTold(t, told, storedIn(t, db.DB, "SELECT n FROM "+table))

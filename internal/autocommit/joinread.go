@@ -39,9 +39,7 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
 	cost.goesAlone()
-	s, err := e.readAlone(ctx, req, stmts, at, cost)
-	cost.failed(err)
-	return s, err
+	return e.readAlone(ctx, req, stmts, at, cost)
 }
 
 // readQuick is readOne for a read that is quick.
@@ -64,7 +62,6 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	}
 	sent := time.Now()
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
-	cost.failed(err)
 	slow, doubtful := reads.Ended(sent, endOf(err))
 	switch {
 	case slow && (!alone || err != nil): // the answer to one that never was joined tells by itself
@@ -89,14 +86,17 @@ func endOf(err error) coalesce.End {
 }
 
 // readAlone sends a read by itself.
-func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
-	if err != nil {
-		return result.Source{}, err
+	if err == nil {
+		s, err = result.NewMetered(answer, stmts, at, cost)
 	}
-	return result.NewMetered(answer, stmts, at, cost)
+	if err != nil {
+		cost.failed(err)
+	}
+	return s, err
 }
 
 // joinRead sends a read with those of other callers.
@@ -109,9 +109,9 @@ func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt,
 	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
 }
 
-// failed learns from the failure of a read, or does nothing if err is nil.
+// failed learns from the failure of a read.
 func (c *textCost) failed(err error) {
-	if err != nil && sqlerr.IsUnsendable(err) { // which allocates
+	if sqlerr.IsUnsendable(err) {
 		c.cannotBeSent()
 	}
 }

@@ -63,8 +63,8 @@ func (p *pace) outran(begun time.Time) bool {
 // isSlow reports whether the callers of a bulk that left at such a time, and has not been answered, are to send
 // their reads by themselves. They are if the node has answered a request that left later, and much sooner: one
 // of the reads is slow then. If it has not, it may be busy, or hang. If nothing has left for as long, every request
-// may hold a slow read. Then the reads of one are sent, which will tell of the others. wait says that this would be
-// too early, because reads wait to be sent, or an answer has begun to come.
+// may hold a slow read. Then the reads of one are sent, which will tell of the others. isSlow notes that
+// they leave. wait says that this would be too early, because reads wait to be sent, or an answer has begun to come.
 func (p *pace) isSlow(begun time.Time, wait bool) bool {
 	waited, usual := time.Since(begun), max(shortestLimit, limitTypical*p.typical)
 	switch {

@@ -16,8 +16,8 @@ import (
 // request costs the node as much as three more point reads, which is little beside eight.
 var readLimits = limits{underWay: 4, second: 8, even: true, parts: 256, work: 10 * time.Millisecond, patience: 20 * time.Millisecond}
 
-// mostRows is the size in bytes of the largest answer to a bulk that is waited for as long as it comes. It is twice
-// what its texts have on average, if the limits allow them no more.
+// mostRows is the size in bytes of the largest answer to a bulk that is waited for as long as it comes. By
+// the average sizes of its texts, the limits allow a bulk half of that.
 const mostRows = 2 << 20
 
 // distance is how far the node is away. The callers of a near one wait for each other, because

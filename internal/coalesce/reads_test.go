@@ -215,7 +215,6 @@ func TestReads(t *testing.T) {
 	})
 }
 
-// The node may work until the last of the callers gives up.
 // Requests that are under way share the callers evenly: the more there are, the larger.
 func TestReadsShare(t *testing.T) {
 	t.Parallel()
@@ -252,6 +251,7 @@ func TestReadsShare(t *testing.T) {
 	}
 }
 
+// The node may work until the last of the callers gives up.
 func TestReadsDeadline(t *testing.T) {
 	t.Parallel()
 	second := func(n int) Part { return Part{Deadline: time.Now().Add(time.Duration(n) * time.Second)} }
