@@ -385,31 +385,57 @@ func TestJoinedReadsStale(t *testing.T) {
 	})
 }
 
-// TestJoinedReadsElsewhere has many read while the cluster changes its leader. Nobody gets an error,
-// or the row of another.
+// inTx is a point read in a read-only transaction, which must succeed.
+func (o *ownReads) inTx(ctx context.Context, k int) {
+	tx, err := o.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		o.wrong.add("%v", err)
+		return
+	}
+	defer tx.Rollback()
+	var v int
+	o.wrong.looks.Add(1)
+	if err := tx.QueryRowContext(ctx, "SELECT v FROM "+o.table+" WHERE k = ?", k).Scan(&v); err != nil || v != k*k {
+		o.wrong.add("%d has the square %d in a transaction: %v", k, v, err)
+		return
+	}
+	o.answered.Add(1)
+}
+
+// TestJoinedReadsElsewhere has many read while the cluster changes its leader: together, each by itself, by the
+// log, and in transactions. Nobody gets an error, or the row of another.
 func TestJoinedReadsElsewhere(t *testing.T) {
 	onFleets(t, func(t *testing.T) {
 		f := startFleet(t, fleetOptions{voters: 3})
-		o := &ownReads{table: fillSquares(t, f.dsn(), 1000)}
+		table := fillSquares(t, f.dsn(), 1000)
 		f.settle(t)
 		j := openJoined(t, withSettings(f.dsn(), "level=linearizable"))
-		o.db = j.DB
+		joined, apart, byLog := &ownReads{table: table, db: j.DB}, &ownReads{table: table}, &ownReads{table: table}
+		apart.db = openDSN(t, withSettings(f.dsn(), "level=linearizable", "coalesce=false"))
+		byLog.db = openDSN(t, withSettings(f.dsn(), "level=strong"))
+		inTx := &ownReads{table: table, db: apart.db}
 		stop := make(chan struct{})
 		var readers sync.WaitGroup
-		for g := range 32 {
-			readers.Go(func() {
-				for n := 0; ; n++ {
-					select {
-					case <-stop:
-						return
-					default:
-						o.good(t.Context(), (g*31+n)%1000)
+		each := func(n int, read func(ctx context.Context, k int)) {
+			for g := range n {
+				readers.Go(func() {
+					for n := 0; ; n++ {
+						select {
+						case <-stop:
+							return
+						default:
+							read(t.Context(), (g*31+n)%1000)
+						}
 					}
-				}
-			})
+				})
+			}
 		}
+		each(32, joined.good)
+		each(4, apart.good)
+		each(4, byLog.good)
+		each(4, inTx.inTx)
 		leaders := fmt.Sprint(f.leader(t))
-		for range 3 {
+		for range either(6, 100) {
 			linger(t.Context(), 300*time.Millisecond)
 			next := (f.leader(t) + 1) % f.voters
 			if err := raw(t, j.DB, func(ctx context.Context, c rqlite.Conn) error { return c.StepDown(ctx, f.members[next].id) }); err != nil {
@@ -420,8 +446,12 @@ func TestJoinedReadsElsewhere(t *testing.T) {
 		linger(t.Context(), 300*time.Millisecond)
 		close(stop)
 		readers.Wait()
-		o.wrong.none(t)
-		report(t, "%d reads answered under the leaders %s", o.answered.Load(), leaders)
-		requireJoinedReads(t, j.connector, o.answered.Load())
+		for _, o := range []*ownReads{joined, apart, byLog, inTx} {
+			o.wrong.none(t)
+			assert.Positive(t, o.answered.Load())
+		}
+		report(t, "%d joined reads answered, %d by themselves, %d by the log, %d in transactions, under the leaders %s",
+			joined.answered.Load(), apart.answered.Load(), byLog.answered.Load(), inTx.answered.Load(), leaders)
+		requireJoinedReads(t, j.connector, joined.answered.Load())
 	})
 }

@@ -78,6 +78,21 @@ func TestSendAgain(t *testing.T) {
 	}
 }
 
+// A leader whose term ends during a linearizable read calls the read stale. So says a node of a read that asks
+// for fresher data than it has, which another attempt would not change.
+func TestSendStale(t *testing.T) {
+	t.Parallel()
+	node := newFake(t, failure("stale read"), failure("stale read"), ok(rows))
+	c, _ := newClient(t, []string{node.host()})
+	require.NoError(t, do(t.Context(), c, query()))
+	require.Len(t, node.got(), 3)
+
+	anywhere := query()
+	anywhere.Leader = false
+	node.then(failure("stale read"), ok(rows))
+	requireError(t, do(t.Context(), c, anywhere), Refused)
+}
+
 func TestSendToAnotherHost(t *testing.T) {
 	t.Parallel()
 	node := newFake(t, ok(written))
@@ -158,7 +173,6 @@ func TestSendRefused(t *testing.T) {
 		{"not rqlite", text(404, "404 page not found"), 404, "404 page not found"},
 		{"method not allowed", text(405, ""), 405, "method not allowed"},
 		{"rewriter", text(500, "SQL rewrite: no"), 500, "SQL rewrite: no"},
-		{"stale read", failure("stale read"), 200, "stale read"},
 		{"disallowed pragma", failure("disallowed pragma"), 200, "disallowed pragma"},
 		{"deferred foreign key", failure("FOREIGN KEY constraint failed"), 200, "FOREIGN KEY constraint failed"},
 	}
@@ -231,7 +245,7 @@ func TestSendHugeErrorBody(t *testing.T) {
 // Short bodies of errors are read whole, so that the connection serves on.
 func TestSendErrorKeepsConnection(t *testing.T) {
 	t.Parallel()
-	node := newFake(t, text(503, "leader not found"), text(400, "no"), movedTo("ftp://nowhere"), failure("stale read"), ok(rows))
+	node := newFake(t, text(503, "leader not found"), text(400, "no"), movedTo("ftp://nowhere"), failure("query timeout"), ok(rows))
 	c, _ := newClient(t, []string{node.host()})
 	for range 4 {
 		_ = do(t.Context(), c, query())

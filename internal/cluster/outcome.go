@@ -74,7 +74,7 @@ func classifyMessage(message string) Outcome {
 		message == "leadership transfer in progress", // a leader that hands over appends nothing more
 		strings.HasPrefix(message, "dial tcp "):      // the node could not reach the leader
 		return Repeat
-	case strings.HasPrefix(message, "stale read"),
+	case isStale(message),
 		strings.HasPrefix(message, "disallowed pragma"),
 		strings.HasPrefix(message, "query timeout"),
 		strings.HasSuffix(message, "constraint failed"): // at the commit of a transaction
@@ -94,6 +94,9 @@ func isLeaderless(message string) bool {
 	return false
 }
 
+// isStale recognises the answer of a node that refuses a read because its data may be too old.
+func isStale(message string) bool { return strings.HasPrefix(message, "stale read") }
+
 // isUnsendable recognises the answer of a node that has an infinite REAL among its rows, which JSON
 // cannot carry.
 func isUnsendable(message string) bool { return strings.Contains(message, "json: unsupported value") }
@@ -103,9 +106,13 @@ func isUnsendable(message string) bool { return strings.Contains(message, "json:
 // A node that forwards a write tries twice, and reports only the second attempt. That it could not
 // reach a leader says nothing of the first. And if the rows of one of several statements could not
 // be sent, others may have been rolled back before.
+//
+// No freshness is asked of the leader. It calls a linearizable read stale if its term has ended meanwhile.
 func (g *guard) outcome(status int, message string) Outcome {
 	outcome := Classify(status, message)
 	switch {
+	case g.req.Leader && !g.req.Write && outcome == Refused && isStale(message):
+		return Repeat
 	case !g.req.Write:
 	case outcome == Repeat && status == http.StatusOK && g.forwarded,
 		outcome == Applied && g.req.Statements != 1:
@@ -161,7 +168,7 @@ func (e *Error) text() string {
 func (e *Error) Unsendable() bool { return isUnsendable(e.Message) }
 
 // Stale reports whether the node refused a read because its data may be too old.
-func (e *Error) Stale() bool { return strings.HasPrefix(e.Message, "stale read") }
+func (e *Error) Stale() bool { return isStale(e.Message) }
 
 // Redirected reports whether a node answered by naming another one as the leader.
 func (e *Error) Redirected() bool { return e.redirect != nil }

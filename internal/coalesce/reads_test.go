@@ -293,7 +293,7 @@ func TestReadsFailures(t *testing.T) {
 	}
 	for name, tt := range tests {
 		inBubble(t, name, func(t *testing.T) {
-			q, _, node, release := fullOfReads(t, point)
+			q, _, node, release := fullOfReads(t, Kind{Path: cluster.QueryPath, Params: "level=none"})
 			node.then(tt.answer)
 			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
 			release()
@@ -309,14 +309,19 @@ func TestReadsFailures(t *testing.T) {
 			assert.Equal(t, !tt.alone, q.Counts().Failures == 1)
 		})
 	}
-	inBubble(t, "a node without a leader is asked again", func(t *testing.T) {
-		q, l, node, release := fullOfReads(t, point)
-		node.then(text(http.StatusServiceUnavailable, "leader not found"), l.reply)
-		r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
-		release()
-		r1.saw(t, 1)
-		r2.saw(t, 2)
-	})
+	for name, answer := range map[string]reply{
+		"no leader":                     text(http.StatusServiceUnavailable, "leader not found"),
+		"a leader whose term has ended": failure("stale read"),
+	} {
+		inBubble(t, name+" is asked again", func(t *testing.T) {
+			q, l, node, release := fullOfReads(t, point)
+			node.then(answer, l.reply)
+			r1, r2 := reads(t, q, 1, Part{}), reads(t, q, 2, Part{})
+			release()
+			r1.saw(t, 1)
+			r2.saw(t, 2)
+		})
+	}
 }
 
 // A bulk that takes long holds a slow read where the node answers what left later. Then each caller sends its
