@@ -19,7 +19,7 @@ type bulk struct {
 	// parts are those whose callers still wait at the last attempt. Only Compose changes them,
 	// under q.mu.
 	parts []*part
-	// cancel ends the request. begin sets it, and leave calls it when live becomes 0.
+	// cancel ends the request. begin sets it, and takeOut calls it when live becomes 0.
 	cancel context.CancelCauseFunc
 	live   int            // parts whose callers wait, from begin on; guarded by q.mu
 	last   *cluster.Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
@@ -119,7 +119,7 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 	b.cancel = cancel
 	for _, p := range b.parts {
 		p.bulk = b
-		if !p.left {
+		if !p.gaveUp {
 			b.live++
 		}
 	}
@@ -133,7 +133,7 @@ func (b *bulk) Compose() (body []byte, statements int) {
 	defer b.q.mu.Unlock()
 	staying, size := b.parts[:0:0], 0
 	for _, p := range b.parts {
-		if p.left {
+		if p.gaveUp {
 			continue
 		}
 		p.sent = true
@@ -153,7 +153,7 @@ func (b *bulk) Compose() (body []byte, statements int) {
 }
 
 // Withdraw implements [cluster.Joint]. It records a failed attempt. If that had no effect, callers
-// that leave before the next attempt learn that nothing was applied. Reads are not sent together again
+// that give up before the next attempt learn that nothing was applied. Reads are not sent together again
 // if the connection broke, because one of them may be the reason.
 func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 	b.q.mu.Lock()

@@ -82,8 +82,8 @@ type Coalescer struct {
 	bulks      int     // those of them that have several parts
 	taken      int     // parts that were taken, and whose bulk has not ended
 	stalled    int     // requests of earlier generations without an answer
-	waiting    []*part // parts that were not taken, in order of arrival; gone of them have left
-	gone       int     // number of parts in waiting whose callers have left
+	waiting    []*part // parts that were not taken, in order of arrival
+	gone       int     // number of parts in waiting whose callers have given up
 	distance   distance
 	pace       pace // of the answers to reads
 	timeouts   timeouts
@@ -161,8 +161,8 @@ type part struct {
 	taken  bool          // it no longer waits
 	bulk   *bulk         // nil before the bulk begins
 	sent   bool          // the server may have received it
-	left   bool          // the caller has given up, or its timeout has passed
-	told   bool          // answer or err is set, and stays; the part no longer leaves
+	gaveUp bool          // the caller has given up, or its timeout has passed
+	told   bool          // answer or err is set, and stays; the caller can no longer give up
 	done   chan struct{} // gets a value soon after told or late is set; it has room for one
 	late   error         // a *cluster.Error if the timeout has passed
 	answer *cluster.Answer
@@ -266,7 +266,7 @@ func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, 
 	p := &part{Part: statement, until: q.cfg.Client.Until(ctx), done: make(chan struct{}, 1)}
 	q.queue(p)
 	if why := cluster.Wait(ctx, p.done); why != nil {
-		return q.leave(p, why)
+		return q.giveUp(p, why)
 	}
 	return p.outcome()
 }
@@ -297,9 +297,9 @@ func (q *Coalescer) tell(parts []*part) {
 	}
 }
 
-// tellOne notes that a part has got its answer or error, unless it has left. The caller holds q.mu.
+// tellOne notes that a part has got its answer or error, unless its caller has given up. The caller holds q.mu.
 func (q *Coalescer) tellOne(p *part) {
-	if !p.left {
+	if !p.gaveUp {
 		p.told = true
 		q.timeouts.ended(p)
 	}
@@ -316,48 +316,48 @@ func (p *part) outcome() (*cluster.Answer, error) {
 	return p.answer, nil
 }
 
-// leave takes a caller out, unless its answer has come.
-func (q *Coalescer) leave(p *part, why error) (*cluster.Answer, error) {
+// giveUp ends the wait of a part's caller, unless its answer has come.
+func (q *Coalescer) giveUp(p *part, why error) (*cluster.Answer, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.isOver() {
 		return p.outcome()
 	}
-	return nil, q.giveUp(p, why)
+	return nil, q.takeOut(p, why)
 }
 
-// giveUp takes a part out that is not over, and returns its error. The caller holds q.mu.
-func (q *Coalescer) giveUp(p *part, why error) *cluster.Error {
-	p.left = true
+// takeOut takes a part out that is not over, and returns its error. The caller holds q.mu.
+func (q *Coalescer) takeOut(p *part, why error) *cluster.Error {
+	p.gaveUp = true
 	q.timeouts.ended(p)
 	if p.bulk == nil {
 		if !p.taken {
 			q.forget(p)
 		}
-		return q.leftWaiting(why)
+		return q.waitedError(why)
 	}
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	return q.leftBulk(why, p.sent, p.bulk.last)
+	return q.sentError(why, p.sent, p.bulk.last)
 }
 
-// leftWaiting is the error of a caller that gives up before its statement is part of a bulk.
-func (q *Coalescer) leftWaiting(why error) *cluster.Error {
+// waitedError is the error of a caller that gives up before its statement is part of a bulk.
+func (q *Coalescer) waitedError(why error) *cluster.Error {
 	return cluster.GaveUp(why, !q.cfg.Reads, false, "the writes under way; nothing was sent", nil)
 }
 
-// leftBulk is the error of a caller that gives up while a bulk with its statement is under way.
+// sentError is the error of a caller that gives up while a bulk with its statement is under way.
 // last is the failure of the bulk's attempt before, or nil.
-func (q *Coalescer) leftBulk(why error, sent bool, last *cluster.Error) *cluster.Error {
+func (q *Coalescer) sentError(why error, sent bool, last *cluster.Error) *cluster.Error {
 	return cluster.GaveUp(why, !q.cfg.Reads, sent, "another attempt; nothing was applied", last)
 }
 
-// forget frees the memory of a part whose caller left while it waited. The caller holds q.mu.
+// forget frees the memory of a part whose caller gave up while it waited. The caller holds q.mu.
 func (q *Coalescer) forget(p *part) {
 	p.Elements = nil
 	if q.gone++; 2*q.gone > len(q.waiting) { // so that each costs the same, however many there are
-		q.waiting = slices.DeleteFunc(q.waiting, func(p *part) bool { return p.left })
+		q.waiting = slices.DeleteFunc(q.waiting, func(p *part) bool { return p.gaveUp })
 		q.gone = 0
 	}
 }
@@ -370,7 +370,7 @@ func (q *Coalescer) take() batch {
 	size, n, work := 0, 0, time.Duration(0)
 	for ; n < len(q.waiting) && len(parts) < most; n++ {
 		p := q.waiting[n]
-		if p.left {
+		if p.gaveUp {
 			q.gone--
 			continue
 		}

@@ -179,7 +179,7 @@ func (b *bulk) giveBackOne(at int) {
 	p := b.parts[at]
 	b.parts = append(b.parts[:at:at], b.parts[at+1:]...)
 	p.bulk = nil
-	if p.left {
+	if p.gaveUp {
 		return
 	}
 	p.err = ErrAlone

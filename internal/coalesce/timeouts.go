@@ -9,7 +9,7 @@ import (
 // The coalescer's mu guards it.
 type timeouts struct {
 	fire func() // is called when a timeout may have passed; never changes
-	// parts are in order of their timeouts. Those that were told or have left stay for a while; over counts
+	// parts are in order of their timeouts. Those that were told, or whose callers gave up, stay for a while; over counts
 	// them.
 	//
 	// Invariant: 2*over <= len(parts).
@@ -21,7 +21,7 @@ type timeouts struct {
 }
 
 // isOver reports whether nothing more can happen to a part.
-func (p *part) isOver() bool { return p.told || p.left }
+func (p *part) isOver() bool { return p.told || p.gaveUp }
 
 // await notes that a part waits until p.until; zero is forever.
 func (t *timeouts) await(p *part) {
@@ -90,7 +90,7 @@ func (q *Coalescer) expire() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range q.timeouts.due() {
-		p.late = q.giveUp(p, q.cfg.Client.TimedOut())
+		p.late = q.takeOut(p, q.cfg.Client.TimedOut())
 		p.done <- struct{}{}
 	}
 }
