@@ -29,6 +29,7 @@ type crowd struct {
 	t         *testing.T
 	connector *Connector
 	db        *sql.DB
+	tickets   []int // of the writes that occupy makes
 }
 
 func (f *fake) crowd(change func(*Config)) *crowd {
@@ -49,8 +50,12 @@ func (f *fake) crowd(change func(*Config)) *crowd {
 
 // occupy makes writes wait.
 func (c *crowd) occupy() {
-	for ok := true; ok; {
-		_, ok = c.connector.engine.Coalescer.Begin()
+	for {
+		ticket, ok := c.connector.engine.Coalescer.Begin(nil)
+		if !ok {
+			return
+		}
+		c.tickets = append(c.tickets, ticket)
 	}
 }
 
@@ -74,7 +79,10 @@ func (c *crowd) do(call func() error) (waits bool, ended <-chan error) {
 }
 
 // release lets those go that wait.
-func (c *crowd) release() { c.connector.engine.Coalescer.End(0) }
+func (c *crowd) release() {
+	c.connector.engine.Coalescer.End(c.tickets[0])
+	c.tickets = c.tickets[1:]
+}
 
 // answerAll answers each statement of a request alike.
 func answerAll(w http.ResponseWriter, r *http.Request, entry string) {

@@ -474,9 +474,9 @@ func TestOnceJoinedLately(t *testing.T) {
 	}
 	coalescer := connector.engine.Coalescer
 	require.Eventually(t, func() bool { // the bulk has ended
-		generation, ok := coalescer.Begin()
+		ticket, ok := coalescer.Begin(nil)
 		if ok {
-			coalescer.End(generation)
+			coalescer.End(ticket)
 		}
 		return ok
 	}, waitAtMost, time.Millisecond)

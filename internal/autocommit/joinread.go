@@ -39,16 +39,21 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
 	cost.goesAlone()
-	return e.readAlone(ctx, req, stmts, at, cost)
+	s, _, err := e.readAlone(ctx, req, stmts, at, cost)
+	return s, err
 }
 
 // readQuick is readOne for a read that is quick.
 func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
 	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
+	if reads == nil {
+		s, _, err := e.readAlone(ctx, req, stmts, at, cost)
+		return s, err
+	}
 	partings := cost.partings.Load()
-	generation, alone := reads.Begin()
+	ticket, alone := reads.Begin(cost)
 	if req.Bounded = alone; alone {
-		defer reads.End(generation)
+		defer reads.End(ticket)
 	} else {
 		req.Begun = time.Now()
 		answer, err := joinRead(ctx, reads, stmts, cost)
@@ -61,8 +66,8 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		}
 	}
 	sent := time.Now()
-	s, err := e.readAlone(ctx, req, stmts, at, cost)
-	slow, doubtful := reads.Ended(sent, endOf(err))
+	s, node, err := e.readAlone(ctx, req, stmts, at, cost)
+	slow, doubtful := reads.Ended(node, sent, endOf(err))
 	switch {
 	case slow && (!alone || err != nil): // the answer to one that never was joined tells by itself
 		cost.wasSlow(partings)
@@ -85,18 +90,23 @@ func endOf(err error) coalesce.End {
 	return coalesce.Failed
 }
 
-// readAlone sends a read by itself.
-func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
+// readAlone sends a read by itself. node is where it went, "" if that is not known.
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, node string, err error) {
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
-	if err == nil {
+	var failure *cluster.Error
+	switch {
+	case err == nil:
+		node = answer.Node
 		s, err = result.NewMetered(answer, stmts, at, cost)
+	case errors.As(err, &failure):
+		node = failure.Node
 	}
 	if err != nil {
 		cost.failed(err)
 	}
-	return s, err
+	return s, node, err
 }
 
 // joinRead sends a read with those of other callers.

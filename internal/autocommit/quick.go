@@ -139,6 +139,16 @@ func (c *textCost) wasSlow(partings int64) {
 	c.decide()
 }
 
+// Slow implements coalesce.Meter. Of many that are slow at the same time one counts.
+func (c *textCost) Slow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.quick.Load() {
+		c.part()
+		c.decide()
+	}
+}
+
 // part makes the text go alone for a while. What is known of it by then does not count afterwards. The
 // caller holds c.mu.
 func (c *textCost) part() {

@@ -165,6 +165,16 @@ func TestTextCostFailed(t *testing.T) {
 	}
 	c.wasSlow(-1)
 	require.False(t, c.isQuick(), "it was quick again, and another one was slow")
+	partings := c.partings.Load()
+	c.Slow()
+	require.Equal(t, partings, c.partings.Load(), "of many one counts")
+	for range 4 * firstAlone {
+		require.False(t, c.isQuick())
+		c.goesAlone()
+	}
+	require.True(t, c.isQuick())
+	c.Slow()
+	require.False(t, c.isQuick())
 	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0))
 	require.False(t, c.isQuick())
 	c.Measure(point, 100)

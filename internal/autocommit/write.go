@@ -28,9 +28,9 @@ func (c *Session) write(ctx context.Context, req cluster.Request, stmts []bind.S
 	}
 	defer engine.Versions.Unshare()
 	if engine.coalesces(ctx, stmts, how) {
-		generation, ok := engine.Coalescer.Begin()
+		ticket, ok := engine.Coalescer.Begin(nil)
 		if ok {
-			defer engine.Coalescer.End(generation)
+			defer engine.Coalescer.End(ticket)
 		} else if answer, err := c.join(ctx, stmts); !sqlerr.IsEarlier(err) && !errors.Is(err, coalesce.ErrAlone) {
 			return answer, sqlerr.WithPath(sqlerr.From(err), cluster.ExecutePath)
 		}

@@ -211,7 +211,7 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			return nil, outOfTime(err, last)
 		}
 		node := c.routes.pick(req.Leader, start+attempt)
-		req.compose()
+		req.compose(node)
 		sent := time.Now()
 		answer, err := c.attempt(ctx, node, req, until)
 		place.leave(time.Since(sent), err != nil && err.cutOff())

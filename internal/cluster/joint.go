@@ -12,9 +12,9 @@ import (
 // may give up at any time. The client calls its methods one after the other, from the goroutine of
 // SendJoint.
 type Joint interface {
-	// Compose returns the body of the next attempt, and the number of the callers' statements in
-	// it.
-	Compose() (body []byte, statements int)
+	// Compose returns the body of the next attempt, which goes to the node host:port, and the number of
+	// the callers' statements in it.
+	Compose(node string) (body []byte, statements int)
 	// Withdraw records the failure of an attempt. It reports whether another one is to follow; after a
 	// redirect one always does.
 	Withdraw(err *Error) (again bool)
@@ -34,9 +34,9 @@ func (c *Client) SendJoint(ctx context.Context, req *Request, joint Joint) (*Ans
 }
 
 // compose sets the body of the next attempt at a joint request.
-func (req *Request) compose() {
+func (req *Request) compose(node *node) {
 	if req.joint != nil {
-		req.Body, req.Statements = req.joint.Compose()
+		req.Body, req.Statements = req.joint.Compose(node.host)
 	}
 }
 

@@ -18,7 +18,7 @@ type shrinking struct {
 }
 
 // Compose implements Joint.
-func (s *shrinking) Compose() (body []byte, statements int) {
+func (s *shrinking) Compose(string) (body []byte, statements int) {
 	body, s.bodies = []byte(s.bodies[0]), s.bodies[1:]
 	return body, 1
 }

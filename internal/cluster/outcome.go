@@ -170,6 +170,9 @@ func (e *Error) Unsendable() bool { return isUnsendable(e.Message) }
 // Stale reports whether the node refused a read because its data may be too old.
 func (e *Error) Stale() bool { return isStale(e.Message) }
 
+// Foreign reports whether the answer is not rqlite's, but for instance a proxy's.
+func (e *Error) Foreign() bool { return e.foreign }
+
 // Redirected reports whether a node answered by naming another one as the leader.
 func (e *Error) Redirected() bool { return e.redirect != nil }
 

@@ -23,13 +23,16 @@ type bulk struct {
 	cancel context.CancelCauseFunc
 	live   int            // parts whose callers wait, from begin on; guarded by q.mu
 	last   *cluster.Error // of the last failed attempt that was no redirect, or nil; Withdraw sets it under q.mu
-	// begun is when the attempt left that is under way, zero if none is. answer is nil until it begins to come,
+	// begun is when the attempt left that is under way, and node where it went; zero if none is. answer is nil until it begins to come,
 	// and came is how much of it had come at the last look. waited is how long the last attempt was. limit fires
 	// look for reads, or is nil. q.mu guards them.
 	begun  time.Time
+	node   string
 	answer *cluster.Answer
 	came   int64
 	waited time.Duration
+	// outran says that the node answered a request that left later much sooner.
+	outran bool
 	limit  *time.Timer
 }
 
@@ -83,7 +86,7 @@ func (b *bulk) run(atomic bool) *cluster.Error {
 			doubtAtomic(err)
 		}
 		b.Withdraw(err)
-		if ctx.Err() != nil && b.q.givenUp(b.waited) {
+		if ctx.Err() != nil && b.q.givenUp(b) {
 			doubt(b.parts)
 		}
 	case atomic:
@@ -128,7 +131,7 @@ func (b *bulk) begin(cancel context.CancelCauseFunc) bool {
 
 // Compose implements [cluster.Joint]. Callers that gave up earlier are left out; later ones get an
 // unknown outcome.
-func (b *bulk) Compose() (body []byte, statements int) {
+func (b *bulk) Compose(node string) (body []byte, statements int) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
 	staying, size := b.parts[:0:0], 0
@@ -148,13 +151,13 @@ func (b *bulk) Compose() (body []byte, statements int) {
 		}
 		body = append(body, p.Elements...)
 	}
-	b.leaves()
+	b.leaves(node)
 	return b.frame.Close(body), len(b.parts)
 }
 
 // Withdraw implements [cluster.Joint]. It records a failed attempt. If that had no effect, callers
 // that give up before the next attempt learn that nothing was applied. Reads are not sent together again
-// if the connection broke, because one of them may be the reason.
+// if the connection broke, or a proxy answered, because one of them may be the reason.
 func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
@@ -167,7 +170,7 @@ func (b *bulk) Withdraw(err *cluster.Error) (again bool) {
 			p.sent = false
 		}
 	}
-	return !b.q.cfg.Reads || len(b.parts) == 1 || err.Outcome != cluster.Unknown
+	return !b.q.cfg.Reads || len(b.parts) == 1 || err.Outcome != cluster.Unknown && !err.Foreign()
 }
 
 // read reads the answer to its end and hands out the entries.
@@ -199,7 +202,7 @@ func (b *bulk) handOut(entries cluster.Entries, n int) {
 			return
 		}
 	}
-	measure(b.parts, entries, at)
+	b.measure(entries, at)
 	for _, p := range b.parts {
 		p.answer = entries.Answer(at, at+p.Entries)
 		at += p.Entries

@@ -17,8 +17,6 @@ import (
 const (
 	// mostBytes bounds the body of a bulk.
 	mostBytes = 1 << 20
-	// mostStalled is how many requests may be stalled before callers wait for them all the same.
-	mostStalled = 8
 )
 
 // limits bound the requests of a Coalescer.
@@ -56,6 +54,8 @@ type Config struct {
 	// Reads says that the statements only read. Then no request is a transaction, and atomic is
 	// false. Several requests with several statements go side by side. See also [ErrAlone].
 	Reads bool
+	// Leader says that all reads go to the leader.
+	Leader bool
 }
 
 // Coalescer joins concurrent statements of several callers. While requests are under way, new
@@ -74,19 +74,21 @@ type Coalescer struct {
 
 	// mu guards all that follows.
 	//
-	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, and no request leaves while
-	// underWay >= max(limits.underWay, distance.places.Now()).
-	mu         sync.Mutex
-	generation int     // grows when look gives up on the requests under way
-	underWay   int     // requests of this generation without an answer
-	bulks      int     // those of them that have several parts
-	taken      int     // parts that were taken, and whose bulk has not ended
-	stalled    int     // requests of earlier generations without an answer
-	waiting    []*part // parts that were not taken, in order of arrival
-	gone       int     // number of parts in waiting whose callers have given up
-	distance   distance
-	pace       pace // of the answers to reads
-	timeouts   timeouts
+	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, outside <= mostOutside, and no request leaves
+	// while underWay >= max(limits.underWay, distance.places.Now()).
+	mu       sync.Mutex
+	requests requests // without an answer
+	taken    int      // parts that were taken, and whose bulk neither has ended nor is outside
+	waiting  []*part  // parts that were not taken, in order of arrival
+	gone     int      // number of parts in waiting whose callers have given up
+	timeouts timeouts
+
+	// The next are for reads. departed is when a request left last. node is the one that answered last.
+	departed time.Time
+	node     string
+	distance distance
+	paces    map[string]*pace // of the nodes; of a leader, with "" as its name
+	retired  bool             // another lane has taken its place
 
 	// watch fires look while watching. It is nil before the first part waits. Invariant: watching
 	// || no part waits.
@@ -169,27 +171,27 @@ type part struct {
 	err    error // a *cluster.Error, or ErrAlone
 }
 
-// batch is the parts of one request, and its generation.
+// batch is the parts of one request, and its ticket.
 type batch struct {
-	parts      []*part // nil if the caller sends its statement by itself
-	generation int
+	parts  []*part // nil if the caller sends its statement by itself
+	ticket int
 }
 
 // Begin reports whether a caller may send its statement by itself, at once. Then it has to call End
-// with the generation when the answer has come. Otherwise it has to call Join.
-func (q *Coalescer) Begin() (generation int, ok bool) {
+// with the ticket when the answer has come. Otherwise it has to call Join. meter is that of a read; nil is for
+// nobody.
+func (q *Coalescer) Begin(meter Meter) (ticket int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.wait() > 0 || !q.room() {
+	if q.wait() > 0 || !q.room() || q.retired {
 		return 0, false
 	}
-	q.depart(1)
-	return q.generation, true
+	return q.depart(0, meter), true
 }
 
 // End ends a request that its caller sent by itself. It lets waiting statements leave.
-func (q *Coalescer) End(generation int) {
-	if next, ok := q.next(batch{generation: generation}); ok {
+func (q *Coalescer) End(ticket int) {
+	if next, ok := q.next(batch{ticket: ticket}); ok {
 		go q.work(next)
 	}
 }
@@ -197,10 +199,11 @@ func (q *Coalescer) End(generation int) {
 // room reports whether a request may leave. Single statements go side by side, so that two callers
 // far from the server do not wait for each other. The caller holds q.mu.
 func (q *Coalescer) room() bool {
-	if q.underWay == 0 || q.underWay < q.distance.places.Now() {
+	r := &q.requests
+	if r.underWay == 0 || r.underWay < q.distance.places.Now() {
 		return true
 	}
-	return q.underWay < q.limits.underWay && (q.bulks == 0 || q.wait() >= q.second())
+	return r.underWay < q.limits.underWay && (r.bulks == 0 || q.wait() >= q.second())
 }
 
 // second returns how many parts must wait for a further bulk to leave beside others. The caller holds
@@ -241,16 +244,13 @@ func (q *Coalescer) sharers() int {
 // wait returns how many parts wait. The caller holds q.mu.
 func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
 
-// depart counts a request of so many parts that leaves. The caller holds q.mu.
-func (q *Coalescer) depart(parts int) {
-	q.underWay++
-	if q.cfg.Reads {
-		q.pace.leaves()
-	}
+// depart notes a request of so many parts that leaves. meter is that of the only part. The caller holds q.mu.
+func (q *Coalescer) depart(parts int, meter Meter) (ticket int) {
+	q.departed = time.Now()
 	if parts > 1 {
-		q.bulks++
 		q.joint.Add(1)
 	}
+	return q.requests.add(q.departed, parts, meter)
 }
 
 // JoinedLately reports whether a request with statements of several callers is under way, or has ended
@@ -264,17 +264,22 @@ func (q *Coalescer) JoinedLately() bool {
 // context, or the client's timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
 	p := &part{Part: statement, until: q.cfg.Client.Until(ctx), done: make(chan struct{}, 1)}
-	q.queue(p)
+	if !q.queue(p) {
+		return nil, ErrAlone
+	}
 	if why := cluster.Wait(ctx, p.done); why != nil {
 		return q.giveUp(p, why)
 	}
 	return p.outcome()
 }
 
-// queue makes a part wait, or leave at once.
-func (q *Coalescer) queue(p *part) {
+// queue makes a part wait, or leave at once. It returns false if the coalescer is retired.
+func (q *Coalescer) queue(p *part) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.retired {
+		return false
+	}
 	if q.wait() == 0 && !q.cfg.Reads { // a read that leaves too early does no harm
 		q.moves++
 	}
@@ -286,6 +291,7 @@ func (q *Coalescer) queue(p *part) {
 	} else {
 		q.keepWatch()
 	}
+	return true
 }
 
 // tell notes that parts have got their answers or errors.
@@ -339,6 +345,7 @@ func (q *Coalescer) takeOut(p *part, why error) *cluster.Error {
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
+	p.bulk.blame(p)
 	return q.sentError(why, p.sent, p.bulk.last)
 }
 
@@ -383,8 +390,7 @@ func (q *Coalescer) take() batch {
 	}
 	q.waiting = slices.Delete(q.waiting, 0, n)
 	q.taken += len(parts)
-	q.depart(len(parts))
-	return batch{parts, q.generation}
+	return batch{parts, q.depart(len(parts), parts[0].Meter)}
 }
 
 // next returns the request that takes the place of one that has ended, if one leaves now. If there is
@@ -397,23 +403,20 @@ func (q *Coalescer) next(last batch) (next batch, ok bool) {
 		q.joined.Store(time.Now().UnixNano())
 		q.joint.Add(-1)
 	}
-	switch {
-	case last.generation != q.generation:
-		q.stalled--
-	case len(last.parts) > 1:
-		q.bulks--
-		fallthrough
-	default:
-		q.underWay--
-	}
+	q.requests.remove(last.ticket)
 	if q.wait() == 0 || !q.room() {
 		return batch{}, false
 	}
 	next = q.take()
+	q.sendWaiting()
+	return next, true
+}
+
+// sendWaiting lets parts that wait leave while there is room. The caller holds q.mu.
+func (q *Coalescer) sendWaiting() {
 	for q.wait() > 0 && q.room() {
 		go q.work(q.take())
 	}
-	return next, true
 }
 
 // keepWatch starts the watch over parts that wait. The caller holds q.mu.
@@ -431,7 +434,7 @@ func (q *Coalescer) keepWatch() {
 
 // look lets waiting parts leave without regard to the requests under way, if none of those has
 // ended since the last look, and the parts have waited since then. A connection that hangs must
-// not delay statements that can use another.
+// not delay statements that can use another. Nor must reads that take long.
 func (q *Coalescer) look() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -439,10 +442,11 @@ func (q *Coalescer) look() {
 		q.watching = false
 		return
 	}
-	if q.moves == q.seen && q.stalled+q.underWay <= mostStalled {
-		q.generation++
-		q.stalled += q.underWay
-		q.underWay, q.bulks = 0, 0
+	if q.cfg.Reads {
+		q.letOut()
+		q.sendWaiting()
+	}
+	if q.wait() > 0 && q.moves == q.seen && q.requests.stall() {
 		go q.work(q.take())
 	}
 	q.seen = q.moves
@@ -452,23 +456,23 @@ func (q *Coalescer) look() {
 // work sends bulks while parts wait.
 func (q *Coalescer) work(d batch) {
 	for ok := true; ok; {
-		n := len(d.parts)
 		q.sendAny(d.parts)
-		if q.ended(n) {
-			q.gather(n)
+		if q.ended(d) {
+			q.gather(len(d.parts))
 		}
 		d, ok = q.next(d)
 	}
 }
 
-// ended notes that the callers of a bulk of n parts have got their answers. It reports whether the next
-// bulk has to wait for them. Near the node it need not where another one is under way, behind which it can
-// leave.
-func (q *Coalescer) ended(n int) (gathers bool) {
+// ended notes that the callers of a bulk have got their answers. It reports whether the next bulk has to wait for
+// them. Near the node it need not where another one is under way, behind which it can leave.
+func (q *Coalescer) ended(last batch) (gathers bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.taken -= n
-	return !q.limits.even || q.far() || q.underWay == 1
+	if !q.requests.isOutside(last.ticket) {
+		q.taken -= len(last.parts)
+	}
+	return !q.limits.even || q.far() || q.requests.underWay == 1
 }
 
 // sendAny sends parts in the form that suits them.

@@ -372,7 +372,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		w1.unknown(t)
 		w2.unknown(t)
 		synctest.Wait()
-		assert.Zero(t, q.stalled)
+		assert.Zero(t, q.requests.stalled)
 	})
 	inBubble(t, "there are few of them", func(t *testing.T) {
 		q, _, node, release := busy(t, setting{})
@@ -391,7 +391,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 			<-w.done
 		}
 		synctest.Wait()
-		assert.Zero(t, q.stalled)
+		assert.Zero(t, q.requests.stalled)
 		assert.True(t, begins(q))
 	})
 	inBubble(t, "slow is not stuck", func(t *testing.T) {
@@ -407,7 +407,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 			<-w.done
 		}
 		assert.Len(t, s.got(), len(writers))
-		assert.Zero(t, eraOf(q))
+		assert.Zero(t, stalledOf(q))
 	})
 	inBubble(t, "nor does it matter how long others waited", func(t *testing.T) {
 		q, _, node, release := busy(t, setting{})
@@ -421,9 +421,9 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		<-writers[2].done
 		writers = append(writers, joins(t, q, "ok 1"))
 		time.Sleep(writeLimits.patience)
-		assert.Zero(t, eraOf(q))
+		assert.Zero(t, stalledOf(q))
 		time.Sleep(writeLimits.patience)
-		assert.Equal(t, 1, eraOf(q))
+		assert.Equal(t, 1, stalledOf(q))
 		for _, w := range writers {
 			w.cancel(nil)
 			<-w.done
@@ -431,12 +431,12 @@ func TestCoalesceBesideStuck(t *testing.T) {
 	})
 }
 
-// eraOf waits until all wait, and returns the era.
-func eraOf(q *Coalescer) int {
+// stalledOf waits until all wait, and returns how many requests are stalled.
+func stalledOf(q *Coalescer) int {
 	synctest.Wait()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.generation
+	return q.requests.stalled
 }
 
 // Those who got their answers from a bulk are waited for. How they are scheduled is not

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,6 +106,13 @@ func ok(body string) reply { return text(http.StatusOK, body) }
 
 // failure is a 200 that reports a failure of the request as a whole.
 func failure(message string) reply { return ok(fmt.Sprintf(`{"results":[],"error":%q}`, message)) }
+
+// foreign answers as something other than rqlite.
+func foreign(status int) reply {
+	return func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+	}
+}
 
 // movedTo redirects to the same path at another address.
 func movedTo(base string) reply {
@@ -333,11 +341,21 @@ func busy(t *testing.T, set setting) (q *Coalescer, s *table, only *node, releas
 		require.True(t, begins(q))
 	}
 	require.False(t, begins(q), "one too many")
-	return q, s, all[0], func() { q.End(0); synctest.Wait() }
+	return q, s, all[0], func() { endFirst(q); synctest.Wait() }
 }
 
 // begins begins a write that goes by itself, if one may.
 func begins(q *Coalescer) bool {
-	_, ok := q.Begin()
+	_, ok := q.Begin(nil)
 	return ok
+}
+
+// endFirst ends the first request that its caller sent by itself.
+func endFirst(q *Coalescer) {
+	q.mu.Lock()
+	all := q.requests.all
+	first := slices.IndexFunc(all, func(one request) bool { return one.parts == 0 })
+	ticket := all[first].ticket
+	q.mu.Unlock()
+	q.End(ticket)
 }

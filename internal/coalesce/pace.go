@@ -2,11 +2,10 @@ package coalesce
 
 import "time"
 
-// pace is how quickly reads are answered. By it slow ones are told from those that a busy node, or one that
-// hangs, has not come to yet. The zero value has seen no request. Its user guards it.
+// pace is how quickly a node answers reads. By it slow ones are told from those that a busy node, or one that
+// hangs, has not come to yet. The zero value has seen no answer. Its user guards it.
 type pace struct {
 	typical time.Duration // smoothed time of answers, up to mostTypical; 0 before the first
-	left    time.Time     // when a request left last
 	// begun and took are those of the answered request that left last.
 	begun time.Time
 	took  time.Duration
@@ -33,9 +32,6 @@ const (
 	limitStep = 25 * time.Millisecond
 )
 
-// leaves notes that a request leaves.
-func (p *pace) leaves() { p.left = time.Now() }
-
 // answered notes that a request that left at such a time has been answered. A single answer that takes
 // very long says little of the others.
 func (p *pace) answered(begun time.Time, took time.Duration) {
@@ -54,24 +50,23 @@ func (p *pace) overdue(after time.Duration) bool {
 }
 
 // outran reports whether the node has answered a request that left later than one that left at such a time, and
-// much sooner than it has, if it has at all.
-func (p *pace) outran(begun time.Time) bool {
+// much sooner than it has, if it has at all. That says nothing before least is over.
+func (p *pace) outran(begun time.Time, least time.Duration) bool {
 	waited := time.Since(begun)
-	return !p.begun.Before(begun) && waited >= shortestLimit && waited > limitLater*max(p.took, p.typical)
+	return !p.begun.Before(begun) && waited >= least && waited > limitLater*max(p.took, p.typical)
 }
 
 // isSlow reports whether the callers of a bulk that left at such a time, and has not been answered, are to send
 // their reads by themselves. They are if the node has answered a request that left later, and much sooner: one
-// of the reads is slow then. If it has not, it may be busy, or hang. If nothing has left for as long, every request
-// may hold a slow read. Then the reads of one are sent, which will tell of the others. isSlow notes that
-// they leave. wait says that this would be too early, because reads wait to be sent, or an answer has begun to come.
-func (p *pace) isSlow(begun time.Time, wait bool) bool {
+// of the reads is slow then. If it has not, it may be busy, or hang. If nothing has left for as long, since departed,
+// every request may hold a slow read. Then the reads of one are sent, which will tell of the others. wait says that this
+// would be too early, because reads wait to be sent, or an answer has begun to come.
+func (p *pace) isSlow(begun, departed time.Time, wait bool) bool {
 	waited, usual := time.Since(begun), max(shortestLimit, limitTypical*p.typical)
 	switch {
-	case p.outran(begun):
+	case p.outran(begun, shortestLimit):
 		return true
-	case !wait && min(waited, time.Since(p.left)) >= usual:
-		p.leaves()
+	case !wait && min(waited, time.Since(departed)) >= usual:
 		return true
 	}
 	return waited >= max(longestLimit, usual)

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // A few reads that take long say nothing of the others, and many do.
@@ -29,14 +31,13 @@ func TestPace(t *testing.T) {
 		assert.Greater(t, p.typical, 40*time.Millisecond)
 		begun := time.Now()
 		time.Sleep(longestLimit)
-		assert.True(t, p.isSlow(begun, true))
+		assert.True(t, p.isSlow(begun, time.Now(), true))
 		answers(100, 10*time.Second)
 		begun = time.Now()
-		p.leaves()
 		time.Sleep(limitTypical*mostTypical - time.Second)
-		assert.False(t, p.isSlow(begun, false), "all of them take long")
+		assert.False(t, p.isSlow(begun, begun, false), "all of them take long")
 		time.Sleep(time.Second + 1)
-		assert.True(t, p.isSlow(begun, false), "there is a limit")
+		assert.True(t, p.isSlow(begun, begun, false), "there is a limit")
 	})
 	inBubble(t, "a request that left later, and not one that left before", func(t *testing.T) {
 		var p pace
@@ -45,23 +46,23 @@ func TestPace(t *testing.T) {
 		begun := time.Now()
 		time.Sleep(shortestLimit)
 		p.answered(before, time.Millisecond)
-		assert.False(t, p.isSlow(begun, true))
+		assert.False(t, p.isSlow(begun, time.Now(), true))
 		p.answered(begun, 40*time.Millisecond)
-		assert.False(t, p.isSlow(begun, true), "it took too long")
+		assert.False(t, p.isSlow(begun, time.Now(), true), "it took too long")
 		p.answered(begun, time.Millisecond)
 		p.answered(before, time.Second)
-		assert.True(t, p.isSlow(begun, true))
+		assert.True(t, p.isSlow(begun, time.Now(), true))
 	})
 	inBubble(t, "where nothing can tell, one", func(t *testing.T) {
 		var p pace
-		p.leaves()
 		begun := time.Now()
 		time.Sleep(shortestLimit)
-		assert.False(t, p.isSlow(begun, true), "another waits, and leaves soon")
-		assert.True(t, p.isSlow(begun, false))
-		assert.False(t, p.isSlow(begun, false), "its reads will tell")
+		assert.False(t, p.isSlow(begun, begun, true), "another waits, and leaves soon")
+		assert.True(t, p.isSlow(begun, begun, false))
+		departed := time.Now()
+		assert.False(t, p.isSlow(begun, departed, false), "the reads of another will tell")
 		time.Sleep(shortestLimit)
-		assert.True(t, p.isSlow(begun, false), "they have not told")
+		assert.True(t, p.isSlow(begun, departed, false), "they have not told")
 	})
 }
 
@@ -74,7 +75,7 @@ func TestReadsEnd(t *testing.T) {
 			q, _, _, _ := fullOfReads(t, point)
 			ended := func(begun time.Time, slow, doubtful bool) {
 				t.Helper()
-				gotSlow, gotDoubtful := q.Ended(begun, end)
+				gotSlow, gotDoubtful := q.Ended("", begun, end)
 				assert.Equal(t, slow, gotSlow)
 				assert.Equal(t, doubtful, gotDoubtful)
 			}
@@ -83,10 +84,53 @@ func TestReadsEnd(t *testing.T) {
 			ended(begun, false, false)
 			time.Sleep(time.Microsecond)
 			ended(begun, false, doubtful)
+			answers := func() {
+				q.Ended("", time.Now().Add(-time.Millisecond), Answered)
+				q.pace("").typical = time.Millisecond
+			}
+			answers()
+			ended(begun, end != Answered, doubtful)
 			time.Sleep(shortestLimit)
-			q.Ended(time.Now().Add(-time.Millisecond), Answered)
-			q.pace.typical = time.Millisecond
+			answers()
 			ended(begun, true, doubtful)
 		})
 	}
+}
+
+// What other nodes do says nothing of a node. All reads of the leader go to one, by whatever name.
+func TestReadsOfNodes(t *testing.T) {
+	t.Parallel()
+	for leader, slow := range map[bool]bool{false: false, true: true} {
+		inBubble(t, fmt.Sprint("leader ", leader), func(t *testing.T) {
+			q, _, _, _ := fullOfReads(t, Kind{Path: cluster.QueryPath, Params: "level=none", Leader: leader})
+			begun := time.Now()
+			time.Sleep(shortestLimit)
+			q.Ended("near:1", time.Now().Add(-time.Millisecond), Answered)
+			got, _ := q.Ended("far:1", begun, Failed)
+			assert.Equal(t, slow, got)
+			q.Ended("far:1", time.Now().Add(-time.Millisecond), Answered)
+			got, _ = q.Ended("far:1", begun, Failed)
+			assert.True(t, got)
+		})
+	}
+	inBubble(t, "few are remembered", func(t *testing.T) {
+		q, _, _, _ := fullOfReads(t, Kind{Path: cluster.QueryPath, Params: "level=none"})
+		for i := range 3 * mostNodes {
+			q.Ended(fmt.Sprint(i), time.Now(), Answered)
+		}
+		assert.LessOrEqual(t, len(q.paces), mostNodes)
+	})
+	inBubble(t, "another leader may be farther away", func(t *testing.T) {
+		q, _, _, _ := fullOfReads(t, point)
+		q.isAt("near:1")
+		q.distance.measured(time.Millisecond)
+		q.isAt("near:1")
+		require.NotZero(t, q.distance.quickest)
+		begun := time.Now()
+		q.isAt("far:1")
+		assert.Zero(t, q.distance.quickest)
+		time.Sleep(shortestLimit)
+		slow, _ := q.Ended("far:1", begun, Failed)
+		assert.False(t, slow)
+	})
 }

@@ -62,6 +62,9 @@ type Meter interface {
 	Measure(took time.Duration, size int)
 	// Doubt says that nobody waited for the answer to end.
 	Doubt()
+	// Slow says that the statement was slow, or another one that went with it: the node has answered a
+	// request that left later much sooner. It does not wait.
+	Slow()
 }
 
 // End is how a read ended that its caller sent by itself.
@@ -75,40 +78,68 @@ const (
 	Failed               // anything else
 )
 
-// Ended notes the end of a read that left at such a time, and that its caller sent by itself. It reports whether the
-// read was slow, because what left later was answered much sooner, and whether it may have been, because its caller
-// gave up after longer than answers usually take.
-func (q *Coalescer) Ended(begun time.Time, end End) (slow, doubtful bool) {
+// pace returns that of a node; "" is one that is not known. The caller holds q.mu.
+func (q *Coalescer) pace(node string) *pace {
+	if q.cfg.Leader {
+		node = ""
+	}
+	p := q.paces[node]
+	if p == nil {
+		if p = new(pace); q.paces == nil || len(q.paces) >= mostNodes {
+			q.paces = make(map[string]*pace)
+		}
+		q.paces[node] = p
+	}
+	return p
+}
+
+// long returns how long others wait for a read that went by itself. The caller holds q.mu.
+func (q *Coalescer) long() time.Duration {
+	long := shortestLimit
+	for _, p := range q.paces {
+		long = max(long, limitLater*p.typical)
+	}
+	return long
+}
+
+// Ended notes the end of a read that left for a node host:port at such a time, and that its caller sent by itself. It
+// reports whether the read was slow, because what left later was answered much sooner, and whether it may have been,
+// because its caller gave up after longer than answers usually take. The node is "" if it is not known.
+func (q *Coalescer) Ended(node string, begun time.Time, end End) (slow, doubtful bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	took := time.Since(begun)
-	slow = q.pace.outran(begun)
+	took, pace := time.Since(begun), q.pace(node)
+	least := doubtAfter
+	if end == Answered {
+		least = shortestLimit // the answer tells by itself how long the node has worked
+	}
+	slow = pace.outran(begun, least)
 	switch end {
 	case Answered:
 		q.distance.places.Ended(false)
-		q.pace.answered(begun, took)
+		pace.answered(begun, took)
 	case TimedOut:
 		q.distance.places.Ended(true)
-		doubtful = q.pace.overdue(took)
+		doubtful = pace.overdue(took)
 	case Cancelled:
-		doubtful = q.pace.overdue(took)
+		doubtful = pace.overdue(took)
 	}
 	return slow, doubtful
 }
 
 // givenUp notes that nobody waits any longer for the answer to a bulk. It reports whether that may be due
 // to one of its reads.
-func (q *Coalescer) givenUp(after time.Duration) (slow bool) {
+func (q *Coalescer) givenUp(b *bulk) (slow bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.distance.places.Ended(true)
-	return q.pace.overdue(after)
+	return q.pace(b.node).overdue(b.waited)
 }
 
-// leaves notes that an attempt at the bulk leaves. Its answer is waited for as long as none of the reads is taken
+// leaves notes that an attempt at the bulk leaves for a node. Its answer is waited for as long as none of the reads is taken
 // for a slow one. The caller holds q.mu.
-func (b *bulk) leaves() {
-	b.begun = time.Now()
+func (b *bulk) leaves(node string) {
+	b.begun, b.node = time.Now(), node
 	switch {
 	case !b.q.cfg.Reads || len(b.parts) < 2:
 	case b.limit == nil:
@@ -124,11 +155,27 @@ func (b *bulk) look() {
 	defer b.q.mu.Unlock()
 	switch {
 	case b.begun.IsZero():
-	case !b.isComing() && b.q.pace.isSlow(b.begun, b.answer != nil || b.q.wait() > 0):
+	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.departed, b.answer != nil || b.q.wait() > 0):
+		b.blame(b.parts...)
+		b.q.departed = time.Now() // the reads leave
 		b.cancel(ErrAlone)
 	default:
 		b.limit.Reset(limitStep)
 	}
+}
+
+// blame takes those of parts for slow whose callers have given up, if one of the bulk's reads is slow. The others
+// tell by themselves when their callers send them, which they do at once. The caller holds q.mu.
+func (b *bulk) blame(parts ...*part) {
+	if b.begun.IsZero() || !b.q.cfg.Reads || !b.q.pace(b.node).outran(b.begun, doubtAfter) {
+		return
+	}
+	for _, p := range parts {
+		if p.gaveUp && p.Meter != nil {
+			p.Meter.Slow()
+		}
+	}
+	b.cancel(ErrAlone)
 }
 
 // isComing reports whether more of the answer has come since the last look. One that is much larger than it
@@ -156,11 +203,24 @@ func (b *bulk) answered() {
 	defer b.q.mu.Unlock()
 	begun := b.begun
 	b.ends()
-	if b.q.cfg.Reads {
-		b.q.distance.measured(b.waited)
-		b.q.distance.places.Ended(false)
-		b.q.pace.answered(begun, b.waited)
+	if !b.q.cfg.Reads {
+		return
 	}
+	b.q.isAt(b.node)
+	pace := b.q.pace(b.node)
+	b.outran = pace.outran(begun, doubtAfter)
+	b.q.distance.measured(b.waited)
+	b.q.distance.places.Ended(false)
+	pace.answered(begun, b.waited)
+}
+
+// isAt notes that a node has answered. If another one leads now, it may be farther away, or nearer. The caller holds
+// q.mu.
+func (q *Coalescer) isAt(node string) {
+	if q.cfg.Leader && q.node != "" && node != q.node {
+		q.distance, q.paces = distance{}, nil
+	}
+	q.node = node
 }
 
 // ends notes that an attempt has ended, if one is under way. The caller holds q.mu.
@@ -178,14 +238,13 @@ func (b *bulk) ends() {
 // alone reports whether the failure of joined reads may be due to one of them. Every caller would
 // have got any other one by a request of its own.
 func alone(err *cluster.Error) bool {
-	if err.Outcome == cluster.Unknown || errors.Is(err.Err, ErrAlone) {
-		return true
-	}
 	switch err.Status {
-	case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
+	case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusTooManyRequests:
+		return false
+	case http.StatusOK, http.StatusInternalServerError:
 		return !err.Stale()
 	}
-	return false
+	return err.Outcome == cluster.Unknown || err.Foreign() || errors.Is(err.Err, ErrAlone) || err.Status/100 == 4
 }
 
 // latest returns the last of the deadlines of parts, zero if one has none.
@@ -201,11 +260,15 @@ func latest(parts []*part) (last time.Time) {
 	return last
 }
 
-// measure tells the meters of parts what their entries cost, which begin at position at.
-func measure(parts []*part, entries cluster.Entries, at int) {
-	for _, p := range parts {
+// measure tells the meters of the bulk's parts what their entries cost, which begin at position at. The node does not
+// tell how long it has worked on a statement that fails.
+func (b *bulk) measure(entries cluster.Entries, at int) {
+	for _, p := range b.parts {
 		if p.Meter != nil {
-			p.Meter.Measure(entries.Cost(at))
+			took, size := entries.Cost(at)
+			if p.Meter.Measure(took, size); took == 0 && b.outran {
+				p.Meter.Slow()
+			}
 		}
 		at += p.Entries
 	}
@@ -246,6 +309,9 @@ type lane struct {
 	*Coalescer
 }
 
+// mostNodes bounds how many nodes are remembered.
+const mostNodes = 64
+
 // mostLanes bounds how many kinds are known. Programs have few.
 const mostLanes = 16
 
@@ -256,7 +322,7 @@ func NewReads(cfg Config) *Reads {
 	return r
 }
 
-// Of returns the Coalescer of a kind.
+// Of returns the Coalescer of a kind. It returns nil if there are too many others with requests under way.
 func (r *Reads) Of(kind Kind) *Coalescer {
 	for _, l := range *r.lanes.Load() {
 		if l.kind == kind {
@@ -266,8 +332,7 @@ func (r *Reads) Of(kind Kind) *Coalescer {
 	return r.add(kind)
 }
 
-// add adds the lane of a kind, in place of the oldest if there are many. That one lets those leave
-// who wait in it.
+// add adds the lane of a kind, in place of the oldest that has nothing to do if there are many.
 func (r *Reads) add(kind Kind) *Coalescer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -277,15 +342,30 @@ func (r *Reads) add(kind Kind) *Coalescer {
 			return l.Coalescer
 		}
 	}
+	if len(lanes) >= mostLanes {
+		idle := slices.IndexFunc(lanes, func(l *lane) bool { return l.retire() })
+		if idle < 0 {
+			return nil
+		}
+		lanes = slices.Concat(lanes[:idle], lanes[idle+1:])
+	}
 	cfg := r.cfg
-	cfg.Reads = true
+	cfg.Reads, cfg.Leader = true, kind.Leader
 	cfg.Request = func(bool) cluster.Request {
 		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame, Bounded: true}
 	}
 	l := &lane{kind, newCounted(cfg, &r.counts)}
-	lanes = append(slices.Clone(lanes[max(0, len(lanes)-mostLanes+1):]), l)
+	lanes = append(slices.Clone(lanes), l)
 	r.lanes.Store(&lanes)
 	return l.Coalescer
+}
+
+// retire makes a coalescer that has nothing to do take no more reads, and reports whether it had nothing.
+func (q *Coalescer) retire() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.retired = len(q.requests.all) == 0 && q.wait() == 0
+	return q.retired
 }
 
 // Counts returns what all coalescers have done so far.

@@ -66,6 +66,14 @@ type meter struct {
 	took   []time.Duration
 	sizes  []int
 	doubts int
+	slow   int
+}
+
+// Slow implements Meter.
+func (m *meter) Slow() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slow++
 }
 
 // Measure implements Meter.
@@ -149,7 +157,7 @@ func fullOfReads(t *testing.T, kind Kind) (q *Coalescer, l *library, only *node,
 		require.True(t, begins(q))
 	}
 	require.False(t, begins(q), "one too many")
-	return q, l, all[0], func() { q.End(0); synctest.Wait() }
+	return q, l, all[0], func() { endFirst(q); synctest.Wait() }
 }
 
 func TestReads(t *testing.T) {
@@ -280,16 +288,19 @@ func TestReadsFailures(t *testing.T) {
 		answer reply
 		alone  bool
 	}{
-		"an infinite REAL":      {text(http.StatusInternalServerError, "json: unsupported value: +Inf"), true},
-		"a request too large":   {text(http.StatusRequestEntityTooLarge, ""), true},
-		"an unknown failure":    {text(http.StatusInternalServerError, "what?"), true},
-		"a connection breaks":   {drop, true},
-		"a half answer":         {cut(`{"results":[{"columns":["n"],`, 20), true},
-		"a bad request":         {text(http.StatusBadRequest, "what?"), true},
-		"a node that is late":   {failure("query timeout"), true},
-		"an answer too few":     {ok(`{"results":[{}]}`), true},
-		"a stale node":          {failure("stale read"), false},
-		"a user without rights": {text(http.StatusUnauthorized, ""), false},
+		"an infinite REAL":            {text(http.StatusInternalServerError, "json: unsupported value: +Inf"), true},
+		"a request too large":         {text(http.StatusRequestEntityTooLarge, ""), true},
+		"an unknown failure":          {text(http.StatusInternalServerError, "what?"), true},
+		"a connection breaks":         {drop, true},
+		"a half answer":               {cut(`{"results":[{"columns":["n"],`, 20), true},
+		"a bad request":               {text(http.StatusBadRequest, "what?"), true},
+		"a node that is late":         {failure("query timeout"), true},
+		"an answer too few":           {ok(`{"results":[{}]}`), true},
+		"a stale node":                {failure("stale read"), false},
+		"a user without rights":       {text(http.StatusUnauthorized, ""), false},
+		"a proxy that takes no more":  {text(http.StatusTooManyRequests, ""), false},
+		"a proxy that refuses a text": {text(http.StatusForbidden, ""), true},
+		"a proxy that fails":          {foreign(http.StatusBadGateway), true},
 	}
 	for name, tt := range tests {
 		inBubble(t, name, func(t *testing.T) {
@@ -338,11 +349,11 @@ func TestReadsTakeLong(t *testing.T) {
 		"a later request is answered, but late": {later: 50 * time.Millisecond, waits: true, want: 150*time.Millisecond + limitStep},
 		"a later request may be answered":       {waits: true, want: longestLimit},
 		"there is no later request":             {want: shortestLimit},
-		"the impatient leaves before":           {later: time.Millisecond, leaves: true, want: shortestLimit},
+		"the impatient leaves before":           {later: time.Millisecond, leaves: true, want: shortestLimit / 2},
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			q, _, node, release := fullOfReads(t, point)
-			q.Ended(time.Now().Add(-time.Millisecond), Answered) // it left before
+			q.Ended("", time.Now().Add(-time.Millisecond), Answered) // it left before
 			node.then(hang)
 			time.Sleep(time.Millisecond)
 			first, m := &meter{}, &meter{}
@@ -354,7 +365,7 @@ func TestReadsTakeLong(t *testing.T) {
 			}
 			if tt.later > 0 {
 				time.Sleep(tt.later)
-				q.Ended(time.Now().Add(-tt.later), Answered)
+				q.Ended("", time.Now().Add(-tt.later), Answered)
 			}
 			if tt.leaves {
 				time.Sleep(shortestLimit/2 - time.Since(begin))
@@ -369,6 +380,8 @@ func TestReadsTakeLong(t *testing.T) {
 			assert.Equal(t, tt.want, time.Since(begin))
 			assert.Equal(t, 1, m.doubts)
 			assert.Equal(t, 1, first.doubts, "even if it has left: it may be the slow one")
+			assert.Equal(t, tt.leaves, first.slow == 1)
+			assert.Zero(t, m.slow, "its caller sends it, which tells")
 		})
 	}
 	inBubble(t, "where each request holds a slow read, one after the other is given up", func(t *testing.T) {
@@ -399,7 +412,7 @@ func TestReadsTakeLong(t *testing.T) {
 		time.Sleep(shortestLimit)
 		synctest.Wait()
 		require.Equal(t, 2*share, alone())
-		q.Ended(time.Now().Add(-time.Millisecond), Answered)
+		q.Ended("", time.Now().Add(-time.Millisecond), Answered)
 		time.Sleep(limitStep)
 		synctest.Wait()
 		require.Equal(t, len(all), alone(), "their reads tell of the others")
@@ -412,6 +425,100 @@ func TestReadsTakeLong(t *testing.T) {
 		r1.saw(t, 1)
 		r2.saw(t, 2)
 	})
+}
+
+// Others do not wait for reads that went by themselves and take long, however many. Those are slow if what left later
+// is answered, and may be taken for quick no longer.
+func TestReadsBesideLongOnes(t *testing.T) {
+	t.Parallel()
+	for _, joined := range []bool{false, true} {
+		inBubble(t, fmt.Sprint("joined ", joined), func(t *testing.T) {
+			l := &library{}
+			client, all := newCluster(t, true, l.reply)
+			q := NewReads(Config{Client: client}).Of(point)
+			slow := &meter{}
+			sends := func() {
+				if joined {
+					_ = reads(t, q, 1, Part{Meter: slow})
+				} else {
+					_, ok := q.Begin(slow)
+					require.True(t, ok)
+				}
+			}
+			long := 3 * (mostStalled + readLimits.underWay)
+			for range long {
+				all[0].then(hang)
+				sends()
+				synctest.Wait()
+				all[0].then(l.reply)
+				time.Sleep(shortestLimit)
+				begun := time.Now()
+				reads(t, q, 2, Part{}).saw(t, 2) // it waits for one that is to be let out, if any
+				assert.LessOrEqual(t, time.Since(begun), 2*readLimits.patience)
+				q.Ended("", time.Now(), Answered)
+			}
+			for range readLimits.underWay { // the last ones wait
+				reads(t, q, 2, Part{}).saw(t, 2)
+			}
+			assert.Positive(t, slow.slow)
+			assert.LessOrEqual(t, q.requests.underWay, readLimits.underWay)
+			assert.LessOrEqual(t, long-readLimits.underWay, q.requests.outside)
+		})
+	}
+	inBubble(t, "unless there are too many", func(t *testing.T) {
+		q, _, _, release := fullOfReads(t, point)
+		for range mostOutside/readLimits.underWay + 1 {
+			time.Sleep(shortestLimit)
+			q.mu.Lock()
+			q.letOut()
+			q.mu.Unlock()
+			for range readLimits.underWay {
+				begins(q)
+			}
+		}
+		assert.Equal(t, mostOutside, q.requests.outside)
+		assert.Equal(t, readLimits.underWay, q.requests.underWay)
+		assert.False(t, begins(q))
+		for range mostOutside {
+			release()
+		}
+		assert.Zero(t, q.requests.outside)
+		assert.Equal(t, readLimits.underWay, q.requests.underWay)
+	})
+	inBubble(t, "far from the node all take long", func(t *testing.T) {
+		q, _, _, _ := fullOfReads(t, point)
+		q.Ended("", time.Now().Add(-shortestLimit), Answered)
+		time.Sleep(limitLater*shortestLimit - 1)
+		q.mu.Lock()
+		q.letOut()
+		assert.Zero(t, q.requests.outside)
+		time.Sleep(1)
+		q.letOut()
+		assert.Equal(t, readLimits.underWay, q.requests.outside)
+		q.mu.Unlock()
+	})
+}
+
+// The node does not say how long it worked on a statement that fails. What left later tells.
+func TestReadsFailSlowly(t *testing.T) {
+	t.Parallel()
+	for _, later := range []bool{false, true} {
+		inBubble(t, fmt.Sprint("later ", later), func(t *testing.T) {
+			q, _, node, release := fullOfReads(t, point)
+			node.then(after(90*time.Millisecond, ok(`{"results":[{"error":"integer overflow"},{"columns":["n"],"types":["integer"],"values":[[2]],"time":0.00002}]}`)))
+			fails, fine := &meter{}, &meter{}
+			r1, r2 := reads(t, q, 1, Part{Meter: fails}), reads(t, q, 2, Part{Meter: fine})
+			release()
+			time.Sleep(time.Millisecond)
+			if later {
+				q.Ended("", time.Now(), Answered)
+			}
+			<-r1.done
+			r2.saw(t, 2)
+			assert.Equal(t, later, fails.slow == 1)
+			assert.Zero(t, fine.slow)
+		})
+	}
 }
 
 // An answer that has begun to come is waited for as long as it comes, unless it is much too large.
@@ -446,7 +553,7 @@ func TestReadsComeSlowly(t *testing.T) {
 			begin := time.Now()
 			release()
 			time.Sleep(time.Millisecond)
-			q.Ended(time.Now().Add(-time.Millisecond), Answered) // what left later is answered
+			q.Ended("", time.Now().Add(-time.Millisecond), Answered) // what left later is answered
 			if tt.want == 0 {
 				r1.saw(t, 1)
 				r2.saw(t, 2)
@@ -574,7 +681,7 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(t *testing.T, q *Coalescer, l *library, release func()){
 		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) {
-			q.Ended(time.Now().Add(-60*time.Millisecond), Answered)
+			q.Ended("", time.Now().Add(-60*time.Millisecond), Answered)
 		},
 		"to a bulk": func(t *testing.T, q *Coalescer, l *library, release func()) {
 			l.gate = make(chan struct{})
@@ -604,7 +711,7 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 			synctest.Wait()
 			assert.Zero(t, m.doubts)
 			for took, want := range map[time.Duration]bool{180 * time.Millisecond: false, 181 * time.Millisecond: true} {
-				_, doubtful := q.Ended(time.Now().Add(-took), TimedOut)
+				_, doubtful := q.Ended("", time.Now().Add(-took), TimedOut)
 				assert.Equal(t, want, doubtful, took)
 			}
 		})
@@ -671,23 +778,37 @@ func TestReadsKinds(t *testing.T) {
 		reads(t, none, 1, Part{}).saw(t, 1)
 		assert.EqualValues(t, 1, all.Counts().Joined)
 	})
-	inBubble(t, "those of many are forgotten", func(t *testing.T) {
+	inBubble(t, "those of many are forgotten, but not while reads are under way", func(t *testing.T) {
 		l := &library{}
 		client, _ := newCluster(t, true, l.reply)
 		all := NewReads(Config{Client: client, Patience: time.Hour})
-		first := all.Of(point)
+		first, second := all.Of(point), all.Of(Kind{})
 		for range readLimits.underWay {
 			require.True(t, begins(first))
 		}
 		waits := reads(t, first, 1, Part{})
-		for i := range mostLanes {
+		for i := range 2 * mostLanes {
 			all.Of(Kind{Params: fmt.Sprint(i)})
 		}
 		require.Len(t, *all.lanes.Load(), mostLanes)
-		require.NotSame(t, first, all.Of(point))
-		first.End(0)
+		require.Same(t, first, all.Of(point))
+		require.NotSame(t, second, all.Of(Kind{}))
+		require.False(t, begins(second), "one that is forgotten sends nothing")
+		_, err := second.Join(t.Context(), Part{})
+		require.ErrorIs(t, err, ErrAlone)
+		endFirst(first)
 		waits.saw(t, 1)
 		assert.EqualValues(t, 1, all.Counts().Joined)
+	})
+	inBubble(t, "there are no more than some in use", func(t *testing.T) {
+		client, _ := newCluster(t, true, (&library{}).reply)
+		all := NewReads(Config{Client: client})
+		for i := range mostLanes {
+			require.True(t, begins(all.Of(Kind{Params: fmt.Sprint(i)})))
+		}
+		require.Nil(t, all.Of(point))
+		endFirst(all.Of(Kind{Params: "3"}))
+		require.NotNil(t, all.Of(point))
 	})
 }
 

@@ -1,0 +1,118 @@
+package coalesce
+
+import (
+	"slices"
+	"time"
+
+	"github.com/go-rqlite/rqlite/internal/cluster"
+)
+
+const (
+	// mostStalled is how many requests may be stalled before callers wait for them all the same.
+	mostStalled = 8
+	// mostOutside is how many requests may be outside before callers wait for further ones all the same.
+	mostOutside = cluster.MostAtOnce
+)
+
+// standing says how a request counts that has no answer yet.
+type standing uint8
+
+const (
+	holdsPlace standing = iota // others wait for it
+	isStalled                  // nothing has ended for a while, so that others go beside it, but not many
+	isOutside                  // a read by itself that takes long; others go beside it
+)
+
+// request is one that is under way.
+type request struct {
+	ticket   int
+	begun    time.Time
+	parts    int   // 0 if the caller sends it
+	meter    Meter // of the only part, or nil
+	standing standing
+}
+
+// requests are those under way. The coalescer's mu guards it.
+type requests struct {
+	all      []request // in order of their departure
+	ticket   int       // of the last one
+	underWay int       // those that hold a place
+	bulks    int       // those of them that have several parts
+	stalled  int
+	outside  int
+}
+
+// add adds a request that leaves, and returns its ticket.
+func (r *requests) add(begun time.Time, parts int, meter Meter) (ticket int) {
+	r.ticket++
+	r.all = append(r.all, request{ticket: r.ticket, begun: begun, parts: parts, meter: meter})
+	r.count(&r.all[len(r.all)-1], 1)
+	return r.ticket
+}
+
+// remove removes a request that has ended.
+func (r *requests) remove(ticket int) {
+	i := r.index(ticket)
+	r.count(&r.all[i], -1)
+	r.all = slices.Delete(r.all, i, i+1)
+}
+
+func (r *requests) index(ticket int) int {
+	return slices.IndexFunc(r.all, func(one request) bool { return one.ticket == ticket })
+}
+
+// count adds n to the counters of a request.
+func (r *requests) count(one *request, n int) {
+	switch one.standing {
+	case holdsPlace:
+		r.underWay += n
+		if one.parts > 1 {
+			r.bulks += n
+		}
+	case isStalled:
+		r.stalled += n
+	case isOutside:
+		r.outside += n
+	}
+}
+
+// move gives a request another standing.
+func (r *requests) move(one *request, to standing) {
+	r.count(one, -1)
+	one.standing = to
+	r.count(one, 1)
+}
+
+// isOutside reports whether a request is outside.
+func (r *requests) isOutside(ticket int) bool { return r.all[r.index(ticket)].standing == isOutside }
+
+// stall makes the requests that hold places stalled ones. If there would be too many of these, it does nothing, and
+// returns false.
+func (r *requests) stall() bool {
+	if r.stalled+r.underWay > mostStalled {
+		return false
+	}
+	for i := range r.all {
+		if one := &r.all[i]; one.standing == holdsPlace {
+			r.move(one, isStalled)
+		}
+	}
+	return true
+}
+
+// letOut makes others no longer wait for reads that went by themselves and take long. The texts of those that are
+// slow, as other answers tell, go alone from now on. The caller holds q.mu.
+func (q *Coalescer) letOut() {
+	r, leader := &q.requests, q.pace("")
+	for i := range r.all {
+		one := &r.all[i]
+		if one.parts > 1 || one.standing == isOutside || r.outside >= mostOutside || time.Since(one.begun) < q.long() {
+			continue
+		}
+		r.move(one, isOutside)
+		q.taken -= one.parts
+		if one.meter != nil && leader.outran(one.begun, shortestLimit) {
+			one.meter.Slow()
+		}
+	}
+}
