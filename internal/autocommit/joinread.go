@@ -95,18 +95,25 @@ func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bin
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
-	var failure *cluster.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		node = answer.Node
 		s, err = result.NewMetered(answer, stmts, at, cost)
-	case errors.As(err, &failure):
-		node = failure.Node
+	} else {
+		node = askedOf(err)
 	}
 	if err != nil {
 		cost.failed(err)
 	}
 	return s, node, err
+}
+
+// askedOf returns the node that was asked last before a failure, or "".
+func askedOf(err error) string {
+	var failure *cluster.Error
+	if errors.As(err, &failure) {
+		return failure.Node
+	}
+	return ""
 }
 
 // joinRead sends a read with those of other callers.
