@@ -206,7 +206,8 @@
 // The same settings switch that off, and a program may notice the same things. This holds outside
 // of transactions, for single SELECT and VALUES statements, also behind WITH, that call no random()
 // and read no clock. The reads of a request have the same level, freshness and time-out of
-// [WithLinearizableTimeout]. A read never gets the answer to a request that was sent before it was
+// [WithLinearizableTimeout]. There may be 16 kinds of these under way at a time; reads of further ones go
+// by themselves. A read never gets the answer to a request that was sent before it was
 // called, so each level means what it means for a request of its own.
 //
 // The server works on the statements of a request one after another. So only quick and small reads
@@ -218,8 +219,9 @@
 //
 // Each call gets its own rows or error, and its own deadline. A request that fails as a whole is
 // sent again, each read by itself. So is one that takes more than 100 ms, and three times as long as
-// usual, while the server answers what was sent later. If it answers nothing, the driver waits up to a
-// second, or ten times as long as usual, and then sends the reads of one request after the other.
+// usual, while the node answers what was sent later. If a caller gives up on it, 25 ms are enough. If the node
+// answers nothing, the driver waits up to a second, or ten times as long as usual, and then sends the reads of
+// one request after the other.
 //
 // # Transactions
 //
