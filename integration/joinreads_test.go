@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -282,6 +283,56 @@ func TestJoinedReadsBeside(t *testing.T) {
 		report(t, "beside reads of %v: %d of %d point reads took half as long", time.Duration(slowest.Load()).Round(time.Millisecond), over.Load(), reads.Load())
 		require.Positive(t, slowest.Load())
 		assert.Less(t, over.Load(), reads.Load()/20)
+	})
+}
+
+// TestJoinedReadsBesideMany has many slow reads of a text that is usually quick under way while many read points.
+func TestJoinedReadsBesideMany(t *testing.T) {
+	forEach(t, func(t *testing.T, b *backend) {
+		if !b.live {
+			t.Skip("they would take the processors from all other tests; internal/coalesce has the same in virtual time")
+		}
+		const slow = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?) SELECT count(i) FROM c"
+		const readers, fewest = 32, 3
+		o := &ownReads{table: fillSquares(t, b.shared.dsn, 1000)}
+		j := openJoined(t, b.shared.dsn)
+		o.db = j.DB
+		var n int
+		for range 20 {
+			scan(t, j.DB, slow, []any{10}, &n)
+			o.good(t.Context(), 7)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+		defer cancel()
+		var running sync.WaitGroup
+		var early atomic.Int64
+		for range 16 {
+			running.Go(func() {
+				var n int
+				if err := j.QueryRowContext(ctx, slow, 50_000_000).Scan(&n); ctx.Err() == nil {
+					early.Add(1)
+					assert.NoError(t, err)
+				}
+			})
+			linger(t.Context(), 50*time.Millisecond)
+		}
+		var worst, least atomic.Int64
+		least.Store(math.MaxInt64)
+		together(readers, func(g int) {
+			reads := int64(0)
+			for ctx.Err() == nil {
+				begun := time.Now()
+				o.good(t.Context(), (g*31+int(reads))%1000)
+				worst.Store(max(worst.Load(), int64(time.Since(begun))))
+				reads++
+			}
+			least.Store(min(least.Load(), reads))
+		})
+		running.Wait()
+		o.wrong.none(t)
+		report(t, "beside 16 slow reads: %d point reads, the worst took %v", o.answered.Load(), time.Duration(worst.Load()).Round(time.Millisecond))
+		assert.Zero(t, early.Load(), "they are slow")
+		assert.Greater(t, least.Load(), int64(fewest), "each reader went on")
 	})
 }
 
