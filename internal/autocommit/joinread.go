@@ -39,42 +39,55 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
 	cost.goesAlone()
-	s, _, err := e.readAlone(ctx, req, stmts, at, cost)
-	return s, err
+	return e.readAlone(ctx, req, stmts, at, cost)
 }
 
 // readQuick is readOne for a read that is quick.
 func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
 	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
 	if reads == nil {
-		s, _, err := e.readAlone(ctx, req, stmts, at, cost)
-		return s, err
+		return e.readAlone(ctx, req, stmts, at, cost)
 	}
 	partings := cost.partings.Load()
-	ticket, alone := reads.Begin(cost)
-	if req.Bounded = alone; alone {
+	if ticket, alone := reads.Begin(cost); alone {
 		defer reads.End(ticket)
-	} else {
-		req.Begun = time.Now()
-		answer, err := joinRead(ctx, reads, stmts, cost)
-		if err == nil {
-			answer.Remember(&cost.columns)
-			return result.NewSource(answer, stmts, at, false, nil)
-		}
-		if !errors.Is(err, coalesce.ErrAlone) {
-			return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
-		}
+		req.Bounded = true
+		sent := time.Now()
+		s, err := e.readAlone(ctx, req, stmts, at, cost)
+		slow, doubtful := reads.Ended(nodeOf(&s, err), sent, endOf(err))
+		cost.learn(slow && err != nil, doubtful, partings) // an answer tells by itself
+		return s, err
 	}
-	sent := time.Now()
-	s, node, err := e.readAlone(ctx, req, stmts, at, cost)
-	slow, doubtful := reads.Ended(node, sent, endOf(err))
+	req.Begun = time.Now()
+	answer, err := joinRead(ctx, reads, stmts, cost)
 	switch {
-	case slow && (!alone || err != nil): // the answer to one that never was joined tells by itself
-		cost.wasSlow(partings)
-	case doubtful:
-		cost.Doubt()
+	case err == nil:
+		answer.Remember(&cost.columns)
+		return result.NewSource(answer, stmts, at, false, nil)
+	case !errors.Is(err, coalesce.ErrAlone):
+		return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
+	}
+	suspect := errors.Is(err, coalesce.ErrSlow)
+	if suspect {
+		cost.suspect(1)
+		defer cost.suspect(-1)
+	}
+	var sent cluster.Departure
+	req.Sent = &sent
+	s, err := e.readAlone(ctx, req, stmts, at, cost)
+	if !sent.At.IsZero() { // else it has only waited, which tells nothing
+		slow, doubtful := reads.Ended(sent.Node, sent.At, endOf(err))
+		cost.learn(slow && (suspect || err != nil), doubtful, partings)
 	}
 	return s, err
+}
+
+// nodeOf returns the node that has answered a read, "" if that is not known.
+func nodeOf(s *result.Source, err error) string {
+	if err != nil {
+		return ""
+	}
+	return s.Answer().Node
 }
 
 // endOf returns how a read ended.
@@ -90,30 +103,18 @@ func endOf(err error) coalesce.End {
 	return coalesce.Failed
 }
 
-// readAlone sends a read by itself. node is where it went, "" if that is not known.
-func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, node string, err error) {
+// readAlone sends a read by itself.
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err == nil {
-		node = answer.Node
 		s, err = result.NewMetered(answer, stmts, at, cost)
-	} else {
-		node = askedOf(err)
 	}
 	if err != nil {
 		cost.failed(err)
 	}
-	return s, node, err
-}
-
-// askedOf returns the node that was asked last before a failure, or "".
-func askedOf(err error) string {
-	var failure *cluster.Error
-	if errors.As(err, &failure) {
-		return failure.Node
-	}
-	return ""
+	return s, err
 }
 
 // joinRead sends a read with those of other callers.

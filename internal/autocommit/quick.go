@@ -89,6 +89,7 @@ type textCost struct {
 	// mu guards the rest.
 	mu         sync.Mutex
 	known      bool          // an answer has come, and no doubt since
+	suspects   int           // reads that are under way by themselves, because they may have held up others
 	seen       int           // answers in average, up to memory
 	average    time.Duration // that a node works on it, since it was parted
 	size       int           // of its answers in bytes, on average, up to largestRows
@@ -139,6 +140,17 @@ func (c *textCost) wasSlow(partings int64) {
 	c.decide()
 }
 
+// learn notes how a read ended that went by itself: that it was slow, or that it may have been. partings is c.partings
+// from before.
+func (c *textCost) learn(slow, doubtful bool, partings int64) {
+	switch {
+	case slow:
+		c.wasSlow(partings)
+	case doubtful:
+		c.Doubt()
+	}
+}
+
 // Slow implements coalesce.Meter. Of many that are slow at the same time one counts.
 func (c *textCost) Slow() {
 	c.mu.Lock()
@@ -159,6 +171,14 @@ func (c *textCost) part() {
 	c.aloneLeft, c.calmLeft = c.alone, c.alone+calm
 	c.seen, c.average = 0, 0
 	c.partings.Add(1)
+}
+
+// suspect adds n to the reads that may have held up others. The text goes alone until none is under way.
+func (c *textCost) suspect(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.suspects += n
+	c.decide()
 }
 
 // goesAlone notes that the text goes alone.
@@ -188,7 +208,7 @@ func (c *textCost) cannotBeSent() {
 // decide sets quick and expected. The caller holds c.mu.
 func (c *textCost) decide() {
 	c.expected.Store(int64(c.average + perByte*time.Duration(c.size)))
-	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
+	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0 && c.suspects == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)
 	}

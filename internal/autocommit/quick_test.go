@@ -181,6 +181,22 @@ func TestTextCostFailed(t *testing.T) {
 	require.False(t, c.isQuick(), "other answers would not come either")
 }
 
+// A text goes alone while one of its reads is under way that may have held up others.
+func TestTextCostSuspect(t *testing.T) {
+	t.Parallel()
+	c := &textCost{}
+	c.Measure(point, 100)
+	c.suspect(1)
+	c.suspect(1)
+	c.Doubt()
+	c.Measure(point, 100)
+	require.False(t, c.isQuick())
+	c.suspect(-1)
+	require.False(t, c.isQuick())
+	c.suspect(-1)
+	require.True(t, c.isQuick())
+}
+
 func TestEndOf(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, coalesce.Answered, endOf(nil))

@@ -126,12 +126,21 @@ type Request struct {
 	// then.
 	Begun time.Time
 
+	// Sent is set before each attempt. Nil is for nobody.
+	Sent *Departure
+
 	// Columns remembers the columns and types of an answer without those of the frame, so that the next one
 	// shares them. Nil is for nothing.
 	Columns *wire.KnownColumns
 
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way
+}
+
+// Departure is when an attempt left, and the node host:port to which it did.
+type Departure struct {
+	Node string
+	At   time.Time
 }
 
 // way is how a request for the leader gets to it from another node.
@@ -213,6 +222,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 		node := c.routes.pick(req.Leader, start+attempt)
 		req.compose(node)
 		sent := time.Now()
+		if req.Sent != nil {
+			*req.Sent = Departure{node.host, sent}
+		}
 		answer, err := c.attempt(ctx, node, req, until)
 		place.leave(time.Since(sent), err != nil && err.cutOff())
 		if err == nil {

@@ -78,6 +78,25 @@ func TestSendAgain(t *testing.T) {
 	}
 }
 
+// The sender learns where and when the last attempt left.
+func TestSendDeparture(t *testing.T) {
+	t.Parallel()
+	node := newFake(t, failure("not leader"), ok(rows))
+	c, _ := newClient(t, []string{node.host()})
+	begun := time.Now()
+	req := query()
+	req.Sent = &Departure{}
+	require.NoError(t, do(t.Context(), c, req))
+	assert.Equal(t, node.host(), req.Sent.Node)
+	assert.Greater(t, req.Sent.At.Sub(begun), firstPause/2, "it is not the first")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	req.Sent = &Departure{}
+	require.Error(t, do(ctx, c, req))
+	assert.Zero(t, *req.Sent)
+}
+
 // A leader whose term ends during a linearizable read calls the read stale. So says a node of a read that asks
 // for fresher data than it has, which another attempt would not change.
 func TestSendStale(t *testing.T) {

@@ -2,6 +2,7 @@ package coalesce
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -44,6 +45,8 @@ func (q *Coalescer) send(parts []*part, atomic bool) {
 	err := b.run(atomic)
 	switch {
 	case err == nil:
+	case q.cfg.Reads && errors.Is(err.Err, ErrSlow):
+		b.end(ErrSlow)
 	case q.cfg.Reads && alone(err):
 		b.giveBack()
 	case q.cfg.Reads:

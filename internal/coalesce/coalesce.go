@@ -114,12 +114,16 @@ func newCounted(cfg Config, counts *counts) *Coalescer {
 		cfg.Patience = limits.patience
 	}
 	q := &Coalescer{cfg: cfg, limits: limits, counts: counts}
+	q.requests.outsideOfAll = &counts.outside
 	q.timeouts.fire = q.expire
 	return q
 }
 
-// counts are the counters of [Counts].
-type counts struct{ joined, failures atomic.Uint64 }
+// counts are the counters of [Counts], and those of all kinds of reads.
+type counts struct {
+	joined, failures atomic.Uint64
+	outside          atomic.Int64 // reads that go by themselves, and that others do not wait for
+}
 
 // Counts is what a [Coalescer] has done so far.
 type Counts struct {
@@ -469,7 +473,7 @@ func (q *Coalescer) work(d batch) {
 func (q *Coalescer) ended(last batch) (gathers bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.requests.isOutside(last.ticket) {
+	if !q.requests.end(last.ticket) {
 		q.taken -= len(last.parts)
 	}
 	return !q.limits.even || q.far() || q.requests.underWay == 1

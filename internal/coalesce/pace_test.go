@@ -75,7 +75,7 @@ func TestReadsEnd(t *testing.T) {
 			q, _, _, _ := fullOfReads(t, point)
 			ended := func(begun time.Time, slow, doubtful bool) {
 				t.Helper()
-				gotSlow, gotDoubtful := q.Ended("", begun, end)
+				gotSlow, gotDoubtful := q.Ended("n:1", begun, end)
 				assert.Equal(t, slow, gotSlow)
 				assert.Equal(t, doubtful, gotDoubtful)
 			}
@@ -85,7 +85,7 @@ func TestReadsEnd(t *testing.T) {
 			time.Sleep(time.Microsecond)
 			ended(begun, false, doubtful)
 			answers := func() {
-				q.Ended("", time.Now().Add(-time.Millisecond), Answered)
+				q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered)
 				q.pace("").typical = time.Millisecond
 			}
 			answers()

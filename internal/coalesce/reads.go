@@ -2,6 +2,7 @@ package coalesce
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -54,6 +55,9 @@ func (d *distance) measured(took time.Duration) {
 // ErrAlone says that a read got no answer, and has to be sent by itself: the request that joined it
 // with others failed as a whole, perhaps because of one of those.
 var ErrAlone = errors.New("the read has to be sent by itself")
+
+// ErrSlow is [ErrAlone] where one of the reads is slow, as a later request tells.
+var ErrSlow = fmt.Errorf("%w: one that went with it was slow", ErrAlone)
 
 // Meter learns what a statement costs. It is safe for concurrent use.
 type Meter interface {
@@ -158,7 +162,7 @@ func (b *bulk) look() {
 	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.departed, b.answer != nil || b.q.wait() > 0):
 		b.blame(b.parts...)
 		b.q.departed = time.Now() // the reads leave
-		b.cancel(ErrAlone)
+		b.cancel(ErrAlone)        // unless a read is to blame
 	default:
 		b.limit.Reset(limitStep)
 	}
@@ -175,7 +179,7 @@ func (b *bulk) blame(parts ...*part) {
 			p.Meter.Slow()
 		}
 	}
-	b.cancel(ErrAlone)
+	b.cancel(ErrSlow)
 }
 
 // isComing reports whether more of the answer has come since the last look. One that is much larger than it

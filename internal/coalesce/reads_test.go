@@ -353,7 +353,7 @@ func TestReadsTakeLong(t *testing.T) {
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			q, _, node, release := fullOfReads(t, point)
-			q.Ended("", time.Now().Add(-time.Millisecond), Answered) // it left before
+			q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered) // it left before
 			node.then(hang)
 			time.Sleep(time.Millisecond)
 			first, m := &meter{}, &meter{}
@@ -365,7 +365,7 @@ func TestReadsTakeLong(t *testing.T) {
 			}
 			if tt.later > 0 {
 				time.Sleep(tt.later)
-				q.Ended("", time.Now().Add(-tt.later), Answered)
+				q.Ended("n:1", time.Now().Add(-tt.later), Answered)
 			}
 			if tt.leaves {
 				time.Sleep(shortestLimit/2 - time.Since(begin))
@@ -376,6 +376,7 @@ func TestReadsTakeLong(t *testing.T) {
 			for _, r := range []*reader{r2, r3} {
 				<-r.done
 				require.ErrorIs(t, r.err, ErrAlone)
+				assert.Equal(t, tt.later > 0, errors.Is(r.err, ErrSlow), "where a later request tells")
 			}
 			assert.Equal(t, tt.want, time.Since(begin))
 			assert.Equal(t, 1, m.doubts)
@@ -412,7 +413,7 @@ func TestReadsTakeLong(t *testing.T) {
 		time.Sleep(shortestLimit)
 		synctest.Wait()
 		require.Equal(t, 2*share, alone())
-		q.Ended("", time.Now().Add(-time.Millisecond), Answered)
+		q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered)
 		time.Sleep(limitStep)
 		synctest.Wait()
 		require.Equal(t, len(all), alone(), "their reads tell of the others")
@@ -455,7 +456,7 @@ func TestReadsBesideLongOnes(t *testing.T) {
 				begun := time.Now()
 				reads(t, q, 2, Part{}).saw(t, 2) // it waits for one that is to be let out, if any
 				assert.LessOrEqual(t, time.Since(begun), 2*readLimits.patience)
-				q.Ended("", time.Now(), Answered)
+				q.Ended("n:1", time.Now(), Answered)
 			}
 			for range readLimits.underWay { // the last ones wait
 				reads(t, q, 2, Part{}).saw(t, 2)
@@ -465,29 +466,59 @@ func TestReadsBesideLongOnes(t *testing.T) {
 			assert.LessOrEqual(t, long-readLimits.underWay, q.requests.outside)
 		})
 	}
-	inBubble(t, "unless there are too many", func(t *testing.T) {
-		q, _, _, release := fullOfReads(t, point)
-		for range mostOutside/readLimits.underWay + 1 {
-			time.Sleep(shortestLimit)
-			q.mu.Lock()
-			q.letOut()
-			q.mu.Unlock()
-			for range readLimits.underWay {
-				begins(q)
+	for told, most := range map[bool]int{false: mostUntold, true: mostOutside} {
+		inBubble(t, fmt.Sprint("unless there are too many, of all kinds; told ", told), func(t *testing.T) {
+			client, _ := newCluster(t, true, hang)
+			all := NewReads(Config{Client: client})
+			kinds := []*Coalescer{all.Of(point), all.Of(Kind{Params: "level=none"})}
+			for range most/readLimits.underWay + 1 {
+				for _, q := range kinds {
+					for range readLimits.underWay {
+						begins(q)
+					}
+				}
+				time.Sleep(shortestLimit)
+				for _, q := range kinds {
+					if told {
+						q.Ended("n:1", time.Now(), Answered)
+					}
+					q.mu.Lock()
+					q.letOut()
+					q.mu.Unlock()
+				}
 			}
-		}
-		assert.Equal(t, mostOutside, q.requests.outside)
-		assert.Equal(t, readLimits.underWay, q.requests.underWay)
-		assert.False(t, begins(q))
-		for range mostOutside {
-			release()
-		}
-		assert.Zero(t, q.requests.outside)
-		assert.Equal(t, readLimits.underWay, q.requests.underWay)
+			assert.EqualValues(t, most, all.counts.outside.Load())
+			for _, q := range kinds {
+				assert.Equal(t, readLimits.underWay, q.requests.underWay)
+				assert.False(t, begins(q))
+				for range len(q.requests.all) {
+					endFirst(q)
+				}
+				assert.Zero(t, q.requests.underWay)
+			}
+			assert.Zero(t, all.counts.outside.Load())
+		})
+	}
+	inBubble(t, "nor one that has just ended", func(t *testing.T) {
+		q, _, _, release := fullOfReads(t, point)
+		r := reads(t, q, 1, Part{})
+		release()
+		r.saw(t, 1)
+		q.mu.Lock()
+		last := batch{parts: []*part{{}}, ticket: q.depart(1, nil)}
+		q.taken++
+		q.mu.Unlock()
+		time.Sleep(shortestLimit)
+		q.ended(last)
+		q.mu.Lock()
+		q.letOut()
+		q.mu.Unlock()
+		q.next(last)
+		assert.Zero(t, q.taken)
 	})
 	inBubble(t, "far from the node all take long", func(t *testing.T) {
 		q, _, _, _ := fullOfReads(t, point)
-		q.Ended("", time.Now().Add(-shortestLimit), Answered)
+		q.Ended("n:1", time.Now().Add(-shortestLimit), Answered)
 		time.Sleep(limitLater*shortestLimit - 1)
 		q.mu.Lock()
 		q.letOut()
@@ -511,7 +542,7 @@ func TestReadsFailSlowly(t *testing.T) {
 			release()
 			time.Sleep(time.Millisecond)
 			if later {
-				q.Ended("", time.Now(), Answered)
+				q.Ended("n:1", time.Now(), Answered)
 			}
 			<-r1.done
 			r2.saw(t, 2)
@@ -553,7 +584,7 @@ func TestReadsComeSlowly(t *testing.T) {
 			begin := time.Now()
 			release()
 			time.Sleep(time.Millisecond)
-			q.Ended("", time.Now().Add(-time.Millisecond), Answered) // what left later is answered
+			q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered) // what left later is answered
 			if tt.want == 0 {
 				r1.saw(t, 1)
 				r2.saw(t, 2)
@@ -681,7 +712,7 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(t *testing.T, q *Coalescer, l *library, release func()){
 		"to one read": func(_ *testing.T, q *Coalescer, _ *library, _ func()) {
-			q.Ended("", time.Now().Add(-60*time.Millisecond), Answered)
+			q.Ended("n:1", time.Now().Add(-60*time.Millisecond), Answered)
 		},
 		"to a bulk": func(t *testing.T, q *Coalescer, l *library, release func()) {
 			l.gate = make(chan struct{})
@@ -711,7 +742,7 @@ func TestReadsLeaveWhereAnswersTakeLong(t *testing.T) {
 			synctest.Wait()
 			assert.Zero(t, m.doubts)
 			for took, want := range map[time.Duration]bool{180 * time.Millisecond: false, 181 * time.Millisecond: true} {
-				_, doubtful := q.Ended("", time.Now().Add(-took), TimedOut)
+				_, doubtful := q.Ended("n:1", time.Now().Add(-took), TimedOut)
 				assert.Equal(t, want, doubtful, took)
 			}
 		})

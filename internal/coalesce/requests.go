@@ -2,6 +2,7 @@ package coalesce
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-rqlite/rqlite/internal/cluster"
@@ -10,8 +11,10 @@ import (
 const (
 	// mostStalled is how many requests may be stalled before callers wait for them all the same.
 	mostStalled = 8
-	// mostOutside is how many requests may be outside before callers wait for further ones all the same.
+	// mostOutside is how many reads of all kinds may be outside before callers wait for further ones all the
+	// same. mostUntold is how many may if no node has answered what left later: where a node hangs, none is slow.
 	mostOutside = cluster.MostAtOnce
+	mostUntold  = 16
 )
 
 // standing says how a request counts that has no answer yet.
@@ -30,6 +33,7 @@ type request struct {
 	parts    int   // 0 if the caller sends it
 	meter    Meter // of the only part, or nil
 	standing standing
+	ended    bool // its callers have their answers
 }
 
 // requests are those under way. The coalescer's mu guards it.
@@ -40,6 +44,8 @@ type requests struct {
 	bulks    int       // those of them that have several parts
 	stalled  int
 	outside  int
+	// outsideOfAll counts those outside of all kinds.
+	outsideOfAll *atomic.Int64
 }
 
 // add adds a request that leaves, and returns its ticket.
@@ -73,6 +79,7 @@ func (r *requests) count(one *request, n int) {
 		r.stalled += n
 	case isOutside:
 		r.outside += n
+		r.outsideOfAll.Add(int64(n))
 	}
 }
 
@@ -83,8 +90,12 @@ func (r *requests) move(one *request, to standing) {
 	r.count(one, 1)
 }
 
-// isOutside reports whether a request is outside.
-func (r *requests) isOutside(ticket int) bool { return r.all[r.index(ticket)].standing == isOutside }
+// end notes that the callers of a request have their answers. It reports whether the request is outside.
+func (r *requests) end(ticket int) (outside bool) {
+	one := &r.all[r.index(ticket)]
+	one.ended = true
+	return one.standing == isOutside
+}
 
 // stall makes the requests that hold places stalled ones. If there would be too many of these, it does nothing, and
 // returns false.
@@ -103,16 +114,35 @@ func (r *requests) stall() bool {
 // letOut makes others no longer wait for reads that went by themselves and take long. The texts of those that are
 // slow, as other answers tell, go alone from now on. The caller holds q.mu.
 func (q *Coalescer) letOut() {
-	r, leader := &q.requests, q.pace("")
+	r := &q.requests
 	for i := range r.all {
 		one := &r.all[i]
-		if one.parts > 1 || one.standing == isOutside || r.outside >= mostOutside || time.Since(one.begun) < q.long() {
+		if one.parts > 1 || one.ended || one.standing == isOutside || time.Since(one.begun) < q.long() {
+			continue
+		}
+		told, slow := q.outran(one.begun)
+		if others := r.outsideOfAll.Load(); others >= mostOutside || others >= mostUntold && !told {
 			continue
 		}
 		r.move(one, isOutside)
 		q.taken -= one.parts
-		if one.meter != nil && leader.outran(one.begun, shortestLimit) {
+		if one.meter != nil && slow {
 			one.meter.Slow()
 		}
 	}
+}
+
+// outran reports whether a node has answered a request that left later than one that left at such a time, for a node
+// that is not known, and whether all nodes have. The caller holds q.mu.
+func (q *Coalescer) outran(begun time.Time) (one, all bool) {
+	nodes, outran := 0, 0
+	for _, p := range q.paces {
+		if p.begun.IsZero() {
+			continue
+		}
+		if nodes++; p.outran(begun, shortestLimit) {
+			outran++
+		}
+	}
+	return outran > 0, outran > 0 && outran == nodes
 }

@@ -1,0 +1,127 @@
+//go:build go1.25
+
+package rqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// unevenNode works on requests side by side, and on the statements of each in turn. One takes as long as its
+// parameter says, and fails then if that begins with "!".
+type unevenNode struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (unevenNode) RoundTrip(r *http.Request) (*http.Response, error) {
+	var statements [][]any
+	if r.Body != nil { // it is not asked whether it is alive
+		if err := json.NewDecoder(r.Body).Decode(&statements); err != nil {
+			return nil, err
+		}
+	}
+	entries := make([]string, len(statements))
+	for i, statement := range statements {
+		value, fails := strings.CutPrefix(fmt.Sprint(statement[1]), "!")
+		took, err := time.ParseDuration(value)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-time.After(took + 50*time.Microsecond):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+		entries[i] = fmt.Sprintf(`{"columns":["a"],"types":["text"],"values":[["x"]],"time":%g}`, took.Seconds())
+		if fails {
+			entries[i] = `{"error":"integer overflow"}`
+		}
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: fromRqlite, Body: io.NopCloser(strings.NewReader(results(entries...)))}, nil
+}
+
+// A text that is quick with most values, and slow with some, seldom holds up other reads, however its slow executions
+// end.
+func TestSlowText(t *testing.T) {
+	t.Parallel()
+	forSome := func(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, d) }
+	}
+	for name, how := range map[string]struct {
+		slow string
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+	}{
+		"by an answer":             {"90ms", context.WithCancel},
+		"by a late answer":         {"25s", context.WithCancel},
+		"by a failure":             {"!90ms", context.WithCancel},
+		"by a deadline":            {"10s", forSome(50 * time.Millisecond)},
+		"by a deadline later on":   {"10s", forSome(200 * time.Millisecond)},
+		"by an answer of 2 s each": {"2s", context.WithCancel},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: unevenNode{}}, Discovery: DiscoveryOff}
+				connector, err := NewConnector(cfg)
+				require.NoError(t, err)
+				db := sql.OpenDB(connector)
+				defer db.Close()
+				read := func(ctx context.Context, table, took string) error {
+					var a string
+					return db.QueryRowContext(ctx, "SELECT a FROM "+table+" WHERE k = ?", took).Scan(&a)
+				}
+				const quick, length, tooLong = "20us", 4 * time.Second, 40 * time.Millisecond
+				for range 20 {
+					require.NoError(t, read(t.Context(), "points", quick))
+					require.NoError(t, read(t.Context(), "uneven", quick))
+				}
+				end := time.Now().Add(length)
+				var reads, late atomic.Int64
+				var all sync.WaitGroup
+				for range 16 {
+					all.Go(func() {
+						for time.Now().Before(end) {
+							begun := time.Now()
+							assert.NoError(t, read(t.Context(), "points", quick))
+							reads.Add(1)
+							if time.Since(begun) > tooLong {
+								late.Add(1)
+							}
+						}
+					})
+				}
+				for g := range 4 {
+					all.Go(func() {
+						for i := g; time.Now().Before(end); i++ {
+							if i%20 == 0 {
+								all.Go(func() {
+									ctx, cancel := how.ctx(t.Context())
+									defer cancel()
+									_ = read(ctx, "uneven", how.slow)
+								})
+							}
+							assert.NoError(t, read(t.Context(), "uneven", quick))
+							time.Sleep(10 * time.Millisecond)
+						}
+					})
+				}
+				all.Wait()
+				t.Logf("%d of %d quick reads took more than %v", late.Load(), reads.Load(), tooLong)
+				assert.Less(t, late.Load(), reads.Load()/600)
+				assert.Greater(t, connector.Stats().CoalescedReads, uint64(reads.Load())/2)
+			})
+		})
+	}
+}
