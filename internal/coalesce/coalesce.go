@@ -74,8 +74,8 @@ type Coalescer struct {
 
 	// mu guards all that follows.
 	//
-	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, outside <= mostOutside, and no request leaves
-	// while underWay >= max(limits.underWay, distance.places.Now()).
+	// Invariant: 0 <= bulks <= underWay, stalled <= mostStalled, and no request leaves while
+	// underWay >= max(limits.underWay, distance.places.Now()).
 	mu       sync.Mutex
 	requests requests // without an answer
 	taken    int      // parts that were taken, and whose bulk neither has ended nor is outside
@@ -114,7 +114,7 @@ func newCounted(cfg Config, counts *counts) *Coalescer {
 		cfg.Patience = limits.patience
 	}
 	q := &Coalescer{cfg: cfg, limits: limits, counts: counts}
-	q.requests.outsideOfAll = &counts.outside
+	q.requests.outside = &counts.outside
 	q.timeouts.fire = q.expire
 	return q
 }
@@ -349,7 +349,9 @@ func (q *Coalescer) takeOut(p *part, why error) *cluster.Error {
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	p.bulk.blame(p)
+	if p.bulk.answer == nil { // what has begun to come tells by itself
+		p.bulk.blame(p)
+	}
 	return q.sentError(why, p.sent, p.bulk.last)
 }
 

@@ -140,8 +140,8 @@ func (q *Coalescer) givenUp(b *bulk) (slow bool) {
 	return q.pace(b.node).overdue(b.waited)
 }
 
-// leaves notes that an attempt at the bulk leaves for a node. Its answer is waited for as long as none of the reads is taken
-// for a slow one. The caller holds q.mu.
+// leaves notes that an attempt at the bulk leaves for a node. Its answer is waited for as long as none of the
+// reads is taken for a slow one. The caller holds q.mu.
 func (b *bulk) leaves(node string) {
 	b.begun, b.node = time.Now(), node
 	switch {

@@ -463,7 +463,7 @@ func TestReadsBesideLongOnes(t *testing.T) {
 			}
 			assert.Positive(t, slow.slow)
 			assert.LessOrEqual(t, q.requests.underWay, readLimits.underWay)
-			assert.LessOrEqual(t, long-readLimits.underWay, q.requests.outside)
+			assert.LessOrEqual(t, int64(long-readLimits.underWay), q.counts.outside.Load())
 		})
 	}
 	for told, most := range map[bool]int{false: mostUntold, true: mostOutside} {
@@ -522,10 +522,10 @@ func TestReadsBesideLongOnes(t *testing.T) {
 		time.Sleep(limitLater*shortestLimit - 1)
 		q.mu.Lock()
 		q.letOut()
-		assert.Zero(t, q.requests.outside)
+		assert.Zero(t, q.counts.outside.Load())
 		time.Sleep(time.Nanosecond)
 		q.letOut()
-		assert.Equal(t, readLimits.underWay, q.requests.outside)
+		assert.EqualValues(t, readLimits.underWay, q.counts.outside.Load())
 		q.mu.Unlock()
 	})
 }
@@ -580,18 +580,21 @@ func TestReadsComeSlowly(t *testing.T) {
 				return resp, err
 			})
 			m := &meter{}
-			r1, r2 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{})
+			r1, r2, r3 := reads(t, q, 1, Part{Meter: m}), reads(t, q, 2, Part{}), reads(t, q, 3, Part{})
 			begin := time.Now()
 			release()
 			time.Sleep(time.Millisecond)
 			q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered) // what left later is answered
 			if tt.want == 0 {
+				time.Sleep(2 * doubtAfter)
+				r3.cancel() // which says nothing of the others
+				<-r3.done
 				r1.saw(t, 1)
 				r2.saw(t, 2)
 				assert.Greater(t, time.Since(begin), 2*shortestLimit)
 				return
 			}
-			for _, r := range []*reader{r1, r2} {
+			for _, r := range []*reader{r1, r2, r3} {
 				<-r.done
 				require.ErrorIs(t, r.err, ErrAlone)
 			}

@@ -43,9 +43,7 @@ type requests struct {
 	underWay int       // those that hold a place
 	bulks    int       // those of them that have several parts
 	stalled  int
-	outside  int
-	// outsideOfAll counts those outside of all kinds.
-	outsideOfAll *atomic.Int64
+	outside  *atomic.Int64 // of all kinds of reads
 }
 
 // add adds a request that leaves, and returns its ticket.
@@ -78,8 +76,7 @@ func (r *requests) count(one *request, n int) {
 	case isStalled:
 		r.stalled += n
 	case isOutside:
-		r.outside += n
-		r.outsideOfAll.Add(int64(n))
+		r.outside.Add(int64(n))
 	}
 }
 
@@ -97,8 +94,8 @@ func (r *requests) end(ticket int) (outside bool) {
 	return one.standing == isOutside
 }
 
-// stall makes the requests that hold places stalled ones. If there would be too many of these, it does nothing, and
-// returns false.
+// stall makes the requests that hold places stalled ones. If there would be too many of these, it does
+// nothing, and returns false.
 func (r *requests) stall() bool {
 	if r.stalled+r.underWay > mostStalled {
 		return false
@@ -111,8 +108,8 @@ func (r *requests) stall() bool {
 	return true
 }
 
-// letOut makes others no longer wait for reads that went by themselves and take long. The texts of those that are
-// slow, as other answers tell, go alone from now on. The caller holds q.mu.
+// letOut makes others no longer wait for reads that went by themselves and take long. The texts of those
+// that are slow, as other answers tell, go alone from now on. The caller holds q.mu.
 func (q *Coalescer) letOut() {
 	r := &q.requests
 	for i := range r.all {
@@ -121,7 +118,7 @@ func (q *Coalescer) letOut() {
 			continue
 		}
 		told, slow := q.outran(one.begun)
-		if others := r.outsideOfAll.Load(); others >= mostOutside || others >= mostUntold && !told {
+		if others := r.outside.Load(); others >= mostOutside || others >= mostUntold && !told {
 			continue
 		}
 		r.move(one, isOutside)
@@ -132,8 +129,8 @@ func (q *Coalescer) letOut() {
 	}
 }
 
-// outran reports whether a node has answered a request that left later than one that left at such a time, for a node
-// that is not known, and whether all nodes have. The caller holds q.mu.
+// outran reports whether a node has answered a request that left later than one that left at such a time,
+// for a node that is not known, and much sooner; and whether all nodes have. The caller holds q.mu.
 func (q *Coalescer) outran(begun time.Time) (one, all bool) {
 	nodes, outran := 0, 0
 	for _, p := range q.paces {
