@@ -379,7 +379,7 @@ func TestCoalesceBesideStuck(t *testing.T) {
 		node.then(hang)
 		release()
 		release()
-		writers := make([]*writer, mostStalled+writeLimits.underWay+5)
+		writers := make([]*writer, 3*(mostStalled+writeLimits.underWay))
 		for i := range writers {
 			writers[i] = joins(t, q, "ok 1")
 			time.Sleep(writeLimits.patience)
