@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -52,6 +53,70 @@ func (unevenNode) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: fromRqlite, Body: io.NopCloser(strings.NewReader(results(entries...)))}, nil
 }
 
+// quick is how long a node works on a quick read.
+const quick = "20us"
+
+// openUneven opens a database on an unevenNode, which knows the texts of the tables points and uneven as quick. read
+// reads one of a table, for so long.
+func openUneven(t *testing.T) (connector *Connector, read func(ctx context.Context, table, took string) error) {
+	cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: unevenNode{}}, Discovery: DiscoveryOff}
+	connector, err := NewConnector(cfg)
+	require.NoError(t, err)
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() { assert.NoError(t, db.Close()) })
+	read = func(ctx context.Context, table, took string) error {
+		var a string
+		return db.QueryRowContext(ctx, "SELECT a FROM "+table+" WHERE k = ?", took).Scan(&a)
+	}
+	for range 20 {
+		require.NoError(t, read(t.Context(), "points", quick))
+		require.NoError(t, read(t.Context(), "uneven", quick))
+	}
+	return connector, read
+}
+
+// As many slow reads as may go are under way. Quick ones go beside them all the same, also those that were joined
+// with a slow one.
+func TestSlowTextBesideMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		connector, read := openUneven(t)
+		var all sync.WaitGroup
+		for range cluster.MostAtOnce + 50 {
+			all.Go(func() { _ = read(t.Context(), "reports", "20s") }) // the last ones wait for too long
+		}
+		time.Sleep(100 * time.Millisecond)
+		end := time.Now().Add(4 * time.Second)
+		var worst atomic.Int64
+		for range 32 {
+			all.Go(func() {
+				for time.Now().Before(end) {
+					begun := time.Now()
+					assert.NoError(t, read(t.Context(), "points", quick))
+					worst.Store(max(worst.Load(), int64(time.Since(begun))))
+					time.Sleep(5 * time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		for range 40 {
+			all.Go(func() {
+				for range 3 {
+					assert.NoError(t, read(t.Context(), "points", quick))
+				}
+			})
+		}
+		time.Sleep(10 * time.Microsecond)
+		joined := connector.Stats().CoalescedReads
+		all.Go(func() { assert.NoError(t, read(t.Context(), "uneven", "5s")) })
+		synctest.Wait()
+		assert.Greater(t, connector.Stats().CoalescedReads, joined)
+		all.Wait()
+		t.Logf("the worst quick read took %v", time.Duration(worst.Load()))
+		assert.Less(t, time.Duration(worst.Load()), 150*time.Millisecond)
+	})
+}
+
 // A text that is quick with most values, and slow with some, seldom holds up other reads, however its slow executions
 // end.
 func TestSlowText(t *testing.T) {
@@ -73,20 +138,8 @@ func TestSlowText(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				cfg := &Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: unevenNode{}}, Discovery: DiscoveryOff}
-				connector, err := NewConnector(cfg)
-				require.NoError(t, err)
-				db := sql.OpenDB(connector)
-				defer db.Close()
-				read := func(ctx context.Context, table, took string) error {
-					var a string
-					return db.QueryRowContext(ctx, "SELECT a FROM "+table+" WHERE k = ?", took).Scan(&a)
-				}
-				const quick, length, tooLong = "20us", 4 * time.Second, 40 * time.Millisecond
-				for range 20 {
-					require.NoError(t, read(t.Context(), "points", quick))
-					require.NoError(t, read(t.Context(), "uneven", quick))
-				}
+				connector, read := openUneven(t)
+				const length, tooLong = 4 * time.Second, 40 * time.Millisecond
 				end := time.Now().Add(length)
 				var reads, late atomic.Int64
 				var all sync.WaitGroup

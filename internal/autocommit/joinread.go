@@ -71,6 +71,9 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	if suspect {
 		cost.suspect(1)
 		defer cost.suspect(-1)
+		if req.Bounded = reads.GoOutside(); req.Bounded {
+			defer reads.ComeBack()
+		}
 	}
 	var sent cluster.Departure
 	req.Sent = &sent

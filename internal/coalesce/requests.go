@@ -23,7 +23,7 @@ type standing uint8
 const (
 	holdsPlace standing = iota // others wait for it
 	isStalled                  // nothing has ended for a while, so that others go beside it, but not many
-	isOutside                  // a read by itself that takes long; others go beside it
+	isOutside                  // a read by itself that takes long, or may; others go beside it
 )
 
 // request is one that is under way.
@@ -143,3 +143,16 @@ func (q *Coalescer) outran(begun time.Time) (one, all bool) {
 	}
 	return outran > 0, outran > 0 && outran == nodes
 }
+
+// GoOutside reports whether a caller that got [ErrSlow] may send its read at once, beside all others. Then it has to
+// call ComeBack when the answer has come. Otherwise the read has to wait for a place among [cluster.MostAtOnce].
+func (q *Coalescer) GoOutside() bool {
+	if q.requests.outside.Add(1) > mostOutside {
+		q.ComeBack()
+		return false
+	}
+	return true
+}
+
+// ComeBack ends what GoOutside began.
+func (q *Coalescer) ComeBack() { q.requests.outside.Add(-1) }
