@@ -69,10 +69,9 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	}
 	suspect := errors.Is(err, coalesce.ErrSlow)
 	if suspect {
-		cost.suspect(1)
-		defer cost.suspect(-1)
-		if req.Bounded = reads.GoOutside(); req.Bounded {
-			defer reads.ComeBack()
+		defer cost.suspects()()
+		if req.Bounded = reads.BeginAgain(); req.Bounded {
+			defer reads.EndAgain()
 		}
 	}
 	var sent cluster.Departure

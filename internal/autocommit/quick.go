@@ -38,6 +38,12 @@ const (
 	mostAlone  = 4096
 	calm       = 256
 
+	// suspectAfter is how long a read takes by itself that is suspected to have held up others.
+	suspectAfter = 100 * time.Millisecond
+	// mostAside is how many reads of a text with suspected ones go alone in asideTime. The others are joined.
+	mostAside = 20
+	asideTime = 20 * time.Millisecond
+
 	quickSets = 256 // of quickWays texts each
 	quickWays = 4
 	// longestText is the size in bytes of the longest text that is remembered.
@@ -82,14 +88,14 @@ type textCost struct {
 	text    string            // never changes
 	columns wire.KnownColumns // of its answers; guards itself
 
-	quick    atomic.Bool  // it may go out with others; set under mu
-	partings atomic.Int64 // calls of part; set under mu
-	expected atomic.Int64 // how long others wait for it, on average; set under mu
+	quick     atomic.Bool  // it may go out with others, unless there are suspected ones; set under mu
+	suspected atomic.Int64 // reads that take long by themselves, and may have held up others
+	partings  atomic.Int64 // calls of part; set under mu
+	expected  atomic.Int64 // how long others wait for it, on average; set under mu
 
 	// mu guards the rest.
 	mu         sync.Mutex
 	known      bool          // an answer has come, and no doubt since
-	suspects   int           // reads that are under way by themselves, because they may have held up others
 	seen       int           // answers in average, up to memory
 	average    time.Duration // that a node works on it, since it was parted
 	size       int           // of its answers in bytes, on average, up to largestRows
@@ -97,10 +103,26 @@ type textCost struct {
 	alone      int           // how many times it had to go alone last, up to mostAlone; 0 before
 	aloneLeft  int           // how many times it still has to
 	calmLeft   int           // answers until alone is forgotten
+	asideSince time.Time     // since when aside counts
+	aside      int           // reads that went alone because of suspected ones
 }
 
 // isQuick reports whether the text may go out with others. It may not before its first answer.
-func (c *textCost) isQuick() bool { return c != nil && c.quick.Load() }
+func (c *textCost) isQuick() bool {
+	return c != nil && c.quick.Load() && (c.suspected.Load() == 0 || !c.goesAside())
+}
+
+// goesAside reports whether a read of a text with suspected ones goes alone. So many at a time would make the machine
+// busier that only some do.
+func (c *textCost) goesAside() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.asideSince) >= asideTime {
+		c.asideSince, c.aside = now, 0
+	}
+	c.aside++
+	return c.aside <= mostAside
+}
 
 // work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
@@ -173,12 +195,15 @@ func (c *textCost) part() {
 	c.partings.Add(1)
 }
 
-// suspect adds n to the reads that may have held up others. The text goes alone until none is under way.
-func (c *textCost) suspect(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.suspects += n
-	c.decide()
+// suspects notes that a read leaves by itself that may have held up others. If it takes long again, the text goes
+// alone until it ends, but for what goesAside says. The caller calls ended then.
+func (c *textCost) suspects() (ended func()) {
+	long := time.AfterFunc(suspectAfter, func() { c.suspected.Add(1) })
+	return func() {
+		if !long.Stop() {
+			c.suspected.Add(-1)
+		}
+	}
 }
 
 // goesAlone notes that the text goes alone.
@@ -208,7 +233,7 @@ func (c *textCost) cannotBeSent() {
 // decide sets quick and expected. The caller holds c.mu.
 func (c *textCost) decide() {
 	c.expected.Store(int64(c.average + perByte*time.Duration(c.size)))
-	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0 && c.suspects == 0
+	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)
 	}

@@ -181,19 +181,29 @@ func TestTextCostFailed(t *testing.T) {
 	require.False(t, c.isQuick(), "other answers would not come either")
 }
 
-// A text goes alone while one of its reads is under way that may have held up others.
-func TestTextCostSuspect(t *testing.T) {
+// A text goes alone while one of its reads takes long again that may have held up others.
+func TestTextCostSuspected(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
 	c.Measure(point, 100)
-	c.suspect(1)
-	c.suspect(1)
-	c.Doubt()
-	c.Measure(point, 100)
+	c.suspects()()
+	first, second := c.suspects(), c.suspects()
+	require.True(t, c.isQuick(), "most of them are quick")
+	require.Eventually(t, func() bool { return c.suspected.Load() == 2 }, 10*time.Second, time.Millisecond)
 	require.False(t, c.isQuick())
-	c.suspect(-1)
+	first()
 	require.False(t, c.isQuick())
-	c.suspect(-1)
+	alone := 0
+	for begun := time.Now(); time.Since(begun) < asideTime/2; {
+		for range 10 * mostAside {
+			if !c.isQuick() {
+				alone++
+			}
+		}
+	}
+	require.Greater(t, alone, mostAside/2)
+	require.LessOrEqual(t, alone, 2*mostAside, "many at a time are joined all the same")
+	second()
 	require.True(t, c.isQuick())
 }
 

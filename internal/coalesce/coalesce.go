@@ -123,6 +123,7 @@ func newCounted(cfg Config, counts *counts) *Coalescer {
 type counts struct {
 	joined, failures atomic.Uint64
 	outside          atomic.Int64 // reads that go by themselves, and that others do not wait for
+	again            atomic.Int64 // reads that go by themselves after ErrSlow
 }
 
 // Counts is what a [Coalescer] has done so far.

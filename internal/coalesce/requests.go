@@ -15,6 +15,8 @@ const (
 	// same. mostUntold is how many may if no node has answered what left later: where a node hangs, none is slow.
 	mostOutside = cluster.MostAtOnce
 	mostUntold  = 16
+	// mostAgain is how many reads of all kinds may be sent again at once after [ErrSlow].
+	mostAgain = 64
 )
 
 // standing says how a request counts that has no answer yet.
@@ -23,7 +25,7 @@ type standing uint8
 const (
 	holdsPlace standing = iota // others wait for it
 	isStalled                  // nothing has ended for a while, so that others go beside it, but not many
-	isOutside                  // a read by itself that takes long, or may; others go beside it
+	isOutside                  // a read by itself that takes long; others go beside it
 )
 
 // request is one that is under way.
@@ -144,15 +146,15 @@ func (q *Coalescer) outran(begun time.Time) (one, all bool) {
 	return outran > 0, outran > 0 && outran == nodes
 }
 
-// GoOutside reports whether a caller that got [ErrSlow] may send its read at once, beside all others. Then it has to
-// call ComeBack when the answer has come. Otherwise the read has to wait for a place among [cluster.MostAtOnce].
-func (q *Coalescer) GoOutside() bool {
-	if q.requests.outside.Add(1) > mostOutside {
-		q.ComeBack()
+// BeginAgain reports whether a caller that got [ErrSlow] may send its read at once, beside all others. Then it has to
+// call EndAgain when the answer has come. Otherwise the read has to wait for a place among [cluster.MostAtOnce].
+func (q *Coalescer) BeginAgain() bool {
+	if q.counts.again.Add(1) > mostAgain {
+		q.EndAgain()
 		return false
 	}
 	return true
 }
 
-// ComeBack ends what GoOutside began.
-func (q *Coalescer) ComeBack() { q.requests.outside.Add(-1) }
+// EndAgain ends what BeginAgain began.
+func (q *Coalescer) EndAgain() { q.counts.again.Add(-1) }
