@@ -206,8 +206,8 @@
 // The same settings switch that off, and a program may notice the same things. This holds outside
 // of transactions, for single SELECT and VALUES statements, also behind WITH, that call no random()
 // and read no clock. The reads of a request have the same level, freshness and time-out of
-// [WithLinearizableTimeout]. There may be 16 kinds of these under way at a time; reads of further ones go
-// by themselves. A read never gets the answer to a request that was sent before it was
+// [WithLinearizableTimeout]. Reads with 16 different sets of these may be under way at a time; others go by
+// themselves. A read never gets the answer to a request that was sent before it was
 // called, so each level means what it means for a request of its own.
 //
 // The server works on the statements of a request one after another. So only quick and small reads

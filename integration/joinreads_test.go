@@ -5,9 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -316,23 +316,21 @@ func TestJoinedReadsBesideMany(t *testing.T) {
 			})
 			linger(t.Context(), 50*time.Millisecond)
 		}
-		var worst, least atomic.Int64
-		least.Store(math.MaxInt64)
+		var reads [readers]int
+		var worst [readers]time.Duration
 		together(readers, func(g int) {
-			reads := int64(0)
 			for ctx.Err() == nil {
 				begun := time.Now()
-				o.good(t.Context(), (g*31+int(reads))%1000)
-				worst.Store(max(worst.Load(), int64(time.Since(begun))))
-				reads++
+				o.good(t.Context(), (g*31+reads[g])%1000)
+				worst[g] = max(worst[g], time.Since(begun))
+				reads[g]++
 			}
-			least.Store(min(least.Load(), reads))
 		})
 		running.Wait()
 		o.wrong.none(t)
-		report(t, "beside 16 slow reads: %d point reads, the worst took %v", o.answered.Load(), time.Duration(worst.Load()).Round(time.Millisecond))
+		report(t, "beside 16 slow reads: %d point reads, the worst took %v", o.answered.Load(), slices.Max(worst[:]).Round(time.Millisecond))
 		assert.Zero(t, early.Load(), "they are slow")
-		assert.Greater(t, least.Load(), int64(fewest), "each reader went on")
+		assert.Greater(t, slices.Min(reads[:]), fewest, "each reader went on")
 	})
 }
 

@@ -151,6 +151,9 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	c.decide()
 }
 
+// noPartings is no value of textCost.partings: the text counts as it is now.
+const noPartings = -1
+
 // wasSlow notes that a single execution was slow that went alone, although the text was quick. partings is c.partings
 // from before. Of many that are slow at the same time one counts, until the text is quick again.
 func (c *textCost) wasSlow(partings int64) {
@@ -174,14 +177,7 @@ func (c *textCost) learn(slow, doubtful bool, partings int64) {
 }
 
 // Slow implements coalesce.Meter. Of many that are slow at the same time one counts.
-func (c *textCost) Slow() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.quick.Load() {
-		c.part()
-		c.decide()
-	}
-}
+func (c *textCost) Slow() { c.wasSlow(noPartings) }
 
 // part makes the text go alone for a while. What is known of it by then does not count afterwards. The
 // caller holds c.mu.

@@ -162,14 +162,14 @@ func (b *bulk) look() {
 	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.departed, b.answer != nil || b.q.wait() > 0):
 		b.blame(b.parts...)
 		b.q.departed = time.Now() // the reads leave
-		b.cancel(ErrAlone)        // unless a read is to blame
+		b.cancel(ErrAlone)        // without effect if blame has ended the request
 	default:
 		b.limit.Reset(limitStep)
 	}
 }
 
-// blame takes those of parts for slow whose callers have given up, if one of the bulk's reads is slow. The others
-// tell by themselves when their callers send them, which they do at once. The caller holds q.mu.
+// blame ends the request if one of its reads is slow, and takes those of parts for slow whose callers have given up.
+// The others tell by themselves when their callers send them, which they do at once. The caller holds q.mu.
 func (b *bulk) blame(parts ...*part) {
 	if b.begun.IsZero() || !b.q.cfg.Reads || !b.q.pace(b.node).outran(b.begun, doubtAfter) {
 		return

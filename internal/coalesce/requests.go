@@ -113,10 +113,10 @@ func (r *requests) stall() bool {
 // letOut makes others no longer wait for reads that went by themselves and take long. The texts of those
 // that are slow, as other answers tell, go alone from now on. The caller holds q.mu.
 func (q *Coalescer) letOut() {
-	r := &q.requests
+	r, long := &q.requests, q.long()
 	for i := range r.all {
 		one := &r.all[i]
-		if one.parts > 1 || one.ended || one.standing == isOutside || time.Since(one.begun) < q.long() {
+		if one.parts > 1 || one.ended || one.standing == isOutside || time.Since(one.begun) < long {
 			continue
 		}
 		told, slow := q.outran(one.begun)

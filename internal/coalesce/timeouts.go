@@ -9,8 +9,8 @@ import (
 // The coalescer's mu guards it.
 type timeouts struct {
 	fire func() // is called when a timeout may have passed; never changes
-	// parts are in order of their timeouts. Those that were told, or whose callers gave up, stay for a while; over counts
-	// them.
+	// parts are in order of their timeouts. Those that were told, or whose callers gave up, stay for a while;
+	// over counts them.
 	//
 	// Invariant: 2*over <= len(parts).
 	parts []*part
