@@ -23,7 +23,7 @@ import (
 )
 
 // releases are the images that are tried unless the environment names others.
-var releases = []string{"rqlite/rqlite:10.3.6", "rqlite/rqlite:9.4.5", "rqlite/rqlite:8.43.4"}
+var releases = []string{"rqlite/rqlite:10.2.7", "rqlite/rqlite:9.4.5", "rqlite/rqlite:8.43.4"}
 
 const (
 	httpPort = "4001/tcp"

@@ -8,7 +8,7 @@
 //     releases runs the suite on several, which RQLITED_BINS lists; by itself, go test
 //     uses that list for the test of upgrades only.
 //   - container: an rqlite container, if Docker can be had, and one more of each
-//     other release. RQLITE_IMAGES lists the images, "rqlite/rqlite:10.3.6,rqlite/rqlite:9.4.5,
+//     other release. RQLITE_IMAGES lists the images, "rqlite/rqlite:10.2.7,rqlite/rqlite:9.4.5,
 //     rqlite/rqlite:8.43.4" unless it is set; RQLITE_IMAGE names a single one. The
 //     first is the one of which there are clusters.
 //   - dsn: the cluster that RQLITE_DSN points to. The tests create tables there
