@@ -172,10 +172,79 @@ func TestSlowText(t *testing.T) {
 					})
 				}
 				all.Wait()
-				t.Logf("%d of %d quick reads took more than %v", late.Load(), reads.Load(), tooLong)
+				t.Logf("%s %d of %d quick reads took more than %v", name, late.Load(), reads.Load(), tooLong)
 				assert.Less(t, late.Load(), reads.Load()/600)
 				assert.Greater(t, connector.Stats().CoalescedReads, uint64(reads.Load())/2)
 			})
 		})
 	}
+}
+
+// largeSchemaNode keeps few connections to its database. It reads a large schema whenever it opens another one, which
+// is part of the time of the first statement of a request.
+type largeSchemaNode struct {
+	opening  atomic.Int64
+	spare    chan struct{}
+	requests atomic.Int64
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n *largeSchemaNode) RoundTrip(r *http.Request) (*http.Response, error) {
+	var statements []json.RawMessage
+	if r.Body != nil {
+		if err := json.NewDecoder(r.Body).Decode(&statements); err != nil {
+			return nil, err
+		}
+	}
+	n.requests.Add(1)
+	const statement = 20 * time.Microsecond
+	took := statement
+	select {
+	case <-n.spare:
+	default:
+		took += time.Duration(n.opening.Add(1)) * 5 * time.Millisecond // they share the processor
+	}
+	time.Sleep(took)
+	if took > statement {
+		n.opening.Add(-1)
+	}
+	entries := make([]string, len(statements))
+	for i := range statements {
+		entries[i] = fmt.Sprintf(`{"columns":["a"],"types":["text"],"values":[["x"]],"time":%g}`, took.Seconds())
+		time.Sleep(statement)
+		took = statement
+	}
+	select {
+	case n.spare <- struct{}{}:
+	default:
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: fromRqlite, Body: io.NopCloser(strings.NewReader(results(entries...)))}, nil
+}
+
+// Where a node takes long for what is first in a request, because it opens a connection, a quick text stays joined. If
+// it is new, or was slow, those that wait for a place come together as soon as it is known as quick.
+func TestLargeSchema(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := &largeSchemaNode{spare: make(chan struct{}, 2)}
+		connector, err := NewConnector(&Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: node}, Discovery: DiscoveryOff})
+		require.NoError(t, err)
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		begun := time.Now()
+		var all sync.WaitGroup
+		const readers = 5000
+		for range readers {
+			all.Go(func() {
+				for range 2 {
+					var a string
+					assert.NoError(t, db.QueryRowContext(t.Context(), "SELECT a FROM points WHERE k = ?", 1).Scan(&a))
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d reads in %v, by %d requests", 2*readers, time.Since(begun), node.requests.Load())
+		assert.Less(t, node.requests.Load(), int64(readers/5))
+		assert.LessOrEqual(t, connector.Stats().Requests, uint64(node.requests.Load()), "those that turned out to be needless are no requests")
+	})
 }

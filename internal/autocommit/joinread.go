@@ -38,8 +38,13 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	if cost.isQuick() {
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
-	cost.goesAlone()
-	return e.readAlone(ctx, req, stmts, at, cost)
+	req.Begun, req.Needed = time.Now(), cost
+	s, err := e.readAlone(ctx, req, stmts, at, cost)
+	if errors.Is(err, cluster.ErrNeedless) {
+		req.Needed = nil
+		return e.readQuick(ctx, req, stmts, at, cost)
+	}
+	return s, err
 }
 
 // readQuick is readOne for a read that is quick.
@@ -55,11 +60,13 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		sent := time.Now()
 		s, err := e.readAlone(ctx, req, stmts, at, cost)
 		slow, doubtful := reads.Ended(nodeOf(&s, err), sent, endOf(err))
-		cost.learn(slow && err != nil, doubtful, partings) // an answer tells by itself
+		cost.learn(slow, doubtful, partings)
 		return s, err
 	}
-	req.Begun = time.Now()
-	answer, err := joinRead(ctx, reads, stmts, cost)
+	if req.Begun.IsZero() {
+		req.Begun = time.Now()
+	}
+	answer, err := joinRead(ctx, req.Begun, reads, stmts, cost)
 	switch {
 	case err == nil:
 		answer.Remember(&cost.columns)
@@ -67,9 +74,8 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	case !errors.Is(err, coalesce.ErrAlone):
 		return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
 	}
-	suspect := errors.Is(err, coalesce.ErrSlow)
-	if suspect {
-		defer cost.suspects()()
+	if errors.Is(err, coalesce.ErrSlow) {
+		defer cost.suspect(partings)()
 		if req.Bounded = reads.BeginAgain(); req.Bounded {
 			defer reads.EndAgain()
 		}
@@ -79,7 +85,7 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	if !sent.At.IsZero() { // else it has only waited, which tells nothing
 		slow, doubtful := reads.Ended(sent.Node, sent.At, endOf(err))
-		cost.learn(slow && (suspect || err != nil), doubtful, partings)
+		cost.learn(slow, doubtful, partings)
 	}
 	return s, err
 }
@@ -111,7 +117,7 @@ func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bin
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err == nil {
-		s, err = result.NewMetered(answer, stmts, at, cost)
+		s, err = result.NewMetered(answer, stmts, at, (*loneCost)(cost))
 	}
 	if err != nil {
 		cost.failed(err)
@@ -120,13 +126,13 @@ func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bin
 }
 
 // joinRead sends a read with those of other callers.
-func joinRead(ctx context.Context, reads *coalesce.Coalescer, stmts []bind.Stmt, cost *textCost) (*cluster.Answer, error) {
+func joinRead(ctx context.Context, begun time.Time, reads *coalesce.Coalescer, stmts []bind.Stmt, cost *textCost) (*cluster.Answer, error) {
 	elements, err := bind.AppendAll(make([]byte, 0, bind.Size(stmts)), stmts)
 	if err != nil {
 		return nil, fmt.Errorf("rqlite: %w", err)
 	}
 	deadline, _ := ctx.Deadline()
-	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Deadline: deadline, Work: cost.work(), Meter: cost})
+	return reads.Join(ctx, coalesce.Part{Elements: elements, Entries: 1, Begun: begun, Deadline: deadline, Work: cost.work(), Meter: cost})
 }
 
 // failed learns from the failure of a read.

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	// quickEnough is how long a node may work on a statement, on average, for it to go out with
-	// others, which wait for it. A point read takes it some 20 µs.
+	// quickEnough is how long a node may work on a statement for it to go out with others, which wait for
+	// it. A point read takes it some 20 µs.
 	quickEnough = time.Millisecond
-	// memory is how many answers the average is about.
+	// memory is how many answers an average is about, and how many may be slow before a text no longer
+	// counts as quick.
 	memory = 16
 	// slowest bounds the weight of a single answer in the average. On a busy machine any statement
 	// takes long now and then. So one such answer does not make a quick text slow, but two among a
@@ -38,11 +39,8 @@ const (
 	mostAlone  = 4096
 	calm       = 256
 
-	// suspectAfter is how long a read takes by itself that is suspected to have held up others.
+	// suspectAfter is how long a read takes by itself that shows that it has held up others.
 	suspectAfter = 100 * time.Millisecond
-	// mostAside is how many reads of a text with suspected ones go alone in asideTime. The others are joined.
-	mostAside = 20
-	asideTime = 20 * time.Millisecond
 
 	quickSets = 256 // of quickWays texts each
 	quickWays = 4
@@ -84,55 +82,49 @@ func (q *quickTexts) of(text string) *textCost {
 }
 
 // textCost is what the answers to a text cost. It implements coalesce.Meter.
+//
+// A text goes out with others if it can be quick, which the quickest of its last answers shows. The average would
+// not: the node opens a connection for the first statement of a request if it has none to spare, and SQLite reads
+// the whole schema then. Where many single reads are under way, that makes most of them slow. What stands behind
+// other statements of its request pays for none of it, and shows that the text is slow.
 type textCost struct {
 	text    string            // never changes
 	columns wire.KnownColumns // of its answers; guards itself
 
-	quick     atomic.Bool  // it may go out with others, unless there are suspected ones; set under mu
-	suspected atomic.Int64 // reads that take long by themselves, and may have held up others
-	partings  atomic.Int64 // calls of part; set under mu
-	expected  atomic.Int64 // how long others wait for it, on average; set under mu
+	quick    atomic.Bool  // it may go out with others; set under mu
+	partings atomic.Int64 // calls of part; set under mu
+	expected atomic.Int64 // how long others wait for it, on average; set under mu
 
 	// mu guards the rest.
 	mu         sync.Mutex
-	known      bool          // an answer has come, and no doubt since
-	seen       int           // answers in average, up to memory
-	average    time.Duration // that a node works on it, since it was parted
-	size       int           // of its answers in bytes, on average, up to largestRows
+	chances    int           // answers that may be slow before it no longer counts as quick
+	last       time.Duration // of the last quick answer
+	behind     average       // that a node works on it behind other statements, since it was parted
+	sizes      average       // of its answers, since it was parted
 	unsendable bool          // its rows may have an infinite REAL, and take the answers of others along
 	alone      int           // how many times it had to go alone last, up to mostAlone; 0 before
 	aloneLeft  int           // how many times it still has to
 	calmLeft   int           // answers until alone is forgotten
-	asideSince time.Time     // since when aside counts
-	aside      int           // reads that went alone because of suspected ones
+}
+
+// average is that of the last values.
+type average struct{ count, value int64 } // count is up to memory
+
+func (a *average) add(value int64) {
+	a.count = min(a.count+1, memory)
+	a.value += (value - a.value) / a.count
 }
 
 // isQuick reports whether the text may go out with others. It may not before its first answer.
-func (c *textCost) isQuick() bool {
-	return c != nil && c.quick.Load() && (c.suspected.Load() == 0 || !c.goesAside())
-}
-
-// goesAside reports whether a read of a text with suspected ones goes alone. So many at a time would make the machine
-// busier that only some do.
-func (c *textCost) goesAside() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.asideSince) >= asideTime {
-		c.asideSince, c.aside = now, 0
-	}
-	c.aside++
-	return c.aside <= mostAside
-}
+func (c *textCost) isQuick() bool { return c != nil && c.quick.Load() }
 
 // work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
 
 // Measure implements coalesce.Meter.
-func (c *textCost) Measure(took time.Duration, size int) {
-	switch {
-	case size > hugeRows:
-		size, took = largestRows, tooLong+1
-	case size > largestRows:
+func (c *textCost) Measure(took time.Duration, size int, first bool) {
+	huge := size > hugeRows
+	if size > largestRows {
 		size, took = largestRows, slowest
 	}
 	if took <= 0 {
@@ -140,26 +132,34 @@ func (c *textCost) Measure(took time.Duration, size int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known = true
-	c.seen = min(c.seen+1, memory)
-	c.average += (min(took, slowest) - c.average) / time.Duration(c.seen)
-	c.size += (size - c.size) / c.seen
+	c.sizes.add(int64(size))
+	if c.chances = max(c.chances-1, 0); took <= quickEnough {
+		c.chances, c.last = memory, took
+	}
 	c.calmLeft = max(c.calmLeft-1, 0)
-	if c.quick.Load() && (took > tooLong || c.average > quickEnough) {
+	slow := false
+	if !first {
+		c.behind.add(int64(min(took, slowest)))
+		slow = took > tooLong || c.behind.value > int64(quickEnough)
+	}
+	if c.quick.Load() && (slow || huge) {
 		c.part()
 	}
 	c.decide()
 }
 
-// noPartings is no value of textCost.partings: the text counts as it is now.
-const noPartings = -1
+// loneCost is a textCost that learns from the answers to requests with nothing else.
+type loneCost textCost
 
-// wasSlow notes that a single execution was slow that went alone, although the text was quick. partings is c.partings
-// from before. Of many that are slow at the same time one counts, until the text is quick again.
+// Measure implements result.Meter.
+func (c *loneCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, true) }
+
+// wasSlow notes that a single execution was slow. partings is c.partings from before it left. Of many that are slow
+// at the same time one counts.
 func (c *textCost) wasSlow(partings int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.quick.Load() || c.partings.Load() == partings {
+	if c.partings.Load() == partings {
 		c.part()
 	}
 	c.decide()
@@ -176,8 +176,15 @@ func (c *textCost) learn(slow, doubtful bool, partings int64) {
 	}
 }
 
-// Slow implements coalesce.Meter. Of many that are slow at the same time one counts.
-func (c *textCost) Slow() { c.wasSlow(noPartings) }
+// Slow implements coalesce.Meter. Of many that are slow at the same time one counts, until the text is quick again.
+func (c *textCost) Slow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.quick.Load() {
+		c.part()
+	}
+	c.decide()
+}
 
 // part makes the text go alone for a while. What is known of it by then does not count afterwards. The
 // caller holds c.mu.
@@ -187,34 +194,35 @@ func (c *textCost) part() {
 	}
 	c.alone = min(max(2*c.alone, firstAlone), mostAlone)
 	c.aloneLeft, c.calmLeft = c.alone, c.alone+calm
-	c.seen, c.average = 0, 0
+	c.chances = min(c.chances, 1)
+	c.behind, c.sizes = average{}, average{}
 	c.partings.Add(1)
 }
 
-// suspects notes that a read leaves by itself that may have held up others. If it takes long again, the text goes
-// alone until it ends, but for what goesAside says. The caller calls ended then.
-func (c *textCost) suspects() (ended func()) {
-	long := time.AfterFunc(suspectAfter, func() { c.suspected.Add(1) })
-	return func() {
-		if !long.Stop() {
-			c.suspected.Add(-1)
-		}
-	}
+// suspect notes that a read leaves by itself that may have held up others. It counts as slow if it takes long again.
+// The caller calls ended when it has ended. partings is c.partings from before.
+func (c *textCost) suspect(partings int64) (ended func() bool) {
+	return time.AfterFunc(suspectAfter, func() { c.wasSlow(partings) }).Stop
 }
 
-// goesAlone notes that the text goes alone.
-func (c *textCost) goesAlone() {
+// Needed implements cluster.Needed. It notes that the text goes alone, unless it has become quick: many that wait for
+// a place alone can go together then.
+func (c *textCost) Needed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.quick.Load() {
+		return false
+	}
 	c.aloneLeft = max(c.aloneLeft-1, 0)
 	c.decide()
+	return true
 }
 
-// Doubt implements coalesce.Meter. The text goes alone until the next answer.
+// Doubt implements coalesce.Meter. The text goes alone until the next quick answer.
 func (c *textCost) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known, c.seen, c.average = false, 0, 0
+	c.chances, c.behind, c.sizes = 0, average{}, average{}
 	c.decide()
 }
 
@@ -228,8 +236,12 @@ func (c *textCost) cannotBeSent() {
 
 // decide sets quick and expected. The caller holds c.mu.
 func (c *textCost) decide() {
-	c.expected.Store(int64(c.average + perByte*time.Duration(c.size)))
-	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
+	took := int64(c.last)
+	if c.behind.count > 0 {
+		took = c.behind.value
+	}
+	c.expected.Store(took + int64(perByte)*c.sizes.value)
+	quick := c.chances > 0 && !c.unsendable && c.aloneLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)
 	}

@@ -21,7 +21,7 @@ func TestQuickTexts(t *testing.T) {
 	var q quickTexts
 	a := q.of("SELECT a")
 	require.False(t, a.isQuick(), "it is new")
-	a.Measure(point, 100)
+	a.Measure(point, 100, false)
 	require.True(t, a.isQuick())
 	require.Same(t, a, q.of("SELECT a"))
 	require.False(t, q.of("SELECT b").isQuick())
@@ -34,7 +34,7 @@ func TestQuickTextsAreFew(t *testing.T) {
 	t.Parallel()
 	var q quickTexts
 	for i := range 10 * quickSets * quickWays {
-		q.of(fmt.Sprint("SELECT ", i)).Measure(point, 1)
+		q.of(fmt.Sprint("SELECT ", i)).Measure(point, 1, false)
 	}
 	known := 0
 	for i := range q.sets {
@@ -53,9 +53,9 @@ func TestTextCost(t *testing.T) {
 		c := &textCost{}
 		for _, took := range answers {
 			if !c.isQuick() {
-				c.goesAlone()
+				c.Needed()
 			}
-			c.Measure(took, 100)
+			c.Measure(took, 100, false)
 		}
 		return c
 	}
@@ -77,21 +77,21 @@ func TestTextCost(t *testing.T) {
 	assert.False(t, measured(quick(1000, tooLong+1)...).isQuick(), "it is slow with some values")
 
 	wide := measured(point)
-	wide.Measure(point, 100+20_000)
+	wide.Measure(point, 100+20_000, false)
 	assert.Equal(t, point+10_100*perByte, wide.work(), "others wait for the bytes, too")
 
 	huge := measured(quick(1000)...)
-	huge.Measure(point, hugeRows+1)
+	huge.Measure(point, hugeRows+1, false)
 	assert.False(t, huge.isQuick(), "it is large with some values")
 
 	large := measured(point)
-	large.Measure(point, largestRows+1)
+	large.Measure(point, largestRows+1, false)
 	assert.False(t, large.isQuick())
 
 	cut := measured(point)
 	cut.Doubt()
 	assert.False(t, cut.isQuick(), "nobody knows how long it would have taken")
-	cut.Measure(point, 100)
+	cut.Measure(point, 100, false)
 	assert.True(t, cut.isQuick())
 }
 
@@ -101,16 +101,16 @@ func TestTextCostAlone(t *testing.T) {
 	c := &textCost{}
 	points := func(n int) {
 		for range n {
-			c.Measure(point, 100)
+			c.Measure(point, 100, false)
 		}
 	}
 	slowFor := func(times int) {
 		t.Helper()
-		c.Measure(slow, 100)
+		c.Measure(slow, 100, false)
 		for range times {
 			require.False(t, c.isQuick())
-			c.goesAlone()
-			c.Measure(point, 100)
+			c.Needed()
+			c.Measure(point, 100, false)
 		}
 		require.True(t, c.isQuick())
 	}
@@ -133,12 +133,12 @@ func TestTextCostLater(t *testing.T) {
 		quick  bool
 	}{"quick": {point, true}, "slow": {slow, false}, "none": {0, true}} {
 		c := &textCost{}
-		c.Measure(point, 100)
-		c.Measure(slow, 100)
+		c.Measure(point, 100, false)
+		c.Measure(slow, 100, false)
 		for range firstAlone {
-			c.goesAlone()
+			c.Needed()
 		}
-		c.Measure(tt.answer, 100)
+		c.Measure(tt.answer, 100, false)
 		assert.Equal(t, tt.quick, c.isQuick(), name)
 	}
 }
@@ -146,7 +146,7 @@ func TestTextCostLater(t *testing.T) {
 func TestTextCostFailed(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
-	c.Measure(point, 100)
+	c.Measure(point, 100, false)
 	c.failed(nil)
 	c.failed(sqlerr.New("no such table: t", 0, 1))
 	require.True(t, c.isQuick())
@@ -158,53 +158,90 @@ func TestTextCostFailed(t *testing.T) {
 		}
 		for range alone {
 			require.False(t, c.isQuick())
-			c.goesAlone()
-			c.Measure(point, 100)
+			c.Needed()
+			c.Measure(point, 100, false)
 		}
 		require.True(t, c.isQuick())
 	}
-	c.wasSlow(-1)
-	require.False(t, c.isQuick(), "it was quick again, and another one was slow")
+	c.wasSlow(0)
+	require.True(t, c.isQuick(), "it left long ago")
+	c.Slow()
 	partings := c.partings.Load()
 	c.Slow()
 	require.Equal(t, partings, c.partings.Load(), "of many one counts")
 	for range 4 * firstAlone {
 		require.False(t, c.isQuick())
-		c.goesAlone()
+		c.Needed()
 	}
 	require.True(t, c.isQuick())
 	c.Slow()
 	require.False(t, c.isQuick())
 	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0))
 	require.False(t, c.isQuick())
-	c.Measure(point, 100)
+	c.Measure(point, 100, false)
 	require.False(t, c.isQuick(), "other answers would not come either")
 }
 
-// A text goes alone while one of its reads takes long again that may have held up others.
+// The node may have opened a connection for what is first in its request, or alone. That is not the text's fault.
+func TestTextCostFirst(t *testing.T) {
+	t.Parallel()
+	c := &textCost{}
+	c.Measure(slow, 100, true)
+	require.False(t, c.isQuick(), "it may be slow")
+	lone := (*loneCost)(c)
+	lone.Measure(point, 100)
+	for range 1000 {
+		for range memory - 1 {
+			lone.Measure(slow, 100)
+			require.True(t, c.isQuick())
+		}
+		lone.Measure(point, 100)
+	}
+	for range memory {
+		require.True(t, c.isQuick())
+		lone.Measure(slow, 100)
+	}
+	require.False(t, c.isQuick(), "it has become slow")
+	require.Equal(t, point+100*perByte, c.work(), "joined, it takes as long as when it was quick")
+	lone.Measure(point, 100)
+	require.True(t, c.isQuick())
+	require.Zero(t, c.partings.Load())
+	for range memory {
+		c.Measure(slow, 100, true)
+		c.Measure(point, 100, false)
+		c.Measure(point, 100, false)
+	}
+	require.True(t, c.isQuick())
+	lone.Measure(point, hugeRows+1)
+	require.False(t, c.isQuick(), "it is large with some values")
+}
+
+// A text has to go alone as soon as a read takes long again that may have held up others.
 func TestTextCostSuspected(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
-	c.Measure(point, 100)
-	c.suspects()()
-	first, second := c.suspects(), c.suspects()
-	require.True(t, c.isQuick(), "most of them are quick")
-	require.Eventually(t, func() bool { return c.suspected.Load() == 2 }, 10*time.Second, time.Millisecond)
-	require.False(t, c.isQuick())
-	first()
-	require.False(t, c.isQuick())
-	alone := 0
-	for begun := time.Now(); time.Since(begun) < asideTime/2; {
-		for range 10 * mostAside {
-			if !c.isQuick() {
-				alone++
-			}
-		}
+	c.Measure(point, 100, true)
+	require.True(t, c.suspect(0)(), "it ends in time")
+	for range 10 {
+		defer c.suspect(0)()
 	}
-	require.Greater(t, alone, mostAside/2)
-	require.LessOrEqual(t, alone, 2*mostAside, "many at a time are joined all the same")
-	second()
-	require.True(t, c.isQuick())
+	require.Eventually(t, func() bool { return !c.isQuick() }, 10*time.Second, time.Millisecond)
+	time.Sleep(suspectAfter)
+	require.EqualValues(t, 1, c.partings.Load(), "of many at the same time one counts")
+}
+
+// Those that wait for a place alone go with others as soon as the text is quick.
+func TestTextCostNeeded(t *testing.T) {
+	t.Parallel()
+	c := &textCost{}
+	require.True(t, c.Needed())
+	c.Measure(point, 100, true)
+	require.False(t, c.Needed())
+	c.Slow()
+	for range firstAlone {
+		require.True(t, c.Needed())
+	}
+	require.False(t, c.Needed())
 }
 
 func TestEndOf(t *testing.T) {

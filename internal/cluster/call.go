@@ -42,7 +42,7 @@ func (c *Client) do(ctx context.Context, call *Call) (*node, io.ReadCloser, *Err
 	req := &Request{Leader: call.Leader, Write: call.Write, Pinned: call.Leader}
 	var until time.Time
 	if call.Body == nil {
-		until = c.until(ctx, time.Time{})
+		until = c.Until(ctx, time.Time{})
 	}
 	if c.mustSeek(req) {
 		if err := c.seek(ctx, req, until); err != nil {

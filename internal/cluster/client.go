@@ -126,6 +126,9 @@ type Request struct {
 	// then.
 	Begun time.Time
 
+	// Needed is asked before each attempt, when it has its place. Nil is for a request that is always needed.
+	Needed Needed
+
 	// Sent is set before each attempt. Nil is for nobody.
 	Sent *Departure
 
@@ -136,6 +139,13 @@ type Request struct {
 	joint Joint // gives the body of each attempt; nil if Body is the body
 	way   way
 }
+
+// Needed is asked whether a request that has waited for its place is still needed. If it is not, it is not sent, and
+// its error is [ErrNeedless].
+type Needed interface{ Needed() bool }
+
+// ErrNeedless says that a request was not sent because it was no longer needed.
+var ErrNeedless = errors.New("the request is no longer needed")
 
 // Departure is when an attempt left, and the node host:port to which it did.
 type Departure struct {
@@ -172,9 +182,9 @@ const (
 // error is an [*Error], or that of the Frame's Before.
 func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.begin()
-	answer, err := c.send(ctx, req, c.until(ctx, req.Begun))
+	answer, err := c.send(ctx, req, c.Until(ctx, req.Begun))
 	if err != nil {
-		c.routes.counts.failures.Add(1)
+		c.routes.counts.failed(err)
 		err.Write = req.Write
 		return nil, err
 	}
@@ -281,6 +291,10 @@ func (c *Client) enter(ctx context.Context, req *Request, until time.Time) (plac
 		place, over := gate.enter(ctx, until, c.timedOut)
 		if over != nil {
 			return place, stopped(over, "", req.Write, false).waited("the writes under way; nothing was sent")
+		}
+		if req.Needed != nil && !req.Needed.Needed() {
+			place.leave(0, false)
+			return place, stopped(ErrNeedless, "", req.Write, false)
 		}
 		if !c.mustSeek(req) { // it may have been lost meanwhile
 			return place, nil

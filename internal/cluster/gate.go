@@ -123,7 +123,7 @@ type place struct {
 	brief bool // the request was brief when it got the place
 }
 
-// leave gives the place back. took is how long the answer took, 0 if there was none. cutOff says that the
+// leave gives the place back. took is how long the answer took, 0 if nothing was sent. cutOff says that the
 // request has ended before its answer came, after that time.
 func (p place) leave(took time.Duration, cutOff bool) {
 	g := p.gate
@@ -135,7 +135,9 @@ func (p place) leave(took time.Duration, cutOff bool) {
 	if !cutOff || took > g.quick {
 		g.learn(took)
 	}
-	g.places.Ended(cutOff)
+	if took > 0 {
+		g.places.Ended(cutOff)
+	}
 	if g.inside--; !p.brief {
 		g.long--
 	}

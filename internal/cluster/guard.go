@@ -41,9 +41,9 @@ type guard struct {
 	heard bool        // the node has begun to answer; it stays so
 }
 
-// until returns when the client's timeout ends a request that has begun at a time; zero is now. It is zero
-// if the context ends first, or if there is no timeout.
-func (c *Client) until(ctx context.Context, begun time.Time) time.Time {
+// Until returns when the client's timeout ends a request, or the wait of a caller, that has begun at a time; zero is
+// now. It is zero if the context ends no later, or if there is no timeout.
+func (c *Client) Until(ctx context.Context, begun time.Time) time.Time {
 	if c.cfg.Timeout <= 0 {
 		return time.Time{}
 	}

@@ -45,10 +45,6 @@ func (req *Request) withdraw(err *Error) (again bool) {
 	return req.joint == nil || req.joint.Withdraw(err)
 }
 
-// Until returns when the client's timeout ends the wait of a caller who begins to wait now. It is zero if
-// there is no timeout, or if the context ends no later.
-func (c *Client) Until(ctx context.Context) time.Time { return c.until(ctx, time.Time{}) }
-
 // TimedOut returns the error of a caller who has waited until the client's timeout. It wraps
 // context.DeadlineExceeded.
 func (c *Client) TimedOut() error { return c.timedOut() }

@@ -85,16 +85,16 @@ func TestJointUntil(t *testing.T) {
 	inBubble(t, "", func(t *testing.T) {
 		c := New(Config{Hosts: []string{"10.0.0.1:4001"}, Timeout: time.Second})
 		defer c.Close()
-		assert.Equal(t, time.Now().Add(time.Second), c.Until(t.Context()))
+		assert.Equal(t, time.Now().Add(time.Second), c.Until(t.Context(), time.Time{}))
 		for wait, bounds := range map[time.Duration]bool{time.Millisecond: false, time.Second: false, time.Minute: true} {
 			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			defer cancel()
-			assert.Equal(t, bounds, !c.Until(ctx).IsZero(), "%v", wait)
+			assert.Equal(t, bounds, !c.Until(ctx, time.Time{}).IsZero(), "%v", wait)
 		}
 		require.ErrorIs(t, c.TimedOut(), context.DeadlineExceeded)
 		require.ErrorContains(t, c.TimedOut(), "no answer within 1s, the time-out of the connection")
 		c.cfg.Timeout = 0
-		assert.Zero(t, c.Until(t.Context()))
+		assert.Zero(t, c.Until(t.Context(), time.Time{}))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,11 @@ func gated(gate <-chan struct{}, then reply) reply {
 	}
 }
 
+// neededIf implements Needed.
+type neededIf func() bool
+
+func (n neededIf) Needed() bool { return n() }
+
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "the others wait for these", func(t *testing.T) {
@@ -62,6 +68,29 @@ func TestManyAtOnce(t *testing.T) {
 		for range MostAtOnce {
 			require.NoError(t, <-reads)
 		}
+	})
+	inBubble(t, "those that are no longer needed are not sent", func(t *testing.T) {
+		gate := make(chan struct{})
+		var needed atomic.Bool
+		needed.Store(true)
+		node, c := newPiped(t, limitForTests, gated(gate, ok(rows)))
+		req := func() *Request {
+			one := query()
+			one.Needed = neededIf(needed.Load)
+			return one
+		}
+		first, second := crowded(t, c, req), crowded(t, c, req)
+		needed.Store(false)
+		close(gate)
+		for range MostAtOnce {
+			require.NoError(t, <-first)
+			require.ErrorIs(t, <-second, ErrNeedless)
+		}
+		assert.Len(t, node.got(), MostAtOnce)
+		assert.EqualValues(t, MostAtOnce, c.Counts().Requests)
+		assert.Zero(t, c.Counts().Failures)
+		needed.Store(true)
+		require.NoError(t, do(t.Context(), c, req()), "the places are free")
 	})
 	inBubble(t, "an answer that is being read keeps nobody waiting", func(t *testing.T) {
 		node, c := newPiped(t, 0, hang(`{"results":[{"columns":["a"],"types":["integer"],"values":[[1],`))

@@ -151,6 +151,8 @@ type Part struct {
 
 	// The rest is for reads alone.
 
+	// Begun is when the caller began to wait; zero is now. The client's timeout counts from then.
+	Begun time.Time
 	// Deadline is when the caller gives up; zero is never. The node may stop to work then.
 	Deadline time.Time
 	// Work is how long the node probably works on the statement, and sends the answer.
@@ -268,7 +270,7 @@ func (q *Coalescer) JoinedLately() bool {
 // answer it. An error is a [*cluster.Error], or [ErrAlone]. It says that nothing was sent if the
 // context, or the client's timeout, has ended before that.
 func (q *Coalescer) Join(ctx context.Context, statement Part) (*cluster.Answer, error) {
-	p := &part{Part: statement, until: q.cfg.Client.Until(ctx), done: make(chan struct{}, 1)}
+	p := &part{Part: statement, until: q.cfg.Client.Until(ctx, statement.Begun), done: make(chan struct{}, 1)}
 	if !q.queue(p) {
 		return nil, ErrAlone
 	}

@@ -62,8 +62,9 @@ var ErrSlow = fmt.Errorf("%w: one that went with it was slow", ErrAlone)
 // Meter learns what a statement costs. It is safe for concurrent use.
 type Meter interface {
 	// Measure gets how long the node worked on the statement, 0 if it did not tell, and the size of
-	// the answer in bytes.
-	Measure(took time.Duration, size int)
+	// the answer in bytes. first says that the statement was the first of its request: the node may have
+	// had to open a connection for it.
+	Measure(took time.Duration, size int, first bool)
 	// Doubt says that nobody waited for the answer to end.
 	Doubt()
 	// Slow says that the statement was slow, or another one that went with it: the node has answered a
@@ -270,7 +271,7 @@ func (b *bulk) measure(entries cluster.Entries, at int) {
 	for _, p := range b.parts {
 		if p.Meter != nil {
 			took, size := entries.Cost(at)
-			if p.Meter.Measure(took, size); took == 0 && b.outran {
+			if p.Meter.Measure(took, size, at == 0); took == 0 && b.outran {
 				p.Meter.Slow()
 			}
 		}

@@ -65,6 +65,7 @@ type meter struct {
 	mu     sync.Mutex
 	took   []time.Duration
 	sizes  []int
+	firsts []bool
 	doubts int
 	slow   int
 }
@@ -77,10 +78,10 @@ func (m *meter) Slow() {
 }
 
 // Measure implements Meter.
-func (m *meter) Measure(took time.Duration, size int) {
+func (m *meter) Measure(took time.Duration, size int, first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.took, m.sizes = append(m.took, took), append(m.sizes, size)
+	m.took, m.sizes, m.firsts = append(m.took, took), append(m.sizes, size), append(m.firsts, first)
 }
 
 // Doubt implements Meter.
@@ -792,6 +793,7 @@ func TestReadsMeter(t *testing.T) {
 		r2.saw(t, 300_000)
 		assert.Equal(t, []time.Duration{20 * time.Microsecond, 300 * time.Millisecond}, m.took)
 		assert.Equal(t, []int{67, 75}, m.sizes)
+		assert.Equal(t, []bool{true, false}, m.firsts)
 	})
 }
 
