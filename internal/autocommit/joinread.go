@@ -38,7 +38,9 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	if cost.isQuick() {
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
-	req.Begun, req.Needed = time.Now(), cost
+	if req.Needed = cost; req.Begun.IsZero() {
+		req.Begun = time.Now()
+	}
 	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	if errors.Is(err, cluster.ErrNeedless) {
 		req.Needed = nil
@@ -75,10 +77,12 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
 	}
 	if errors.Is(err, coalesce.ErrSlow) {
-		defer cost.suspect(partings)()
-		if req.Bounded = reads.BeginAgain(); req.Bounded {
-			defer reads.EndAgain()
+		ended, ok := reads.Again(ctx, func() { cost.wasSlow(partings) })
+		if !ok {
+			return e.readOne(ctx, req, stmts, at, cost)
 		}
+		defer ended()
+		req.Bounded = true
 	}
 	var sent cluster.Departure
 	req.Sent = &sent

@@ -39,9 +39,6 @@ const (
 	mostAlone  = 4096
 	calm       = 256
 
-	// suspectAfter is how long a read takes by itself that shows that it has held up others.
-	suspectAfter = 100 * time.Millisecond
-
 	quickSets = 256 // of quickWays texts each
 	quickWays = 4
 	// longestText is the size in bytes of the longest text that is remembered.
@@ -102,6 +99,7 @@ type textCost struct {
 	behind     average       // that a node works on it behind other statements, since it was parted
 	sizes      average       // of its answers, since it was parted
 	unsendable bool          // its rows may have an infinite REAL, and take the answers of others along
+	parted     time.Time     // when part was called last
 	alone      int           // how many times it had to go alone last, up to mostAlone; 0 before
 	aloneLeft  int           // how many times it still has to
 	calmLeft   int           // answers until alone is forgotten
@@ -137,12 +135,12 @@ func (c *textCost) Measure(took time.Duration, size int, first bool) {
 		c.chances, c.last = memory, took
 	}
 	c.calmLeft = max(c.calmLeft-1, 0)
-	slow := false
+	slow := huge
 	if !first {
 		c.behind.add(int64(min(took, slowest)))
-		slow = took > tooLong || c.behind.value > int64(quickEnough)
+		slow = slow || c.behind.value > int64(quickEnough) || took > tooLong && time.Since(c.parted) > took
 	}
-	if c.quick.Load() && (slow || huge) {
+	if slow && c.quick.Load() {
 		c.part()
 	}
 	c.decide()
@@ -196,13 +194,8 @@ func (c *textCost) part() {
 	c.aloneLeft, c.calmLeft = c.alone, c.alone+calm
 	c.chances = min(c.chances, 1)
 	c.behind, c.sizes = average{}, average{}
+	c.parted = time.Now()
 	c.partings.Add(1)
-}
-
-// suspect notes that a read leaves by itself that may have held up others. It counts as slow if it takes long again.
-// The caller calls ended when it has ended. partings is c.partings from before.
-func (c *textCost) suspect(partings int64) (ended func() bool) {
-	return time.AfterFunc(suspectAfter, func() { c.wasSlow(partings) }).Stop
 }
 
 // Needed implements cluster.Needed. It notes that the text goes alone, unless it has become quick: many that wait for

@@ -106,6 +106,7 @@ func TestTextCostAlone(t *testing.T) {
 	}
 	slowFor := func(times int) {
 		t.Helper()
+		c.parted = time.Time{} // long ago
 		c.Measure(slow, 100, false)
 		for range times {
 			require.False(t, c.isQuick())
@@ -216,18 +217,27 @@ func TestTextCostFirst(t *testing.T) {
 	require.False(t, c.isQuick(), "it is large with some values")
 }
 
-// A text has to go alone as soon as a read takes long again that may have held up others.
-func TestTextCostSuspected(t *testing.T) {
+// What was under way when a text was parted shows nothing new: all of it may have met a busy machine.
+func TestTextCostAtOnce(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
-	c.Measure(point, 100, true)
-	require.True(t, c.suspect(0)(), "it ends in time")
-	for range 10 {
-		defer c.suspect(0)()
+	for range memory {
+		c.Measure(point, 100, false)
 	}
-	require.Eventually(t, func() bool { return !c.isQuick() }, 10*time.Second, time.Millisecond)
-	time.Sleep(suspectAfter)
-	require.EqualValues(t, 1, c.partings.Load(), "of many at the same time one counts")
+	for range 10 {
+		c.Measure(slow, 100, false)
+		for range firstAlone {
+			c.Needed()
+		}
+		for range memory {
+			c.Measure(point, 100, false)
+		}
+	}
+	require.EqualValues(t, 1, c.partings.Load())
+	require.True(t, c.isQuick())
+	c.parted = c.parted.Add(-slow)
+	c.Measure(slow, 100, false)
+	require.EqualValues(t, 2, c.partings.Load())
 }
 
 // Those that wait for a place alone go with others as soon as the text is quick.

@@ -99,7 +99,7 @@ type Coalescer struct {
 }
 
 // New returns a Coalescer. It sends nothing.
-func New(cfg Config) *Coalescer { return newCounted(cfg, new(counts)) }
+func New(cfg Config) *Coalescer { return newCounted(cfg, newCounts()) }
 
 // newCounted returns a Coalescer that counts in counts.
 func newCounted(cfg Config, counts *counts) *Coalescer {
@@ -123,7 +123,12 @@ func newCounted(cfg Config, counts *counts) *Coalescer {
 type counts struct {
 	joined, failures atomic.Uint64
 	outside          atomic.Int64 // reads that go by themselves, and that others do not wait for
-	again            atomic.Int64 // reads that go by themselves after ErrSlow
+	// again and farAgain have a value for each read that is sent again after ErrSlow.
+	again, farAgain chan struct{}
+}
+
+func newCounts() *counts {
+	return &counts{again: make(chan struct{}, mostAgain), farAgain: make(chan struct{}, mostFarAgain)}
 }
 
 // Counts is what a [Coalescer] has done so far.

@@ -301,7 +301,7 @@ type Kind struct {
 type Reads struct {
 	// cfg never changes. counts guard themselves.
 	cfg    Config
-	counts counts
+	counts *counts
 
 	// lanes are replaced under mu, and read without.
 	lanes atomic.Pointer[[]*lane]
@@ -322,7 +322,7 @@ const mostLanes = 16
 
 // NewReads returns Reads that send nothing yet. Request and Reads of cfg are not used.
 func NewReads(cfg Config) *Reads {
-	r := &Reads{cfg: cfg}
+	r := &Reads{cfg: cfg, counts: newCounts()}
 	r.lanes.Store(new([]*lane))
 	return r
 }
@@ -359,7 +359,7 @@ func (r *Reads) add(kind Kind) *Coalescer {
 	cfg.Request = func(bool) cluster.Request {
 		return cluster.Request{Path: kind.Path, Params: kind.Params, Leader: kind.Leader, Frame: kind.Frame, Bounded: true}
 	}
-	l := &lane{kind, newCounted(cfg, &r.counts)}
+	l := &lane{kind, newCounted(cfg, r.counts)}
 	lanes = append(slices.Clone(lanes), l)
 	r.lanes.Store(&lanes)
 	return l.Coalescer

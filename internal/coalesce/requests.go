@@ -15,8 +15,6 @@ const (
 	// same. mostUntold is how many may if no node has answered what left later: where a node hangs, none is slow.
 	mostOutside = cluster.MostAtOnce
 	mostUntold  = 16
-	// mostAgain is how many reads of all kinds may be sent again at once after [ErrSlow].
-	mostAgain = 64
 )
 
 // standing says how a request counts that has no answer yet.
@@ -145,16 +143,3 @@ func (q *Coalescer) outran(begun time.Time) (one, all bool) {
 	}
 	return outran > 0, outran > 0 && outran == nodes
 }
-
-// BeginAgain reports whether a caller that got [ErrSlow] may send its read at once, beside all others. Then it has to
-// call EndAgain when the answer has come. Otherwise the read has to wait for a place among [cluster.MostAtOnce].
-func (q *Coalescer) BeginAgain() bool {
-	if q.counts.again.Add(1) > mostAgain {
-		q.EndAgain()
-		return false
-	}
-	return true
-}
-
-// EndAgain ends what BeginAgain began.
-func (q *Coalescer) EndAgain() { q.counts.again.Add(-1) }

@@ -1,0 +1,78 @@
+package coalesce
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Few reads are sent again at once. The others wait for a while, and are told to join again if no place becomes free. One
+// that takes long keeps no place.
+func TestAgain(t *testing.T) {
+	t.Parallel()
+	open := func(t *testing.T) *Coalescer {
+		l := &library{}
+		client, _ := newCluster(t, true, l.reply)
+		return NewReads(Config{Client: client}).Of(point)
+	}
+	inBubble(t, "few at once", func(t *testing.T) {
+		q := open(t)
+		var ended []func()
+		for range mostAgain {
+			end, ok := q.Again(t.Context(), func() { assert.Fail(t, "it is quick") })
+			require.True(t, ok)
+			ended = append(ended, end)
+		}
+		begun := time.Now()
+		time.AfterFunc(shortestLimit/2, ended[0])
+		last, ok := q.Again(t.Context(), func() {})
+		require.True(t, ok)
+		assert.Equal(t, shortestLimit/2, time.Since(begun))
+		for _, end := range append(ended[1:], last) {
+			end()
+		}
+	})
+	inBubble(t, "a long one keeps no place", func(t *testing.T) {
+		q := open(t)
+		long := 0
+		var ended []func()
+		for range mostAgain {
+			end, ok := q.Again(t.Context(), func() { long++ })
+			require.True(t, ok)
+			ended = append(ended, end)
+		}
+		time.Sleep(shortestLimit + 1)
+		assert.Equal(t, mostAgain, long)
+		for _, end := range ended {
+			end()
+		}
+		assert.Empty(t, q.counts.again)
+	})
+	inBubble(t, "nobody waits for long, or for nothing", func(t *testing.T) {
+		q := open(t)
+		for range mostAgain {
+			q.counts.again <- struct{}{}
+		}
+		begun := time.Now()
+		_, ok := q.Again(t.Context(), nil)
+		assert.False(t, ok)
+		assert.Equal(t, shortestLimit, time.Since(begun))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, ok = q.Again(ctx, nil)
+		assert.False(t, ok)
+		assert.Equal(t, shortestLimit, time.Since(begun))
+	})
+	inBubble(t, "far from the node there are more", func(t *testing.T) {
+		q := open(t)
+		q.distance.measured(50 * time.Millisecond)
+		for range mostFarAgain {
+			_, ok := q.Again(t.Context(), func() {})
+			require.True(t, ok)
+		}
+		time.Sleep(time.Second)
+	})
+}
