@@ -77,7 +77,7 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
 	}
 	if errors.Is(err, coalesce.ErrSlow) {
-		ended, ok := reads.Again(ctx, func() { cost.wasSlow(partings) })
+		ended, ok := reads.Again(ctx, req.Begun, func() { cost.wasSlow(partings) })
 		if !ok {
 			return e.readOne(ctx, req, stmts, at, cost)
 		}

@@ -15,13 +15,16 @@ const (
 
 // Again waits for one of the few places of reads that are sent again after [ErrSlow]. The caller sends its read by itself
 // then, beside all others, and calls ended when the answer has come. If the read takes long again, long is called, and
-// its place is free. ok is false if no place has become free for so long that the node must be busy, or ctx has ended:
-// the read had better join others again.
-func (q *Coalescer) Again(ctx context.Context, long func()) (ended func(), ok bool) {
+// its place is free. ok is false if no place has become free for so long that the node must be busy: the read had
+// better join others again. So it is if ctx, or the client's timeout, has ended. The caller began to wait at begun.
+func (q *Coalescer) Again(ctx context.Context, begun time.Time, long func()) (ended func(), ok bool) {
 	places, patience := q.again()
 	select {
 	case places <- struct{}{}:
 	default:
+		if until := q.cfg.Client.Until(ctx, begun); !until.IsZero() {
+			patience = min(patience, time.Until(until))
+		}
 		over := time.NewTimer(patience)
 		defer over.Stop()
 		select {

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package coalesce
 
 import (
@@ -22,13 +24,13 @@ func TestAgain(t *testing.T) {
 		q := open(t)
 		var ended []func()
 		for range mostAgain {
-			end, ok := q.Again(t.Context(), func() { assert.Fail(t, "it is quick") })
+			end, ok := q.Again(t.Context(), time.Now(), func() { assert.Fail(t, "it is quick") })
 			require.True(t, ok)
 			ended = append(ended, end)
 		}
 		begun := time.Now()
 		time.AfterFunc(shortestLimit/2, ended[0])
-		last, ok := q.Again(t.Context(), func() {})
+		last, ok := q.Again(t.Context(), time.Now(), func() {})
 		require.True(t, ok)
 		assert.Equal(t, shortestLimit/2, time.Since(begun))
 		for _, end := range append(ended[1:], last) {
@@ -40,7 +42,7 @@ func TestAgain(t *testing.T) {
 		long := 0
 		var ended []func()
 		for range mostAgain {
-			end, ok := q.Again(t.Context(), func() { long++ })
+			end, ok := q.Again(t.Context(), time.Now(), func() { long++ })
 			require.True(t, ok)
 			ended = append(ended, end)
 		}
@@ -57,20 +59,24 @@ func TestAgain(t *testing.T) {
 			q.counts.again <- struct{}{}
 		}
 		begun := time.Now()
-		_, ok := q.Again(t.Context(), nil)
+		_, ok := q.Again(t.Context(), time.Now(), nil)
 		assert.False(t, ok)
 		assert.Equal(t, shortestLimit, time.Since(begun))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, ok = q.Again(ctx, nil)
+		_, ok = q.Again(ctx, time.Now(), nil)
 		assert.False(t, ok)
 		assert.Equal(t, shortestLimit, time.Since(begun))
+		begun = time.Now()
+		_, ok = q.Again(t.Context(), begun.Add(time.Millisecond-limit), nil)
+		assert.False(t, ok)
+		assert.Equal(t, time.Millisecond, time.Since(begun), "the client's timeout")
 	})
 	inBubble(t, "far from the node there are more", func(t *testing.T) {
 		q := open(t)
 		q.distance.measured(50 * time.Millisecond)
 		for range mostFarAgain {
-			_, ok := q.Again(t.Context(), func() {})
+			_, ok := q.Again(t.Context(), time.Now(), func() {})
 			require.True(t, ok)
 		}
 		time.Sleep(time.Second)
