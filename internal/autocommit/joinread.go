@@ -38,10 +38,13 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	if cost.isQuick() {
 		return e.readQuick(ctx, req, stmts, at, cost)
 	}
-	if req.Needed = cost; req.Begun.IsZero() {
+	if req.Begun.IsZero() {
 		req.Begun = time.Now()
 	}
-	s, err := e.readAlone(ctx, req, stmts, at, cost)
+	single := &singleRead{cost: cost}
+	defer single.end()
+	req.Needed = single
+	s, err := e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
 	if errors.Is(err, cluster.ErrNeedless) {
 		req.Needed = nil
 		return e.readQuick(ctx, req, stmts, at, cost)
@@ -53,14 +56,14 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
 	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
 	if reads == nil {
-		return e.readAlone(ctx, req, stmts, at, cost)
+		return e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
 	}
 	partings := cost.partings.Load()
 	if ticket, alone := reads.Begin(cost); alone {
 		defer reads.End(ticket)
 		req.Bounded = true
 		sent := time.Now()
-		s, err := e.readAlone(ctx, req, stmts, at, cost)
+		s, err := e.readAlone(ctx, req, stmts, at, cost, (*placedCost)(cost))
 		slow, doubtful := reads.Ended(nodeOf(&s, err), sent, endOf(err))
 		cost.learn(slow, doubtful, partings)
 		return s, err
@@ -78,20 +81,49 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 	}
 	if errors.Is(err, coalesce.ErrSlow) {
 		ended, ok := reads.Again(ctx, req.Begun, func() { cost.wasSlow(partings) })
+		if ok && cost.partings.Load() != partings { // another one was slow
+			ended()
+			ok = false
+		}
 		if !ok {
 			return e.readOne(ctx, req, stmts, at, cost)
 		}
 		defer ended()
 		req.Bounded = true
 	}
+	defer cost.crowd.leaves()()
 	var sent cluster.Departure
 	req.Sent = &sent
-	s, err := e.readAlone(ctx, req, stmts, at, cost)
+	s, err := e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
 	if !sent.At.IsZero() { // else it has only waited, which tells nothing
 		slow, doubtful := reads.Ended(sent.Node, sent.At, endOf(err))
 		cost.learn(slow, doubtful, partings)
 	}
 	return s, err
+}
+
+// singleRead is a read that goes by itself. It implements cluster.Needed.
+type singleRead struct {
+	cost  *textCost
+	ended func() // nil before it leaves
+}
+
+// Needed implements cluster.Needed. Many that wait for a place alone can go together when their text has become quick.
+func (s *singleRead) Needed() bool {
+	if !s.cost.goesAlone() {
+		return false
+	}
+	if s.ended == nil {
+		s.ended = s.cost.crowd.leaves()
+	}
+	return true
+}
+
+// end notes that the read has ended.
+func (s *singleRead) end() {
+	if s.ended != nil {
+		s.ended()
+	}
 }
 
 // nodeOf returns the node that has answered a read, "" if that is not known.
@@ -115,13 +147,13 @@ func endOf(err error) coalesce.End {
 	return coalesce.Failed
 }
 
-// readAlone sends a read by itself.
-func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
+// readAlone sends a read by itself. meter learns what an answer cost, and cost from a failure.
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost, meter result.Meter) (s result.Source, err error) {
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err == nil {
-		s, err = result.NewMetered(answer, stmts, at, (*loneCost)(cost))
+		s, err = result.NewMetered(answer, stmts, at, meter)
 	}
 	if err != nil {
 		cost.failed(err)

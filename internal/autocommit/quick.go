@@ -10,16 +10,19 @@ import (
 )
 
 const (
-	// quickEnough is how long a node may work on a statement for it to go out with others, which wait for
-	// it. A point read takes it some 20 µs.
+	// quickEnough is how long a node may work on a statement, on average, for it to go out with
+	// others, which wait for it. A point read takes it some 20 µs.
 	quickEnough = time.Millisecond
-	// memory is how many answers an average is about, and how many may be slow before a text no longer
-	// counts as quick.
+	// memory is how many answers the average is about.
 	memory = 16
 	// slowest bounds the weight of a single answer in the average. On a busy machine any statement
 	// takes long now and then. So one such answer does not make a quick text slow, but two among a
 	// few do.
 	slowest = 10 * quickEnough
+	// manyAlone is how many reads have to be under way alone, none for longer than soonOver, for a slow one to tell
+	// nothing of its text, and for no more to go alone because of a doubt.
+	manyAlone = 32
+	soonOver  = 500 * time.Millisecond
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
@@ -49,8 +52,9 @@ const (
 // bounded: each belongs to a set of a few, and takes the place of another one there. The zero value
 // is empty. It is safe for concurrent use.
 type quickTexts struct {
-	sets [quickSets][quickWays]atomic.Pointer[textCost]
-	turn atomic.Uint32 // which of a set's texts is replaced next
+	sets  [quickSets][quickWays]atomic.Pointer[textCost]
+	turn  atomic.Uint32 // which of a set's texts is replaced next
+	crowd crowd
 }
 
 var quickSeed = maphash.MakeSeed()
@@ -73,31 +77,33 @@ func (q *quickTexts) of(text string) *textCost {
 	if free < 0 {
 		free = int(q.turn.Add(1) % quickWays)
 	}
-	c := &textCost{text: text}
+	c := &textCost{text: text, crowd: &q.crowd}
 	set[free].Store(c)
 	return c
 }
 
 // textCost is what the answers to a text cost. It implements coalesce.Meter.
 //
-// A text goes out with others if it can be quick, which the quickest of its last answers shows. The average would
-// not: the node opens a connection for the first statement of a request if it has none to spare, and SQLite reads
-// the whole schema then. Where many single reads are under way, that makes most of them slow. What stands behind
-// other statements of its request pays for none of it, and shows that the text is slow.
+// Not every slow answer says that its text is slow. A node opens a connection to its database for the first statement of
+// a request if it has none to spare, and SQLite reads the whole schema then. That takes milliseconds if the schema is
+// large, and longer where many do it at once. So a slow answer does not count if its statement was the first of
+// several in a request, or if many reads were under way alone.
 type textCost struct {
 	text    string            // never changes
+	crowd   *crowd            // of all texts; never changes; nil for none
 	columns wire.KnownColumns // of its answers; guards itself
 
-	quick    atomic.Bool  // it may go out with others; set under mu
+	quick    atomic.Bool  // it may go out with others, but for a doubt; set under mu
+	doubted  atomic.Bool  // nobody waited for an answer to end, and no quick one has come since; set under mu
 	partings atomic.Int64 // calls of part; set under mu
 	expected atomic.Int64 // how long others wait for it, on average; set under mu
 
 	// mu guards the rest.
 	mu         sync.Mutex
-	chances    int           // answers that may be slow before it no longer counts as quick
-	last       time.Duration // of the last quick answer
-	behind     average       // that a node works on it behind other statements, since it was parted
-	sizes      average       // of its answers, since it was parted
+	known      bool          // an answer has come
+	seen       int           // answers in average, up to memory
+	average    time.Duration // that a node works on it, since it was parted
+	size       int           // of its answers in bytes, on average, up to largestRows
 	unsendable bool          // its rows may have an infinite REAL, and take the answers of others along
 	parted     time.Time     // when part was called last
 	alone      int           // how many times it had to go alone last, up to mostAlone; 0 before
@@ -105,16 +111,31 @@ type textCost struct {
 	calmLeft   int           // answers until alone is forgotten
 }
 
-// average is that of the last values.
-type average struct{ count, value int64 } // count is up to memory
-
-func (a *average) add(value int64) {
-	a.count = min(a.count+1, memory)
-	a.value += (value - a.value) / a.count
+// isQuick reports whether the text may go out with others. It may not before its first answer.
+func (c *textCost) isQuick() bool {
+	return c != nil && c.quick.Load() && (!c.doubted.Load() || c.crowd.isLarge())
 }
 
-// isQuick reports whether the text may go out with others. It may not before its first answer.
-func (c *textCost) isQuick() bool { return c != nil && c.quick.Load() }
+// crowd counts the reads that are under way alone, but for those that take longer than soonOver. It is safe for
+// concurrent use.
+type crowd struct{ alone atomic.Int64 }
+
+// leaves notes that a read leaves. The caller calls ended when its answer has come. A nil crowd counts nothing.
+func (c *crowd) leaves() (ended func()) {
+	if c == nil {
+		return func() {}
+	}
+	c.alone.Add(1)
+	late := time.AfterFunc(soonOver, func() { c.alone.Add(-1) })
+	return func() {
+		if late.Stop() {
+			c.alone.Add(-1)
+		}
+	}
+}
+
+// isLarge reports whether there are many.
+func (c *crowd) isLarge() bool { return c != nil && c.alone.Load() >= manyAlone }
 
 // work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
@@ -125,32 +146,39 @@ func (c *textCost) Measure(took time.Duration, size int, first bool) {
 	if size > largestRows {
 		size, took = largestRows, slowest
 	}
-	if took <= 0 {
+	if took <= 0 || first && took > quickEnough && size < largestRows {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sizes.add(int64(size))
-	if c.chances = max(c.chances-1, 0); took <= quickEnough {
-		c.chances, c.last = memory, took
+	c.known = true
+	if took <= quickEnough && c.doubted.Load() {
+		c.doubted.Store(false)
 	}
+	c.seen = min(c.seen+1, memory)
+	c.average += (min(took, slowest) - c.average) / time.Duration(c.seen)
+	c.size += (size - c.size) / c.seen
 	c.calmLeft = max(c.calmLeft-1, 0)
-	slow := huge
-	if !first {
-		c.behind.add(int64(min(took, slowest)))
-		slow = slow || c.behind.value > int64(quickEnough) || took > tooLong && time.Since(c.parted) > took
-	}
-	if slow && c.quick.Load() {
+	if c.quick.Load() && (huge || c.average > quickEnough || took > tooLong && time.Since(c.parted) > took) {
 		c.part()
 	}
 	c.decide()
 }
 
-// loneCost is a textCost that learns from the answers to requests with nothing else.
+// loneCost is a textCost that learns from the answers to requests with nothing else, for which nobody waits.
 type loneCost textCost
 
 // Measure implements result.Meter.
-func (c *loneCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, true) }
+func (c *loneCost) Measure(took time.Duration, size int) {
+	(*textCost)(c).Measure(took, size, c.crowd.isLarge())
+}
+
+// placedCost is a textCost that learns from the answers to requests with nothing else that hold a place, for which
+// others wait.
+type placedCost textCost
+
+// Measure implements result.Meter.
+func (c *placedCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, false) }
 
 // wasSlow notes that a single execution was slow. partings is c.partings from before it left. Of many that are slow
 // at the same time one counts.
@@ -174,11 +202,11 @@ func (c *textCost) learn(slow, doubtful bool, partings int64) {
 	}
 }
 
-// Slow implements coalesce.Meter. Of many that are slow at the same time one counts, until the text is quick again.
+// Slow implements coalesce.Meter. Of many that are slow at the same time one counts.
 func (c *textCost) Slow() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.quick.Load() {
+	if c.quick.Load() && time.Since(c.parted) > tooLong {
 		c.part()
 	}
 	c.decide()
@@ -192,18 +220,16 @@ func (c *textCost) part() {
 	}
 	c.alone = min(max(2*c.alone, firstAlone), mostAlone)
 	c.aloneLeft, c.calmLeft = c.alone, c.alone+calm
-	c.chances = min(c.chances, 1)
-	c.behind, c.sizes = average{}, average{}
+	c.seen, c.average = 0, 0
 	c.parted = time.Now()
 	c.partings.Add(1)
 }
 
-// Needed implements cluster.Needed. It notes that the text goes alone, unless it has become quick: many that wait for
-// a place alone can go together then.
-func (c *textCost) Needed() bool {
+// goesAlone notes that the text goes alone, and returns true. If it has become quick, goesAlone returns false.
+func (c *textCost) goesAlone() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.quick.Load() {
+	if c.isQuick() {
 		return false
 	}
 	c.aloneLeft = max(c.aloneLeft-1, 0)
@@ -211,12 +237,11 @@ func (c *textCost) Needed() bool {
 	return true
 }
 
-// Doubt implements coalesce.Meter. The text goes alone until the next quick answer.
+// Doubt implements coalesce.Meter. The text goes alone until the next quick answer, but not in a crowd.
 func (c *textCost) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.chances, c.behind, c.sizes = 0, average{}, average{}
-	c.decide()
+	c.doubted.Store(true)
 }
 
 // cannotBeSent notes that a node could not send the rows. The text goes alone from now on.
@@ -229,12 +254,8 @@ func (c *textCost) cannotBeSent() {
 
 // decide sets quick and expected. The caller holds c.mu.
 func (c *textCost) decide() {
-	took := int64(c.last)
-	if c.behind.count > 0 {
-		took = c.behind.value
-	}
-	c.expected.Store(took + int64(perByte)*c.sizes.value)
-	quick := c.chances > 0 && !c.unsendable && c.aloneLeft == 0
+	c.expected.Store(int64(c.average + perByte*time.Duration(c.size)))
+	quick := c.known && c.average <= quickEnough && !c.unsendable && c.aloneLeft == 0
 	if c.quick.Load() != quick {
 		c.quick.Store(quick)
 	}

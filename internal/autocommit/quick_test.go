@@ -53,7 +53,7 @@ func TestTextCost(t *testing.T) {
 		c := &textCost{}
 		for _, took := range answers {
 			if !c.isQuick() {
-				c.Needed()
+				c.goesAlone()
 			}
 			c.Measure(took, 100, false)
 		}
@@ -110,7 +110,7 @@ func TestTextCostAlone(t *testing.T) {
 		c.Measure(slow, 100, false)
 		for range times {
 			require.False(t, c.isQuick())
-			c.Needed()
+			c.goesAlone()
 			c.Measure(point, 100, false)
 		}
 		require.True(t, c.isQuick())
@@ -137,7 +137,7 @@ func TestTextCostLater(t *testing.T) {
 		c.Measure(point, 100, false)
 		c.Measure(slow, 100, false)
 		for range firstAlone {
-			c.Needed()
+			c.goesAlone()
 		}
 		c.Measure(tt.answer, 100, false)
 		assert.Equal(t, tt.quick, c.isQuick(), name)
@@ -159,22 +159,22 @@ func TestTextCostFailed(t *testing.T) {
 		}
 		for range alone {
 			require.False(t, c.isQuick())
-			c.Needed()
+			c.goesAlone()
 			c.Measure(point, 100, false)
 		}
 		require.True(t, c.isQuick())
 	}
 	c.wasSlow(0)
 	require.True(t, c.isQuick(), "it left long ago")
+	c.parted = time.Time{}
 	c.Slow()
-	partings := c.partings.Load()
-	c.Slow()
-	require.Equal(t, partings, c.partings.Load(), "of many one counts")
 	for range 4 * firstAlone {
 		require.False(t, c.isQuick())
-		c.Needed()
+		c.goesAlone()
 	}
-	require.True(t, c.isQuick())
+	c.Slow()
+	require.True(t, c.isQuick(), "of many at the same time one counts")
+	c.parted = time.Time{}
 	c.Slow()
 	require.False(t, c.isQuick())
 	c.failed(sqlerr.New("json: unsupported value: +Inf", -1, 0))
@@ -183,38 +183,58 @@ func TestTextCostFailed(t *testing.T) {
 	require.False(t, c.isQuick(), "other answers would not come either")
 }
 
-// The node may have opened a connection for what is first in its request, or alone. That is not the text's fault.
+// The node may have opened a connection for what is first in its request, or alone beside many others. That is not the
+// fault of the text.
 func TestTextCostFirst(t *testing.T) {
 	t.Parallel()
-	c := &textCost{}
-	c.Measure(slow, 100, true)
-	require.False(t, c.isQuick(), "it may be slow")
-	lone := (*loneCost)(c)
+	var q quickTexts
+	c := q.of("SELECT a")
+	lone, placed := (*loneCost)(c), (*placedCost)(c)
+	q.crowd.alone.Store(manyAlone)
+	lone.Measure(slow, 100)
+	require.False(t, c.isQuick(), "nothing is known of it")
 	lone.Measure(point, 100)
-	for range 1000 {
-		for range memory - 1 {
-			lone.Measure(slow, 100)
-			require.True(t, c.isQuick())
-		}
+	require.True(t, c.isQuick())
+	for range 100 {
+		c.Measure(slow, 100, true)
+		lone.Measure(slow, 100)
+		c.Doubt()
+		require.True(t, c.isQuick(), "in a crowd")
+		q.crowd.alone.Store(manyAlone - 1)
+		require.False(t, c.isQuick())
+		q.crowd.alone.Store(manyAlone)
+		lone.Measure(slow, 100)
+		require.True(t, c.doubted.Load())
+		lone.Measure(point, 100)
+		require.False(t, c.doubted.Load())
+	}
+	require.Equal(t, point+100*perByte, c.work(), "joined, it takes as long as when it was quick")
+	require.Zero(t, c.partings.Load())
+
+	for range memory {
 		lone.Measure(point, 100)
 	}
-	for range memory {
-		require.True(t, c.isQuick())
-		lone.Measure(slow, 100)
-	}
-	require.False(t, c.isQuick(), "it has become slow")
-	require.Equal(t, point+100*perByte, c.work(), "joined, it takes as long as when it was quick")
-	lone.Measure(point, 100)
-	require.True(t, c.isQuick())
-	require.Zero(t, c.partings.Load())
-	for range memory {
-		c.Measure(slow, 100, true)
-		c.Measure(point, 100, false)
-		c.Measure(point, 100, false)
+	lone.Measure(point, largestRows+1)
+	lone.Measure(point, largestRows+1)
+	require.False(t, c.isQuick(), "it is large")
+	for range 2 * memory {
+		c.goesAlone()
+		lone.Measure(point, 100)
 	}
 	require.True(t, c.isQuick())
-	lone.Measure(point, hugeRows+1)
-	require.False(t, c.isQuick(), "it is large with some values")
+	c.parted = time.Time{}
+	placed.Measure(slow, 100)
+	require.False(t, c.isQuick(), "others wait for one that has a place")
+	for range memory {
+		c.goesAlone()
+		c.goesAlone()
+		lone.Measure(point, 100)
+	}
+	require.True(t, c.isQuick())
+	q.crowd.alone.Store(manyAlone - 1)
+	c.parted = time.Time{}
+	lone.Measure(slow, 100)
+	require.False(t, c.isQuick(), "there are few others")
 }
 
 // What was under way when a text was parted shows nothing new: all of it may have met a busy machine.
@@ -227,7 +247,7 @@ func TestTextCostAtOnce(t *testing.T) {
 	for range 10 {
 		c.Measure(slow, 100, false)
 		for range firstAlone {
-			c.Needed()
+			c.goesAlone()
 		}
 		for range memory {
 			c.Measure(point, 100, false)
@@ -241,17 +261,17 @@ func TestTextCostAtOnce(t *testing.T) {
 }
 
 // Those that wait for a place alone go with others as soon as the text is quick.
-func TestTextCostNeeded(t *testing.T) {
+func TestTextCostGoesAlone(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
-	require.True(t, c.Needed())
+	require.True(t, c.goesAlone())
 	c.Measure(point, 100, true)
-	require.False(t, c.Needed())
+	require.False(t, c.goesAlone())
 	c.Slow()
 	for range firstAlone {
-		require.True(t, c.Needed())
+		require.True(t, c.goesAlone())
 	}
-	require.False(t, c.Needed())
+	require.False(t, c.goesAlone())
 }
 
 func TestEndOf(t *testing.T) {

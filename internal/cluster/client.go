@@ -147,6 +147,9 @@ type Needed interface{ Needed() bool }
 // ErrNeedless says that a request was not sent because it was no longer needed.
 var ErrNeedless = errors.New("the request is no longer needed")
 
+// needless reports whether the request was not sent because it was no longer needed. There may be no error.
+func (e *Error) needless() bool { return e != nil && errors.Is(e.Err, ErrNeedless) }
+
 // Departure is when an attempt left, and the node host:port to which it did.
 type Departure struct {
 	Node string
@@ -184,7 +187,9 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	c.begin()
 	answer, err := c.send(ctx, req, c.Until(ctx, req.Begun))
 	if err != nil {
-		c.routes.counts.failed(err)
+		if !err.needless() {
+			c.routes.counts.failures.Add(1)
+		}
 		err.Write = req.Write
 		return nil, err
 	}
@@ -198,9 +203,8 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Answer, error) {
 	return answer, nil
 }
 
-// begin counts a request, and starts due work in the background.
+// begin starts due work in the background.
 func (c *Client) begin() {
-	c.routes.counts.requests.Add(1)
 	c.lookBack()
 	if c.cfg.Members {
 		c.refresh()
@@ -226,6 +230,9 @@ func (c *Client) send(ctx context.Context, req *Request, until time.Time) (*Answ
 			c.routes.counts.retries.Add(1)
 		}
 		place, err := c.enter(ctx, req, until)
+		if attempt == 0 && !err.needless() {
+			c.routes.counts.requests.Add(1)
+		}
 		if err != nil {
 			return nil, outOfTime(err, last)
 		}

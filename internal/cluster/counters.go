@@ -1,9 +1,6 @@
 package cluster
 
-import (
-	"errors"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // counters count what a client does.
 type counters struct {
@@ -12,21 +9,12 @@ type counters struct {
 
 // Counts is what a client has done so far.
 type Counts struct {
-	Requests  uint64 // calls of Send and SendJoint, but for needless requests
+	Requests  uint64 // calls of Send and SendJoint that have waited for their place; needless requests do not count
 	Failures  uint64 // calls of Send that returned an error, but for needless requests
 	Retries   uint64 // attempts after the first, redirects apart
 	Redirects uint64 // to the leader, followed
 	Leaders   uint64 // times a leader was learned
 	Fallbacks uint64 // times the driver went over to forwarding
-}
-
-// failed counts a call of Send that returns an error.
-func (c *counters) failed(err *Error) {
-	if errors.Is(err.Err, ErrNeedless) {
-		c.requests.Add(^uint64(0)) // it was none
-		return
-	}
-	c.failures.Add(1)
 }
 
 // Counts returns what the client has done so far.

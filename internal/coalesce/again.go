@@ -2,6 +2,8 @@ package coalesce
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,11 +16,13 @@ const (
 )
 
 // Again waits for one of the few places of reads that are sent again after [ErrSlow]. The caller sends its read by itself
-// then, beside all others, and calls ended when the answer has come. If the read takes long again, long is called, and
-// its place is free. ok is false if no place has become free for so long that the node must be busy: the read had
-// better join others again. So it is if ctx, or the client's timeout, has ended. The caller began to wait at begun.
-func (q *Coalescer) Again(ctx context.Context, begun time.Time, long func()) (ended func(), ok bool) {
-	places, patience := q.again()
+// then, beside all others, and calls ended when the answer has come. If the read takes long again, slow is called, and
+// its place is free, unless too many reads are outside. ok is false if no place has become free for so long that the node
+// must be busy: the read had better join others again. So it is if ctx, or the client's timeout, has ended. The caller
+// began to wait at begun.
+func (q *Coalescer) Again(ctx context.Context, begun time.Time, slow func()) (ended func(), ok bool) {
+	places, long := q.placesAgain()
+	patience := long
 	select {
 	case places <- struct{}{}:
 	default:
@@ -35,19 +39,52 @@ func (q *Coalescer) Again(ctx context.Context, begun time.Time, long func()) (en
 			return nil, false
 		}
 	}
-	late := time.AfterFunc(shortestLimit, func() {
-		<-places
-		long()
+	a := &again{places: places, outside: &q.counts.outside}
+	late := time.AfterFunc(long, func() {
+		a.letOut()
+		slow()
 	})
 	return func() {
-		if late.Stop() {
-			<-places
-		}
+		late.Stop()
+		a.end()
 	}, true
 }
 
-// again returns the places for [Coalescer.Again], and how long reads wait for one.
-func (q *Coalescer) again() (places chan struct{}, patience time.Duration) {
+// again is a read that is sent again.
+type again struct {
+	places  chan struct{}
+	outside *atomic.Int64 // of all kinds of reads
+
+	mu           sync.Mutex
+	isOut, ended bool // it is outside, and has no place; its answer has come
+}
+
+// letOut gives the place of a read that takes long to another one, unless too many reads are outside.
+func (a *again) letOut() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended || a.outside.Load() >= mostOutside {
+		return
+	}
+	a.isOut = true
+	a.outside.Add(1)
+	<-a.places
+}
+
+// end notes that the answer has come.
+func (a *again) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	if a.isOut {
+		a.outside.Add(-1)
+		return
+	}
+	<-a.places
+}
+
+// placesAgain returns the places for [Coalescer.Again], and how long others wait for a read there.
+func (q *Coalescer) placesAgain() (places chan struct{}, long time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.far() {

@@ -52,6 +52,14 @@ func (d *distance) measured(took time.Duration) {
 	}
 }
 
+// lowered learns from an answer to a read that went by itself. If bulks have shown the way to be longer than it is, it
+// may be that no bulk leaves any more, because all reads find places.
+func (d *distance) lowered(took time.Duration) {
+	if took < d.quickest {
+		d.measured(took)
+	}
+}
+
 // ErrAlone says that a read got no answer, and has to be sent by itself: the request that joined it
 // with others failed as a whole, perhaps because of one of those.
 var ErrAlone = errors.New("the read has to be sent by itself")
@@ -121,6 +129,7 @@ func (q *Coalescer) Ended(node string, begun time.Time, end End) (slow, doubtful
 	slow = pace.outran(begun, least)
 	switch end {
 	case Answered:
+		q.distance.lowered(took)
 		q.distance.places.Ended(false)
 		pace.answered(begun, took)
 	case TimedOut:
