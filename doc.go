@@ -212,7 +212,7 @@
 //
 // The server works on the statements of a request one after another. So only quick and small reads
 // go together. The connector remembers for up to 1,024 texts how long the server said that it
-// worked on them: it has to be a millisecond or less, and the rows have to be below 64 KiB.
+// worked on them: the average has to be below a millisecond, and the rows have to be below 64 KiB.
 // A text that is new, slow or large goes by itself, at once. A read that meets few others does,
 // too. A program that writes its values into the text, instead of parameters, gains nothing,
 // because each text is new.

@@ -180,6 +180,42 @@ func TestSlowText(t *testing.T) {
 	}
 }
 
+// A text that is slow as often as it is quick holds up others only while that is not known.
+func TestOftenSlowText(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, read := openUneven(t)
+		const late = 5 * time.Millisecond
+		end := time.Now().Add(4 * time.Second)
+		var reads, lateReads atomic.Int64
+		var all sync.WaitGroup
+		for range 24 {
+			all.Go(func() {
+				for time.Now().Before(end) {
+					begun := time.Now()
+					assert.NoError(t, read(t.Context(), "points", quick))
+					reads.Add(1)
+					if time.Since(begun) > late {
+						lateReads.Add(1)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		for g := range 24 {
+			all.Go(func() {
+				for i := g; time.Now().Before(end); i++ {
+					assert.NoError(t, read(t.Context(), "uneven", []string{quick, "15ms"}[i%2]))
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d of %d quick reads took more than %v", lateReads.Load(), reads.Load(), late)
+		assert.Less(t, lateReads.Load(), reads.Load()/50)
+	})
+}
+
 // largeSchemaNode keeps few connections to its database. It reads a large schema whenever it opens another one, which
 // is part of the time of the first statement of a request.
 type largeSchemaNode struct {

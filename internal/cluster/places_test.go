@@ -80,6 +80,7 @@ func TestManyAtOnce(t *testing.T) {
 			return one
 		}
 		first, second := crowded(t, c, req), crowded(t, c, req)
+		assert.EqualValues(t, MostAtOnce, c.Counts().Requests, "the others are none yet")
 		needed.Store(false)
 		close(gate)
 		for range MostAtOnce {

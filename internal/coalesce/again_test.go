@@ -48,10 +48,31 @@ func TestAgain(t *testing.T) {
 		}
 		time.Sleep(shortestLimit + 1)
 		assert.Equal(t, mostAgain, long)
+		assert.EqualValues(t, mostAgain, q.counts.outside.Load())
 		for _, end := range ended {
 			end()
 		}
 		assert.Empty(t, q.counts.again)
+		assert.Zero(t, q.counts.outside.Load())
+	})
+	inBubble(t, "a long one keeps its place where many are outside", func(t *testing.T) {
+		q := open(t)
+		end, ok := q.Again(t.Context(), time.Now(), func() {})
+		require.True(t, ok)
+		q.counts.outside.Store(mostOutside)
+		time.Sleep(shortestLimit + 1)
+		assert.Len(t, q.counts.again, 1)
+		end()
+		assert.Empty(t, q.counts.again)
+		assert.EqualValues(t, mostOutside, q.counts.outside.Load())
+	})
+	inBubble(t, "long is what is long for the node", func(t *testing.T) {
+		q := open(t)
+		q.pace("").answered(time.Now(), 150*time.Millisecond)
+		end, ok := q.Again(t.Context(), time.Now(), func() { assert.Fail(t, "it is usual") })
+		require.True(t, ok)
+		time.Sleep(limitLater*150*time.Millisecond - 1)
+		end()
 	})
 	inBubble(t, "nobody waits for long, or for nothing", func(t *testing.T) {
 		q := open(t)

@@ -134,3 +134,19 @@ func TestReadsOfNodes(t *testing.T) {
 		assert.False(t, slow)
 	})
 }
+
+// One slow request does not put the node far away for good: the answers to lone reads tell better.
+func TestDistanceFalls(t *testing.T) {
+	t.Parallel()
+	l := &library{}
+	client, _ := newCluster(t, true, l.reply)
+	q := NewReads(Config{Client: client}).Of(point)
+	q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered)
+	require.False(t, q.far(), "only bulks show that a node is far")
+	q.distance.measured(60 * time.Millisecond)
+	require.True(t, q.far())
+	q.Ended("n:1", time.Now().Add(-70*time.Millisecond), Answered)
+	require.True(t, q.far())
+	q.Ended("n:1", time.Now().Add(-time.Millisecond), Answered)
+	require.False(t, q.far())
+}
