@@ -80,17 +80,29 @@ func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bin
 		return result.Source{}, sqlerr.WithPath(sqlerr.From(err), req.Path)
 	}
 	if errors.Is(err, coalesce.ErrSlow) {
-		ended, ok := reads.Again(ctx, req.Begun, func() { cost.wasSlow(partings) })
-		if ok && cost.partings.Load() != partings { // another one was slow
-			ended()
-			ok = false
-		}
+		ended, ok := mayLeaveAgain(ctx, reads, req.Begun, cost, partings)
 		if !ok {
 			return e.readOne(ctx, req, stmts, at, cost)
 		}
 		defer ended()
 		req.Bounded = true
 	}
+	return e.readAgain(ctx, reads, req, stmts, at, cost, partings)
+}
+
+// mayLeaveAgain waits until a read that was joined with a slow one may leave by itself. It returns false if that is not
+// to be, or if the text has shown to be slow meanwhile. partings is cost.partings from before.
+func mayLeaveAgain(ctx context.Context, reads *coalesce.Coalescer, begun time.Time, cost *textCost, partings int64) (ended func(), ok bool) {
+	ended, ok = reads.Again(ctx, begun, func() { cost.wasSlow(partings) })
+	if ok && cost.partings.Load() != partings {
+		ended()
+		return nil, false
+	}
+	return ended, ok
+}
+
+// readAgain sends a read by itself that got no answer with others.
+func (e *Engine) readAgain(ctx context.Context, reads *coalesce.Coalescer, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost, partings int64) (result.Source, error) {
 	defer cost.crowd.leaves()()
 	var sent cluster.Departure
 	req.Sent = &sent
