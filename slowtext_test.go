@@ -216,6 +216,44 @@ func TestOftenSlowText(t *testing.T) {
 	})
 }
 
+// Many texts that become slow for good at the same time hold up others once.
+func TestManySlowTexts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, read := openUneven(t)
+		const texts, late = 100, 40 * time.Millisecond
+		for i := range texts {
+			require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
+		}
+		end := time.Now().Add(4 * time.Second)
+		var reads, lateReads atomic.Int64
+		var all sync.WaitGroup
+		for range 24 {
+			all.Go(func() {
+				for time.Now().Before(end) {
+					begun := time.Now()
+					assert.NoError(t, read(t.Context(), "points", quick))
+					reads.Add(1)
+					if time.Since(begun) > late {
+						lateReads.Add(1)
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		for g := range 2 * texts {
+			all.Go(func() {
+				for time.Now().Before(end) {
+					assert.NoError(t, read(t.Context(), fmt.Sprint("t", g%texts), "400ms"))
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d of %d quick reads took more than %v", lateReads.Load(), reads.Load(), late)
+		assert.Less(t, lateReads.Load(), reads.Load()/100)
+	})
+}
+
 // largeSchemaNode keeps few connections to its database. It reads a large schema whenever it opens another one, which
 // is part of the time of the first statement of a request.
 type largeSchemaNode struct {

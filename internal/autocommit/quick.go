@@ -19,8 +19,8 @@ const (
 	// takes long now and then. So one such answer does not make a quick text slow, but two among a
 	// few do.
 	slowest = 10 * quickEnough
-	// manyAlone is how many reads have to be under way alone, none for longer than soonOver, for a slow one to tell
-	// nothing of its text, and for no more to go alone because of a doubt.
+	// manyAlone is how many reads of a text have to be under way alone, none for longer than soonOver, for a slow one
+	// to tell nothing of the text, and for no more to go alone because of a doubt.
 	manyAlone = 32
 	soonOver  = 500 * time.Millisecond
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
@@ -52,9 +52,8 @@ const (
 // bounded: each belongs to a set of a few, and takes the place of another one there. The zero value
 // is empty. It is safe for concurrent use.
 type quickTexts struct {
-	sets  [quickSets][quickWays]atomic.Pointer[textCost]
-	turn  atomic.Uint32 // which of a set's texts is replaced next
-	crowd crowd
+	sets [quickSets][quickWays]atomic.Pointer[textCost]
+	turn atomic.Uint32 // which of a set's texts is replaced next
 }
 
 var quickSeed = maphash.MakeSeed()
@@ -77,7 +76,7 @@ func (q *quickTexts) of(text string) *textCost {
 	if free < 0 {
 		free = int(q.turn.Add(1) % quickWays)
 	}
-	c := &textCost{text: text, crowd: &q.crowd}
+	c := &textCost{text: text}
 	set[free].Store(c)
 	return c
 }
@@ -87,10 +86,10 @@ func (q *quickTexts) of(text string) *textCost {
 // Not every slow answer says that its text is slow. A node opens a connection to its database for the first statement of
 // a request if it has none to spare, and SQLite reads the whole schema then. That takes milliseconds if the schema is
 // large, and longer where many do it at once. So a slow answer does not count if its statement was the first of
-// several in a request, or if many reads were under way alone.
+// several in a request, or if many reads of the text were under way alone.
 type textCost struct {
 	text    string            // never changes
-	crowd   *crowd            // of all texts; never changes; nil for none
+	crowd   crowd             // of its reads; guards itself
 	columns wire.KnownColumns // of its answers; guards itself
 
 	quick    atomic.Bool  // it may go out with others, but for a doubt; set under mu
@@ -116,15 +115,12 @@ func (c *textCost) isQuick() bool {
 	return c != nil && c.quick.Load() && (!c.doubted.Load() || c.crowd.isLarge())
 }
 
-// crowd counts the reads that are under way alone, but for those that take longer than soonOver. It is safe for
-// concurrent use.
+// crowd counts the reads of a text that are under way alone, but for those that take longer than soonOver. It is safe
+// for concurrent use.
 type crowd struct{ alone atomic.Int64 }
 
-// leaves notes that a read leaves. The caller calls ended when its answer has come. A nil crowd counts nothing.
+// leaves notes that a read leaves. The caller calls ended when its answer has come.
 func (c *crowd) leaves() (ended func()) {
-	if c == nil {
-		return func() {}
-	}
 	c.alone.Add(1)
 	late := time.AfterFunc(soonOver, func() { c.alone.Add(-1) })
 	return func() {
@@ -135,7 +131,7 @@ func (c *crowd) leaves() (ended func()) {
 }
 
 // isLarge reports whether there are many.
-func (c *crowd) isLarge() bool { return c != nil && c.alone.Load() >= manyAlone }
+func (c *crowd) isLarge() bool { return c.alone.Load() >= manyAlone }
 
 // work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }

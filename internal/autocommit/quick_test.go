@@ -190,7 +190,7 @@ func TestTextCostFirst(t *testing.T) {
 	var q quickTexts
 	c := q.of("SELECT a")
 	lone, placed := (*loneCost)(c), (*placedCost)(c)
-	q.crowd.alone.Store(manyAlone)
+	c.crowd.alone.Store(manyAlone)
 	lone.Measure(slow, 100)
 	require.False(t, c.isQuick(), "nothing is known of it")
 	lone.Measure(point, 100)
@@ -200,9 +200,9 @@ func TestTextCostFirst(t *testing.T) {
 		lone.Measure(slow, 100)
 		c.Doubt()
 		require.True(t, c.isQuick(), "in a crowd")
-		q.crowd.alone.Store(manyAlone - 1)
+		c.crowd.alone.Store(manyAlone - 1)
 		require.False(t, c.isQuick())
-		q.crowd.alone.Store(manyAlone)
+		c.crowd.alone.Store(manyAlone)
 		lone.Measure(slow, 100)
 		require.True(t, c.doubted.Load())
 		lone.Measure(point, 100)
@@ -231,7 +231,7 @@ func TestTextCostFirst(t *testing.T) {
 		lone.Measure(point, 100)
 	}
 	require.True(t, c.isQuick())
-	q.crowd.alone.Store(manyAlone - 1)
+	c.crowd.alone.Store(manyAlone - 1)
 	c.parted = time.Time{}
 	lone.Measure(slow, 100)
 	require.False(t, c.isQuick(), "there are few others")
