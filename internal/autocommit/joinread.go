@@ -103,7 +103,7 @@ func mayLeaveAgain(ctx context.Context, reads *coalesce.Coalescer, begun time.Ti
 
 // readAgain sends a read by itself that got no answer with others.
 func (e *Engine) readAgain(ctx context.Context, reads *coalesce.Coalescer, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost, partings int64) (result.Source, error) {
-	defer cost.crowd.leaves()()
+	defer cost.leavesAlone()()
 	var sent cluster.Departure
 	req.Sent = &sent
 	s, err := e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
@@ -126,7 +126,7 @@ func (s *singleRead) Needed() bool {
 		return false
 	}
 	if s.ended == nil {
-		s.ended = s.cost.crowd.leaves()
+		s.ended = s.cost.leavesAlone()
 	}
 	return true
 }

@@ -19,8 +19,8 @@ const (
 	// takes long now and then. So one such answer does not make a quick text slow, but two among a
 	// few do.
 	slowest = 10 * quickEnough
-	// manyAlone is how many reads of a text have to be under way alone, none for longer than soonOver, for a slow one
-	// to tell nothing of the text, and for no more to go alone because of a doubt.
+	// manyAlone is how many reads have to be under way alone, none for longer than soonOver, for a slow one to tell
+	// nothing of its text. As many of the same text go alone because of a doubt.
 	manyAlone = 32
 	soonOver  = 500 * time.Millisecond
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
@@ -54,6 +54,8 @@ const (
 type quickTexts struct {
 	sets [quickSets][quickWays]atomic.Pointer[textCost]
 	turn atomic.Uint32 // which of a set's texts is replaced next
+	// alone are the reads of all texts that are under way alone, but for those that take longer than soonOver.
+	alone atomic.Int64
 }
 
 var quickSeed = maphash.MakeSeed()
@@ -76,7 +78,7 @@ func (q *quickTexts) of(text string) *textCost {
 	if free < 0 {
 		free = int(q.turn.Add(1) % quickWays)
 	}
-	c := &textCost{text: text}
+	c := &textCost{text: text, all: &q.alone}
 	set[free].Store(c)
 	return c
 }
@@ -86,12 +88,13 @@ func (q *quickTexts) of(text string) *textCost {
 // Not every slow answer says that its text is slow. A node opens a connection to its database for the first statement of
 // a request if it has none to spare, and SQLite reads the whole schema then. That takes milliseconds if the schema is
 // large, and longer where many do it at once. So a slow answer does not count if its statement was the first of
-// several in a request, or if many reads of the text were under way alone.
+// several in a request, or if many reads were under way alone.
 type textCost struct {
 	text    string            // never changes
-	crowd   crowd             // of its reads; guards itself
+	all     *atomic.Int64     // quickTexts.alone; never changes; nil for nothing
 	columns wire.KnownColumns // of its answers; guards itself
 
+	own      atomic.Int64 // its share of all
 	quick    atomic.Bool  // it may go out with others, but for a doubt; set under mu
 	doubted  atomic.Bool  // nobody waited for an answer to end, and no quick one has come since; set under mu
 	partings atomic.Int64 // calls of part; set under mu
@@ -112,26 +115,30 @@ type textCost struct {
 
 // isQuick reports whether the text may go out with others. It may not before its first answer.
 func (c *textCost) isQuick() bool {
-	return c != nil && c.quick.Load() && (!c.doubted.Load() || c.crowd.isLarge())
+	return c != nil && c.quick.Load() && (!c.doubted.Load() || c.own.Load() >= manyAlone)
 }
 
-// crowd counts the reads of a text that are under way alone, but for those that take longer than soonOver. It is safe
-// for concurrent use.
-type crowd struct{ alone atomic.Int64 }
-
-// leaves notes that a read leaves. The caller calls ended when its answer has come.
-func (c *crowd) leaves() (ended func()) {
-	c.alone.Add(1)
-	late := time.AfterFunc(soonOver, func() { c.alone.Add(-1) })
+// leavesAlone notes that a read leaves alone. The caller calls ended when its answer has come.
+func (c *textCost) leavesAlone() (ended func()) {
+	c.count(1)
+	late := time.AfterFunc(soonOver, func() { c.count(-1) })
 	return func() {
 		if late.Stop() {
-			c.alone.Add(-1)
+			c.count(-1)
 		}
 	}
 }
 
-// isLarge reports whether there are many.
-func (c *crowd) isLarge() bool { return c.alone.Load() >= manyAlone }
+// count adds n to the reads that are under way alone.
+func (c *textCost) count(n int64) {
+	c.own.Add(n)
+	if c.all != nil {
+		c.all.Add(n)
+	}
+}
+
+// isCrowded reports whether many reads are under way alone.
+func (c *textCost) isCrowded() bool { return c.all != nil && c.all.Load() >= manyAlone }
 
 // work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
@@ -166,7 +173,7 @@ type loneCost textCost
 
 // Measure implements result.Meter.
 func (c *loneCost) Measure(took time.Duration, size int) {
-	(*textCost)(c).Measure(took, size, c.crowd.isLarge())
+	(*textCost)(c).Measure(took, size, (*textCost)(c).isCrowded())
 }
 
 // placedCost is a textCost that learns from the answers to requests with nothing else that hold a place, for which
@@ -233,7 +240,8 @@ func (c *textCost) goesAlone() bool {
 	return true
 }
 
-// Doubt implements coalesce.Meter. The text goes alone until the next quick answer, but not in a crowd.
+// Doubt implements coalesce.Meter. The text goes alone until the next quick answer, but not while many of
+// its reads do.
 func (c *textCost) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

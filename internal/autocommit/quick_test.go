@@ -190,7 +190,8 @@ func TestTextCostFirst(t *testing.T) {
 	var q quickTexts
 	c := q.of("SELECT a")
 	lone, placed := (*loneCost)(c), (*placedCost)(c)
-	c.crowd.alone.Store(manyAlone)
+	q.alone.Store(manyAlone)
+	c.own.Store(manyAlone)
 	lone.Measure(slow, 100)
 	require.False(t, c.isQuick(), "nothing is known of it")
 	lone.Measure(point, 100)
@@ -199,10 +200,10 @@ func TestTextCostFirst(t *testing.T) {
 		c.Measure(slow, 100, true)
 		lone.Measure(slow, 100)
 		c.Doubt()
-		require.True(t, c.isQuick(), "in a crowd")
-		c.crowd.alone.Store(manyAlone - 1)
+		require.True(t, c.isQuick(), "many go alone")
+		c.own.Store(manyAlone - 1)
 		require.False(t, c.isQuick())
-		c.crowd.alone.Store(manyAlone)
+		c.own.Store(manyAlone)
 		lone.Measure(slow, 100)
 		require.True(t, c.doubted.Load())
 		lone.Measure(point, 100)
@@ -231,7 +232,7 @@ func TestTextCostFirst(t *testing.T) {
 		lone.Measure(point, 100)
 	}
 	require.True(t, c.isQuick())
-	c.crowd.alone.Store(manyAlone - 1)
+	q.alone.Store(manyAlone - 1)
 	c.parted = time.Time{}
 	lone.Measure(slow, 100)
 	require.False(t, c.isQuick(), "there are few others")
