@@ -4,6 +4,7 @@ package coalesce
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,15 +40,15 @@ func TestAgain(t *testing.T) {
 	})
 	inBubble(t, "a long one keeps no place", func(t *testing.T) {
 		q := open(t)
-		long := 0
+		var long atomic.Int64
 		var ended []func()
 		for range mostAgain {
-			end, ok := q.Again(t.Context(), time.Now(), func() { long++ })
+			end, ok := q.Again(t.Context(), time.Now(), func() { long.Add(1) })
 			require.True(t, ok)
 			ended = append(ended, end)
 		}
 		time.Sleep(shortestLimit + 1)
-		assert.Equal(t, mostAgain, long)
+		assert.EqualValues(t, mostAgain, long.Load())
 		assert.EqualValues(t, mostAgain, q.counts.outside.Load())
 		for _, end := range ended {
 			end()
