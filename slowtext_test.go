@@ -118,6 +118,34 @@ func TestSlowTextBesideMany(t *testing.T) {
 	})
 }
 
+// pointReads counts the reads of goroutines that read points, and those of them that were late.
+type pointReads struct{ all, late atomic.Int64 }
+
+// start lets so many goroutines read points until end, with a pause behind each. A read that takes longer than tooLong
+// is late.
+func (p *pointReads) start(t *testing.T, running *sync.WaitGroup, readers int, end time.Time, pause, tooLong time.Duration, read func(ctx context.Context, table, took string) error) {
+	for range readers {
+		running.Go(func() {
+			for time.Now().Before(end) {
+				begun := time.Now()
+				assert.NoError(t, read(t.Context(), "points", quick))
+				p.all.Add(1)
+				if time.Since(begun) > tooLong {
+					p.late.Add(1)
+				}
+				time.Sleep(pause)
+			}
+		})
+	}
+}
+
+// areSeldomLate reports on the reads, of which less than one in so many may be late.
+func (p *pointReads) areSeldomLate(t *testing.T, oneIn int64) {
+	t.Helper()
+	t.Logf("%s: %d of %d quick reads were late", t.Name(), p.late.Load(), p.all.Load())
+	assert.Less(t, p.late.Load(), p.all.Load()/oneIn)
+}
+
 // A text that is quick with most values, and slow with some, seldom holds up other reads, however its slow executions
 // end.
 func TestSlowText(t *testing.T) {
@@ -142,20 +170,9 @@ func TestSlowText(t *testing.T) {
 				connector, read := openUneven(t)
 				const length, tooLong = 4 * time.Second, 40 * time.Millisecond
 				end := time.Now().Add(length)
-				var reads, late atomic.Int64
+				var points pointReads
 				var all sync.WaitGroup
-				for range 16 {
-					all.Go(func() {
-						for time.Now().Before(end) {
-							begun := time.Now()
-							assert.NoError(t, read(t.Context(), "points", quick))
-							reads.Add(1)
-							if time.Since(begun) > tooLong {
-								late.Add(1)
-							}
-						}
-					})
-				}
+				points.start(t, &all, 16, end, 0, tooLong, read)
 				for g := range 4 {
 					all.Go(func() {
 						for i := g; time.Now().Before(end); i++ {
@@ -172,9 +189,8 @@ func TestSlowText(t *testing.T) {
 					})
 				}
 				all.Wait()
-				t.Logf("%s %d of %d quick reads took more than %v", name, late.Load(), reads.Load(), tooLong)
-				assert.Less(t, late.Load(), reads.Load()/600)
-				assert.Greater(t, connector.Stats().CoalescedReads, uint64(reads.Load())/2)
+				points.areSeldomLate(t, 600)
+				assert.Greater(t, connector.Stats().CoalescedReads, uint64(points.all.Load())/2)
 			})
 		})
 	}
@@ -187,21 +203,9 @@ func TestOftenSlowText(t *testing.T) {
 		_, read := openUneven(t)
 		const late = 5 * time.Millisecond
 		end := time.Now().Add(4 * time.Second)
-		var reads, lateReads atomic.Int64
+		var points pointReads
 		var all sync.WaitGroup
-		for range 24 {
-			all.Go(func() {
-				for time.Now().Before(end) {
-					begun := time.Now()
-					assert.NoError(t, read(t.Context(), "points", quick))
-					reads.Add(1)
-					if time.Since(begun) > late {
-						lateReads.Add(1)
-					}
-					time.Sleep(time.Millisecond)
-				}
-			})
-		}
+		points.start(t, &all, 24, end, time.Millisecond, late, read)
 		for g := range 24 {
 			all.Go(func() {
 				for i := g; time.Now().Before(end); i++ {
@@ -211,8 +215,7 @@ func TestOftenSlowText(t *testing.T) {
 			})
 		}
 		all.Wait()
-		t.Logf("%d of %d quick reads took more than %v", lateReads.Load(), reads.Load(), late)
-		assert.Less(t, lateReads.Load(), reads.Load()/50)
+		points.areSeldomLate(t, 50)
 	})
 }
 
@@ -226,21 +229,9 @@ func TestManySlowTexts(t *testing.T) {
 			require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
 		}
 		end := time.Now().Add(4 * time.Second)
-		var reads, lateReads atomic.Int64
+		var points pointReads
 		var all sync.WaitGroup
-		for range 24 {
-			all.Go(func() {
-				for time.Now().Before(end) {
-					begun := time.Now()
-					assert.NoError(t, read(t.Context(), "points", quick))
-					reads.Add(1)
-					if time.Since(begun) > late {
-						lateReads.Add(1)
-					}
-					time.Sleep(10 * time.Millisecond)
-				}
-			})
-		}
+		points.start(t, &all, 24, end, 10*time.Millisecond, late, read)
 		for g := range 2 * texts {
 			all.Go(func() {
 				for time.Now().Before(end) {
@@ -249,8 +240,7 @@ func TestManySlowTexts(t *testing.T) {
 			})
 		}
 		all.Wait()
-		t.Logf("%d of %d quick reads took more than %v", lateReads.Load(), reads.Load(), late)
-		assert.Less(t, lateReads.Load(), reads.Load()/100)
+		points.areSeldomLate(t, 100)
 	})
 }
 

@@ -9,7 +9,7 @@ type counters struct {
 
 // Counts is what a client has done so far.
 type Counts struct {
-	Requests  uint64 // calls of Send and SendJoint that have waited for their place; needless requests do not count
+	Requests  uint64 // calls of Send and SendJoint, as soon as they no longer wait for a place, but for needless requests
 	Failures  uint64 // calls of Send that returned an error, but for needless requests
 	Retries   uint64 // attempts after the first, redirects apart
 	Redirects uint64 // to the leader, followed
