@@ -38,7 +38,7 @@ const (
 	// time, up to mostAlone, until calm answers have come in between. So a text that is slow with some
 	// values seldom holds up others, and a busy machine does not part those that are quick: many requests
 	// of their own would make it even busier.
-	firstAlone = 8
+	firstAlone = 16
 	mostAlone  = 4096
 	calm       = 256
 
