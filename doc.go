@@ -219,9 +219,9 @@
 //
 // Each call gets its own rows or error, and its own deadline. A request that fails as a whole is
 // sent again, each read by itself. So is one that takes more than 100 ms, and three times as long as
-// usual, while the node answers what was sent later. If a caller gives up on it, 25 ms are enough. If the node
-// answers nothing, the driver waits up to a second, or ten times as long as usual, and then sends the reads of
-// one request after the other.
+// usual, while the node answers what was sent later. If a caller gives up on it, 25 ms are enough. While the node
+// answers nothing, the driver sends the reads of one such request again every 100 ms, or ten times as long as usual,
+// a few at a time. After a second it does so for each.
 //
 // # Transactions
 //

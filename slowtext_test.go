@@ -244,6 +244,37 @@ func TestManySlowTexts(t *testing.T) {
 	})
 }
 
+// Slow values of many texts, whose callers give up early, make every request under way hold one. Then the reads of one
+// are sent by themselves, which tells of the others.
+func TestManyTextsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, read := openUneven(t)
+		const texts, callers, patience, late = 30, 10, 60 * time.Millisecond, 500 * time.Millisecond
+		for i := range texts {
+			for range 20 {
+				require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
+			}
+		}
+		end := time.Now().Add(4 * time.Second)
+		var points pointReads
+		var all sync.WaitGroup
+		points.start(t, &all, 24, end, 5*time.Millisecond, late, read)
+		for g := range texts * callers {
+			all.Go(func() {
+				for i := g; time.Now().Before(end); i++ {
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					_ = read(ctx, fmt.Sprint("t", g%texts), []string{quick, quick, "25s"}[i%3])
+					cancel()
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		points.areSeldomLate(t, 1000)
+	})
+}
+
 // largeSchemaNode keeps few connections to its database. It reads a large schema whenever it opens another one, which
 // is part of the time of the first statement of a request.
 type largeSchemaNode struct {

@@ -16,8 +16,8 @@ const (
 )
 
 // Again waits for one of the few places of reads that are sent again after [ErrSlow]. The caller sends its read by itself
-// then, beside all others, and calls ended when the answer has come. If the read takes long again, slow is called, and
-// its place is free, unless too many reads are outside. ok is false if no place has become free for so long that the node
+// then, beside all others, and calls ended when the answer has come. If the read takes long again, its place is free,
+// unless too many reads are outside. If the node has answered what left later, slow is called. ok is false if no place has become free for so long that the node
 // must be busy: the read had better join others again. So it is if ctx, or the client's timeout, has ended. The caller
 // began to wait at begun.
 func (q *Coalescer) Again(ctx context.Context, begun time.Time, slow func()) (ended func(), ok bool) {
@@ -39,10 +39,14 @@ func (q *Coalescer) Again(ctx context.Context, begun time.Time, slow func()) (en
 			return nil, false
 		}
 	}
+	sent := time.Now()
 	a := &again{places: places, outside: &q.counts.outside}
 	late := time.AfterFunc(long, func() {
-		a.letOut()
-		slow()
+		told, isSlow := q.later(sent)
+		a.letOut(told)
+		if isSlow {
+			slow()
+		}
 	})
 	return func() {
 		late.Stop()
@@ -59,11 +63,12 @@ type again struct {
 	isOut, ended bool // it is outside, and has no place; its answer has come
 }
 
-// letOut gives the place of a read that takes long to another one, unless too many reads are outside.
-func (a *again) letOut() {
+// letOut gives the place of a read that takes long to another one, unless too many reads are outside. told says that a
+// node has answered what left later.
+func (a *again) letOut(told bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended || a.outside.Load() >= mostOutside {
+	if a.ended || tooManyOutside(a.outside.Load(), told) {
 		return
 	}
 	a.isOut = true
@@ -91,4 +96,11 @@ func (q *Coalescer) placesAgain() (places chan struct{}, long time.Duration) {
 		return q.counts.farAgain, q.long()
 	}
 	return q.counts.again, q.long()
+}
+
+// later is outran for a caller that does not hold q.mu.
+func (q *Coalescer) later(begun time.Time) (one, all bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.outran(begun)
 }

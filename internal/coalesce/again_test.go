@@ -4,6 +4,7 @@ package coalesce
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,35 +39,54 @@ func TestAgain(t *testing.T) {
 			end()
 		}
 	})
-	inBubble(t, "a long one keeps no place", func(t *testing.T) {
-		q := open(t)
-		var long atomic.Int64
-		var ended []func()
-		for range mostAgain {
-			end, ok := q.Again(t.Context(), time.Now(), func() { long.Add(1) })
+	for _, answers := range []bool{true, false} {
+		inBubble(t, fmt.Sprint("a long one keeps no place, and the node answers others: ", answers), func(t *testing.T) {
+			q := open(t)
+			var long atomic.Int64
+			var ended []func()
+			for range mostAgain {
+				end, ok := q.Again(t.Context(), time.Now(), func() { long.Add(1) })
+				require.True(t, ok)
+				ended = append(ended, end)
+			}
+			time.Sleep(time.Millisecond)
+			if answers {
+				q.Ended("n:1", time.Now(), Answered)
+			}
+			time.Sleep(shortestLimit)
+			assert.Equal(t, answers, long.Load() == mostAgain)
+			assert.Equal(t, !answers, long.Load() == 0, "the node may hang")
+			assert.EqualValues(t, mostAgain, q.counts.outside.Load())
+			for _, end := range ended {
+				end()
+			}
+			assert.Empty(t, q.counts.again)
+			assert.Zero(t, q.counts.outside.Load())
+		})
+	}
+	for name, tt := range map[string]struct {
+		answers bool
+		outside int64
+	}{
+		"many are outside":                       {true, mostOutside},
+		"some are, and the node answers nothing": {false, mostUntold},
+	} {
+		inBubble(t, "a long one keeps its place where "+name, func(t *testing.T) {
+			q := open(t)
+			end, ok := q.Again(t.Context(), time.Now(), func() {})
 			require.True(t, ok)
-			ended = append(ended, end)
-		}
-		time.Sleep(shortestLimit + 1)
-		assert.EqualValues(t, mostAgain, long.Load())
-		assert.EqualValues(t, mostAgain, q.counts.outside.Load())
-		for _, end := range ended {
+			q.counts.outside.Store(tt.outside)
+			time.Sleep(time.Millisecond)
+			if tt.answers {
+				q.Ended("n:1", time.Now(), Answered)
+			}
+			time.Sleep(shortestLimit)
+			assert.Len(t, q.counts.again, 1)
 			end()
-		}
-		assert.Empty(t, q.counts.again)
-		assert.Zero(t, q.counts.outside.Load())
-	})
-	inBubble(t, "a long one keeps its place where many are outside", func(t *testing.T) {
-		q := open(t)
-		end, ok := q.Again(t.Context(), time.Now(), func() {})
-		require.True(t, ok)
-		q.counts.outside.Store(mostOutside)
-		time.Sleep(shortestLimit + 1)
-		assert.Len(t, q.counts.again, 1)
-		end()
-		assert.Empty(t, q.counts.again)
-		assert.EqualValues(t, mostOutside, q.counts.outside.Load())
-	})
+			assert.Empty(t, q.counts.again)
+			assert.Equal(t, tt.outside, q.counts.outside.Load())
+		})
+	}
 	inBubble(t, "long is what is long for the node", func(t *testing.T) {
 		q := open(t)
 		q.pace("").answered(time.Now(), 150*time.Millisecond)

@@ -83,8 +83,9 @@ type Coalescer struct {
 	gone     int      // number of parts in waiting whose callers have given up
 	timeouts timeouts
 
-	// The next are for reads. departed is when a request left last. node is the one that answered last.
-	departed time.Time
+	// The next are for reads. tried is when the reads of a bulk without an answer were given back last, to find out
+	// whether one of them is slow. node is the one that answered last.
+	tried    time.Time
 	node     string
 	distance distance
 	paces    map[string]*pace // of the nodes; of a leader, with "" as its name
@@ -258,11 +259,10 @@ func (q *Coalescer) wait() int { return len(q.waiting) - q.gone }
 
 // depart notes a request of so many parts that leaves. meter is that of the only part. The caller holds q.mu.
 func (q *Coalescer) depart(parts int, meter Meter) (ticket int) {
-	q.departed = time.Now()
 	if parts > 1 {
 		q.joint.Add(1)
 	}
-	return q.requests.add(q.departed, parts, meter)
+	return q.requests.add(time.Now(), parts, meter)
 }
 
 // JoinedLately reports whether a request with statements of several callers is under way, or has ended

@@ -58,15 +58,15 @@ func (p *pace) outran(begun time.Time, least time.Duration) bool {
 
 // isSlow reports whether the callers of a bulk that left at such a time, and has not been answered, are to send
 // their reads by themselves. They are if the node has answered a request that left later, and much sooner: one
-// of the reads is slow then. If it has not, it may be busy, or hang. If nothing has left for as long, since departed,
-// every request may hold a slow read. Then the reads of one are sent, which will tell of the others. wait says that this
-// would be too early, because reads wait to be sent, or an answer has begun to come.
-func (p *pace) isSlow(begun, departed time.Time, wait bool) bool {
+// of the reads is slow then. If it has answered none, it may be busy, or hang, or each request may hold a slow read. Then
+// the reads of one bulk at a time are sent, which will tell of the others: tried is when those of the last one were. comes
+// says that this would be too early, because an answer has begun to come.
+func (p *pace) isSlow(begun, tried time.Time, comes bool) bool {
 	waited, usual := time.Since(begun), max(shortestLimit, limitTypical*p.typical)
 	switch {
 	case p.outran(begun, shortestLimit):
 		return true
-	case !wait && min(waited, time.Since(departed)) >= usual:
+	case !comes && p.begun.Before(begun) && min(waited, time.Since(tried)) >= usual:
 		return true
 	}
 	return waited >= max(longestLimit, usual)

@@ -57,12 +57,12 @@ func TestPace(t *testing.T) {
 		var p pace
 		begun := time.Now()
 		time.Sleep(shortestLimit)
-		assert.False(t, p.isSlow(begun, begun, true), "another waits, and leaves soon")
+		assert.False(t, p.isSlow(begun, begun, true), "the answer comes")
 		assert.True(t, p.isSlow(begun, begun, false))
-		departed := time.Now()
-		assert.False(t, p.isSlow(begun, departed, false), "the reads of another will tell")
+		tried := time.Now()
+		assert.False(t, p.isSlow(begun, tried, false), "the reads of another will tell")
 		time.Sleep(shortestLimit)
-		assert.True(t, p.isSlow(begun, departed, false), "they have not told")
+		assert.True(t, p.isSlow(begun, tried, false), "they have not told")
 	})
 }
 

@@ -64,7 +64,7 @@ func (d *distance) lowered(took time.Duration) {
 // with others failed as a whole, perhaps because of one of those.
 var ErrAlone = errors.New("the read has to be sent by itself")
 
-// ErrSlow is [ErrAlone] where one of the reads is slow, as a later request tells.
+// ErrSlow is [ErrAlone] where one of the reads is slow, as a later request tells, or where one may be.
 var ErrSlow = fmt.Errorf("%w: one that went with it was slow", ErrAlone)
 
 // Meter learns what a statement costs. It is safe for concurrent use.
@@ -169,10 +169,10 @@ func (b *bulk) look() {
 	defer b.q.mu.Unlock()
 	switch {
 	case b.begun.IsZero():
-	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.departed, b.answer != nil || b.q.wait() > 0):
+	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.tried, b.answer != nil):
 		b.blame(b.parts...)
-		b.q.departed = time.Now() // the reads leave
-		b.cancel(ErrAlone)        // without effect if blame has ended the request
+		b.q.tried = time.Now()
+		b.cancel(ErrSlow) // without effect if blame has ended the request
 	default:
 		b.limit.Reset(limitStep)
 	}

@@ -118,7 +118,7 @@ func (q *Coalescer) letOut() {
 			continue
 		}
 		told, slow := q.outran(one.begun)
-		if others := r.outside.Load(); others >= mostOutside || others >= mostUntold && !told {
+		if tooManyOutside(r.outside.Load(), told) {
 			continue
 		}
 		r.move(one, isOutside)
@@ -127,6 +127,12 @@ func (q *Coalescer) letOut() {
 			one.meter.Slow()
 		}
 	}
+}
+
+// tooManyOutside reports whether others have to wait for a further read that takes long. told says that a node has
+// answered what left later.
+func tooManyOutside(outside int64, told bool) bool {
+	return outside >= mostOutside || outside >= mostUntold && !told
 }
 
 // outran reports whether a node has answered a request that left later than one that left at such a time,
