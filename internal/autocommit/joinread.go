@@ -41,10 +41,14 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	if req.Begun.IsZero() {
 		req.Begun = time.Now()
 	}
-	single := &singleRead{cost: cost}
-	defer single.end()
-	req.Needed = single
-	s, err := e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
+	if d := cost.doubt.Load(); d != nil {
+		defer d.await(ctx, req.Begun, e.readsLike(&req))()
+		if cost.isQuick() {
+			return e.readQuick(ctx, req, stmts, at, cost)
+		}
+	}
+	req.Needed = cost
+	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	if errors.Is(err, cluster.ErrNeedless) {
 		req.Needed = nil
 		return e.readQuick(ctx, req, stmts, at, cost)
@@ -52,18 +56,23 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	return s, err
 }
 
+// readsLike returns the coalescer of reads that may go with one. It is nil if there are too many kinds.
+func (e *Engine) readsLike(req *cluster.Request) *coalesce.Coalescer {
+	return e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
+}
+
 // readQuick is readOne for a read that is quick.
 func (e *Engine) readQuick(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
-	reads := e.Reads.Of(coalesce.Kind{Path: req.Path, Params: req.Params, Leader: req.Leader, Frame: req.Frame})
+	reads := e.readsLike(&req)
 	if reads == nil {
-		return e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
+		return e.readAlone(ctx, req, stmts, at, cost)
 	}
 	partings := cost.partings.Load()
 	if ticket, alone := reads.Begin(cost); alone {
 		defer reads.End(ticket)
 		req.Bounded = true
 		sent := time.Now()
-		s, err := e.readAlone(ctx, req, stmts, at, cost, (*placedCost)(cost))
+		s, err := e.sendRead(ctx, req, stmts, at, cost)
 		slow, doubtful := reads.Ended(nodeOf(&s, err), sent, endOf(err))
 		cost.learn(slow, doubtful, partings)
 		return s, err
@@ -103,39 +112,14 @@ func mayLeaveAgain(ctx context.Context, reads *coalesce.Coalescer, begun time.Ti
 
 // readAgain sends a read by itself that got no answer with others.
 func (e *Engine) readAgain(ctx context.Context, reads *coalesce.Coalescer, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost, partings int64) (result.Source, error) {
-	defer cost.leavesAlone()()
 	var sent cluster.Departure
 	req.Sent = &sent
-	s, err := e.readAlone(ctx, req, stmts, at, cost, (*loneCost)(cost))
+	s, err := e.readAlone(ctx, req, stmts, at, cost)
 	if !sent.At.IsZero() { // else it has only waited, which tells nothing
 		slow, doubtful := reads.Ended(sent.Node, sent.At, endOf(err))
 		cost.learn(slow, doubtful, partings)
 	}
 	return s, err
-}
-
-// singleRead is a read that goes by itself. It implements cluster.Needed.
-type singleRead struct {
-	cost  *textCost
-	ended func() // nil before it leaves
-}
-
-// Needed implements cluster.Needed. Many that wait for a place alone can go together when their text has become quick.
-func (s *singleRead) Needed() bool {
-	if !s.cost.goesAlone() {
-		return false
-	}
-	if s.ended == nil {
-		s.ended = s.cost.leavesAlone()
-	}
-	return true
-}
-
-// end notes that the read has ended.
-func (s *singleRead) end() {
-	if s.ended != nil {
-		s.ended()
-	}
 }
 
 // nodeOf returns the node that has answered a read, "" if that is not known.
@@ -159,13 +143,24 @@ func endOf(err error) coalesce.End {
 	return coalesce.Failed
 }
 
-// readAlone sends a read by itself. meter learns what an answer cost, and cost from a failure.
-func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost, meter result.Meter) (s result.Source, err error) {
+// readAlone sends a read by itself, for which no others wait.
+func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (result.Source, error) {
+	e.quick.alone.Add(1)
+	defer e.quick.alone.Add(-1)
+	return e.sendRead(ctx, req, stmts, at, cost)
+}
+
+// sendRead sends a read in a request of its own. cost learns from the answer. If several reads go alone, the node may have to
+// open a connection for it, which is not its cost: it goes behind a look at the schema.
+func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
+	if e.quick.alone.Load() > fewAlone {
+		req.Frame = schemaLook
+	}
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err == nil {
-		s, err = result.NewMetered(answer, stmts, at, meter)
+		s, err = result.NewMetered(answer, stmts, at, (*loneCost)(cost))
 	}
 	if err != nil {
 		cost.failed(err)

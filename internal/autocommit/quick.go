@@ -1,11 +1,13 @@
 package autocommit
 
 import (
+	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/wire"
 )
 
@@ -19,10 +21,10 @@ const (
 	// takes long now and then. So one such answer does not make a quick text slow, but two among a
 	// few do.
 	slowest = 10 * quickEnough
-	// manyAlone is how many reads have to be under way alone, none for longer than soonOver, for a slow one to tell
-	// nothing of its text. As many of the same text go alone because of a doubt.
-	manyAlone = 32
-	soonOver  = 500 * time.Millisecond
+	// fewAlone is how many reads may be under way alone before further ones go with schemaLook.
+	fewAlone = 4
+	// mostDoubted is how many reads of a text go alone at a time to settle a doubt.
+	mostDoubted = 32
 	// largestRows is the size in bytes of the largest answer that does not count as slow. It waits
 	// in memory until all of its request has arrived.
 	largestRows = 64 << 10
@@ -54,7 +56,7 @@ const (
 type quickTexts struct {
 	sets [quickSets][quickWays]atomic.Pointer[textCost]
 	turn atomic.Uint32 // which of a set's texts is replaced next
-	// alone are the reads of all texts that are under way alone, but for those that take longer than soonOver.
+	// alone are the reads of all texts that are under way alone, or wait to be.
 	alone atomic.Int64
 }
 
@@ -78,27 +80,25 @@ func (q *quickTexts) of(text string) *textCost {
 	if free < 0 {
 		free = int(q.turn.Add(1) % quickWays)
 	}
-	c := &textCost{text: text, all: &q.alone}
+	c := &textCost{text: text}
 	set[free].Store(c)
 	return c
 }
 
-// textCost is what the answers to a text cost. It implements coalesce.Meter.
+// textCost is what the answers to a text cost. It implements coalesce.Meter and cluster.Needed.
 //
 // Not every slow answer says that its text is slow. A node opens a connection to its database for the first statement of
 // a request if it has none to spare, and SQLite reads the whole schema then. That takes milliseconds if the schema is
 // large, and longer where many do it at once. So a slow answer does not count if its statement was the first of
-// several in a request, or if many reads were under way alone.
+// several. Where several reads go alone, each goes behind a statement that looks at the schema.
 type textCost struct {
 	text    string            // never changes
-	all     *atomic.Int64     // quickTexts.alone; never changes; nil for nothing
 	columns wire.KnownColumns // of its answers; guards itself
 
-	own      atomic.Int64 // its share of all
-	quick    atomic.Bool  // it may go out with others, but for a doubt; set under mu
-	doubted  atomic.Bool  // nobody waited for an answer to end, and no quick one has come since; set under mu
-	partings atomic.Int64 // calls of part; set under mu
-	expected atomic.Int64 // how long others wait for it, on average; set under mu
+	quick    atomic.Bool           // it may go out with others, but for a doubt; set under mu
+	partings atomic.Int64          // calls of part; set under mu
+	expected atomic.Int64          // how long others wait for it, on average; set under mu
+	doubt    atomic.Pointer[doubt] // nil for none; set under mu
 
 	// mu guards the rest.
 	mu         sync.Mutex
@@ -115,30 +115,8 @@ type textCost struct {
 
 // isQuick reports whether the text may go out with others. It may not before its first answer.
 func (c *textCost) isQuick() bool {
-	return c != nil && c.quick.Load() && (!c.doubted.Load() || c.own.Load() >= manyAlone)
+	return c != nil && c.quick.Load() && c.doubt.Load() == nil
 }
-
-// leavesAlone notes that a read leaves alone. The caller calls ended when its answer has come.
-func (c *textCost) leavesAlone() (ended func()) {
-	c.count(1)
-	late := time.AfterFunc(soonOver, func() { c.count(-1) })
-	return func() {
-		if late.Stop() {
-			c.count(-1)
-		}
-	}
-}
-
-// count adds n to the reads that are under way alone.
-func (c *textCost) count(n int64) {
-	c.own.Add(n)
-	if c.all != nil {
-		c.all.Add(n)
-	}
-}
-
-// isCrowded reports whether many reads are under way alone.
-func (c *textCost) isCrowded() bool { return c.all != nil && c.all.Load() >= manyAlone }
 
 // work returns how long a node probably works on the text, and sends the answer.
 func (c *textCost) work() time.Duration { return time.Duration(c.expected.Load()) }
@@ -155,8 +133,8 @@ func (c *textCost) Measure(took time.Duration, size int, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known = true
-	if took <= quickEnough && c.doubted.Load() {
-		c.doubted.Store(false)
+	if took <= quickEnough {
+		c.settle()
 	}
 	c.seen = min(c.seen+1, memory)
 	c.average += (min(took, slowest) - c.average) / time.Duration(c.seen)
@@ -168,20 +146,11 @@ func (c *textCost) Measure(took time.Duration, size int, first bool) {
 	c.decide()
 }
 
-// loneCost is a textCost that learns from the answers to requests with nothing else, for which nobody waits.
+// loneCost is a textCost that learns from the answers to requests with nothing else.
 type loneCost textCost
 
 // Measure implements result.Meter.
-func (c *loneCost) Measure(took time.Duration, size int) {
-	(*textCost)(c).Measure(took, size, (*textCost)(c).isCrowded())
-}
-
-// placedCost is a textCost that learns from the answers to requests with nothing else that hold a place, for which
-// others wait.
-type placedCost textCost
-
-// Measure implements result.Meter.
-func (c *placedCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, false) }
+func (c *loneCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, false) }
 
 // wasSlow notes that a single execution was slow. partings is c.partings from before it left. Of many that are slow
 // at the same time one counts.
@@ -228,8 +197,9 @@ func (c *textCost) part() {
 	c.partings.Add(1)
 }
 
-// goesAlone notes that the text goes alone, and returns true. If it has become quick, goesAlone returns false.
-func (c *textCost) goesAlone() bool {
+// Needed implements cluster.Needed for a read that goes alone. One that waited for its place need not if its text has
+// become quick: it can go out with others.
+func (c *textCost) Needed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isQuick() {
@@ -240,12 +210,37 @@ func (c *textCost) goesAlone() bool {
 	return true
 }
 
-// Doubt implements coalesce.Meter. The text goes alone until the next quick answer, but not while many of
-// its reads do.
+// doubt is the time since nobody waited for the answer to a text to end, until a quick one comes. A few of its reads go
+// alone meanwhile. The others wait for them, because more would make a busy node even busier.
+type doubt struct {
+	places chan struct{} // has a value for each read that goes alone
+	over   chan struct{} // is closed at the end
+}
+
+// Doubt implements coalesce.Meter. The text goes alone until the next quick answer.
 func (c *textCost) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doubted.Store(true)
+	if c.doubt.Load() == nil {
+		c.doubt.Store(&doubt{make(chan struct{}, mostDoubted), make(chan struct{})})
+	}
+}
+
+// settle ends a doubt. The caller holds c.mu.
+func (c *textCost) settle() {
+	if d := c.doubt.Load(); d != nil {
+		c.doubt.Store(nil)
+		close(d.over)
+	}
+}
+
+// await waits until a read may go alone, but not for long, or until the doubt is over. The caller calls leave when the
+// read has ended. It began to wait at begun. If reads is nil, await does not wait.
+func (d *doubt) await(ctx context.Context, begun time.Time, reads *coalesce.Coalescer) (leave func()) {
+	if reads == nil || !reads.Await(ctx, begun, d.places, d.over) {
+		return func() {}
+	}
+	return func() { <-d.places }
 }
 
 // cannotBeSent notes that a node could not send the rows. The text goes alone from now on.

@@ -53,7 +53,7 @@ func TestTextCost(t *testing.T) {
 		c := &textCost{}
 		for _, took := range answers {
 			if !c.isQuick() {
-				c.goesAlone()
+				c.Needed()
 			}
 			c.Measure(took, 100, false)
 		}
@@ -110,7 +110,7 @@ func TestTextCostAlone(t *testing.T) {
 		c.Measure(slow, 100, false)
 		for range times {
 			require.False(t, c.isQuick())
-			c.goesAlone()
+			c.Needed()
 			c.Measure(point, 100, false)
 		}
 		require.True(t, c.isQuick())
@@ -137,7 +137,7 @@ func TestTextCostLater(t *testing.T) {
 		c.Measure(point, 100, false)
 		c.Measure(slow, 100, false)
 		for range firstAlone {
-			c.goesAlone()
+			c.Needed()
 		}
 		c.Measure(tt.answer, 100, false)
 		assert.Equal(t, tt.quick, c.isQuick(), name)
@@ -159,7 +159,7 @@ func TestTextCostFailed(t *testing.T) {
 		}
 		for range alone {
 			require.False(t, c.isQuick())
-			c.goesAlone()
+			c.Needed()
 			c.Measure(point, 100, false)
 		}
 		require.True(t, c.isQuick())
@@ -170,7 +170,7 @@ func TestTextCostFailed(t *testing.T) {
 	c.Slow()
 	for range 4 * firstAlone {
 		require.False(t, c.isQuick())
-		c.goesAlone()
+		c.Needed()
 	}
 	c.Slow()
 	require.True(t, c.isQuick(), "of many at the same time one counts")
@@ -183,59 +183,23 @@ func TestTextCostFailed(t *testing.T) {
 	require.False(t, c.isQuick(), "other answers would not come either")
 }
 
-// The node may have opened a connection for what is first in its request, or alone beside many others. That is not the
-// fault of the text.
+// The node may have opened a connection for what is first in its request. That is not the fault of the text.
 func TestTextCostFirst(t *testing.T) {
 	t.Parallel()
-	var q quickTexts
-	c := q.of("SELECT a")
-	lone, placed := (*loneCost)(c), (*placedCost)(c)
-	q.alone.Store(manyAlone)
-	c.own.Store(manyAlone)
-	lone.Measure(slow, 100)
+	c := &textCost{}
+	c.Measure(slow, 100, true)
 	require.False(t, c.isQuick(), "nothing is known of it")
-	lone.Measure(point, 100)
+	c.Measure(point, 100, true)
 	require.True(t, c.isQuick())
 	for range 100 {
 		c.Measure(slow, 100, true)
-		lone.Measure(slow, 100)
-		c.Doubt()
-		require.True(t, c.isQuick(), "many go alone")
-		c.own.Store(manyAlone - 1)
-		require.False(t, c.isQuick())
-		c.own.Store(manyAlone)
-		lone.Measure(slow, 100)
-		require.True(t, c.doubted.Load())
-		lone.Measure(point, 100)
-		require.False(t, c.doubted.Load())
+		require.True(t, c.isQuick())
 	}
 	require.Equal(t, point+100*perByte, c.work(), "joined, it takes as long as when it was quick")
 	require.Zero(t, c.partings.Load())
-
-	for range memory {
-		lone.Measure(point, 100)
-	}
-	lone.Measure(point, largestRows+1)
-	lone.Measure(point, largestRows+1)
+	c.Measure(point, largestRows+1, true)
+	c.Measure(point, largestRows+1, true)
 	require.False(t, c.isQuick(), "it is large")
-	for range 2 * memory {
-		c.goesAlone()
-		lone.Measure(point, 100)
-	}
-	require.True(t, c.isQuick())
-	c.parted = time.Time{}
-	placed.Measure(slow, 100)
-	require.False(t, c.isQuick(), "others wait for one that has a place")
-	for range memory {
-		c.goesAlone()
-		c.goesAlone()
-		lone.Measure(point, 100)
-	}
-	require.True(t, c.isQuick())
-	q.alone.Store(manyAlone - 1)
-	c.parted = time.Time{}
-	lone.Measure(slow, 100)
-	require.False(t, c.isQuick(), "there are few others")
 }
 
 // What was under way when a text was parted shows nothing new: all of it may have met a busy machine.
@@ -248,7 +212,7 @@ func TestTextCostAtOnce(t *testing.T) {
 	for range 10 {
 		c.Measure(slow, 100, false)
 		for range firstAlone {
-			c.goesAlone()
+			c.Needed()
 		}
 		for range memory {
 			c.Measure(point, 100, false)
@@ -265,14 +229,14 @@ func TestTextCostAtOnce(t *testing.T) {
 func TestTextCostGoesAlone(t *testing.T) {
 	t.Parallel()
 	c := &textCost{}
-	require.True(t, c.goesAlone())
+	require.True(t, c.Needed())
 	c.Measure(point, 100, true)
-	require.False(t, c.goesAlone())
+	require.False(t, c.Needed())
 	c.Slow()
 	for range firstAlone {
-		require.True(t, c.goesAlone())
+		require.True(t, c.Needed())
 	}
-	require.False(t, c.goesAlone())
+	require.False(t, c.Needed())
 }
 
 func TestEndOf(t *testing.T) {

@@ -22,22 +22,8 @@ const (
 // began to wait at begun.
 func (q *Coalescer) Again(ctx context.Context, begun time.Time, slow func()) (ended func(), ok bool) {
 	places, long := q.placesAgain()
-	patience := long
-	select {
-	case places <- struct{}{}:
-	default:
-		if until := q.cfg.Client.Until(ctx, begun); !until.IsZero() {
-			patience = min(patience, time.Until(until))
-		}
-		over := time.NewTimer(patience)
-		defer over.Stop()
-		select {
-		case places <- struct{}{}:
-		case <-over.C:
-			return nil, false
-		case <-ctx.Done():
-			return nil, false
-		}
+	if !q.Await(ctx, begun, places, nil) {
+		return nil, false
 	}
 	sent := time.Now()
 	a := &again{places: places, outside: &q.counts.outside}
@@ -52,6 +38,31 @@ func (q *Coalescer) Again(ctx context.Context, begun time.Time, slow func()) (en
 		late.Stop()
 		a.end()
 	}, true
+}
+
+// Await puts a value into places, and waits until there is room for it. It returns false if there is none for as long as
+// others wait for a read that went by itself, or until over, ctx or the client's timeout has ended. The caller began to
+// wait at begun. A nil over never ends.
+func (q *Coalescer) Await(ctx context.Context, begun time.Time, places chan<- struct{}, over <-chan struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	default:
+	}
+	patience := q.patience()
+	if until := q.cfg.Client.Until(ctx, begun); !until.IsZero() {
+		patience = min(patience, time.Until(until))
+	}
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-over:
+	case <-end.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // again is a read that is sent again.
@@ -103,4 +114,11 @@ func (q *Coalescer) later(begun time.Time) (one, all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.outran(begun)
+}
+
+// patience is long for a caller that does not hold q.mu.
+func (q *Coalescer) patience() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.long()
 }
