@@ -165,6 +165,7 @@ func TestSlowText(t *testing.T) {
 		"by an answer":             {"90ms", context.WithCancel},
 		"by a late answer":         {"25s", context.WithCancel},
 		"by a failure":             {"!90ms", context.WithCancel},
+		"by an early deadline":     {"10s", forSome(20 * time.Millisecond)},
 		"by a deadline":            {"10s", forSome(50 * time.Millisecond)},
 		"by a deadline later on":   {"10s", forSome(200 * time.Millisecond)},
 		"by an answer of 2 s each": {"2s", context.WithCancel},
@@ -215,6 +216,33 @@ func TestOftenSlowText(t *testing.T) {
 			all.Go(func() {
 				for i := g; time.Now().Before(end); i++ {
 					assert.NoError(t, read(t.Context(), "uneven", []string{quick, "15ms"}[i%2]))
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		points.areSeldomLate(t, 50)
+	})
+}
+
+// Texts that are slow with some values, so many that several of their reads are always under way alone, stay apart from
+// others.
+func TestSometimesSlowTexts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, read := openUneven(t)
+		const texts, readers, late = 30, 4, 40 * time.Millisecond
+		for i := range texts {
+			require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
+		}
+		end := time.Now().Add(8 * time.Second)
+		var points pointReads
+		var all sync.WaitGroup
+		points.start(t, &all, 12, end, 10*time.Millisecond, late, read)
+		for g := range texts * readers {
+			all.Go(func() {
+				for i := g; time.Now().Before(end); i++ {
+					assert.NoError(t, read(t.Context(), fmt.Sprint("t", g%texts), []string{quick, "60ms"}[i%2]))
 					time.Sleep(time.Millisecond)
 				}
 			})

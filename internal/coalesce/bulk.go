@@ -32,6 +32,8 @@ type bulk struct {
 	answer *cluster.Answer
 	came   int64
 	waited time.Duration
+	// isLeft says that a caller has given up since begun.
+	isLeft bool
 	// outran says that the node answered a request that left later much sooner.
 	outran bool
 	limit  *time.Timer

@@ -357,9 +357,7 @@ func (q *Coalescer) takeOut(p *part, why error) *cluster.Error {
 	if p.bulk.live--; p.bulk.live == 0 {
 		p.bulk.cancel(why) // the node was too slow for all: find out whether it hangs
 	}
-	if p.bulk.answer == nil { // what has begun to come tells by itself
-		p.bulk.blame(p)
-	}
+	p.bulk.left(p)
 	return q.sentError(why, p.sent, p.bulk.last)
 }
 

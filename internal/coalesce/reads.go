@@ -153,7 +153,7 @@ func (q *Coalescer) givenUp(b *bulk) (slow bool) {
 // leaves notes that an attempt at the bulk leaves for a node. Its answer is waited for as long as none of the
 // reads is taken for a slow one. The caller holds q.mu.
 func (b *bulk) leaves(node string) {
-	b.begun, b.node = time.Now(), node
+	b.begun, b.node, b.isLeft = time.Now(), node, false
 	switch {
 	case !b.q.cfg.Reads || len(b.parts) < 2:
 	case b.limit == nil:
@@ -167,8 +167,12 @@ func (b *bulk) leaves(node string) {
 func (b *bulk) look() {
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
+	waited := time.Since(b.begun)
 	switch {
 	case b.begun.IsZero():
+	case b.isLeft && b.answer == nil && b.blame(b.parts...):
+	case waited < shortestLimit:
+		b.limit.Reset(shortestLimit - waited)
 	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.tried, b.answer != nil):
 		b.blame(b.parts...)
 		b.q.tried = time.Now()
@@ -179,10 +183,11 @@ func (b *bulk) look() {
 }
 
 // blame ends the request if one of its reads is slow, and takes those of parts for slow whose callers have given up.
-// The others tell by themselves when their callers send them, which they do at once. The caller holds q.mu.
-func (b *bulk) blame(parts ...*part) {
-	if b.begun.IsZero() || !b.q.cfg.Reads || !b.q.pace(b.node).outran(b.begun, doubtAfter) {
-		return
+// The others tell by themselves when their callers send them, which they do at once. It reports whether it has ended the
+// request. The caller holds q.mu.
+func (b *bulk) blame(parts ...*part) bool {
+	if !b.q.pace(b.node).outran(b.begun, doubtAfter) {
+		return false
 	}
 	for _, p := range parts {
 		if p.gaveUp && p.Meter != nil {
@@ -190,6 +195,20 @@ func (b *bulk) blame(parts ...*part) {
 		}
 	}
 	b.cancel(ErrSlow)
+	return true
+}
+
+// left notes that the caller of a part has given up. If that is too early to tell whether the part is slow, look does so
+// later. The caller holds q.mu.
+func (b *bulk) left(p *part) {
+	if !b.q.cfg.Reads || b.begun.IsZero() || b.answer != nil { // what has begun to come tells by itself
+		return
+	}
+	if early := doubtAfter + 1 - time.Since(b.begun); early > 0 && !b.isLeft && b.limit != nil {
+		b.limit.Reset(early)
+	}
+	b.isLeft = true
+	b.blame(p)
 }
 
 // isComing reports whether more of the answer has come since the last look. One that is much larger than it

@@ -344,14 +344,16 @@ func TestReadsTakeLong(t *testing.T) {
 	for name, tt := range map[string]struct {
 		later  time.Duration // what left later is answered in such a time; 0 is never
 		waits  bool          // another read waits
-		leaves bool          // one of the callers leaves before
+		leaves time.Duration // one of the callers leaves then; 0 is never
 		want   time.Duration // until the others are to send their reads by themselves
 	}{
 		"a later request is answered":           {later: time.Millisecond, waits: true, want: shortestLimit},
 		"a later request is answered, but late": {later: 50 * time.Millisecond, waits: true, want: 150*time.Millisecond + limitStep},
 		"others wait for it":                    {waits: true, want: shortestLimit},
 		"there is no later request":             {want: shortestLimit},
-		"the impatient leaves before":           {later: time.Millisecond, leaves: true, want: shortestLimit / 2},
+		"one leaves before":                     {later: time.Millisecond, leaves: shortestLimit / 2, want: shortestLimit / 2},
+		"one leaves early":                      {later: time.Millisecond, leaves: doubtAfter / 2, want: doubtAfter + 1},
+		"one leaves early, and nothing is told": {leaves: doubtAfter / 2, want: shortestLimit},
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			q, _, node, release := fullOfReads(t, point)
@@ -369,8 +371,8 @@ func TestReadsTakeLong(t *testing.T) {
 				time.Sleep(tt.later)
 				q.Ended("n:1", time.Now().Add(-tt.later), Answered)
 			}
-			if tt.leaves {
-				time.Sleep(shortestLimit/2 - time.Since(begin))
+			if tt.leaves > 0 {
+				time.Sleep(tt.leaves - time.Since(begin))
 				r1.cancel()
 				<-r1.done
 				require.ErrorIs(t, r1.err, context.Canceled)
@@ -382,7 +384,7 @@ func TestReadsTakeLong(t *testing.T) {
 			assert.Equal(t, tt.want, time.Since(begin))
 			assert.Equal(t, 1, m.doubts)
 			assert.Equal(t, 1, first.doubts, "even if it has left: it may be the slow one")
-			assert.Equal(t, tt.leaves, first.slow == 1)
+			assert.Equal(t, tt.leaves > 0 && tt.later > 0, first.slow == 1)
 			assert.Zero(t, m.slow, "its caller sends it, which tells")
 		})
 	}
