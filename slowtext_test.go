@@ -3,6 +3,7 @@
 package rqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -222,6 +223,52 @@ func TestOftenSlowText(t *testing.T) {
 		}
 		all.Wait()
 		points.areSeldomLate(t, 50)
+	})
+}
+
+// lookNode is an unevenNode that counts the requests that look at the schema first.
+type lookNode struct {
+	unevenNode
+	looks atomic.Int64
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n *lookNode) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(string(body), `["SELECT 1 FROM sqlite_schema`) {
+		n.looks.Add(1)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return n.unevenNode.RoundTrip(r)
+}
+
+// The time of a read that goes alone beside several others has no opening of a connection in it: it goes behind a look at
+// the schema. One beside few goes as it is.
+func TestReadsAloneLookAtTheSchema(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := &lookNode{}
+		connector, err := NewConnector(&Config{Hosts: []string{"localhost"}, HTTPClient: &http.Client{Transport: node}, Discovery: DiscoveryOff})
+		require.NoError(t, err)
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		const few, more = 4, 8
+		for range 2 { // no count is left over
+			node.looks.Store(0)
+			var all sync.WaitGroup
+			for i := range few + more {
+				all.Go(func() {
+					var a string
+					assert.NoError(t, db.QueryRowContext(t.Context(), fmt.Sprint("SELECT a FROM t", i, " WHERE k = ?"), "100ms").Scan(&a))
+					assert.Equal(t, "x", a)
+				})
+			}
+			all.Wait()
+			assert.EqualValues(t, more, node.looks.Load())
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package autocommit
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-rqlite/rqlite/internal/cluster"
 	"github.com/go-rqlite/rqlite/internal/coalesce"
 	"github.com/go-rqlite/rqlite/internal/sqlerr"
 )
@@ -200,6 +202,45 @@ func TestTextCostFirst(t *testing.T) {
 	c.Measure(point, largestRows+1, true)
 	c.Measure(point, largestRows+1, true)
 	require.False(t, c.isQuick(), "it is large")
+}
+
+// Few reads of a text go alone because of a doubt. The others wait, but not for long, and all leave when it is over.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	client := cluster.New(cluster.Config{Hosts: []string{"localhost:4001"}, Scheme: "http", Transport: http.DefaultTransport})
+	t.Cleanup(client.Close)
+	reads := coalesce.NewReads(coalesce.Config{Client: client}).Of(coalesce.Kind{})
+	c := &textCost{}
+	for range memory {
+		c.Measure(point, 100, false)
+	}
+	c.Doubt()
+	d := c.doubt.Load()
+	c.Doubt()
+	require.Same(t, d, c.doubt.Load(), "it is the same doubt")
+	var leave []func()
+	for range mostDoubted {
+		leave = append(leave, d.await(t.Context(), time.Now(), reads))
+	}
+	require.Len(t, d.places, mostDoubted)
+	begun := time.Now()
+	d.await(t.Context(), begun, reads)()
+	require.GreaterOrEqual(t, time.Since(begun), 100*time.Millisecond, "a while, and then it goes all the same")
+	d.await(t.Context(), begun, nil)()
+	require.Len(t, d.places, mostDoubted)
+
+	over := make(chan func())
+	go func() { over <- d.await(t.Context(), time.Now(), reads) }()
+	c.Measure(2*quickEnough, 100, false)
+	require.False(t, c.isQuick())
+	c.Measure(point, 100, false)
+	(<-over)()
+	require.True(t, c.isQuick())
+	require.Nil(t, c.doubt.Load())
+	for _, leave := range leave {
+		leave()
+	}
+	require.Empty(t, d.places)
 }
 
 // What was under way when a text was parted shows nothing new: all of it may have met a busy machine.
