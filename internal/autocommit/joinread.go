@@ -41,7 +41,7 @@ func (e *Engine) readOne(ctx context.Context, req cluster.Request, stmts []bind.
 	if req.Begun.IsZero() {
 		req.Begun = time.Now()
 	}
-	if d := cost.doubt.Load(); d != nil {
+	if d := cost.doubt.Load(); d != nil && cost.quick.Load() {
 		defer d.await(ctx, req.Begun, e.readsLike(&req))()
 		if cost.isQuick() {
 			return e.readQuick(ctx, req, stmts, at, cost)
@@ -150,22 +150,39 @@ func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bin
 	return e.sendRead(ctx, req, stmts, at, cost)
 }
 
-// sendRead sends a read in a request of its own. cost learns from the answer. If several reads go alone, the node may have to
-// open a connection for it, which is not its cost: it goes behind a look at the schema.
+// sendRead sends a read in a request of its own. cost learns from the answer.
 func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
-	if e.quick.alone.Load() > fewAlone {
-		req.Frame = schemaLook
+	frame, meter := e.lookFor(cost)
+	if frame != nil {
+		req.Frame = frame
 	}
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
 	if err == nil {
-		s, err = result.NewMetered(answer, stmts, at, (*loneCost)(cost))
+		s, err = result.NewMetered(answer, stmts, at, meter)
 	}
 	if err != nil {
 		cost.failed(err)
 	}
 	return s, err
+}
+
+// lookFor returns the frame of a request with a single read, nil for none, and what learns from the answer. If several reads
+// go alone, the node may have to open a connection for this one, which is not its cost: it goes behind a look at the
+// schema. The first of a text does not, so that programs whose texts are all new do not pay for it.
+func (e *Engine) lookFor(cost *textCost) (*cluster.Frame, result.Meter) {
+	first := !cost.sent.Load()
+	if first {
+		cost.sent.Store(true)
+	}
+	switch several := e.quick.alone.Load() > fewAlone; {
+	case several && first:
+		return nil, (*openingCost)(cost)
+	case several:
+		return schemaLook, (*loneCost)(cost)
+	}
+	return nil, (*loneCost)(cost)
 }
 
 // joinRead sends a read with those of other callers.

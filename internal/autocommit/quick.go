@@ -90,11 +90,12 @@ func (q *quickTexts) of(text string) *textCost {
 // Not every slow answer says that its text is slow. A node opens a connection to its database for the first statement of
 // a request if it has none to spare, and SQLite reads the whole schema then. That takes milliseconds if the schema is
 // large, and longer where many do it at once. So a slow answer does not count if its statement was the first of
-// several. Where several reads go alone, each goes behind a statement that looks at the schema.
+// several. Where several reads go alone, each but the first of a text goes behind a statement that looks at the schema.
 type textCost struct {
 	text    string            // never changes
 	columns wire.KnownColumns // of its answers; guards itself
 
+	sent     atomic.Bool           // a read has gone in a request of its own
 	quick    atomic.Bool           // it may go out with others, but for a doubt; set under mu
 	partings atomic.Int64          // calls of part; set under mu
 	expected atomic.Int64          // how long others wait for it, on average; set under mu
@@ -151,6 +152,12 @@ type loneCost textCost
 
 // Measure implements result.Meter.
 func (c *loneCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, false) }
+
+// openingCost is a loneCost where the node may have opened a connection.
+type openingCost textCost
+
+// Measure implements result.Meter.
+func (c *openingCost) Measure(took time.Duration, size int) { (*textCost)(c).Measure(took, size, true) }
 
 // wasSlow notes that a single execution was slow. partings is c.partings from before it left. Of many that are slow
 // at the same time one counts.

@@ -174,9 +174,10 @@ func (b *bulk) look() {
 	case waited < shortestLimit:
 		b.limit.Reset(shortestLimit - waited)
 	case !b.isComing() && b.q.pace(b.node).isSlow(b.begun, b.q.tried, b.answer != nil):
-		b.blame(b.parts...)
-		b.q.tried = time.Now()
-		b.cancel(ErrSlow) // without effect if blame has ended the request
+		if !b.blame(b.parts...) {
+			b.q.tried = time.Now()
+			b.cancel(ErrSlow)
+		}
 	default:
 		b.limit.Reset(limitStep)
 	}
