@@ -17,27 +17,24 @@ const (
 
 // Again waits for one of the few places of reads that are sent again after [ErrSlow]. The caller sends its read by itself
 // then, beside all others, and calls ended when the answer has come. If the read takes long again, its place is free,
-// unless too many reads are outside. If the node has answered what left later, slow is called. ok is false if no place has become free for so long that the node
-// must be busy: the read had better join others again. So it is if ctx, or the client's timeout, has ended. The caller
-// began to wait at begun.
+// unless too many reads are outside, and slow is called if the node has answered what left later. ok is false if no place
+// has become free for so long that the node must be busy: the read had better join others again. So it is if ctx, or the
+// client's timeout, has ended. The caller began to wait at begun.
 func (q *Coalescer) Again(ctx context.Context, begun time.Time, slow func()) (ended func(), ok bool) {
 	places, long := q.placesAgain()
 	if !q.Await(ctx, begun, places, nil) {
 		return nil, false
 	}
+	a := &again{places: places, outside: &q.counts.outside, long: long}
 	sent := time.Now()
-	a := &again{places: places, outside: &q.counts.outside}
-	late := time.AfterFunc(long, func() {
+	a.watch(func() {
 		told, isSlow := q.later(sent)
-		a.letOut(told)
+		a.letOut(told, isSlow)
 		if isSlow {
 			slow()
 		}
 	})
-	return func() {
-		late.Stop()
-		a.end()
-	}, true
+	return a.end, true
 }
 
 // Await puts a value into places, and waits until there is room for it. It returns false if there is none for as long as
@@ -69,28 +66,43 @@ func (q *Coalescer) Await(ctx context.Context, begun time.Time, places chan<- st
 type again struct {
 	places  chan struct{}
 	outside *atomic.Int64 // of all kinds of reads
+	long    time.Duration // others wait for it
 
 	mu           sync.Mutex
+	late         *time.Timer
 	isOut, ended bool // it is outside, and has no place; its answer has come
 }
 
-// letOut gives the place of a read that takes long to another one, unless too many reads are outside. told says that a
-// node has answered what left later.
-func (a *again) letOut(told bool) {
+// watch calls look when others have waited for the read.
+func (a *again) watch(look func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended || tooManyOutside(a.outside.Load(), told) {
+	a.late = time.AfterFunc(a.long, look)
+}
+
+// letOut gives the place of a read that takes long to another one, unless too many reads are outside. told says that a
+// node has answered what left later. The read is looked at again later, unless it is known as slow.
+func (a *again) letOut(told, isSlow bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
 		return
 	}
-	a.isOut = true
-	a.outside.Add(1)
-	<-a.places
+	if !a.isOut && !tooManyOutside(a.outside.Load(), told) {
+		a.isOut = true
+		a.outside.Add(1)
+		<-a.places
+	}
+	if !a.isOut || !isSlow {
+		a.late.Reset(a.long)
+	}
 }
 
 // end notes that the answer has come.
 func (a *again) end() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.late.Stop()
 	a.ended = true
 	if a.isOut {
 		a.outside.Add(-1)

@@ -57,6 +57,11 @@ func TestAgain(t *testing.T) {
 			assert.Equal(t, answers, long.Load() == mostAgain)
 			assert.Equal(t, !answers, long.Load() == 0, "the node may hang")
 			assert.EqualValues(t, mostAgain, q.counts.outside.Load())
+			if !answers {
+				q.Ended("n:1", time.Now(), Answered)
+				time.Sleep(shortestLimit)
+				assert.EqualValues(t, mostAgain, long.Load(), "it does not hang")
+			}
 			for _, end := range ended {
 				end()
 			}
@@ -67,9 +72,10 @@ func TestAgain(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answers bool
 		outside int64
+		leaves  bool // later on
 	}{
-		"many are outside":                       {true, mostOutside},
-		"some are, and the node answers nothing": {false, mostUntold},
+		"many are outside":                       {true, mostOutside, false},
+		"some are, and the node answers nothing": {false, mostUntold, true},
 	} {
 		inBubble(t, "a long one keeps its place where "+name, func(t *testing.T) {
 			q := open(t)
@@ -82,6 +88,11 @@ func TestAgain(t *testing.T) {
 			}
 			time.Sleep(shortestLimit)
 			assert.Len(t, q.counts.again, 1)
+			if tt.leaves {
+				q.Ended("n:1", time.Now(), Answered)
+				time.Sleep(shortestLimit)
+				assert.Empty(t, q.counts.again, "now the node has told")
+			}
 			end()
 			assert.Empty(t, q.counts.again)
 			assert.Equal(t, tt.outside, q.counts.outside.Load())
