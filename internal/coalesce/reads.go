@@ -278,7 +278,7 @@ func alone(err *cluster.Error) bool {
 	case http.StatusOK, http.StatusInternalServerError:
 		return !err.Stale()
 	}
-	return err.Outcome == cluster.Unknown || err.Foreign() || errors.Is(err.Err, ErrAlone) || err.Status/100 == 4
+	return err.Outcome == cluster.Unknown || err.Foreign() || err.Status/100 == 4
 }
 
 // latest returns the last of the deadlines of parts, zero if one has none.
