@@ -82,6 +82,15 @@ func openUneven(t *testing.T) (connector *Connector, read func(ctx context.Conte
 	return connector, read
 }
 
+// makeQuick reads so many texts, t0 and so on, a few times, so that they are known as quick.
+func makeQuick(t *testing.T, texts int, read func(ctx context.Context, table, took string) error) {
+	for i := range texts {
+		for range 20 {
+			require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
+		}
+	}
+}
+
 // As many slow reads as may go are under way. Quick ones go beside them all the same, also those that were joined
 // with a slow one.
 func TestSlowTextBesideMany(t *testing.T) {
@@ -311,9 +320,7 @@ func TestSometimesSlowTexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, read := openUneven(t)
 		const texts, readers, late = 30, 4, 40 * time.Millisecond
-		for i := range texts {
-			require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
-		}
+		makeQuick(t, texts, read)
 		end := time.Now().Add(8 * time.Second)
 		var points pointReads
 		var all sync.WaitGroup
@@ -337,9 +344,7 @@ func TestManySlowTexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, read := openUneven(t)
 		const texts, late = 100, 40 * time.Millisecond
-		for i := range texts {
-			require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
-		}
+		makeQuick(t, texts, read)
 		end := time.Now().Add(4 * time.Second)
 		var points pointReads
 		var all sync.WaitGroup
@@ -363,11 +368,7 @@ func TestManyTextsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, read := openUneven(t)
 		const texts, callers, patience, late = 30, 10, 60 * time.Millisecond, 500 * time.Millisecond
-		for i := range texts {
-			for range 20 {
-				require.NoError(t, read(t.Context(), fmt.Sprint("t", i), quick))
-			}
-		}
+		makeQuick(t, texts, read)
 		end := time.Now().Add(4 * time.Second)
 		var points pointReads
 		var all sync.WaitGroup
