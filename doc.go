@@ -211,7 +211,7 @@
 // called, so each level means what it means for a request of its own.
 //
 // The server works on the statements of a request one after another. So only quick and small reads
-// go together. The connector remembers for up to 1,024 texts how long the server said that it
+// go together. The connector remembers for up to 4,096 texts how long the server said that it
 // worked on them: the average has to be below a millisecond, and the rows have to be below 64 KiB.
 // A text that is new, slow or large goes by itself, at once. A read that meets few others does,
 // too. A program that writes its values into the text, instead of parameters, gains nothing,

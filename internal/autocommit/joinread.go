@@ -152,10 +152,8 @@ func (e *Engine) readAlone(ctx context.Context, req cluster.Request, stmts []bin
 
 // sendRead sends a read in a request of its own. cost learns from the answer.
 func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind.Stmt, at result.Span, cost *textCost) (s result.Source, err error) {
-	frame, meter := e.lookFor(cost)
-	if frame != nil {
-		req.Frame = frame
-	}
+	var meter result.Meter
+	req.Frame, meter = e.lookFor(req.Frame, cost)
 	deadline, _ := ctx.Deadline()
 	req.Params = cluster.WithDeadline(req.Params, deadline)
 	answer, err := e.send(ctx, req, stmts)
@@ -168,21 +166,22 @@ func (e *Engine) sendRead(ctx context.Context, req cluster.Request, stmts []bind
 	return s, err
 }
 
-// lookFor returns the frame of a request with a single read, nil for none, and what learns from the answer. If several reads
-// go alone, the node may have to open a connection for this one, which is not its cost: it goes behind a look at the
-// schema. The first of a text does not, so that programs whose texts are all new do not pay for it.
-func (e *Engine) lookFor(cost *textCost) (*cluster.Frame, result.Meter) {
+// lookFor returns the frame of a request with a single read, nil for none, and what learns from the answer. frame is that
+// of such reads in general. If several reads go alone, the node may have to open a connection for this one, which is not
+// its cost: it goes behind a look at the schema. The first of a text does not, so that programs whose texts are all new do
+// not pay for it.
+func (e *Engine) lookFor(frame *cluster.Frame, cost *textCost) (*cluster.Frame, result.Meter) {
 	first := !cost.sent.Load()
 	if first {
 		cost.sent.Store(true)
 	}
-	switch several := e.quick.alone.Load() > fewAlone; {
-	case several && first:
-		return nil, (*openingCost)(cost)
-	case several:
-		return schemaLook, (*loneCost)(cost)
+	if frame != nil || e.quick.alone.Load() <= fewAlone {
+		return frame, (*loneCost)(cost)
 	}
-	return nil, (*loneCost)(cost)
+	if first {
+		return nil, (*openingCost)(cost)
+	}
+	return schemaLook, (*loneCost)(cost)
 }
 
 // joinRead sends a read with those of other callers.

@@ -44,20 +44,25 @@ const (
 	mostAlone  = 4096
 	calm       = 256
 
-	quickSets = 256 // of quickWays texts each
-	quickWays = 4
+	quickSets = 512 // of quickWays texts each
+	quickWays = 8
 	// longestText is the size in bytes of the longest text that is remembered.
 	longestText = 4 << 10
 )
 
-// quickTexts remembers how long a node works on reads, by their texts. The number of texts is
-// bounded: each belongs to a set of a few, and takes the place of another one there. The zero value
-// is empty. It is safe for concurrent use.
+// quickTexts remembers how long a node works on reads, by their texts. The number of texts is bounded. Those that are
+// read again stay longer than others, so that a program may read texts that are all new as well. The zero value is empty.
+// It is safe for concurrent use.
 type quickTexts struct {
-	sets [quickSets][quickWays]atomic.Pointer[textCost]
-	turn atomic.Uint32 // which of a set's texts is replaced next
+	sets [quickSets]quickSet // by the texts' hashes
 	// alone are the reads of all texts that are under way alone, or wait to be.
 	alone atomic.Int64
+}
+
+// quickSet is a few of the texts.
+type quickSet struct {
+	ways [quickWays]atomic.Pointer[textCost]
+	hand atomic.Uint32 // the way that a new text takes next, unless the text there was read again
 }
 
 var quickSeed = maphash.MakeSeed()
@@ -68,21 +73,49 @@ func (q *quickTexts) of(text string) *textCost {
 		return nil
 	}
 	set := &q.sets[maphash.String(quickSeed, text)%quickSets]
-	free := -1
-	for i := range set {
-		switch c := set[i].Load(); {
-		case c == nil:
-			free = i
-		case c.text == text:
+	for {
+		c, free := set.find(text)
+		if c != nil {
+			return c
+		}
+		if c = (&textCost{text: text}); set.put(c, free) {
 			return c
 		}
 	}
-	if free < 0 {
-		free = int(q.turn.Add(1) % quickWays)
+}
+
+// find returns what is known of a text, or a way that is free, nil for none.
+func (s *quickSet) find(text string) (c *textCost, free *atomic.Pointer[textCost]) {
+	for i := range s.ways {
+		way := &s.ways[i]
+		switch c := way.Load(); {
+		case c == nil:
+			free = way
+		case c.text == text:
+			if !c.again.Load() {
+				c.again.Store(true)
+			}
+			return c, nil
+		}
 	}
-	c := &textCost{text: text}
-	set[free].Store(c)
-	return c
+	return nil, free
+}
+
+// put adds a new text, in place of another one if no way is free. It returns false if somebody else was quicker.
+func (s *quickSet) put(c *textCost, free *atomic.Pointer[textCost]) bool {
+	if free != nil {
+		return free.CompareAndSwap(nil, c)
+	}
+	var way *atomic.Pointer[textCost]
+	var old *textCost
+	for range quickWays + 1 { // the last may have been read again already
+		way = &s.ways[s.hand.Load()%quickWays]
+		if old = way.Load(); !old.again.Swap(false) {
+			break
+		}
+		s.hand.Add(1)
+	}
+	return way.CompareAndSwap(old, c)
 }
 
 // textCost is what the answers to a text cost. It implements coalesce.Meter and cluster.Needed.
@@ -95,6 +128,7 @@ type textCost struct {
 	text    string            // never changes
 	columns wire.KnownColumns // of its answers; guards itself
 
+	again    atomic.Bool           // it was read again, since it last made room
 	sent     atomic.Bool           // a read has gone in a request of its own
 	quick    atomic.Bool           // it may go out with others, but for a doubt; set under mu
 	partings atomic.Int64          // calls of part; set under mu

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,13 +41,66 @@ func TestQuickTextsAreFew(t *testing.T) {
 	}
 	known := 0
 	for i := range q.sets {
-		for w := range q.sets[i] {
-			if q.sets[i][w].Load() != nil {
+		for w := range q.sets[i].ways {
+			if q.sets[i].ways[w].Load() != nil {
 				known++
 			}
 		}
 	}
 	assert.Greater(t, known, quickSets*quickWays*9/10)
+}
+
+// Texts that are read again stay, however many new ones come. If they are no longer read, they go.
+func TestQuickTextsReadAgain(t *testing.T) {
+	t.Parallel()
+	const hot, most = 1000, quickSets * quickWays
+	var q quickTexts
+	first := make([]*textCost, hot)
+	for i := range hot {
+		first[i] = q.of(fmt.Sprint("SELECT ", i))
+	}
+	kept := func() (n int) {
+		for i := range hot {
+			if q.of(fmt.Sprint("SELECT ", i)) == first[i] {
+				n++
+			}
+		}
+		return n
+	}
+	require.GreaterOrEqual(t, kept(), hot*99/100, "a few may share a set with too many others")
+	for i := range 20 * most {
+		q.of(fmt.Sprint("SELECT 'new', ", i))
+		if i%most/4 == 0 {
+			kept()
+		}
+	}
+	require.GreaterOrEqual(t, kept(), hot*98/100)
+	for i := range 20 * most {
+		q.of(fmt.Sprint("SELECT 'newer', ", i/2))
+	}
+	require.Less(t, kept(), hot/10)
+}
+
+// Many goroutines that meet a new text at once get the same.
+func TestQuickTextsAtOnce(t *testing.T) {
+	t.Parallel()
+	var q quickTexts
+	for i := range 1000 {
+		text := fmt.Sprint("SELECT ", i)
+		var all sync.WaitGroup
+		var got [4]*textCost
+		all.Add(len(got))
+		for g := range got {
+			go func() {
+				defer all.Done()
+				got[g] = q.of(text)
+			}()
+		}
+		all.Wait()
+		for _, c := range got {
+			require.Same(t, got[0], c)
+		}
+	}
 }
 
 func TestTextCost(t *testing.T) {
