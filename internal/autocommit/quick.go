@@ -3,6 +3,7 @@ package autocommit
 import (
 	"context"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,9 @@ type quickTexts struct {
 type quickSet struct {
 	ways [quickWays]atomic.Pointer[textCost]
 	hand atomic.Uint32 // the way that a new text takes next, unless the text there was read again
+	// left are the marks of the texts that made room last, and turn is how many did. One that comes back was read again.
+	left [quickWays]atomic.Uint32
+	turn atomic.Uint32
 }
 
 var quickSeed = maphash.MakeSeed()
@@ -72,13 +76,15 @@ func (q *quickTexts) of(text string) *textCost {
 	if len(text) > longestText {
 		return nil
 	}
-	set := &q.sets[maphash.String(quickSeed, text)%quickSets]
+	hash := maphash.String(quickSeed, text)
+	set := &q.sets[hash%quickSets]
 	for {
 		c, free := set.find(text)
 		if c != nil {
 			return c
 		}
-		if c = (&textCost{text: text}); set.put(c, free) {
+		// The text may be a part of a long script, which is not to stay in memory.
+		if c = (&textCost{text: strings.Clone(text), mark: uint32(hash>>32) | 1}); set.put(c, free) {
 			return c
 		}
 	}
@@ -106,6 +112,9 @@ func (s *quickSet) put(c *textCost, free *atomic.Pointer[textCost]) bool {
 	if free != nil {
 		return free.CompareAndSwap(nil, c)
 	}
+	if s.hasLeft(c.mark) {
+		c.again.Store(true)
+	}
 	var way *atomic.Pointer[textCost]
 	var old *textCost
 	for range quickWays + 1 { // the last may have been read again already
@@ -115,7 +124,21 @@ func (s *quickSet) put(c *textCost, free *atomic.Pointer[textCost]) bool {
 		}
 		s.hand.Add(1)
 	}
-	return way.CompareAndSwap(old, c)
+	if old.text == c.text || !way.CompareAndSwap(old, c) {
+		return false
+	}
+	s.left[s.turn.Add(1)%quickWays].Store(old.mark)
+	return true
+}
+
+// hasLeft reports whether a text with such a mark has made room lately.
+func (s *quickSet) hasLeft(mark uint32) bool {
+	for i := range s.left {
+		if s.left[i].Load() == mark {
+			return true
+		}
+	}
+	return false
 }
 
 // textCost is what the answers to a text cost. It implements coalesce.Meter and cluster.Needed.
@@ -126,6 +149,7 @@ func (s *quickSet) put(c *textCost, free *atomic.Pointer[textCost]) bool {
 // several. Where several reads go alone, each but the first of a text goes behind a statement that looks at the schema.
 type textCost struct {
 	text    string            // never changes
+	mark    uint32            // a part of its hash, which is not 0; never changes
 	columns wire.KnownColumns // of its answers; guards itself
 
 	again    atomic.Bool           // it was read again, since it last made room

@@ -81,6 +81,29 @@ func TestQuickTextsReadAgain(t *testing.T) {
 	require.Less(t, kept(), hot/10)
 }
 
+// Texts that are read in turn are learned also if others, which are no longer read, fill the memory.
+func TestQuickTextsInTurn(t *testing.T) {
+	t.Parallel()
+	const texts, most = 1000, quickSets * quickWays
+	var q quickTexts
+	for i := range 5 * most {
+		q.of(fmt.Sprint("SELECT 'old', ", i))
+	}
+	known := make(map[*textCost]bool)
+	for range 20 {
+		for i := range texts {
+			known[q.of(fmt.Sprint("SELECT ", i))] = true
+		}
+	}
+	kept := 0
+	for i := range texts {
+		if known[q.of(fmt.Sprint("SELECT ", i))] {
+			kept++
+		}
+	}
+	require.GreaterOrEqual(t, kept, texts*95/100)
+}
+
 // Many goroutines that meet a new text at once get the same.
 func TestQuickTextsAtOnce(t *testing.T) {
 	t.Parallel()
