@@ -70,7 +70,7 @@ func TestQuickTextsReadAgain(t *testing.T) {
 	require.GreaterOrEqual(t, kept(), hot*99/100, "a few may share a set with too many others")
 	for i := range 20 * most {
 		q.of(fmt.Sprint("SELECT 'new', ", i))
-		if i%most/4 == 0 {
+		if i%(most/4) == 0 {
 			kept()
 		}
 	}
